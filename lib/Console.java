@@ -1,0 +1,250 @@
+package lib;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import org.fusesource.jansi.Ansi;
+import org.fusesource.jansi.AnsiConsole;
+import org.fusesource.jansi.AnsiType;
+import org.fusesource.jansi.internal.CLibrary;
+
+/**
+ * All that people read and answer. With {@code json} everything for people goes to stderr and stdout carries one JSON
+ * object a line. Nothing here knows a secret; what is printed is what callers hand over.
+ */
+public final class Console {
+    /** When to colour: {@code auto} is a terminal without NO_COLOR. */
+    public enum Color { auto, always, never }
+
+    public record Options(boolean quiet, boolean verbose, boolean json, Color color) {}
+
+    private static final Gson JSON = new GsonBuilder().disableHtmlEscaping().create();
+
+    private final Options options;
+    private final PrintStream people;
+    private final PrintStream errors;
+    private final PrintStream data;
+    private final boolean terminal;
+    private final boolean colour;
+    private final boolean canAsk;
+    private final StringBuilder early = new StringBuilder();
+    private Path logFile;
+    private volatile String progress = "";
+
+    public Console(Options options) {
+        this.options = options;
+        data = System.out;
+        errors = System.err;
+        people = options.json() ? System.err : System.out;
+        terminal = isTerminal(options.json());
+        colour = switch (options.color()) {
+            case always -> true;
+            case never -> false;
+            case auto -> terminal && System.getenv("NO_COLOR") == null && !"dumb".equals(System.getenv("TERM"));
+        };
+        canAsk = stdinIsTerminal();
+    }
+
+    private static boolean isTerminal(boolean stderr) {
+        var type = (stderr ? AnsiConsole.err() : AnsiConsole.out()).getType();
+        return type != AnsiType.Redirected && type != AnsiType.Unsupported;
+    }
+
+    private static boolean stdinIsTerminal() {
+        try {
+            return CLibrary.isatty(0) == 1;
+        } catch (LinkageError noNativeLibrary) {
+            return System.console() != null;
+        }
+    }
+
+    /** True when a question can be answered by a person. */
+    public boolean canAsk() {
+        return canAsk;
+    }
+
+    // ---- lines -------------------------------------------------------------------------------
+
+    public void heading(String text) {
+        say(Ansi.Color.CYAN, true, text);
+    }
+
+    public void say(String text) {
+        if (!options.quiet()) people.println(text);
+        log(text);
+    }
+
+    public void note(String text) {
+        say(Ansi.Color.DEFAULT, false, text);
+    }
+
+    public void detail(String text) {
+        if (options.verbose()) people.println(text);
+        log(text);
+    }
+
+    public void success(String text) {
+        say(Ansi.Color.GREEN, true, text);
+    }
+
+    /** Warnings are shown even when quiet. */
+    public void warn(String text) {
+        errors.println(paint(Ansi.Color.YELLOW, true, "warning: ") + text);
+        log("warning: " + text);
+        event("warning", Map.of("text", text));
+    }
+
+    private void say(Ansi.Color color, boolean bold, String text) {
+        if (!options.quiet()) people.println(paint(color, bold, text));
+        log(text);
+    }
+
+    public String paint(Ansi.Color color, boolean bold, String text) {
+        if (!colour) return text;
+        var ansi = Ansi.ansi();
+        if (bold) ansi.bold();
+        return ansi.fg(color).a(text).reset().toString();
+    }
+
+    /** What happened, where, and what to do next, on stderr. */
+    public void error(Problem problem) {
+        errors.println(paint(Ansi.Color.RED, true, "error: ") + problem.what());
+        problem.next().forEach(line -> errors.println(paint(Ansi.Color.CYAN, false, "  → ") + line));
+        log("error: " + problem.what());
+        event("error", Map.of("what", problem.what(), "next", problem.next(), "exit", problem.exit().code));
+    }
+
+    /** One JSON line on stdout, with {@code --json} only. */
+    public void event(String name, Map<String, ?> values) {
+        if (!options.json()) return;
+        var line = new LinkedHashMap<String, Object>();
+        line.put("event", name);
+        line.putAll(values);
+        data.println(JSON.toJson(line));
+        data.flush();
+    }
+
+    // ---- steps -------------------------------------------------------------------------------
+
+    /** Runs a step and prints its line with the time it took; while it runs, a terminal shows that it lives. */
+    public void step(int number, int of, Step step) throws Exception {
+        var label = "[%d/%d] %s".formatted(number, of, step.describe());
+        event("step", Map.of("number", number, "of", of, "what", step.describe()));
+        var began = System.nanoTime();
+        progress = "";
+        var ticker = terminal && !options.quiet() ? Thread.ofPlatform().daemon().start(() -> tick(label, began)) : null;
+        try {
+            step.run();
+        } catch (Exception e) {
+            stop(ticker);
+            say(Ansi.Color.RED, false, label + "  failed after " + seconds(began));
+            throw e;
+        }
+        stop(ticker);
+        say(label + paint(Ansi.Color.GREEN, false, "  " + seconds(began)));
+        event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", (System.nanoTime() - began) / 1e9));
+    }
+
+    /** How far the running step is: "contenttypes.0001_initial (3 of 24)". */
+    public void progress(String what) {
+        progress = what;
+        log("  " + what);
+    }
+
+    private void tick(String label, long began) {
+        var frames = "|/-\\";
+        try {
+            for (int i = 0; ; i++) {
+                Thread.sleep(120);
+                var line = "%s %s  %s  %s".formatted(frames.charAt(i % 4), label, progress, seconds(began));
+                people.print("\r\033[2K" + (line.length() > 118 ? line.substring(0, 117) + "…" : line));
+                people.flush();
+            }
+        } catch (InterruptedException finished) {
+            people.print("\r\033[2K");
+        }
+    }
+
+    private static void stop(Thread ticker) throws InterruptedException {
+        if (ticker == null) return;
+        ticker.interrupt();
+        ticker.join();
+    }
+
+    private static String seconds(long since) {
+        return String.format(Locale.ROOT, "%.2f s", (System.nanoTime() - since) / 1e9);
+    }
+
+    // ---- questions ---------------------------------------------------------------------------
+
+    /**
+     * Asks until the answer ends; nothing has been touched yet, so Ctrl-C here simply leaves.
+     *
+     * @throws Failure refused when there is no terminal to ask in
+     */
+    public String ask(String question) {
+        if (!canAsk) throw new Failure(new Problem.CannotAsk(question));
+        people.print(paint(Ansi.Color.YELLOW, true, question) + " ");
+        people.flush();
+        try (var handle = Interruption.stoppedBy(() -> {
+            people.println();
+            errors.println("interrupted; nothing was touched");
+            Runtime.getRuntime().halt(Problem.Exit.INTERRUPTED.code);
+        })) {
+            var answer = new BufferedReader(new InputStreamReader(System.in)).readLine();
+            log(question + " " + (answer == null ? "(end of input)" : answer));
+            return answer == null ? "" : answer.strip();
+        } catch (IOException e) {
+            return "";
+        }
+    }
+
+    /** Exactly {@code YES}, {@code yes} or {@code y}; anything else is a no. */
+    public boolean yes(String question) {
+        var answer = ask(question);
+        return answer.equals("YES") || answer.equals("yes") || answer.equals("y");
+    }
+
+    // ---- log ---------------------------------------------------------------------------------
+
+    /** From now on the log goes to this file (0600 by its folder's care); what was said before comes first. */
+    public void logTo(Path file) throws IOException {
+        Files.writeString(file, early, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+        logFile = file;
+    }
+
+    public void log(String text) {
+        var line = Instant.now().truncatedTo(ChronoUnit.MILLIS) + " " + text + "\n";
+        if (logFile == null) {
+            early.append(line);
+            return;
+        }
+        try {
+            Files.writeString(logFile, line, StandardCharsets.UTF_8, StandardOpenOption.APPEND);
+        } catch (IOException cannotLog) {
+            logFile = null; // a full disk must not stop the putting back
+        }
+    }
+
+    /** A stack trace goes to the log, and to stderr with {@code --verbose}. */
+    public void log(Throwable trace) {
+        var text = new StringWriter();
+        trace.printStackTrace(new PrintWriter(text));
+        if (options.verbose()) errors.print(text);
+        log(text.toString());
+    }
+}

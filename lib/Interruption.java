@@ -1,0 +1,65 @@
+package lib;
+
+import java.util.concurrent.ConcurrentLinkedDeque;
+import sun.misc.Signal;
+
+/**
+ * Ctrl-C, SIGTERM and a closed terminal: whatever is being waited for is stopped, so that the waiting code fails
+ * and the plan puts everything back. Thread.interrupt() is not used: it would close the very file channels that
+ * putting back needs.
+ */
+public final class Interruption {
+    private static final ConcurrentLinkedDeque<Runnable> STOPPERS = new ConcurrentLinkedDeque<>();
+    private static volatile boolean asked;
+    private static volatile boolean shielded;
+
+    private Interruption() {}
+
+    /** From now on the three signals are ours. Where the platform lacks one of them, it keeps its usual effect. */
+    public static void install() {
+        for (var name : new String[] {"INT", "TERM", "HUP"}) {
+            try {
+                Signal.handle(new Signal(name), signal -> stop());
+            } catch (IllegalArgumentException notOnThisPlatform) {
+                // Windows has no HUP
+            }
+        }
+    }
+
+    private static void stop() {
+        asked = true;
+        if (!shielded) STOPPERS.forEach(Runnable::run);
+    }
+
+    /** While the returned handle is open, a signal runs {@code stop}: kill the child, cancel the statement. */
+    public static Handle stoppedBy(Runnable stop) {
+        STOPPERS.push(stop);
+        return () -> STOPPERS.remove(stop);
+    }
+
+    /** @throws Failure 130 when a signal has come */
+    public static void check() {
+        if (asked) throw new Failure(new Problem.Interrupted());
+    }
+
+    /** What failed because we were told to stop is an interruption, not a failure of its own. */
+    public static Exception explains(Exception e) {
+        return asked ? new Failure(new Problem.Interrupted(), e) : e;
+    }
+
+    /** Runs what must not be cut short: signals are only noted. */
+    public static void shielded(Runnable work) {
+        var before = shielded;
+        shielded = true;
+        try {
+            work.run();
+        } finally {
+            shielded = before;
+        }
+    }
+
+    /** A registration that ends without an exception. */
+    public interface Handle extends AutoCloseable {
+        @Override void close();
+    }
+}

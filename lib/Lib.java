@@ -1,0 +1,30 @@
+//JAVA 21+
+//DEPS org.postgresql:postgresql:42.7.14
+//DEPS info.picocli:picocli:4.7.7
+//DEPS org.fusesource.jansi:jansi:2.4.2
+//DEPS io.github.cdimascio:dotenv-java:3.2.0
+//DEPS com.google.code.gson:gson:2.13.2
+// Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
+//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
+// One by one: a glob resolves to nothing when the script runs from a URL.
+//SOURCES Cli.java
+//SOURCES Console.java
+//SOURCES Credentials.java
+//SOURCES EnvFile.java
+//SOURCES Failure.java
+//SOURCES Interruption.java
+//SOURCES Migrator.java
+//SOURCES Plan.java
+//SOURCES Problem.java
+//SOURCES Program.java
+//SOURCES Project.java
+//SOURCES Step.java
+package lib;
+
+/** The list of the library's files and what they depend on; every script says {@code //SOURCES lib/Lib.java}. */
+public final class Lib {
+    /** The toolkit's version, the same for every script. */
+    public static final String VERSION = "0.1.0";
+
+    private Lib() {}
+}

@@ -1,0 +1,61 @@
+package lib;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Steps to print, and the very same steps to run; on failure those begun are undone, last first. */
+public record Plan(List<Step> steps) {
+
+    public List<String> describe() {
+        return steps.stream().map(Step::describe).toList();
+    }
+
+    /**
+     * Runs every step, then finishes every step.
+     *
+     * @param nextIfNotPutBack what the user has to run when a step could not be undone
+     * @throws Failure what failed; {@link Problem.NotPutBack} around it when something is left to do
+     */
+    public void run(Console console, List<String> nextIfNotPutBack) {
+        var begun = new ArrayDeque<Step>();
+        try {
+            for (var step : steps) {
+                Interruption.check();
+                begun.push(step);
+                console.step(begun.size(), steps.size(), step);
+            }
+            Interruption.check();
+        } catch (Exception e) {
+            throw putBack(begun, Interruption.explains(e), console, nextIfNotPutBack);
+        }
+        for (var step : steps) {
+            try {
+                step.finish();
+            } catch (Exception e) {
+                console.warn("left behind: " + Failure.wordsOf(e));
+            }
+        }
+    }
+
+    private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, List<String> next) {
+        var left = new ArrayList<String>();
+        Interruption.shielded(() -> {
+            console.note("putting everything back");
+            for (var step : begun) {
+                try {
+                    step.undo();
+                    console.log("undone: " + step.describe());
+                } catch (Exception e) {
+                    left.add(step.describe() + ": " + Failure.wordsOf(e));
+                    console.log(e);
+                }
+            }
+        });
+        var failure = Failure.of(cause);
+        if (failure == null && left.isEmpty()) return cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
+        if (left.isEmpty()) return failure;
+        var first = failure != null ? failure.problem() : new Problem.DatabaseSaid("", cause.toString());
+        return new Failure(new Problem.NotPutBack(first, left, next), cause);
+    }
+}

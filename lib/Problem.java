@@ -1,0 +1,133 @@
+package lib;
+
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.List;
+
+/**
+ * Every expected failure as data: what happened and where, what to do next, and the exit code.
+ * All wording lives here, so that it is written with one voice and can be read in one sitting.
+ * No record may hold a secret.
+ */
+public interface Problem {
+    /** The exit codes, the same in every script. */
+    enum Exit {
+        DONE(0, "done"),
+        FAILED(1, "failed; everything is as it was"),
+        USAGE(2, "usage or configuration"),
+        PARTLY(3, "done in part, or failed and not fully put back: the message names what is left and the next command"),
+        REFUSED(4, "refused: a guard said no, nothing was touched"),
+        BUSY(5, "busy: another run holds the lock"),
+        INTERRUPTED(130, "interrupted; everything is as it was");
+
+        public final int code;
+        public final String meaning;
+
+        Exit(int code, String meaning) {
+            this.code = code;
+            this.meaning = meaning;
+        }
+    }
+
+    Exit exit();
+
+    /** What happened and where, a sentence without a full stop; further lines are details. */
+    String what();
+
+    /** What to do next, a line each; may be empty. */
+    default List<String> next() {
+        return List.of();
+    }
+
+    // ---- running the script ------------------------------------------------------------------
+
+    record Usage(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+    }
+
+    record Bug(String what) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "this is a bug in the tool: " + what; }
+        public List<String> next() { return List.of("please report it with the lines below"); }
+    }
+
+    record Interrupted() implements Problem {
+        public Exit exit() { return Exit.INTERRUPTED; }
+        public String what() { return "interrupted; everything is as it was"; }
+    }
+
+    /** The plan failed and a step could not be put back. */
+    record NotPutBack(Problem first, List<String> left, List<String> next) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return first.what() + "\nand this could not be put back:\n  " + String.join("\n  ", left);
+        }
+    }
+
+    record NotConfirmed() implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "not confirmed, nothing was touched"; }
+    }
+
+    record CannotAsk(String question) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "no terminal to ask in: \"" + question + "\""; }
+        public List<String> next() { return List.of("give --yes to go on without being asked"); }
+    }
+
+    record DatabaseSaid(String state, String words) implements Problem {
+        static DatabaseSaid of(SQLException e) {
+            return new DatabaseSaid(e.getSQLState(), e.getMessage() == null ? e.toString() : e.getMessage());
+        }
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "PostgreSQL: " + words; }
+    }
+
+    record FileSystemSaid(String kind, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return kind + ": " + words; }
+    }
+
+    record ProgramMissing(String program) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return program + " is not installed, or not on PATH"; }
+        public List<String> next() { return List.of("install it, or name its folder in PATH"); }
+    }
+
+    record ProgramFailed(String program, int code, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return program + " failed with exit code " + code + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+    }
+
+    // ---- project -----------------------------------------------------------------------------
+
+    record NoProject(Path from) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "no Django project in " + from + " or above it: no manage.py found there or up to two levels below"; }
+        public List<String> next() { return List.of("go to the project's folder, or give --project DIR"); }
+    }
+
+    record SeveralBackends(Path root, List<Path> managePys) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "more than one manage.py in " + root + ":\n  " + String.join("\n  ", managePys.stream().map(Path::toString).toList());
+        }
+        public List<String> next() { return List.of("name the one that is meant: --project " + managePys.getFirst().getParent()); }
+    }
+
+    // ---- .env and credentials ----------------------------------------------------------------
+
+    record MissingSetting(String name, Path file) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return name + " is not set in " + file; }
+        public List<String> next() { return List.of("add it there, or export " + name); }
+    }
+
+    // ---- the interpreter and Django ----------------------------------------------------------
+
+    // ---- the database ------------------------------------------------------------------------
+
+    // ---- migration files and runs ------------------------------------------------------------
+
+    // ---- backup ------------------------------------------------------------------------------
+}

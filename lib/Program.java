@@ -1,0 +1,145 @@
+package lib;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A program to run: argv, a folder, and environment variables of which some are secret. Never a shell, never a secret
+ * in argv: argv is what every user of the machine can read.
+ */
+public final class Program {
+    private final List<String> argv;
+    private final Map<String, String> environment = new LinkedHashMap<>();
+    private final Map<String, String> secrets = new LinkedHashMap<>();
+    private Path folder;
+
+    private Program(List<String> argv) {
+        this.argv = List.copyOf(argv);
+    }
+
+    public static Program of(String... argv) {
+        return new Program(List.of(argv));
+    }
+
+    public static Program of(List<String> argv) {
+        return new Program(argv);
+    }
+
+    public Program with(String... more) {
+        var all = new ArrayList<>(argv);
+        all.addAll(List.of(more));
+        var program = new Program(all).in(folder);
+        program.environment.putAll(environment);
+        program.secrets.putAll(secrets);
+        return program;
+    }
+
+    public Program in(Path folder) {
+        this.folder = folder;
+        return this;
+    }
+
+    public Program env(String name, String value) {
+        environment.put(name, value);
+        return this;
+    }
+
+    /** A variable that must never be shown; a null value is left out. */
+    public Program secret(String name, String value) {
+        if (value != null) secrets.put(name, value);
+        return this;
+    }
+
+    /** Many variables, any of which may be secret: what a {@code .env} holds. */
+    public Program secrets(Map<String, String> values) {
+        secrets.putAll(values);
+        return this;
+    }
+
+    public String name() {
+        return Path.of(argv.getFirst()).getFileName().toString();
+    }
+
+    public List<String> argv() {
+        return argv;
+    }
+
+    /** What a finished program printed. */
+    public record Output(int code, String out, String err) {}
+
+    /** Starts it with pipes on all three streams; the caller reads them and closes. */
+    public Process start() {
+        return start(new ProcessBuilder(argv));
+    }
+
+    private Process start(ProcessBuilder builder) {
+        if (folder != null) builder.directory(folder.toFile());
+        builder.environment().putAll(environment);
+        builder.environment().putAll(secrets);
+        try {
+            return builder.start();
+        } catch (IOException e) {
+            throw new Failure(new Problem.ProgramMissing(argv.getFirst()), e);
+        }
+    }
+
+    /** Runs it to its end without input and returns what it printed, whatever its exit code. */
+    public Output run() {
+        var process = start();
+        try (var handle = Interruption.stoppedBy(() -> kill(process))) {
+            process.getOutputStream().close();
+            var err = new StringBuilder();
+            var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
+            var out = text(process.getInputStream());
+            reader.join();
+            return new Output(process.waitFor(), out, err.toString());
+        } catch (IOException e) {
+            throw Failure.of(e);
+        } catch (InterruptedException e) {
+            throw new Failure(new Problem.Interrupted(), e);
+        } finally {
+            kill(process);
+        }
+    }
+
+    /** Like {@link #run}, but anything except exit code 0 is a failure that carries what it said on stderr. */
+    public String output() {
+        var output = run();
+        if (output.code() != 0) throw new Failure(new Problem.ProgramFailed(name(), output.code(), output.err()));
+        return output.out();
+    }
+
+    /** Hands the terminal over and returns the exit code: for programs that ask the user themselves. */
+    public int interactive() {
+        try {
+            return start(new ProcessBuilder(argv).inheritIO()).waitFor();
+        } catch (InterruptedException e) {
+            throw new Failure(new Problem.Interrupted(), e);
+        }
+    }
+
+    /** Ends a process and all that it started. */
+    public static void kill(Process process) {
+        process.descendants().forEach(ProcessHandle::destroyForcibly);
+        process.destroyForcibly();
+    }
+
+    private static String text(java.io.InputStream in) {
+        try {
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException closedWhenKilled) {
+            return "";
+        }
+    }
+
+    /** The command as it can be shown: without any environment. */
+    @Override
+    public String toString() {
+        return String.join(" ", argv);
+    }
+}
