@@ -129,5 +129,50 @@ public interface Problem {
 
     // ---- migration files and runs ------------------------------------------------------------
 
+    record OutsideProject(Path folder, Path root) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return folder + " leads out of the project " + root + ": its files are not this project's to replace"; }
+        public List<String> next() { return List.of("replace the link by a folder, or leave that app out with --apps"); }
+    }
+
+    record FileChanged(String path) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return path + " was changed by somebody else while the reset was running"; }
+        public List<String> next() { return List.of("run the reset again"); }
+    }
+
+    record CopyDiffers(Path copy) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the copy " + copy + " is not what was written to it"; }
+        public List<String> next() { return List.of("check the disk before anything else"); }
+    }
+
+    record UnreadableRun(Path file) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return file + " is not a run that this version can read"; }
+        public List<String> next() { return List.of("use the version that wrote it, or the copy in ~/.local/state/reset_migrations"); }
+    }
+
+    record NoRun(String wanted, List<String> known) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return (wanted == null ? "no reset to go back to" : "no run called " + wanted)
+                    + (known.isEmpty() ? ": no run is known for this project" : "; known runs: " + String.join(", ", known));
+        }
+        public List<String> next() { return List.of("see reset_migrations status"); }
+    }
+
+    record NotTheLatest(String wanted, String latest) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return wanted + " is not the latest run: " + latest + " came after it and has to be undone first"; }
+        public List<String> next() { return List.of("reset_migrations undo " + latest); }
+    }
+
+    record UnfinishedRun(String id) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " was cut short and has not been put back"; }
+        public List<String> next() { return List.of("reset_migrations undo " + id + "  brings the old state back", "reset_migrations status  says what holds now"); }
+    }
+
     // ---- backup ------------------------------------------------------------------------------
 }

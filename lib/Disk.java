@@ -1,0 +1,126 @@
+package lib;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.PosixFileAttributeView;
+import java.nio.file.attribute.PosixFileAttributes;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+
+/** Files that must still be there after a power cut: written beside, fsynced, renamed, and the folder fsynced. */
+public final class Disk {
+    private static final boolean POSIX = Path.of("").getFileSystem().supportedFileAttributeViews().contains("posix");
+
+    private Disk() {}
+
+    public static String sha256(byte[] content) {
+        try {
+            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(content));
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e); // every JDK has it
+        }
+    }
+
+    /** Makes the folder and those above it; each new one is open to its owner alone. */
+    public static void privateFolder(Path folder) throws IOException {
+        if (Files.isDirectory(folder)) return;
+        if (folder.getParent() != null) privateFolder(folder.getParent());
+        try {
+            Files.createDirectory(folder);
+        } catch (java.nio.file.FileAlreadyExistsException anotherWasFaster) {
+            return;
+        }
+        mode(folder, "rwx------");
+        fsync(folder.getParent());
+    }
+
+    public static void mode(Path path, String permissions) throws IOException {
+        if (POSIX) Files.setPosixFilePermissions(path, PosixFilePermissions.fromString(permissions));
+    }
+
+    /** The file has its name only when it is whole; mode 0600. */
+    public static void writePrivate(Path file, byte[] content) throws IOException {
+        replace(file, content, "rw-------", null);
+    }
+
+    /**
+     * Puts the content in place of whatever bears the name; a symbolic link is replaced, never written through.
+     *
+     * @param permissions "rw-r--r--", or null: the folder's without its execute bits
+     * @param like        whose owner and group the file gets, as far as we may give files away; null: ours
+     */
+    public static void replace(Path file, byte[] content, String permissions, Path like) throws IOException {
+        var beside = file.resolveSibling("~" + file.getFileName() + ".partial"); // ~: Django never takes it for a migration
+        Files.deleteIfExists(beside);
+        try {
+            try (var out = FileChannel.open(beside, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+                mode(beside, permissions != null ? permissions : permissionsIn(file.getParent()));
+                var buffer = java.nio.ByteBuffer.wrap(content);
+                while (buffer.hasRemaining()) out.write(buffer);
+                out.force(true);
+            }
+            if (like != null) giveTo(beside, like);
+            Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } finally {
+            Files.deleteIfExists(beside);
+        }
+        fsync(file.getParent());
+    }
+
+    private static String permissionsIn(Path folder) throws IOException {
+        if (!POSIX) return "rw-------";
+        return PosixFilePermissions.toString(Files.getPosixFilePermissions(folder)).replace('x', '-');
+    }
+
+    /** The owner and group of {@code like}; only root can give files away, for everybody else they are right already. */
+    public static void giveTo(Path path, Path like) throws IOException {
+        if (!POSIX) return;
+        var from = Files.readAttributes(like, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
+        var is = Files.readAttributes(path, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
+        var view = Files.getFileAttributeView(path, PosixFileAttributeView.class, LinkOption.NOFOLLOW_LINKS);
+        try {
+            if (!is.owner().equals(from.owner())) view.setOwner(from.owner());
+            if (!is.group().equals(from.group())) view.setGroup(from.group());
+        } catch (IOException notAllowed) {
+            // the user works with files of another owner through a group: the content is what counts
+        }
+    }
+
+    /** Makes a rename or removal in this folder durable. */
+    public static void fsync(Path folder) throws IOException {
+        if (!POSIX) return; // Windows cannot open a folder for this
+        try (var channel = FileChannel.open(folder, StandardOpenOption.READ)) {
+            channel.force(true);
+        }
+    }
+
+    /** Removes a folder and all in it, without following links; nothing there is fine. */
+    public static void removeTree(Path folder) throws IOException {
+        try {
+            Files.walkFileTree(folder, new SimpleFileVisitor<>() {
+                @Override public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
+                    Files.delete(file);
+                    return FileVisitResult.CONTINUE;
+                }
+
+                @Override public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
+                    Files.delete(dir);
+                    return FileVisitResult.CONTINUE;
+                }
+            });
+        } catch (NoSuchFileException alreadyGone) {
+            // as wanted
+        }
+    }
+}

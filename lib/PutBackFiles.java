@@ -1,0 +1,57 @@
+package lib;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * The user's undo for files: the newer migrations go into the run's {@code undone/}, the old ones come home.
+ * Migrations written since the reset go aside with them.
+ */
+public record PutBackFiles(Run run, Migrations newer) implements Step {
+
+    /** Looks at what lies in the run's folders now. */
+    public static PutBackFiles of(Run run) throws IOException {
+        var root = Path.of(run.root());
+        var folders = new LinkedHashSet<Path>();
+        run.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
+        run.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
+        var home = Set.copyOf(run.old());
+        var now = Migrations.in(root, folders).files().stream().filter(f -> !isOld(f, home)).toList();
+        return new PutBackFiles(run, new Migrations(root, now));
+    }
+
+    /** A file that an earlier, interrupted undo has put back already is not one of the newer. */
+    private static boolean isOld(Migrations.Kept file, Set<Migrations.Kept> old) {
+        return old.stream().anyMatch(o -> o.path().equals(file.path()) && o.sha256().equals(file.sha256()));
+    }
+
+    @Override public String describe() {
+        return "put %d old migration file%s back, %d newer aside".formatted(run.old().size(), run.old().size() == 1 ? "" : "s", newer.files().size());
+    }
+
+    @Override public void run() throws IOException {
+        for (var folder : List.of(run.folder(), run.copy())) {
+            Disk.privateFolder(folder.resolve("undone"));
+            newer.copyTo(folder.resolve("undone"));
+        }
+        run.oldFiles().putBackFrom(run.old());
+        newer.removeExcept(run.oldFiles().paths());
+        run.removeMade();
+    }
+
+    @Override public void undo() throws IOException {
+        var store = Files.isDirectory(run.folder().resolve("undone")) ? run.folder().resolve("undone") : run.copy().resolve("undone");
+        if (!Files.isDirectory(store)) return; // nothing was moved yet
+        newer.putBackFrom(store);
+        run.oldFiles().removeExcept(newer.paths());
+        for (var made : run.made()) {
+            var init = Path.of(run.root()).resolve(made);
+            if (made.endsWith("__init__.py") && Files.isDirectory(init.getParent()) && !Files.exists(init))
+                Disk.replace(init, new byte[0], null, init.getParent());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+package lib;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+
+/**
+ * The old migration files go, the new ones come. The old ones lie in the run's folder before this begins.
+ *
+ * @param fresh new files' texts by path relative to the root, sorted
+ */
+public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run run) implements Step {
+
+    @Override public String describe() {
+        return "replace %d migration file%s by %d".formatted(old.files().size(), old.files().size() == 1 ? "" : "s", fresh.size());
+    }
+
+    @Override public void run() throws IOException {
+        for (var file : fresh.entrySet()) {
+            var path = old.root().resolve(file.getKey());
+            makePackage(path.getParent());
+            Migrations.removeCache(path.getParent());
+            Disk.replace(path, file.getValue().getBytes(StandardCharsets.UTF_8), null, path.getParent());
+        }
+        old.removeExcept(fresh.keySet());
+    }
+
+    /** An app may have models and no migrations package yet, or a folder that lost its {@code __init__.py}. */
+    private void makePackage(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            Files.createDirectory(folder);
+            Disk.giveTo(folder, folder.getParent());
+        }
+        var init = folder.resolve("__init__.py");
+        if (!Files.exists(init)) Disk.replace(init, new byte[0], null, folder);
+    }
+
+    @Override public void undo() throws IOException {
+        for (var file : fresh.entrySet()) {
+            var path = old.root().resolve(file.getKey());
+            if (!old.paths().contains(file.getKey())) Files.deleteIfExists(path);
+            if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
+        }
+        old.putBackFrom(run.old());
+        run.removeMade();
+    }
+}

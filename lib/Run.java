@@ -1,0 +1,181 @@
+package lib;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonSyntaxException;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.stream.Stream;
+
+/**
+ * One reset as it is remembered: {@code .reset/<id>/run.json} with the old files beside it, and a copy of both in the
+ * user's state folder, because {@code .reset/} may fall to {@code git clean}. It is whole on disk before the first change and
+ * names everything the run may touch, so undo needs no step-by-step log. No secrets.
+ *
+ * @param format   of this file: 1
+ * @param started  ISO 8601, UTC
+ * @param root     the project's root, absolute
+ * @param database as {@code user@host:port/name}
+ * @param outcome  running, done, undone, purged: a hint for people; what holds is found by looking
+ * @param old      the files that were there
+ * @param fresh    sha256 of the new files by path
+ * @param made     packages' folders and {@code __init__.py} that were missing
+ * @param backup   the verified backup's file, or null
+ */
+public record Run(int format, String id, String version, String started, String root, String database, String strategy,
+                  String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup) {
+    static final int FORMAT = 1;
+    private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
+            .registerTypeAdapter(Aside.class, Aside.JSON).create();
+
+    /** Sorts by time and is unique: 20261122-172530-4f2a. */
+    public static String newId() {
+        return DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss").withZone(ZoneOffset.UTC).format(Instant.now())
+                + "-%04x".formatted(ThreadLocalRandom.current().nextInt(0x10000));
+    }
+
+    public static Run of(String id, Project project, Credentials database, Strategy strategy, Migrations old, Map<String, String> fresh, String backup) {
+        var hashes = new LinkedHashMap<String, String>();
+        var made = new ArrayList<String>();
+        fresh.forEach((path, text) -> {
+            hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8)));
+            var folder = Path.of(path).getParent();
+            for (var missing : List.of(folder.resolve("__init__.py"), folder))
+                if (!Files.exists(project.root().resolve(missing)) && !made.contains(missing.toString())) made.add(missing.toString());
+        });
+        return new Run(FORMAT, id, Lib.VERSION, Instant.now().toString(), project.root().toString(), database.toString(),
+                strategy.name(), "running", strategy.aside(), old.files(), hashes, made, backup);
+    }
+
+    public Run with(String newOutcome) {
+        return new Run(format, id, version, started, root, database, strategy, newOutcome, aside, old, fresh, made, backup);
+    }
+
+    // ---- where it lies -----------------------------------------------------------------------
+
+    /** {@code .reset/<id>}. */
+    public Path folder() {
+        return Path.of(root, ".reset", id);
+    }
+
+    /** The second copy, out of the project. */
+    public Path copy() {
+        return stateFolder().resolve(id);
+    }
+
+    private static Path stateFolder() {
+        var xdg = System.getenv("XDG_STATE_HOME");
+        var base = xdg != null && Path.of(xdg).isAbsolute() ? Path.of(xdg) : Path.of(System.getProperty("user.home"), ".local", "state");
+        return base.resolve("reset_migrations");
+    }
+
+    /** Where the old files lie: in the project, or the copy when that is gone. */
+    public Path old() {
+        return old(Files.isDirectory(folder().resolve("old")) ? folder() : copy());
+    }
+
+    private static Path old(Path folder) {
+        return folder.resolve("old");
+    }
+
+    public Migrations oldFiles() {
+        return new Migrations(Path.of(root), old);
+    }
+
+    // ---- written -----------------------------------------------------------------------------
+
+    /** Both copies with the old files in them, durable; nothing else has been touched yet. */
+    public void create() throws IOException {
+        for (var folder : List.of(folder(), copy())) {
+            Disk.privateFolder(folder);
+            Disk.privateFolder(old(folder));
+            oldFiles().copyTo(old(folder));
+        }
+        var ignore = folder().resolveSibling(".gitignore");
+        if (!Files.exists(ignore)) Files.writeString(ignore, "*\n");
+        save();
+    }
+
+    /** Writes run.json in both places; the copy may be impossible (a full home) once the first is safe. */
+    public void save() throws IOException {
+        var text = JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
+        for (var folder : List.of(folder(), copy())) {
+            Disk.privateFolder(folder);
+            Disk.writePrivate(folder.resolve("run.json"), text);
+        }
+    }
+
+    /** Forgets the run: its files were put back, or what it set aside has been purged. */
+    public void remove() throws IOException {
+        Disk.removeTree(folder());
+        Disk.removeTree(copy());
+        for (var parent : List.of(folder().getParent(), copy().getParent())) removeIfBare(parent);
+    }
+
+    private static void removeIfBare(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) return;
+        try (Stream<Path> left = Files.list(folder)) {
+            if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;
+        }
+        Disk.removeTree(folder);
+    }
+
+    /** Takes away the packages that this run made, as far as nobody has put anything else in. */
+    void removeMade() throws IOException {
+        for (var path : made) {
+            var file = Path.of(root).resolve(path);
+            if (path.endsWith("__init__.py")) {
+                if (Files.isRegularFile(file) && Files.size(file) == 0) Files.delete(file);
+            } else if (Files.isDirectory(file)) {
+                try (Stream<Path> left = Files.list(file)) {
+                    if (left.findAny().isPresent()) continue;
+                }
+                Files.delete(file);
+            }
+        }
+    }
+
+    // ---- found again -------------------------------------------------------------------------
+
+    /** The runs of this project, oldest first: those in {@code .reset/}, and those of the state folder that it has lost. */
+    public static List<Run> of(Project project) throws IOException {
+        var found = new LinkedHashMap<String, Run>();
+        for (var folder : List.of(project.runs(), stateFolder()))
+            for (var run : in(folder))
+                if (run.root().equals(project.root().toString())) found.putIfAbsent(run.id(), run);
+        return found.values().stream().sorted(Comparator.comparing(Run::id)).toList();
+    }
+
+    private static List<Run> in(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) return List.of();
+        var runs = new ArrayList<Run>();
+        try (Stream<Path> children = Files.list(folder)) {
+            for (var child : children.sorted().toList()) {
+                var file = child.resolve("run.json");
+                if (Files.isRegularFile(file)) runs.add(read(file));
+            }
+        }
+        return runs;
+    }
+
+    static Run read(Path file) throws IOException {
+        try {
+            var run = JSON.fromJson(Files.readString(file), Run.class);
+            if (run == null || run.id == null || run.format != FORMAT) throw new Failure(new Problem.UnreadableRun(file));
+            return run;
+        } catch (JsonSyntaxException e) {
+            throw new Failure(new Problem.UnreadableRun(file), e);
+        }
+    }
+}
