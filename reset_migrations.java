@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicReference;
 import lib.Aside;
 import lib.Backup;
 import lib.Cli;
@@ -56,6 +57,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
         Project project() {
             return Project.find(folder);
+        }
+
+        Credentials credentials(Project project) {
+            return Credentials.of(project, envFile, System.getenv());
         }
     }
 
@@ -107,21 +112,244 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     @Override public Integer call() throws Exception {
         var console = output.console();
         var project = where.project();
-        var environment = Environment.of(project, Credentials.of(project, where.envFile, System.getenv()), Interpreter.find(project, python, System.getenv()));
+        var environment = Environment.of(project, where.credentials(project), Interpreter.find(project, python, System.getenv()));
         environment.warnings().forEach(console::warn);
         try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
             refuseUnfinished(project, db);
-            var reset = look(project, environment, django, db);
-            reset.print(console);
+            var found = look(project, environment, django, db);
+            var run = Run.of(found);
+            var plan = plan(found, run, django);
+            PlanText.print(console, found, plan);
             if (dryRun) return 0;
-            confirm(console, reset);
-            var run = reset.run(console);
-            createSuperuser(console, reset);
-            if (purge) purge(console, environment, run);
-            reset.printSummary(console, run, purge);
-            return 0;
+            confirm(console, found);
+            plan.run(console, List.of("reset_migrations undo " + run.id()));
+            PlanText.printDone(console, run, found);
+            var exit = createSuperuser(console, environment);
+            if (purge) Purge.drop(console, db, List.of(run));
+            return exit;
+        }
+    }
+
+    // ---- look --------------------------------------------------------------------------------
+
+    private Found look(Project project, Environment environment, Django django, Database db) throws Exception {
+        Django.Description description;
+        try (var proof = db.proveSame()) {
+            description = django.describe(proof.key(), apps);
+        }
+        description.refuse(environment.database());
+        var look = db.look();
+        var old = Migrations.in(project.root(), description.migrationsFolders());
+        var fresh = new TreeMap<String, String>();
+        for (var file : django.generate(description.selected(), description.carried()))
+            fresh.put(project.root().relativize(description.migrationsFolder(file.app()).resolve(file.name() + ".py")).toString(), file.text());
+        var strategy = Strategy.choose(db, look, this.strategy.name(), Run.newId(), terminate, allowReplication);
+        return new Found(project, environment, description, look, old, fresh, strategy);
+    }
+
+    /** A run that was cut short has to be put back, or seen through, before another begins. */
+    private static void refuseUnfinished(Project project, Database db) throws Exception {
+        for (var run : Run.of(project))
+            if (run.outcome().equals("running")) throw new Failure(new Problem.UnfinishedRun(run.id()));
+    }
+
+    // ---- plan --------------------------------------------------------------------------------
+
+    /** Files first, database last: old files must never meet the new database. */
+    private Plan plan(Found found, Run run, Django django) {
+        var steps = new ArrayList<Step>();
+        var files = new ReplaceFiles(found.old(), found.fresh(), run);
+        var backedUp = new AtomicReference<Path>();
+        if (wantsBackup(found.strategy())) steps.add(backup(found, backedUp));
+        steps.add(run.keep(backedUp::get));
+        steps.addAll(switch (found.strategy()) {
+            case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
+            case ParkTables park when park.inTransaction() -> List.of(park.parkAndMigrate(django), files, park.commit(django));
+            case ParkTables park -> List.of(files, park.park(), park.migrate(django));
+            case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
+        });
+        steps.add(check(found));
+        return new Plan(steps);
+    }
+
+    /** Destroying asks for a backup unless it is declined in so many words. */
+    private boolean wantsBackup(Strategy strategy) {
+        return backup != null ? backup : purge || strategy instanceof DropTables;
+    }
+
+    private static Step backup(Found found, AtomicReference<Path> file) {
+        var folder = found.project().root().resolve("backups");
+        return Step.of("back up " + found.look().name() + " into " + found.project().show(folder),
+                () -> file.set(Backup.create(found.environment(), found.environment().database(), folder).file()));
+    }
+
+    /** A new process sees the project as everybody else will: files, settings and database as they now are. */
+    private Step check(Found found) {
+        return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
+            try (var django = Django.start(found.environment().python(), settings, found.project().root(), note -> {});
+                 var db = Database.open(found.environment().database())) {
+                django.check(found.description().selected(), found.drift()).refuse(db.oid());
+            }
+        });
+    }
+
+    // ---- confirm -----------------------------------------------------------------------------
+
+    private void confirm(Console console, Found found) {
+        var name = found.look().name();
+        if (confirmDatabase != null) {
+            if (!confirmDatabase.equals(name)) throw new Failure(new Problem.OtherName(confirmDatabase, name));
+            return;
+        }
+        var local = found.environment().database().local();
+        var guarded = !local || !found.description().debug();
+        if (yes && local) {
+            if (guarded) console.warn("DEBUG is False: " + name + " may be a production database");
+            return;
+        }
+        if (guarded && (yes || !console.canAsk())) throw new Failure(new Problem.NameNotGiven(name, local));
+        if (guarded) {
+            var why = local ? "DEBUG is False" : "the database is not on this machine";
+            if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
+        } else if (!console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+    }
+
+    // ---- superuser ---------------------------------------------------------------------------
+
+    /** The reset is done whatever happens here, so a failure is "done in part". */
+    private int createSuperuser(Console console, Environment environment) {
+        var wanted = superuser != null ? superuser : !yes && console.canAsk() && console.yes("Create a superuser now? Type YES, yes or y:");
+        if (!wanted) return Problem.Exit.DONE.code;
+        var manage = environment.python("manage.py", "createsuperuser");
+        var code = console.canAsk() ? manage.interactive() : manage.with("--noinput").show(console::say);
+        if (code == 0) return code;
+        throw new Failure(new Problem.NoSuperuser(code, !console.canAsk(), manage.toString()));
+    }
+
+    // ---- undo, status, purge -----------------------------------------------------------------
+
+    @Command(name = "undo", mixinStandardHelpOptions = true, sortOptions = false,
+            description = "Bring back what the latest reset set aside: the database first, then the files. Drops nothing.")
+    static final class Undo implements Callable<Integer>, Cli.HasOutput {
+        @Mixin Where where;
+        @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run (default: the latest).")
+        String wanted;
+        @Option(names = "--yes", description = "Do not ask.")
+        boolean yes;
+        @Option(names = "--terminate", description = "End sessions that stand in the way.")
+        boolean terminate;
+        @Mixin Cli.Output output;
+
+        @Override public Cli.Output output() {
+            return output;
+        }
+
+        @Override public Integer call() throws Exception {
+            var console = output.console();
+            var project = where.project();
+            try (var db = Database.open(where.credentials(project)); var lock = db.lockRuns()) {
+                var run = latest(Run.of(project), wanted);
+                run.refuseOther(db.credentials());
+                var steps = new ArrayList<>(run.aside().undo(db, terminate));
+                steps.add(PutBackFiles.of(run));
+                var plan = new Plan(steps);
+                console.heading("Undo the reset " + run.id());
+                PlanText.printSteps(console, plan);
+                if (!yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+                plan.run(console, List.of("reset_migrations undo " + run.id()));
+                run.with("undone").save();
+                console.success("undone: database and files are as they were before " + run.id());
+                return Problem.Exit.DONE.code;
+            }
+        }
+
+        private static Run latest(List<Run> all, String wanted) {
+            var open = all.stream().filter(run -> run.outcome().equals("done") || run.outcome().equals("running")).toList();
+            var known = all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList();
+            if (open.isEmpty()) throw new Failure(new Problem.NoRun(wanted, known));
+            var last = open.getLast();
+            if (wanted == null || wanted.equals(last.id())) return last;
+            if (open.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, known));
+            throw new Failure(new Problem.NotTheLatest(wanted, last.id()));
+        }
+    }
+
+    @Command(name = "status", mixinStandardHelpOptions = true, sortOptions = false,
+            description = "Show the runs of this project, which state holds, and what is set aside.")
+    static final class Status implements Callable<Integer>, Cli.HasOutput {
+        @Mixin Where where;
+        @Mixin Cli.Output output;
+
+        @Override public Cli.Output output() {
+            return output;
+        }
+
+        @Override public Integer call() throws Exception {
+            var project = where.project();
+            try (var db = Database.open(where.credentials(project))) {
+                PlanText.printStatus(output.console(), Run.of(project), db);
+            }
+            return Problem.Exit.DONE.code;
+        }
+    }
+
+    @Command(name = "purge", mixinStandardHelpOptions = true, sortOptions = false,
+            description = "Drop what runs have set aside, oldest first. This is the only command that destroys.")
+    static final class Purge implements Callable<Integer>, Cli.HasOutput {
+        @Mixin Where where;
+        @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run: the oldest there is (default).")
+        String wanted;
+        @Option(names = "--all", description = "All runs, oldest first.")
+        boolean all;
+        @Option(names = "--no-backup", description = "Without a verified backup first.")
+        boolean noBackup;
+        @Option(names = "--yes", description = "Do not ask.")
+        boolean yes;
+        @Mixin Cli.Output output;
+
+        @Override public Cli.Output output() {
+            return output;
+        }
+
+        @Override public Integer call() throws Exception {
+            var console = output.console();
+            var project = where.project();
+            try (var db = Database.open(where.credentials(project)); var lock = db.lockRuns()) {
+                var runs = oldest(Run.of(project).stream().filter(run -> !run.outcome().equals("purged")).toList());
+                var plan = plan(project, runs, db, noBackup);
+                console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
+                PlanText.printSteps(console, plan);
+                console.warn("what is dropped here cannot be brought back by undo");
+                if (!yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+                plan.run(console, List.of("reset_migrations purge"));
+            }
+            return Problem.Exit.DONE.code;
+        }
+
+        /** A newer run's set-aside state is only reached through the older ones, so these go first. */
+        private List<Run> oldest(List<Run> runs) {
+            if (runs.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
+            if (all) return runs;
+            if (wanted == null || wanted.equals(runs.getFirst().id())) return List.of(runs.getFirst());
+            if (runs.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, runs.stream().map(Run::id).toList()));
+            throw new Failure(new Problem.NotTheOldest(wanted, runs.getFirst().id()));
+        }
+
+        static Plan plan(Project project, List<Run> runs, Database db, boolean noBackup) throws Exception {
+            var steps = new ArrayList<Step>();
+            for (var run : runs) {
+                run.refuseOther(db.credentials());
+                if (!noBackup && run.aside().database() != null) {
+                    var folder = project.root().resolve("backups");
+                    var from = db.credentials().of(run.aside().database());
+                    steps.add(Step.of("back up " + from.database() + " into " + project.show(folder), () -> Backup.create(from, folder)));
+                }
+                steps.add(run.aside().purge(db));
+                steps.add(Step.of("forget the run " + run.id(), run::remove));
+            }
+            return new Plan(steps);
         }
     }
 }

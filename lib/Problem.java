@@ -69,6 +69,29 @@ public interface Problem {
         public String what() { return "not confirmed, nothing was touched"; }
     }
 
+    record NameNotGiven(String name, boolean local) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return (local ? "DEBUG is False" : "the database is not on this machine") + ": --yes is not enough here, the database's name has to be given";
+        }
+        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name); }
+    }
+
+    record OtherName(String given, String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "--confirm-database says " + given + ", but the database is " + name; }
+        public List<String> next() { return List.of("check .env before anything else"); }
+    }
+
+    record NoSuperuser(int code, boolean withoutTerminal, String command) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the reset is done, but createsuperuser failed with exit code " + code; }
+        public List<String> next() {
+            var again = "run it again: " + command;
+            return withoutTerminal ? List.of("without a terminal, DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD have to be set", again) : List.of(again);
+        }
+    }
+
     record CannotAsk(String question) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "no terminal to ask in: \"" + question + "\""; }
@@ -166,6 +189,18 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return wanted + " is not the latest run: " + latest + " came after it and has to be undone first"; }
         public List<String> next() { return List.of("reset_migrations undo " + latest); }
+    }
+
+    record NotTheOldest(String wanted, String oldest) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return wanted + " is not the oldest run: what it set aside is needed to go back past it to " + oldest; }
+        public List<String> next() { return List.of("reset_migrations purge " + oldest, "reset_migrations purge --all"); }
+    }
+
+    record OtherDatabase(String run, String then, String now) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + run + " was made on " + then + ", but the settings now name " + now; }
+        public List<String> next() { return List.of("set .env to that database, or give --env-file"); }
     }
 
     record UnfinishedRun(String id) implements Problem {

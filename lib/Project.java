@@ -28,8 +28,7 @@ public record Project(Path root, Path backend) {
      * @throws Failure no project, or several manage.py
      */
     public static Project find(Path start) {
-        var from = start.toAbsolutePath().normalize();
-        if (!Files.isDirectory(from)) throw new Failure(new Problem.NoProject(from));
+        var from = real(start);
         for (var folder = from; folder != null; folder = folder.getParent()) {
             var found = managePys(folder);
             if (found.isEmpty()) continue;
@@ -38,6 +37,17 @@ public record Project(Path root, Path backend) {
             return new Project(rootOf(backend, folder), backend);
         }
         throw new Failure(new Problem.NoProject(from));
+    }
+
+    /** Without symbolic links: Python reports the paths of modules that way. */
+    private static Path real(Path start) {
+        try {
+            var folder = start.toRealPath();
+            if (Files.isDirectory(folder)) return folder;
+        } catch (IOException doesNotExist) {
+            // the message below says it
+        }
+        throw new Failure(new Problem.NoProject(start.toAbsolutePath()));
     }
 
     /** A project's root may lie one or two levels above its manage.py even when we start inside the backend. */

@@ -16,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /**
@@ -45,21 +46,27 @@ public record Run(int format, String id, String version, String started, String 
                 + "-%04x".formatted(ThreadLocalRandom.current().nextInt(0x10000));
     }
 
-    public static Run of(String id, Project project, Credentials database, Strategy strategy, Migrations old, Map<String, String> fresh, String backup) {
+    /** The record of a reset that has not begun. */
+    public static Run of(Found found) {
         var hashes = new LinkedHashMap<String, String>();
         var made = new ArrayList<String>();
-        fresh.forEach((path, text) -> {
+        var root = found.project().root();
+        found.fresh().forEach((path, text) -> {
             hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8)));
             var folder = Path.of(path).getParent();
             for (var missing : List.of(folder.resolve("__init__.py"), folder))
-                if (!Files.exists(project.root().resolve(missing)) && !made.contains(missing.toString())) made.add(missing.toString());
+                if (!Files.exists(root.resolve(missing)) && !made.contains(missing.toString())) made.add(missing.toString());
         });
-        return new Run(FORMAT, id, Lib.VERSION, Instant.now().toString(), project.root().toString(), database.toString(),
-                strategy.name(), "running", strategy.aside(), old.files(), hashes, made, backup);
+        return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().database().toString(),
+                found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes, made, null);
     }
 
     public Run with(String newOutcome) {
         return new Run(format, id, version, started, root, database, strategy, newOutcome, aside, old, fresh, made, backup);
+    }
+
+    private Run withBackup(Path file) {
+        return new Run(format, id, version, started, root, database, strategy, outcome, aside, old, fresh, made, file.toString());
     }
 
     // ---- where it lies -----------------------------------------------------------------------
@@ -76,7 +83,8 @@ public record Run(int format, String id, String version, String started, String 
 
     private static Path stateFolder() {
         var xdg = System.getenv("XDG_STATE_HOME");
-        var base = xdg != null && Path.of(xdg).isAbsolute() ? Path.of(xdg) : Path.of(System.getProperty("user.home"), ".local", "state");
+        var home = System.getenv().getOrDefault("HOME", System.getProperty("user.home")); // Java's own asks the password database
+        var base = xdg != null && Path.of(xdg).isAbsolute() ? Path.of(xdg) : Path.of(home, ".local", "state");
         return base.resolve("reset_migrations");
     }
 
@@ -144,6 +152,19 @@ public record Run(int format, String id, String version, String started, String 
                 Files.delete(file);
             }
         }
+    }
+
+    /** The step that makes the record and keeps the old files; it is undone by forgetting them again. */
+    public Step keep(Supplier<Path> backedUp) {
+        return Step.of("keep the old migration files in .reset/" + id, () -> {
+            var file = backedUp.get();
+            (file == null ? this : withBackup(file)).create();
+        }, this::remove, () -> read(folder().resolve("run.json")).with("done").save());
+    }
+
+    /** @throws Failure when the credentials lead to another database than this run's */
+    public void refuseOther(Credentials now) {
+        if (!now.toString().equals(database)) throw new Failure(new Problem.OtherDatabase(id, database, now.toString()));
     }
 
     // ---- found again -------------------------------------------------------------------------

@@ -14,4 +14,23 @@ public interface Step {
 
     /** After every step has run: give up what was only kept for undo within this run (never what the user's undo needs). */
     default void finish() throws Exception {}
+
+    /** What a step does, when a method says it best. */
+    interface Act {
+        void run() throws Exception;
+    }
+
+    /** A step that changes nothing that would have to be undone. */
+    static Step of(String describe, Act run) {
+        return of(describe, run, () -> {}, () -> {});
+    }
+
+    static Step of(String describe, Act run, Act undo, Act finish) {
+        return new Step() {
+            @Override public String describe() { return describe; }
+            @Override public void run() throws Exception { run.run(); }
+            @Override public void undo() throws Exception { undo.run(); }
+            @Override public void finish() throws Exception { finish.run(); }
+        };
+    }
 }

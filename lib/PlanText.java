@@ -1,0 +1,163 @@
+package lib;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** The plan, the summary and the status as people read them, and as {@code --json} prints them. */
+public final class PlanText {
+    private static final int LONGEST_LIST = 12;
+
+    private PlanText() {}
+
+    public static void print(Console console, Found found, Plan plan) {
+        printWhere(console, found);
+        printTables(console, found);
+        printFiles(console, found);
+        printLost(console, found);
+        console.say("");
+        console.heading("Strategy: " + found.strategy().name());
+        console.say("  " + found.strategy().reason());
+        found.strategy().warnings().forEach(console::warn);
+        found.description().warnings().forEach(console::warn);
+        printSteps(console, plan);
+        console.event("plan", json(found, plan));
+    }
+
+    private static void printWhere(Console console, Found found) {
+        var look = found.look();
+        var django = found.description();
+        console.heading("reset_migrations " + Lib.VERSION);
+        console.say("  Project   " + found.project().root() + (found.project().backend().equals(found.project().root()) ? ""
+                : "  (manage.py in " + found.project().show(found.project().backend()) + ")"));
+        console.say("  Python    " + django.pythonVersion() + " at " + found.project().show(Path.of(django.executable()))
+                + ", Django " + django.djangoVersion() + ", settings " + django.settingsModule());
+        console.say("  Database  " + look.name() + " at " + found.environment().database() + ", PostgreSQL " + look.serverVersion()
+                + ", " + size(look.bytes()) + "; the one that Django uses");
+        for (var alias : django.databases())
+            if (!alias.isDefault() && !alias.sameDatabase()) console.say("            " + alias.alias() + " (" + alias.name() + ") is another database and stays untouched");
+    }
+
+    private static void printTables(Console console, Found found) {
+        var tables = found.look().tables().stream().filter(t -> !t.extensionOwned()).toList();
+        var rows = tables.stream().mapToLong(Look.Table::rows).sum();
+        console.say("");
+        console.heading("Set aside: %s, %,d rows".formatted(count(tables.size(), "table"), rows));
+        var largest = tables.stream().sorted(Comparator.comparingLong(Look.Table::bytes).reversed()).toList();
+        for (var table : largest.subList(0, Math.min(LONGEST_LIST, largest.size())))
+            console.say("  %-44s %12s rows  %10s".formatted(table.name(), (table.exact() ? "" : "~") + "%,d".formatted(table.rows()), size(table.bytes())));
+        more(console, largest.size());
+        var strangers = found.description().strangers(tables.stream().map(Look.Table::name).toList());
+        if (strangers.isEmpty()) return;
+        console.say("");
+        console.heading("Among them " + count(strangers.size(), "table") + " that no migration makes, so not in the new database");
+        strangers.forEach((table, why) -> console.say("  %-44s %s".formatted(table, why)));
+    }
+
+    private static void printFiles(Console console, Found found) {
+        console.say("");
+        console.heading("Replace: %s by %d".formatted(count(found.old().files().size(), "migration file"), found.fresh().size()));
+        var before = found.old().countByFolder();
+        var after = new TreeMap<String, Integer>();
+        found.fresh().keySet().forEach(path -> after.merge(String.valueOf(Path.of(path).getParent()), 1, Integer::sum));
+        var folders = new TreeMap<String, Integer>(before);
+        after.keySet().forEach(folder -> folders.putIfAbsent(folder, 0));
+        folders.forEach((folder, old) -> console.say("  %-44s %3d → %d".formatted(folder, old, after.getOrDefault(folder, 0))));
+        for (var file : found.description().broken()) console.say("  broken: " + found.project().show(Path.of(file.path())) + ": " + file.broken());
+    }
+
+    /** What no fresh migration can know: a reset loses it. */
+    private static void printLost(Console console, Found found) {
+        var lost = found.description().customOperations();
+        if (!lost.isEmpty()) {
+            console.say("");
+            console.heading(count(lost.size(), "custom operation") + " in the old files that the new ones will not have");
+            for (var operation : lost) console.say("  %-44s %s %s".formatted(operation.app() + "." + operation.migration(), operation.operation(), operation.detail()));
+        }
+        var carried = found.description().carried();
+        if (!carried.isEmpty()) {
+            console.say("");
+            console.heading("Carried into the new first migrations");
+            carried.forEach(c -> console.say("  %-44s %s".formatted(c.app(), c.source())));
+        }
+    }
+
+    public static void printSteps(Console console, Plan plan) {
+        console.say("");
+        console.heading("Steps");
+        var number = 1;
+        for (var step : plan.describe()) console.say("  %d. %s".formatted(number++, step));
+        console.say("");
+    }
+
+    private static Map<String, Object> json(Found found, Plan plan) {
+        var values = new LinkedHashMap<String, Object>();
+        values.put("version", Lib.VERSION);
+        values.put("run", found.id());
+        values.put("project", found.project().root().toString());
+        values.put("database", found.environment().database().toString());
+        values.put("strategy", found.strategy().name());
+        values.put("reason", found.strategy().reason());
+        values.put("warnings", found.strategy().warnings());
+        values.put("tables", found.look().tables());
+        values.put("strangers", found.description().strangers(found.look().tables().stream().map(Look.Table::name).toList()));
+        values.put("old_files", found.old().paths());
+        values.put("new_files", found.fresh().keySet());
+        values.put("custom_operations", found.description().customOperations());
+        values.put("carried", found.description().carried());
+        values.put("steps", plan.describe());
+        return values;
+    }
+
+    // ---- afterwards --------------------------------------------------------------------------
+
+    public static void printDone(Console console, Found found) {
+        console.say("");
+        console.success("done: " + found.look().name() + " is new, and " + count(found.fresh().size(), "fresh migration") + " match it");
+        console.say("  old data   " + found.strategy().aside().where());
+        console.say("  old files  .reset/" + found.id() + "/old");
+        console.say("  go back    reset_migrations undo " + found.id());
+        console.say("  give up    reset_migrations purge " + found.id() + "   (frees the disk; after that there is no way back)");
+        console.event("result", Map.of("run", found.id(), "aside", found.strategy().aside().where()));
+    }
+
+    public static void printStatus(Console console, List<Run> runs, Database db) throws IOException {
+        if (runs.isEmpty()) console.say("no reset is known for this project");
+        for (var run : runs) {
+            var state = run.aside().state(db);
+            var bytes = run.aside().bytes(db);
+            console.heading(run.id() + "  " + run.outcome());
+            console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
+            console.say("  holds now  " + state.words());
+            console.say("  set aside  " + run.aside().where() + ", " + size(bytes));
+            console.say("  files      " + (run.oldFiles().allHome() ? "the old ones are in place" : "the old ones are in .reset/" + run.id() + "/old"));
+            console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", run.aside().where(), "bytes", bytes,
+                    "old_files_in_place", run.oldFiles().allHome()));
+        }
+    }
+
+    // ---- words -------------------------------------------------------------------------------
+
+    private static void more(Console console, int all) {
+        if (all > LONGEST_LIST) console.say("  … and " + (all - LONGEST_LIST) + " more");
+    }
+
+    static String count(int number, String noun) {
+        return "%,d %s%s".formatted(number, noun, number == 1 ? "" : "s");
+    }
+
+    /** Bytes as people say them: 14.2 MB. */
+    public static String size(long bytes) {
+        if (bytes < 1000) return bytes + " B";
+        var units = "kMGTP";
+        var value = bytes / 1000.0;
+        var unit = 0;
+        for (; value >= 1000 && unit < units.length() - 1; unit++) value /= 1000;
+        return String.format(Locale.ROOT, "%.1f %sB", value, units.charAt(unit));
+    }
+}

@@ -1,0 +1,60 @@
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import lib.Console;
+import lib.Failure;
+import lib.Plan;
+import lib.Problem;
+import lib.Step;
+import org.junit.jupiter.api.Test;
+
+class PlanTest {
+    private final List<String> acts = new ArrayList<>();
+    private final Console console = new Console(new Console.Options(true, false, false, Console.Color.never));
+
+    private Step step(String name) {
+        return Step.of(name, () -> acts.add("run " + name), () -> acts.add("undo " + name), () -> acts.add("finish " + name));
+    }
+
+    private Step failing(String name, Exception with) {
+        return Step.of(name, () -> { throw with; }, () -> acts.add("undo " + name), () -> acts.add("finish " + name));
+    }
+
+    @Test void steps_run_in_order_and_are_finished_after_the_last() {
+        new Plan(List.of(step("a"), step("b"))).run(console, List.of());
+        assertEquals(List.of("run a", "run b", "finish a", "finish b"), acts);
+    }
+
+    @Test void a_failure_undoes_the_begun_steps_last_first_and_finishes_none() {
+        var plan = new Plan(List.of(step("a"), failing("b", new IOException("disk")), step("c")));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, List.of()));
+        assertEquals(List.of("run a", "undo b", "undo a"), acts);
+        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+    }
+
+    @Test void what_cannot_be_undone_is_named_and_the_rest_is_undone_all_the_same() {
+        var stubborn = Step.of("rename", () -> {}, () -> { throw new IOException("no such folder"); }, () -> {});
+        var plan = new Plan(List.of(step("a"), stubborn, failing("c", new IOException("disk"))));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, List.of("reset_migrations undo x")));
+        assertEquals(List.of("run a", "undo c", "undo a"), acts);
+        var left = (Problem.NotPutBack) failure.problem();
+        assertEquals(Problem.Exit.PARTLY, left.exit());
+        assertEquals(1, left.left().size());
+        assertEquals(List.of("reset_migrations undo x"), left.next());
+    }
+
+    @Test void a_bug_keeps_its_own_exception() {
+        var plan = new Plan(List.of(step("a"), failing("b", new IllegalStateException("bug"))));
+        assertEquals("bug", assertThrows(IllegalStateException.class, () -> plan.run(console, List.of())).getMessage());
+        assertEquals(List.of("run a", "undo b", "undo a"), acts);
+    }
+
+    @Test void a_failing_finish_is_a_warning_because_the_new_state_holds() {
+        var plan = new Plan(List.of(Step.of("a", () -> {}, () -> {}, () -> { throw new IOException("leftover"); }), step("b")));
+        plan.run(console, List.of());
+        assertEquals(List.of("run b", "finish b"), acts);
+    }
+}

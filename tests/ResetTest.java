@@ -1,0 +1,224 @@
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import support.Postgres;
+import support.Python;
+import support.SampleProject;
+import support.Snapshot;
+import support.Tool;
+
+/** The whole command on a real Django project and a real PostgreSQL. */
+class ResetTest {
+    @TempDir Path temp;
+    private SampleProject crm;
+    private Postgres.Db db;
+
+    @BeforeEach void brokenProject() throws Exception {
+        crm = SampleProject.copyTo(Files.createDirectory(temp.resolve("crm")).toRealPath());
+        database("CREATEDB");
+    }
+
+    private void database(String attributes) throws Exception {
+        var owner = Postgres.role("crm_user", attributes);
+        db = Postgres.database(owner);
+        try (var connection = db.connect()) {
+            crm.loadHistory(connection);
+        }
+        crm.env(db);
+    }
+
+    private Tool.Output reset(String... args) throws Exception {
+        return Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+    }
+
+    private void assertDone(Tool.Output output) {
+        assertEquals(0, output.code(), output.all());
+    }
+
+    private int migrateCheck() throws IOException {
+        return crm.manage(Python.venv(), "migrate", "--check").code();
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    void a_broken_history_is_replaced_and_undo_brings_everything_back(String strategy) throws Exception {
+        assertNotEquals(0, migrateCheck());
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(crm.root());
+        assertDone(reset("--yes", "--strategy", strategy));
+        assertEquals(0, migrateCheck());
+        assertNotEquals(rows, Snapshot.of(db));
+        assertNotEquals(files, Snapshot.of(crm.root()));
+        assertDone(reset("undo", "--yes"));
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertEquals(rows, Snapshot.of(db));
+        assertDone(reset("--yes", "--strategy", strategy)); // and once more: undo left nothing in the way
+        assertEquals(0, migrateCheck());
+    }
+
+    @Test void two_resets_are_undone_one_by_one_latest_first() throws Exception {
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(crm.root());
+        assertDone(reset("--yes"));
+        var between = Snapshot.of(crm.root());
+        var first = reset("status", "--json").out().lines().findFirst().orElseThrow();
+        var id = JsonParser.parseString(first).getAsJsonObject().get("run").getAsString();
+        assertDone(reset("--yes"));
+        assertEquals(4, reset("undo", id, "--yes").code());
+        assertDone(reset("undo", "--yes"));
+        assertEquals(between, Snapshot.of(crm.root()));
+        assertDone(reset("undo", "--yes"));
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertEquals(rows, Snapshot.of(db));
+        assertEquals(2, reset("undo", "--yes").code());
+    }
+
+    @Test void a_dry_run_changes_nothing_not_even_a_folder() throws Exception {
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(crm.root());
+        var output = reset("--dry-run");
+        assertDone(output);
+        assertEquals(rows, Snapshot.of(db));
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertFalse(Files.exists(crm.root().resolve(".reset")));
+        assertTrue(output.out().contains("Steps"), output.out());
+    }
+
+    @Test void the_plan_lists_custom_operations_that_a_reset_loses() throws Exception {
+        var out = reset("--dry-run").out();
+        for (var operation : new String[] {"RunPython", "RunSQL"}) assertTrue(out.contains(operation), out);
+    }
+
+    @Test void json_goes_to_stdout_alone_and_begins_with_the_plan() throws Exception {
+        var output = reset("--yes", "--json");
+        assertDone(output);
+        var lines = output.out().lines().toList();
+        assertEquals("plan", JsonParser.parseString(lines.getFirst()).getAsJsonObject().get("event").getAsString());
+        assertEquals("result", JsonParser.parseString(lines.getLast()).getAsJsonObject().get("event").getAsString());
+        lines.forEach(JsonParser::parseString);
+    }
+
+    @Test void without_a_terminal_and_without_yes_it_refuses() throws Exception {
+        var rows = Snapshot.of(db);
+        assertEquals(4, reset().code());
+        assertEquals(rows, Snapshot.of(db));
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    void a_migration_that_fails_puts_files_and_database_back(String strategy) throws Exception {
+        // a post_migrate handler fails only once the tables are there
+        SampleProject.write(crm.backend(), "stats/apps.py", """
+            from django.apps import AppConfig
+            from django.db.models.signals import post_migrate
+
+            def explode(sender, **kwargs):
+                raise RuntimeError("the handler in stats/apps.py does not like this")
+
+            class StatsConfig(AppConfig):
+                name = "stats"
+
+                def ready(self):
+                    post_migrate.connect(explode, sender=self)
+            """);
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(crm.root());
+        var output = reset("--yes", "--strategy", strategy);
+        assertEquals(1, output.code(), output.all());
+        assertTrue(output.err().contains("the handler in stats/apps.py does not like this"), output.all());
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertEquals(rows, Snapshot.of(db));
+        assertFalse(Files.exists(crm.root().resolve(".reset")));
+    }
+
+    @Test void two_databases_that_are_meant_are_refused_with_both_shown() throws Exception {
+        var other = Postgres.database(db.role());
+        Files.writeString(crm.backend().resolve(".env"), Files.readString(crm.root().resolve(".env")).replace(db.name(), other.name()));
+        var output = reset("--yes");
+        assertEquals(4, output.code(), output.all());
+        assertTrue(output.err().contains(db.name()) && output.err().contains(other.name()), output.err());
+        assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");
+    }
+
+    @Test void purge_drops_the_old_database_after_a_backup() throws Exception {
+        assertDone(reset("--yes"));
+        var aside = reset("status").out();
+        assertDone(reset("purge", "--yes"));
+        assertNotEquals(aside, reset("status").out());
+        assertEquals(0, migrateCheck());
+        try (var backups = Files.list(crm.root().resolve("backups"))) {
+            assertEquals(1, backups.filter(f -> f.toString().endsWith(".dump")).count());
+        }
+        assertEquals(2, reset("undo", "--yes").code());
+    }
+
+    @Test void drop_takes_a_backup_first_and_leaves_the_new_tables() throws Exception {
+        assertDone(reset("--yes", "--strategy", "drop"));
+        assertEquals(0, migrateCheck());
+        assertTrue(Files.isDirectory(crm.root().resolve("backups")));
+    }
+
+    @Test void a_role_without_createdb_gets_park() throws Exception {
+        database("NOCREATEDB");
+        var output = reset("--yes");
+        assertDone(output);
+        assertTrue(output.out().contains("park"), output.out());
+        assertEquals(0, migrateCheck());
+    }
+
+    @Test void a_superuser_is_made_from_the_environment_without_a_terminal() throws Exception {
+        var output = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+            .env("DJANGO_SUPERUSER_USERNAME", "ana").env("DJANGO_SUPERUSER_EMAIL", "ana@example.com").env("DJANGO_SUPERUSER_PASSWORD", "not-a-real-one")
+            .run("--yes", "--superuser");
+        assertDone(output);
+        try (var connection = db.connect(); var rows = connection.createStatement().executeQuery("SELECT username FROM auth_user WHERE is_superuser")) {
+            assertTrue(rows.next());
+            assertEquals("ana", rows.getString(1));
+        }
+    }
+
+    @Test void the_password_is_in_nothing_that_is_printed_or_kept() throws Exception {
+        var output = reset("--yes", "--verbose", "--json");
+        assertFalse(output.all().contains(Postgres.PASSWORD));
+        try (var kept = Files.walk(crm.root().resolve(".reset"))) {
+            for (var file : kept.filter(Files::isRegularFile).toList()) assertFalse(Files.readString(file).contains(Postgres.PASSWORD), file.toString());
+        }
+        assertTrue(Files.readString(crm.root().resolve(".env")).contains(Postgres.PASSWORD)); // the search can find it
+    }
+
+    @Test void it_works_from_any_folder_inside_the_project() throws Exception {
+        var output = Tool.in(crm.backend().resolve("flows"), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+            .env("XDG_STATE_HOME", temp.resolve("state").toString()).run("--dry-run");
+        assertDone(output);
+    }
+
+    @Test void only_the_named_apps_get_new_migrations() throws Exception {
+        var output = reset("--dry-run", "--apps", "no_such_app");
+        assertEquals(2, output.code(), output.all());
+        assertTrue(output.err().contains("no_such_app"));
+    }
+
+    @Test void a_tiny_project_with_its_own_user_model_is_reset() throws Exception {
+        var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
+        var own = Postgres.database(db.role());
+        crm = SampleProject.tiny(root, Map.of("people/models.py", """
+            from django.contrib.auth.models import AbstractUser
+            class Person(AbstractUser):
+                pass
+            """, "config/extra.py", "AUTH_USER_MODEL = \"people.Person\"\n"));
+        crm.env(own);
+        db = own;
+        assertDone(reset("--yes"));
+        assertEquals(0, migrateCheck());
+    }
+}

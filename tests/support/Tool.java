@@ -1,0 +1,69 @@
+package support;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+
+/** A script in a process of its own, as users run it, without JBang's part: the classes are the test run's. */
+public final class Tool {
+    private final String script;
+    private final Path folder;
+    private final Map<String, String> environment = new LinkedHashMap<>();
+
+    /** What it printed and how it ended. */
+    public record Output(int code, String out, String err) {
+        public String all() {
+            return out + err;
+        }
+    }
+
+    private Tool(String script, Path folder) {
+        this.script = script;
+        this.folder = folder;
+    }
+
+    public static Tool in(Path folder, String script) {
+        return new Tool(script, folder);
+    }
+
+    public Tool env(String name, String value) {
+        environment.put(name, value);
+        return this;
+    }
+
+    public Process start(String... args) throws IOException {
+        var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"), script));
+        command.addAll(List.of(args));
+        var builder = new ProcessBuilder(command).directory(folder.toFile());
+        builder.environment().keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONHOME|NO_COLOR|BACKUP_).*"));
+        // its second copy of runs must not meet the user's
+        builder.environment().put("XDG_STATE_HOME", folder.resolveSibling(folder.getFileName() + ".state").toAbsolutePath().toString());
+        builder.environment().putAll(environment);
+        return builder.start();
+    }
+
+    public Output run(String... args) throws IOException, InterruptedException {
+        var process = start(args);
+        process.getOutputStream().close();
+        var err = new StringBuilder();
+        var reader = Thread.ofPlatform().start(() -> err.append(read(process.getErrorStream())));
+        var out = read(process.getInputStream());
+        reader.join();
+        if (!process.waitFor(1, TimeUnit.MINUTES)) throw new IOException(script + " does not end");
+        return new Output(process.exitValue(), out, err.toString());
+    }
+
+    private static String read(java.io.InputStream in) {
+        try {
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            return "(" + e + ")";
+        }
+    }
+}
