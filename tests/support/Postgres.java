@@ -5,7 +5,6 @@ package support;
 
 import io.zonky.test.db.postgres.embedded.EmbeddedPostgres;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
@@ -24,7 +23,9 @@ public final class Postgres {
 
     private Postgres() {}
 
-    public record Role(String name, String password) {}
+    public record Role(String name, String password) {
+        @Override public String toString() { return name; }
+    }
 
     /** A database as somebody sees it. */
     public record Db(String host, int port, String name, Role role) {
@@ -45,10 +46,6 @@ public final class Postgres {
 
     public static final Role SUPERUSER = new Role("postgres", PASSWORD);
 
-    public static int port() {
-        return Server.PORT;
-    }
-
     /** A fresh database with a name of its own, owned and seen by the superuser. */
     public static Db database() {
         return database(SUPERUSER);
@@ -61,7 +58,7 @@ public final class Postgres {
 
     public static Db database(String name, Role owner) {
         execute("CREATE DATABASE " + quoted(name) + " OWNER " + quoted(owner.name()));
-        return new Db(HOST, port(), name, owner);
+        return new Db(HOST, Server.PORT, name, owner);
     }
 
     /** A new role that may log in; its name is made unique. {@code attributes} as in CREATE ROLE: {@code "CREATEDB"}. */
@@ -73,7 +70,7 @@ public final class Postgres {
 
     /** Runs one statement as superuser in the maintenance database. */
     public static void execute(String sql) {
-        try (var connection = new Db(HOST, port(), "postgres", SUPERUSER).connect(); var statement = connection.createStatement()) {
+        try (var connection = new Db(HOST, Server.PORT, "postgres", SUPERUSER).connect(); var statement = connection.createStatement()) {
             statement.execute(sql);
         } catch (SQLException e) {
             throw new IllegalStateException(e);
@@ -108,10 +105,8 @@ public final class Postgres {
                 }
                 while (letsInWithoutPassword(server)) Thread.onSpinWait();  // the reload is asynchronous
                 return server.getPort();
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            } catch (SQLException e) {
-                throw new IllegalStateException(e);
+            } catch (IOException | SQLException e) {
+                throw new IllegalStateException("the embedded PostgreSQL does not start", e);
             }
         }
 

@@ -36,7 +36,7 @@ public final class Python {
     public static synchronized Path venv(Path requirements) {
         try {
             var version = run(Path.of("."), SYSTEM, "-c", "import sys; print(sys.version, sys.base_prefix)");
-            if (version.code() != 0) throw failure("python3 does not start", version, "install Python 3");
+            if (version.code() != 0) throw failure(SYSTEM + " does not start", version, "install Python 3");
             var cache = cacheFolder();
             Files.createDirectories(cache);
             var folder = cache.resolve("venv-" + hash(Files.readString(requirements) + version.text()));
@@ -69,8 +69,13 @@ public final class Python {
         var builder = new ProcessBuilder(command).directory(folder.toFile()).redirectErrorStream(true);
         builder.environment().keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONPATH|PYTHONHOME).*"));
         builder.environment().putAll(Map.of("PYTHONDONTWRITEBYTECODE", "1", "PYTHONIOENCODING", "utf-8"));
+        Process process;
         try {
-            var process = builder.start();
+            process = builder.start();
+        } catch (IOException e) {
+            throw new Failure(new Problem.ProgramMissing(command[0]), e);
+        }
+        try {
             process.getOutputStream().close();
             var text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             return new Output(process.waitFor(), text);
