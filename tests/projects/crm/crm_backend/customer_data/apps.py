@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class CustomerDataConfig(AppConfig):
+    name = "customer_data"

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class MediaManagerConfig(AppConfig):
+    name = "media_manager"

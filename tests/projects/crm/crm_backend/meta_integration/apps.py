@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class MetaIntegrationConfig(AppConfig):
+    name = "meta_integration"

