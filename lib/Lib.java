@@ -10,6 +10,7 @@
 //SOURCES Cli.java
 //SOURCES Console.java
 //SOURCES Credentials.java
+//SOURCES Django.java
 //SOURCES EnvFile.java
 //SOURCES Failure.java
 //SOURCES Interruption.java
@@ -19,6 +20,7 @@
 //SOURCES Program.java
 //SOURCES Project.java
 //SOURCES Step.java
+//FILES django_driver.py
 package lib;
 
 /** The list of the library's files and what they depend on; every script says {@code //SOURCES lib/Lib.java}. */

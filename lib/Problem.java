@@ -148,6 +148,60 @@ public interface Problem {
 
     // ---- the interpreter and Django ----------------------------------------------------------
 
+    record NoDjango(String interpreter, String requirements) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "Django is not installed for " + interpreter; }
+        public List<String> next() {
+            var install = requirements == null ? " -m pip install Django" : requirements.endsWith(".toml")
+                    ? " -m pip install " + Path.of(requirements).getParent() : " -m pip install -r " + requirements;
+            return List.of("install what the project needs: " + interpreter + install,
+                    "or name the interpreter that has it: --python PATH, or activate its virtual environment");
+        }
+    }
+
+    record NoSettingsModule(Path managePy) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return managePy + " names no settings module, and DJANGO_SETTINGS_MODULE is not set"; }
+        public List<String> next() { return List.of("give --settings MODULE"); }
+    }
+
+    record NotOwnApps(List<String> unknown, List<String> own) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "not an app of this project whose migrations can be reset: " + String.join(", ", unknown); }
+        public List<String> next() { return List.of("these can: " + String.join(", ", own)); }
+    }
+
+    /**
+     * What Django or PostgreSQL said.
+     *
+     * @param doing  "reading the project's settings and models", "migrating"
+     * @param file   the last frame in the user's own code, or null
+     * @param state  PostgreSQL's SQLSTATE, or null
+     */
+    record DjangoFailed(String doing, String words, List<String> details, String file, int line, String source, String state) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            var text = new StringBuilder(words);
+            details.forEach(d -> text.append("\n  ").append(d));
+            if (file != null) text.append("\n  in ").append(file).append(line > 0 ? ":" + line : "").append(source.isBlank() ? "" : ": " + source);
+            return text.append("\n  while ").append(doing).toString();
+        }
+    }
+
+    record DjangoSilent(String doing, long seconds, List<String> lastLines) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "Django gave no sign of life for %d s while %s; it was stopped%s".formatted(seconds, doing, said(lastLines)); }
+    }
+
+    record DriverDied(String doing, List<String> lastLines) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the Python process ended while " + doing + said(lastLines); }
+    }
+
+    private static String said(List<String> lines) {
+        return lines.isEmpty() ? "" : "; it last said:\n  " + String.join("\n  ", lines);
+    }
+
     // ---- the database ------------------------------------------------------------------------
 
     // ---- migration files and runs ------------------------------------------------------------

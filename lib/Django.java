@@ -1,0 +1,356 @@
+package lib;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.OutputStreamWriter;
+import java.io.UncheckedIOException;
+import java.io.Writer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/**
+ * One conversation with one Python process in the project's own interpreter: django_driver.py, JSON lines over its
+ * stdin and stdout. Every failure inside comes as {@link Problem.DjangoFailed}, passwords masked. Not for several threads.
+ */
+public final class Django implements Migrator, AutoCloseable {
+    // ---- what it says ------------------------------------------------------------------------
+
+    /**
+     * @param name         as the server says it when reachable, else as the settings have it
+     * @param sameDatabase it saw the advisory lock of the proof in its own database
+     * @param error        why it is not reachable, or null
+     */
+    public record Alias(String alias, String engine, String name, String host, String port, String user,
+                        boolean sameDatabase, boolean reachable, String error, boolean isDefault) {}
+
+    /**
+     * @param own              its migration files live in the project, or would be made there
+     * @param whyNotOwn        null when own
+     * @param migrationsModule null when MIGRATION_MODULES switches them off
+     * @param migrationsFolder where the files are, or are to be made; null when there is no such place
+     * @param selected         own, and meant by {@code --apps}
+     */
+    public record App(String label, String name, Path path, boolean own, String whyNotOwn, int models, String migrationsModule,
+                      Path migrationsFolder, boolean folderExists, boolean hasInit, boolean selected) {}
+
+    /**
+     * A file that Django's loader takes for a migration, of any own app.
+     *
+     * @param broken    why it cannot be imported, or null
+     * @param line      of what is broken, 0 when not known or in another file
+     * @param migration false for a helper module: it has no Migration class, and Django cannot load the app because of it
+     */
+    public record MigrationFile(String app, String name, Path path, String broken, int line, boolean migration) {}
+
+    /** An operation that no autodetector writes; {@code carried}: it will be in the fresh migrations nevertheless. */
+    public record CustomOperation(String app, String migration, int line, String operation, String detail, boolean carried) {}
+
+    /** An extension or collation that new databases need; {@code number} is what {@link #generate} wants. */
+    public record Carried(int number, String app, String source, List<String> imports) {}
+
+    /** A migration that stays (of an installed package, or of an own app that is not selected) names one that goes. */
+    public record Pin(String app, String migration, String kind, String toApp, String toMigration, boolean own) {}
+
+    /** {@code byMigration}: migrate on default makes this table. */
+    public record ModelTable(String table, String app, String model, boolean managed, boolean onDefault, boolean byMigration) {}
+
+    /** A line of the project's own code that imports a migration file. */
+    public record Importer(Path path, int line, String module) {}
+
+    /** A migration that stays and cannot run inside a transaction. */
+    public record NotAtomic(String app, String name) {}
+
+    public record Description(String pythonVersion, String executable, boolean inVirtualEnv, String djangoVersion,
+                              String settingsModule, boolean debug, String userModel, List<Alias> databases, String currentSchema,
+                              List<App> apps, List<MigrationFile> migrations, List<CustomOperation> customOperations,
+                              List<Carried> carried, List<Pin> pins, List<NotAtomic> notAtomic, List<ModelTable> tables,
+                              List<Importer> importers, List<String> routers, List<String> warnings) {
+        public Alias defaultDatabase() {
+            return databases.stream().filter(Alias::isDefault).findFirst().orElseThrow();
+        }
+
+        public List<App> selected() {
+            return apps.stream().filter(App::selected).toList();
+        }
+
+        public List<String> labels() {
+            return selected().stream().map(App::label).toList();
+        }
+    }
+
+    /** {@code name} with its ending; nearly always a migration, but a project's own makemigrations may write more. */
+    public record FreshFile(String app, String name, String text) {}
+
+    /** @param drift what makemigrations would still write right after: "app: what" a line, the baseline for {@link #check} */
+    public record Fresh(List<FreshFile> files, List<String> drift) {}
+
+    /**
+     * @param drift    what makemigrations would write, beyond the baseline
+     * @param unstable what it would write only because a default or the order of choices is computed anew in every process
+     */
+    public record Check(long oid, List<String> unapplied, List<String> drift, List<String> unstable) {}
+
+    // ---- the conversation --------------------------------------------------------------------
+
+    private static final int KEPT_LINES = 200;
+    private static final Gson JSON = new GsonBuilder().registerTypeHierarchyAdapter(Path.class,
+            (com.google.gson.JsonDeserializer<Path>) (json, type, context) -> Path.of(json.getAsString())).create();
+    private static final String END = "";
+
+    private final Process process;
+    private final String token = HexFormat.of().formatHex(new SecureRandom().generateSeed(16));
+    private final Consumer<String> progress;
+    private final Path managePy;
+    private final Writer commands;
+    private final LinkedBlockingQueue<String> lines = new LinkedBlockingQueue<>();
+    private final ArrayDeque<String> errors = new ArrayDeque<>();
+    private final Thread errorReader;
+    private volatile List<String> secrets = List.of();
+    private volatile long lastSign = System.nanoTime();
+    private Duration patience = Duration.ofSeconds(300);
+    private boolean open;
+
+    /**
+     * Starts Python and, inside it, Django; returns at once.
+     *
+     * @param python         the interpreter, with environment, and the folder of manage.py as its folder
+     * @param settingsModule null: as manage.py and DJANGO_SETTINGS_MODULE decide
+     * @param progress       gets "contenttypes.0001_initial (3 of 24)" while migrating
+     */
+    public static Django start(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
+        return new Django(python, settingsModule, projectRoot, progress);
+    }
+
+    private Django(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
+        this.progress = progress;
+        managePy = projectRoot.resolve("manage.py");
+        process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").start();
+        commands = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
+        errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
+        Thread.ofPlatform().daemon().start(this::readLines);
+        var hello = new JsonObject();
+        hello.addProperty("token", token);
+        hello.addProperty("root", projectRoot.toString());
+        hello.addProperty("settings", settingsModule);
+        send(hello);
+    }
+
+    /** How long Django may be silent while it works; then it is stopped. */
+    public Django patience(Duration silence) {
+        patience = silence;
+        return this;
+    }
+
+    private static String driver() {
+        try (var in = Django.class.getResourceAsStream("/django_driver.py")) {
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /**
+     * Django's own view of the project; works however broken the history is.
+     *
+     * @param proofKey of an advisory lock that the caller holds meanwhile, below 2^62
+     * @param onlyApps labels to select; empty means every own app
+     * @throws Failure also when one of the labels is not an own app
+     */
+    public Description describe(long proofKey, List<String> onlyApps) {
+        var description = JSON.fromJson(ask("reading the project's settings and models", "describe",
+                Map.of("key", proofKey, "only", onlyApps)), Description.class);
+        var own = description.apps().stream().filter(App::own).map(App::label).toList();
+        var unknown = onlyApps.stream().filter(label -> !own.contains(label)).toList();
+        if (!unknown.isEmpty()) throw new Failure(new Problem.NotOwnApps(unknown, own));
+        return description;
+    }
+
+    /** Makes fresh migrations for these apps in a folder of its own; from then on migrate uses those. After {@link #describe}. */
+    public Fresh generate(List<String> labels, List<Carried> carried) {
+        return JSON.fromJson(ask("making the new migrations", "generate",
+                Map.of("labels", labels, "carried", carried.stream().map(Carried::number).toList())), Fresh.class);
+    }
+
+    @Override
+    public void migrateInto(String database) {
+        ask("migrating the new database", "migrateInto", Map.of("database", database));
+    }
+
+    @Override
+    public void migrateInTransaction(List<String> before) {
+        open = true;
+        ask("migrating in one transaction", "migrateInTransaction", Map.of("statements", before));
+    }
+
+    /** Not stopped by a signal: nobody could tell afterwards whether it was done. */
+    @Override
+    public void commit() {
+        open = false;
+        answerTo("committing", "commit", Map.of());
+    }
+
+    @Override
+    public void rollback() {
+        if (!open) return;
+        open = false;
+        if (process.isAlive()) answerTo("rolling back", "rollback", Map.of()); // a dead process has rolled back
+    }
+
+    @Override
+    public void migrateLive() {
+        ask("migrating the live database", "migrateLive", Map.of());
+    }
+
+    /** Looks at the live project as it stands; meant for a process that has not generated anything. */
+    public Check check(List<String> labels, Set<String> baseline) {
+        return JSON.fromJson(ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline)), Check.class);
+    }
+
+    /** The last lines of its stderr, passwords masked. */
+    public List<String> lastWords() {
+        synchronized (errors) {
+            return errors.stream().map(this::masked).toList();
+        }
+    }
+
+    @Override
+    public void close() {
+        try {
+            commands.close(); // it ends when its stdin does, and what is uncommitted is rolled back
+            if (!process.waitFor(3, TimeUnit.SECONDS)) Program.kill(process);
+        } catch (IOException | InterruptedException e) {
+            Program.kill(process);
+        }
+    }
+
+    private JsonElement ask(String doing, String what, Map<String, ?> with) {
+        Interruption.check();
+        try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
+            return answerTo(doing, what, with);
+        }
+    }
+
+    private JsonElement answerTo(String doing, String what, Map<String, ?> with) {
+        var request = new JsonObject();
+        request.addProperty("do", what);
+        request.add("with", JSON.toJsonTree(with));
+        lastSign = System.nanoTime();
+        send(request);
+        while (true) {
+            var said = JsonParser.parseString(next(doing)).getAsJsonObject();
+            switch (said.get("event").getAsString()) {
+                case "answer" -> { return said.get("value"); }
+                case "progress" -> progress.accept(said.get("text").getAsString());
+                case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
+                case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(), text(said, "requirements")));
+                case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(managePy));
+                case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
+                default -> throw new IllegalStateException("the driver said " + said);
+            }
+        }
+    }
+
+    private String next(String doing) {
+        try {
+            while (true) {
+                var line = lines.poll(100, TimeUnit.MILLISECONDS);
+                if (line == END) {
+                    lines.add(END);
+                    errorReader.join(1000);
+                    throw new Failure(new Problem.DriverDied(doing, tail()));
+                }
+                if (line != null) return line;
+                if (System.nanoTime() - lastSign > patience.toNanos()) {
+                    Program.kill(process);
+                    throw new Failure(new Problem.DjangoSilent(doing, patience.toSeconds(), tail()));
+                }
+            }
+        } catch (InterruptedException e) {
+            throw new Failure(new Problem.Interrupted(), e);
+        }
+    }
+
+    private Failure failed(String doing, JsonObject value) {
+        var problem = new Problem.DjangoFailed(doing, text(value, "words"), strings(value.getAsJsonArray("details")), text(value, "file"),
+                value.get("line").getAsInt(), text(value, "source"), text(value, "state"));
+        return new Failure(problem, new PythonTraceback(text(value, "trace")));
+    }
+
+    /** Carries Python's traceback to whoever prints the failure's stack trace. */
+    private static final class PythonTraceback extends Exception {
+        PythonTraceback(String trace) {
+            super(trace, null, false, false);
+        }
+    }
+
+    private List<String> tail() {
+        var all = lastWords();
+        return all.subList(Math.max(0, all.size() - 12), all.size());
+    }
+
+    private String masked(String line) {
+        for (var secret : secrets) line = line.replace(secret, "***");
+        return line;
+    }
+
+    private void send(JsonObject request) {
+        try {
+            commands.write(JSON.toJson(request) + "\n");
+            commands.flush();
+        } catch (IOException itHasEnded) {
+            // the end of its output says so, with its last words
+        }
+    }
+
+    private void readLines() {
+        try (var reader = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+            for (String line; (line = reader.readLine()) != null; ) {
+                lastSign = System.nanoTime();
+                if (line.startsWith(token + " ")) lines.add(line.substring(token.length() + 1)); // all else is noise
+            }
+        } catch (IOException killed) {
+            // the end is the same
+        }
+        lines.add(END);
+    }
+
+    private void readErrors() {
+        try (var reader = new BufferedReader(new InputStreamReader(process.getErrorStream(), StandardCharsets.UTF_8))) {
+            for (String line; (line = reader.readLine()) != null; ) {
+                lastSign = System.nanoTime();
+                synchronized (errors) {
+                    errors.add(line);
+                    if (errors.size() > KEPT_LINES) errors.removeFirst();
+                }
+            }
+        } catch (IOException killed) {
+            // as above
+        }
+    }
+
+    private static String text(JsonObject object, String name) {
+        var value = object.get(name);
+        return value == null || value.isJsonNull() ? null : value.getAsString();
+    }
+
+    private static List<String> strings(JsonArray values) {
+        return values.asList().stream().map(JsonElement::getAsString).toList();
+    }
+}

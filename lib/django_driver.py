@@ -1,0 +1,939 @@
+# Runs inside the project's own interpreter: python -c TEXT, in the folder of manage.py. Python 3.8 and later.
+# In: one JSON object a line on stdin. Out: the token, a space and a JSON object, a line; anything else is noise.
+import sys
+sys.path[:] = [p for p in sys.path if p]  # a project's json.py is not the json that is meant here
+import ast, importlib, importlib.util, json, os, pkgutil, platform, queue, re, shutil, tempfile, threading, tokenize, traceback
+from urllib.parse import quote
+
+sys.dont_write_bytecode = True
+stdin = os.fdopen(os.dup(0), encoding="utf-8")
+stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
+with open(os.devnull) as nothing:
+    os.dup2(nothing.fileno(), 0)  # nobody else may eat our commands
+os.dup2(2, 1)                     # nor print into our answers
+sys.stdin = open(0, closefd=False)
+
+hello = json.loads(stdin.readline())
+ROOT = os.path.abspath(hello["root"])
+REAL_ROOT = os.path.realpath(ROOT)
+commands = queue.Queue()
+masks = {}
+staging = None  # folder of the fresh migrations
+modules = {}    # label -> staged package
+
+
+def say(what, **values):
+    stdout.write(hello["token"] + " " + json.dumps(dict(values, event=what)) + "\n")
+    stdout.flush()
+
+
+def end():
+    if staging:
+        shutil.rmtree(staging, ignore_errors=True)
+    os._exit(0)  # apps start threads in ready(); what is uncommitted rolls back with its connection
+
+
+def listen():
+    for line in stdin:
+        commands.put(json.loads(line))
+    end()  # whoever asked is gone
+
+
+# ---- words -----------------------------------------------------------------------------------
+
+
+def secret(value):
+    value = str(value or "")
+    for text in {value, quote(value, safe="")}:
+        if text and text not in masks:
+            pattern = re.escape(text)
+            masks[text] = re.compile(pattern if len(text) > 5 else r"(?<!\w)" + pattern + r"(?!\w)")
+
+
+def masked(text):
+    for pattern in masks.values():
+        text = pattern.sub("***", text)
+    return text
+
+
+def know_secrets():
+    """Of the environment at once, of the settings as soon as they are read."""
+    for name, value in os.environ.items():
+        if re.search(r"PASSW|SECRET|TOKEN|PRIVATE|API_?KEY|_KEY$", name, re.I) and not name.endswith("FILE") and len(value) > 2:
+            secret(value)
+        for password in re.findall(r"://[^/@\s]*?:([^/@\s]+)@", value):
+            secret(password)
+    if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured:
+        settings = sys.modules["django.conf"].settings
+        secret(getattr(settings, "SECRET_KEY", None))
+        for database in getattr(settings, "DATABASES", {}).values():
+            secret(database.get("PASSWORD"))
+            secret((database.get("OPTIONS") or {}).get("password"))
+    say("secrets", values=sorted(masks, key=len, reverse=True))
+
+
+def shown(path):
+    """A real path as the project's user knows it: through the project's folder, even when that is a link."""
+    real = os.path.realpath(path)
+    return os.path.normpath(os.path.join(ROOT, os.path.relpath(real, REAL_ROOT))) if inside(real, REAL_ROOT) else path
+
+
+def inside(path, folder):
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def why_not_own(path):
+    real = os.path.realpath(path)
+    if not inside(real, REAL_ROOT):
+        return "outside the project"
+    parts = os.path.relpath(real, REAL_ROOT).split(os.sep)
+    if "site-packages" in parts or "dist-packages" in parts:
+        return "an installed package"
+    for depth in range(1, len(parts) + 1):
+        if os.path.exists(os.path.join(REAL_ROOT, *parts[:depth], "pyvenv.cfg")):
+            return "in a virtual environment"
+    return None
+
+
+def words_of(error):
+    name = type(error).__name__
+    module = type(error).__module__
+    text = str(error).strip()
+    full = name if module in ("builtins", "django.core.management.base") or module.startswith(("django.", "psycopg")) else module + "." + name
+    return full + (": " + text if text else "")
+
+
+def source_line(path, line):
+    try:
+        with tokenize.open(path) as file:
+            return file.read().splitlines()[line - 1].strip()
+    except Exception:
+        return ""
+
+
+def failure(error):
+    """What is useful first: the exception, PostgreSQL's own words, the last frame in the user's own code."""
+    while isinstance(error, SystemExit) and isinstance(error.__context__, Exception):
+        error = error.__context__
+    frames = [(f.filename, f.lineno, f.line or "") for f in traceback.extract_tb(error.__traceback__) if f.filename != "<string>"]
+    own = [f for f in frames if os.path.isabs(f[0]) and not why_not_own(f[0])]
+    where = own[-1] if own else None
+    if isinstance(error, SyntaxError) and error.filename:
+        where = (error.filename, error.lineno or 0, (error.text or "").strip())
+    details, state, cause = [], None, error
+    while cause is not None and state is None:
+        diag = getattr(cause, "diag", None)
+        if diag is not None:
+            state = diag.sqlstate
+            details = ["%s: %s" % (k, v) for k, v in (("DETAIL", diag.message_detail), ("HINT", diag.message_hint), ("CONTEXT", diag.context)) if v]
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    words = words_of(error)
+    return dict(
+        words=masked(words), details=[masked(d) for d in details if d.split(": ", 1)[1] not in words], state=state,
+        file=shown(where[0]) if where else None, line=where[1] if where else 0, source=masked(where[2]) if where else "",
+        trace=masked("".join(traceback.format_exception(type(error), error, error.__traceback__)))[-20000:])
+
+
+# ---- Django ----------------------------------------------------------------------------------
+
+
+class NoDjango(Exception):
+    pass
+
+
+class NoSettings(Exception):
+    pass
+
+
+def settings_module():
+    """As manage.py decides: the environment wins over its setdefault, an assignment in it over the environment."""
+    if hello.get("settings"):
+        return hello["settings"]
+    default = None
+    try:
+        with tokenize.open("manage.py") as file:
+            tree = ast.parse(file.read())
+    except Exception:
+        tree = ast.Module(body=[], type_ignores=[])
+    constant = lambda node: node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setdefault" and len(node.args) == 2 \
+                and constant(node.args[0]) == "DJANGO_SETTINGS_MODULE":
+            default = default or constant(node.args[1])
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript) and constant(node.value):
+            key = node.targets[0].slice
+            if constant(getattr(key, "value", key) if not isinstance(key, ast.Constant) else key) == "DJANGO_SETTINGS_MODULE":
+                return node.value.value
+    return os.environ.get("DJANGO_SETTINGS_MODULE") or default
+
+
+def setup():
+    sys.path.insert(0, os.getcwd())
+    sys.argv = [os.path.join(os.getcwd(), "manage.py"), "migrate"]  # settings look at it
+    know_secrets()
+    module = settings_module()
+    try:
+        import django
+    except ModuleNotFoundError as e:
+        if e.name != "django":
+            raise
+        raise NoDjango()
+    if not module:
+        raise NoSettings()
+    os.environ["DJANGO_SETTINGS_MODULE"] = module
+    try:
+        django.setup()
+    finally:
+        try:
+            know_secrets()
+        except Exception:
+            pass
+    from django.db import connections
+    from django.db.backends.signals import connection_created
+    connection_created.connect(guard, weak=False)
+    for alias in connections:
+        original[alias] = (connections.settings[alias].get("NAME"), dict(connections.settings[alias].get("OPTIONS") or {}))
+
+
+original = {}           # alias -> NAME, OPTIONS as the settings have them
+same = {"default"}      # aliases that are default's database
+other = set()           # aliases known to be another database
+target = None           # the only database that the aliases in same may reach, while building
+
+
+def guard(sender, connection, **kwargs):
+    if target is None or connection.alias in other or connection.vendor != "postgresql":
+        return
+    with connection.connection.cursor() as cursor:  # below Django: no logging, no wrappers
+        cursor.execute("SELECT current_database()")
+        reached = cursor.fetchone()[0]
+    if connection.alias not in same or reached != target:
+        connection.close()
+        raise RuntimeError("the connection '%s' goes to the database %s, not to %s where the new one is built" % (connection.alias, reached, target))
+
+
+def point(database):
+    """Every connection closed; those to default's database lead to the given one, or to where the settings say."""
+    global target
+    from django.db import connections
+    target = None
+    for alias in connections:
+        wrapper = connections[alias]
+        if wrapper.alias != alias:  # shared by share()
+            del connections[alias]
+            wrapper = connections[alias]
+        if wrapper.vendor != "postgresql":
+            continue
+        wrapper.close()
+        if getattr(wrapper, "pool", None):
+            wrapper.close_pool()
+        name, options = original[alias]
+        # a pool would hand out connections made before; a service may stay, an explicit name wins over its own
+        options = {k: v for k, v in options.items() if k != "pool" and (k != "dbname" or not database or alias not in same)}
+        options.setdefault("connect_timeout", 20)
+        wrapper.settings_dict["OPTIONS"] = options
+        wrapper.settings_dict["NAME"] = database if database and alias in same else name
+    target = database
+
+
+def query(alias, sql, *values):
+    from django.db import connections
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql, values or None)
+        return cursor.fetchall()
+
+
+def describe(key, only):
+    import django
+    from django.apps import apps
+    from django.conf import settings
+    from django.db import connections
+    warnings = []
+    databases = [describe_alias(alias, key) for alias in connections]
+    schema = None
+    try:
+        if connections["default"].vendor == "postgresql":
+            schema = query("default", "SELECT current_schema()")[0][0]
+    except Exception as e:
+        warnings.append(masked(words_of(e)))
+    close()
+    found = [describe_app(app, only) for app in apps.get_app_configs()]
+    own = {a["label"]: a for a in found if a["own"]}
+    files = [f for app in own.values() for f in migration_files(app)]
+    custom, carried = operations(files, own)
+    pins, not_atomic = foreign(found, own)
+    return dict(
+        pythonVersion=platform.python_version(), executable=sys.executable, inVirtualEnv=sys.prefix != sys.base_prefix,
+        djangoVersion=django.get_version(), settingsModule=os.environ["DJANGO_SETTINGS_MODULE"], debug=bool(settings.DEBUG),
+        userModel=settings.AUTH_USER_MODEL, databases=databases, currentSchema=schema, apps=found,
+        migrations=[{k: v for k, v in f.items() if k not in ("tree", "source", "module", "loaded")} for f in files],
+        customOperations=custom, carried=carried, pins=pins, notAtomic=not_atomic,
+        tables=tables(found), importers=importers(files), warnings=warnings,
+        routers=[r if isinstance(r, str) else type(r).__module__ + "." + type(r).__name__ for r in settings.DATABASE_ROUTERS])
+
+
+def describe_alias(alias, key):
+    from django.db import connections
+    values = connections.settings[alias]
+    name, options = original[alias]
+    found = dict(alias=alias, engine=values.get("ENGINE") or "", name=str(options.get("dbname") or name or ""),
+                 host=str(values.get("HOST") or ""), port=str(values.get("PORT") or ""), user=str(values.get("USER") or ""),
+                 sameDatabase=False, reachable=False, error=None, isDefault=alias == "default")
+    try:
+        if connections[alias].vendor == "postgresql":
+            # the proof: whoever asks holds this advisory lock in its database; the same database sees it under its own oid
+            seen, found["name"], found["user"] = query(alias, """
+                SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                               WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted
+                                 AND l.classid::bigint = %s AND l.objid::bigint = %s AND l.objsubid = 1),
+                       current_database()::text, current_user::text""", key >> 32, key & 0xFFFFFFFF)[0]
+            found["sameDatabase"] = seen
+            if seen:
+                same.add(alias)
+            else:
+                other.add(alias)
+        else:
+            connections[alias].ensure_connection()
+            other.add(alias)
+        found["reachable"] = True
+    except Exception as e:
+        found["error"] = masked(words_of(e))
+        default = connections.settings["default"]
+        if all((values.get(k) or "") == (default.get(k) or "") for k in ("HOST", "PORT", "NAME")):
+            same.add(alias)
+    return found
+
+
+# ---- apps and files --------------------------------------------------------------------------
+
+
+def module_of(label):
+    from django.db.migrations.loader import MigrationLoader
+    return MigrationLoader.migrations_module(label)
+
+
+def folder_of(module):
+    """Where a package lies, or would be made: the deepest existing parent and the rest of the name. Imports parents only."""
+    parts = module.split(".")
+    for depth in range(len(parts), 0, -1):
+        try:
+            spec = importlib.util.find_spec(".".join(parts[:depth]))
+        except Exception:
+            continue
+        if spec is None:
+            continue
+        if spec.submodule_search_locations is None:
+            return None
+        locations = list(spec.submodule_search_locations)
+        if locations:
+            return os.path.join(locations[0], *parts[depth:])
+    return None
+
+
+def describe_app(app, only):
+    module, explicit = module_of(app.label)
+    folder = None
+    if module is None:
+        why = "its migrations are switched off by MIGRATION_MODULES"
+    else:
+        folder = folder_of(module) if explicit else os.path.join(app.path, "migrations")
+        if folder is None:
+            why = "%s is not a package" % module
+        else:
+            why = why_not_own(folder)
+            if why and explicit and not why_not_own(app.path):
+                why = "MIGRATION_MODULES points to %s, %s" % (module, why)
+            if not why and os.path.isfile(folder + ".py") and not os.path.isdir(folder):
+                why = "%s is not a package" % module
+    return dict(label=app.label, name=app.name, path=shown(app.path), own=why is None, whyNotOwn=why, models=len(list(app.get_models())),
+                migrationsModule=module, migrationsFolder=shown(folder) if folder else None,
+                folderExists=bool(folder) and os.path.isdir(folder), hasInit=bool(folder) and os.path.isfile(os.path.join(folder, "__init__.py")),
+                selected=why is None and (not only or app.label in only))
+
+
+def migration_files(app):
+    """By MigrationLoader's rule: modules that are no packages and do not begin with _ or ~."""
+    found = []
+    for _, name, is_package in sorted(pkgutil.iter_modules([app["migrationsFolder"]]) if app["folderExists"] else [], key=lambda m: m[1]):
+        if is_package or name[0] in "_~":
+            continue
+        path = os.path.join(app["migrationsFolder"], name + ".py")
+        file = dict(app=app["label"], name=name, path=path, broken=None, line=0, migration=True, source="", tree=None,
+                    module=app["migrationsModule"] + "." + name, loaded=None)
+        if not os.path.isfile(path):
+            spec = pkgutil.get_importer(app["migrationsFolder"]).find_spec(name)
+            file["path"] = spec.origin if spec and spec.origin else path
+        else:
+            try:
+                with tokenize.open(path) as text:
+                    file["source"] = text.read()
+                file["tree"] = ast.parse(file["source"])
+                file["migration"] = any(getattr(n, "name", "") == "Migration" or getattr(n, "asname", "") == "Migration"
+                                        or (isinstance(n, ast.alias) and n.name == "*") or (isinstance(n, ast.Name) and n.id == "Migration")
+                                        for n in ast.walk(file["tree"]))
+            except SyntaxError as e:
+                file.update(broken="SyntaxError: " + str(e.msg), line=e.lineno or 0)
+            except Exception as e:
+                file["broken"] = words_of(e)
+        if not file["broken"] and file["migration"]:
+            try:
+                file["loaded"] = importlib.import_module(file["module"]).Migration
+            except BaseException as e:
+                told = failure(e)
+                file.update(broken=told["words"], line=told["line"] if told["file"] == shown(path) else 0)
+        found.append(file)
+    return found
+
+
+WRITTEN = set("""CreateModel DeleteModel RenameModel AlterModelTable AlterModelTableComment AlterUniqueTogether AlterIndexTogether
+    AlterOrderWithRespectTo AlterModelOptions AlterModelManagers AddIndex RemoveIndex RenameIndex AddConstraint RemoveConstraint
+    AlterConstraint AddField RemoveField AlterField RenameField""".split())  # by the autodetector
+keep = []  # the operations to carry, by number
+
+
+def operations(files, own):
+    """Operations that no autodetector writes, from the syntax tree, so that broken files are read too."""
+    custom, wanted = [], {}
+    for file in files:
+        if not file["tree"] or not file["migration"]:
+            continue
+        for node, name in operation_nodes(file):
+            if name in WRITTEN:
+                continue
+            detail, carry = "", None
+            if isinstance(node, ast.Call):
+                text = lambda n: " ".join((ast.get_source_segment(file["source"], n) or "").split())
+                first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg in ("code", "sql", "name")), None)
+                detail = "" if first is None else text(first)
+                if name == "RunSQL" and isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    detail = " ".join(first.value.split())
+                elif name == "SeparateDatabaseAndState":
+                    detail = ", ".join(getattr(n.func, "attr", getattr(n.func, "id", "?")) for n in ast.walk(node)
+                                       if isinstance(n, ast.Call) and n is not node and text(n.func).startswith("migrations."))
+                carry = carriable(file, node, name, detail)
+            carried = False
+            if isinstance(carry, tuple):  # a removal takes back what was to be carried
+                wanted.pop(carry, None)
+                carried = True
+            elif carry is not None and own[file["app"]]["selected"]:
+                wanted.setdefault(key_of(carry), (file["app"], carry))
+                carried = True
+            custom.append(dict(app=file["app"], migration=file["name"], line=node.lineno, operation=name, detail=masked(detail[:80]), carried=carried))
+    from django.db.migrations.writer import OperationWriter
+    del keep[:]
+    result = []
+    for app, operation in wanted.values():
+        source, imports = OperationWriter(operation, indentation=0).serialize()
+        result.append(dict(number=len(keep), app=app, source=source, imports=sorted(imports)))
+        keep.append((app, operation))
+    return custom, result
+
+
+def operation_nodes(file):
+    """The elements of Migration.operations, with the class's name; what is computed is asked of the loaded class."""
+    found = []
+    for cls in ast.walk(file["tree"]):
+        if not isinstance(cls, ast.ClassDef) or cls.name != "Migration":
+            continue
+        for node in cls.body:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else []
+            if not any(isinstance(t, ast.Name) and t.id == "operations" for t in targets) or node.value is None:
+                continue
+            elements = node.value.elts if isinstance(node.value, (ast.List, ast.Tuple)) else [node.value]
+            if all(isinstance(e, ast.Call) for e in elements):
+                found += [(e, class_name(e, file["tree"])) for e in elements]
+            elif file["loaded"]:
+                found += [(node, type(o).__name__) for o in file["loaded"].operations]
+            else:
+                found += [(e, class_name(e, file["tree"])) for e in ast.walk(node.value)
+                          if isinstance(e, ast.Call)] or [(node, "computed operations")]
+    return found
+
+
+def class_name(call, tree):
+    """The class's own name, also when it was imported as another."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", "?"))
+    if isinstance(call.func, ast.Name):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    if alias.asname == name:
+                        return alias.name
+    return name
+
+
+def key_of(operation):
+    return ("collation" if "Collation" in type(operation).__name__ else "extension", operation.name)
+
+
+def carriable(file, node, name, detail):
+    """The operation as an object when new databases need it too; a key when it removes such; else None."""
+    if name == "RunSQL":
+        plain = re.fullmatch(r'CREATE EXTENSION (?:IF NOT EXISTS )?(?:"([^"]+)"|(\w+)) ?;?', detail, re.I)
+        if plain:
+            from django.contrib.postgres.operations import CreateExtension
+            return CreateExtension(plain.group(1) or plain.group(2).lower())
+        plain = re.fullmatch(r'DROP EXTENSION (?:IF EXISTS )?(?:"([^"]+)"|(\w+))(?: CASCADE)? ?;?', detail, re.I)
+        return ("extension", plain.group(1) or plain.group(2).lower()) if plain else None
+    if not name.endswith(("Extension", "CreateCollation", "RemoveCollation")):
+        return None
+    try:
+        names = {}
+        for statement in file["tree"].body:  # only the imports that this very call uses
+            if isinstance(statement, (ast.Import, ast.ImportFrom)):
+                bound = {(a.asname or a.name).split(".")[0] for a in statement.names}
+                if bound & {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}:
+                    exec(compile(ast.Module(body=[statement], type_ignores=[]), file["path"], "exec"), {"__package__": file["module"].rpartition(".")[0]}, names)
+        operation = eval(compile(ast.Expression(node), file["path"], "eval"), names)
+        return key_of(operation) if name == "RemoveCollation" else operation
+    except Exception:
+        return None  # it is still listed as one that will be gone
+
+
+def foreign(found, own):
+    """Migrations that stay: those that name one that goes, and those that cannot run in a transaction."""
+    pins, not_atomic = [], []
+    going = {a["label"] for a in own.values() if a["selected"]}
+    for app in found:
+        if app["label"] in going or not app["migrationsModule"]:
+            continue
+        folder = app["migrationsFolder"]
+        for _, name, is_package in sorted(pkgutil.iter_modules([folder]) if folder and os.path.isdir(folder) else [], key=lambda m: m[1]):
+            if is_package or name[0] in "_~":
+                continue
+            try:
+                migration = importlib.import_module(app["migrationsModule"] + "." + name).Migration
+            except BaseException:
+                continue  # Django itself will say so
+            if not migration.atomic:
+                not_atomic.append(dict(app=app["label"], name=name))
+            for kind in ("dependencies", "run_before", "replaces"):
+                for entry in getattr(migration, kind, None) or []:
+                    if entry[0] in going and entry[1] not in ("__first__", "__latest__"):
+                        pins.append(dict(app=app["label"], migration=name, kind=kind, toApp=entry[0], toMigration=entry[1], own=app["own"]))
+    return pins, not_atomic
+
+
+def tables(found):
+    from django.apps import apps
+    from django.db import router
+    by = {a["label"]: a for a in found}
+    result = []
+    for model in apps.get_models(include_auto_created=True, include_swapped=False):
+        meta = model._meta
+        app = by[meta.app_label]
+        if meta.proxy:
+            continue
+        migrated = app["selected"] or (bool(app["migrationsModule"]) and app["folderExists"] and any(
+            not p and n[0] not in "_~" for _, n, p in pkgutil.iter_modules([app["migrationsFolder"]])))
+        routed = router.allow_migrate_model("default", model)
+        result.append(dict(table=meta.db_table, app=meta.app_label, model=meta.object_name, managed=meta.managed, onDefault=routed,
+                           byMigration=bool(migrated and meta.managed and routed)))
+    return result
+
+
+def importers(files):
+    """Lines of the project's own code that import a migration file."""
+    modules = {f["module"] for f in files}
+    paths = {os.path.realpath(f["path"]) for f in files if f["migration"]}
+    tails = {m.rsplit(".", 1)[0].rsplit(".", 1)[1] for m in modules}
+    result = []
+    for folder, names, texts in os.walk(REAL_ROOT) if modules else []:
+        names[:] = [n for n in names if not n.startswith(".") and n not in ("node_modules", "__pycache__", "site-packages", "dist-packages")
+                    and not os.path.exists(os.path.join(folder, n, "pyvenv.cfg"))]
+        for text in sorted(t for t in texts if t.endswith(".py")):
+            path = os.path.join(folder, text)
+            if path in paths:
+                continue
+            try:
+                with tokenize.open(path) as file:
+                    source = file.read()
+                if not any(t in source for t in tails):
+                    continue
+                tree = ast.parse(source)
+            except Exception:
+                continue
+            package = next((os.path.relpath(folder, os.path.realpath(p)).replace(os.sep, ".") for p in sys.path
+                            if os.path.isdir(p) and inside(folder, os.path.realpath(p))), "")
+            for node in ast.walk(tree):
+                for name in imported(node, package):
+                    if name in modules:
+                        result.append(dict(path=shown(path), line=node.lineno, module=name))
+    return result
+
+
+def imported(node, package):
+    if isinstance(node, ast.Import):
+        return [a.name for a in node.names]
+    if isinstance(node, ast.ImportFrom):
+        parts = package.split(".")
+        base = ".".join(parts[:len(parts) - node.level + 1] if node.level else []) if package != "." else ""
+        module = ".".join(p for p in (base, node.module or "") if p)
+        return [module] + [module + "." + a.name for a in node.names]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
+        return [package + node.value if node.value.startswith(".") else node.value]
+    return []
+
+
+# ---- fresh migrations ------------------------------------------------------------------------
+
+
+class Modules:
+    """MIGRATION_MODULES may be any object with __contains__ and __getitem__."""
+    def __init__(self, old, staged):
+        self.old, self.staged = old, staged
+
+    def __contains__(self, label):
+        return label in self.staged or label in self.old
+
+    def __getitem__(self, label):
+        return self.staged[label] if label in self.staged else self.old[label]
+
+    def get(self, label, default=None):
+        return self[label] if label in self else default
+
+
+def stage(labels):
+    global staging
+    from django.conf import settings
+    staging = tempfile.mkdtemp(prefix="reset_migrations_")
+    package = "staged_" + os.urandom(8).hex()
+    for label in [""] + labels:
+        folder = os.path.join(staging, package, label)
+        os.mkdir(folder)
+        open(os.path.join(folder, "__init__.py"), "w").close()
+        if label:
+            modules[label] = package + "." + label
+    sys.path.insert(0, staging)
+    importlib.invalidate_caches()
+    old = settings.MIGRATION_MODULES
+    settings.MIGRATION_MODULES = dict(old, **modules) if isinstance(old, dict) else Modules(old, modules)
+    return package
+
+
+def command(name, **overrides):
+    """The project's own command (it may have replaced Django's), with our additions."""
+    from django.core.management import get_commands, load_command_class
+    app = get_commands()[name]
+    there = load_command_class(app, name) if isinstance(app, str) else app
+    return type("Command", (type(there),), overrides)()
+
+
+def generate(labels, numbers):
+    from django.core.management import call_command
+    from django.db.migrations.loader import MigrationLoader
+    carried = [keep[n] for n in numbers]
+    real = {label: module_of(label)[0] for label in labels}
+    package = stage(labels)
+    made = type(command("makemigrations"))
+
+    def write_migration_files(self, changes, *rest, **more):
+        carry(changes, carried)
+        return super(made, self).write_migration_files(changes, *rest, **more)
+
+    makemigrations = command("makemigrations", write_migration_files=write_migration_files)
+    made = type(makemigrations)
+    consistent, MigrationLoader.check_consistent_history = MigrationLoader.check_consistent_history, lambda self, connection: None
+    try:  # the old rows say nothing about the new files
+        if labels:
+            call_command(makemigrations, *labels, interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
+    finally:
+        MigrationLoader.check_consistent_history = consistent
+    importlib.invalidate_caches()
+    files = []
+    for label in labels:
+        folder = os.path.join(staging, package, label)
+        for name in sorted(os.listdir(folder)):
+            if name == "__init__.py" or not os.path.isfile(os.path.join(folder, name)):
+                continue
+            with open(os.path.join(folder, name), encoding="utf-8", newline="") as file:
+                files.append(dict(app=label, name=name, text=file.read().replace(modules[label], real[label])))
+    return dict(files=files, drift=drift(labels)[0])
+
+
+def carry(changes, carried):
+    """Puts extension and collation operations first: into their app, or into the earliest app that needs them."""
+    from django.db.migrations import Migration
+    first = {app: migrations[0] for app, migrations in changes.items() if migrations}
+    heads = {}
+    for app, operation in carried:
+        users = {label for label in first if any(needs(m, operation) for m in changes[label])}
+        before = {label: ancestors(first[label], changes) for label in users | ({app} & set(first))}
+        home = app if app in first and not users & before[app] else next(
+            (u for u in sorted(users) if not users & (before[u] - {u})), None)
+        if home is None and app not in first:
+            if not users:  # its app has no models left and nobody needs it
+                made = Migration("0001_initial", app)
+                made.initial, made.dependencies, made.operations = True, [], []
+                changes[app], first[app] = [made], made
+            home = min(users) if users else app
+        home = home or app
+        heads.setdefault(home, []).append(operation)
+        for user in users - {home}:
+            dependency = (home, first[home].name)
+            if dependency not in first[user].dependencies:
+                first[user].dependencies.append(dependency)
+    for home, operations in heads.items():
+        first[home].operations[:0] = operations
+
+
+def ancestors(migration, changes):
+    """The labels of the fresh migrations that come before this one, also by way of other apps' migrations."""
+    from django.conf import settings
+    from django.db.migrations.loader import MigrationLoader
+    disk = MigrationLoader(None, ignore_no_migrations=True).disk_migrations
+    todo, seen, labels = [migration], set(), set()
+    while todo:
+        current = todo.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        for dependency in current.dependencies:
+            label, name = dependency[0], dependency[1]
+            if label == "__setting__":
+                label, name = getattr(settings, name).split(".")[0], "__first__"
+            fresh = [m for m in changes.get(label, []) if m.name == name] or (changes.get(label, []) if name.startswith("__") else [])
+            if fresh and label != migration.app_label:
+                labels.add(label)
+            todo += fresh or [m for key, m in disk.items() if key[0] == label and (key[1] == name or name.startswith("__"))]
+    return labels
+
+
+TYPES = dict(citext=["citext"], hstore=["hstore"], ltree=["ltree", "lquery"], vector=["vector"], postgis=["geometry", "geography", "raster"],
+             pg_trgm=["gin_trgm_ops", "gist_trgm_ops", "trgm"], btree_gist=["ExclusionConstraint", "GistIndex"], btree_gin=["GinIndex"],
+             bloom=["BloomIndex"], unaccent=["unaccent"], pgcrypto=["gen_random_", "RandomUUID", "crypt"])
+TYPES["uuid-ossp"] = ["uuid_generate"]
+
+
+def needs(migration, operation):
+    """Whether a migration's fields, indexes or constraints speak of what the operation makes; of an unknown extension, yes."""
+    from django.db import connections
+    from django.db.migrations.writer import OperationWriter
+    words = [operation.name] if key_of(operation)[0] == "collation" else TYPES.get(operation.name)
+    if words is None:
+        return True
+    for op in migration.operations:
+        text = OperationWriter(op, indentation=0).serialize()[0]
+        fields = [f for _, f in getattr(op, "fields", [])] + ([op.field] if hasattr(op, "field") else [])
+        for field in fields:
+            try:
+                text += " " + str(field.db_type(connections["default"]) or "")
+            except Exception:
+                pass  # a relation to a model that is not rendered
+        if any(re.search(r"(?<![A-Za-z])" + re.escape(w), text, re.I) for w in words):
+            return True
+    return False
+
+
+def drift(labels):
+    """What makemigrations would still write, and what differs only because a default is computed anew in each process."""
+    from django.apps import apps
+    from django.db.migrations.autodetector import MigrationAutodetector
+    from django.db.migrations.loader import MigrationLoader
+    from django.db.migrations.questioner import NonInteractiveMigrationQuestioner
+    from django.db.migrations.state import ProjectState
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    detector = getattr(command("makemigrations"), "autodetector", MigrationAutodetector)
+    state = loader.project_state()
+    changes = detector(state, ProjectState.from_apps(apps), NonInteractiveMigrationQuestioner(specified_apps=set(labels), dry_run=True)).changes(
+        graph=loader.graph, trim_to_apps=set(labels) or None, convert_apps=set(labels) or None)
+    real, unstable = [], []
+    for label in sorted(set(changes) & set(labels)):
+        for migration in changes[label]:
+            for operation in migration.operations:
+                (unstable if only_computed(state, label, operation) else real).append(label + ": " + operation.describe())
+    return real, unstable
+
+
+def only_computed(state, label, operation):
+    if type(operation).__name__ != "AlterField":
+        return False
+    def stable(field):
+        _, path, args, kwargs = field.deconstruct()
+        if not callable(kwargs.get("default")):
+            kwargs.pop("default", None)
+        kwargs["choices"] = sorted(map(repr, kwargs.get("choices") or []))
+        return repr((path, args, sorted(kwargs.items(), key=lambda i: i[0])))
+    old = state.models[label, operation.model_name_lower].fields.get(operation.name)
+    return old is not None and stable(old) == stable(operation.field)
+
+
+# ---- migrate ---------------------------------------------------------------------------------
+
+opened = None  # the transaction left open
+
+
+def migrate(flush=False):
+    from django.core.management import call_command
+    from django.db import connections
+    from django.db.models.signals import pre_migrate
+    applied, total = [], [0]
+
+    def count(plan=None, **kwargs):
+        total[0] = len(plan or [])
+
+    def migration_progress_callback(self, action, migration=None, fake=False):
+        if action == "apply_start":
+            say("progress", text="%s.%s (%d of %d)" % (migration.app_label, migration.name, len(applied) + 1, total[0]))
+        if action == "apply_success":
+            applied.append("%s.%s" % (migration.app_label, migration.name))
+            if flush:  # what a commit would do: the next migration may alter a table that has trigger events waiting
+                with connections["default"].cursor() as cursor:
+                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+            if len(applied) == total[0]:
+                say("progress", text="after the last migration")
+
+    pre_migrate.connect(count, weak=False, dispatch_uid="reset_migrations")
+    try:
+        call_command(command("migrate", migration_progress_callback=migration_progress_callback),
+                     database="default", interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
+    finally:
+        pre_migrate.disconnect(dispatch_uid="reset_migrations")
+    whole()
+    return applied
+
+
+def unapplied():
+    from django.db import connections
+    from django.db.migrations.executor import MigrationExecutor
+    executor = MigrationExecutor(connections["default"])
+    executor.loader.check_consistent_history(connections["default"])
+    conflicts = executor.loader.detect_conflicts()
+    if conflicts:
+        raise RuntimeError("conflicting leaf nodes: %s" % conflicts)
+    return ["%s.%s" % (m.app_label, m.name) for m, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
+
+
+def whole():
+    """Nothing is unapplied and every table that the fresh migrations promise is there."""
+    from django.apps import apps
+    from django.db import connections, router
+    left = unapplied()
+    if left:
+        raise RuntimeError("not applied by migrate: " + ", ".join(left))
+    names = [m._meta.db_table for m in apps.get_models(include_auto_created=True)
+             if m._meta.app_label in modules and m._meta.managed and not m._meta.proxy and router.allow_migrate_model("default", m)]
+    quoted = [connections["default"].ops.quote_name(n) for n in names]
+    missing = query("default", "SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NULL", quoted) if quoted else []
+    if missing:
+        raise RuntimeError("no table after migrate: " + ", ".join(m[0] for m in missing))
+
+
+def close():
+    from django.db import connections
+    for alias in connections:
+        try:
+            connections[alias].close()
+        except Exception:
+            pass
+
+
+def migrate_into(database):
+    try:
+        point(database)
+        return dict(applied=migrate())
+    finally:
+        close()
+
+
+def migrate_live():
+    point(None)
+    try:
+        return dict(applied=migrate())
+    finally:
+        close()
+
+
+def migrate_in_transaction(statements):
+    global opened
+    from django.db import connections, transaction
+    rollback()
+    point(None)
+    for alias in same - {"default"}:  # another connection would wait for our own locks
+        connections[alias] = connections["default"]
+    opened = transaction.atomic(using="default")
+    opened.__enter__()
+    try:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '5s'")
+            for statement in statements:
+                cursor.execute(statement)
+        return dict(applied=migrate(flush=True))
+    except BaseException:
+        rollback()
+        raise
+
+
+def commit():
+    global opened
+    if opened is None:
+        raise RuntimeError("no transaction is open")
+    ended, opened = opened, None
+    try:
+        ended.__exit__(None, None, None)
+    finally:
+        point(None)
+
+
+def rollback():
+    global opened
+    if opened is None:
+        return
+    ended, opened = opened, None
+    try:
+        stop = RuntimeError("rolled back")
+        ended.__exit__(RuntimeError, stop, None)
+    except Exception:
+        pass  # a lost connection has rolled back already
+    finally:
+        point(None)
+
+
+def check(labels, baseline):
+    oid = query("default", "SELECT oid::bigint FROM pg_database WHERE datname = current_database()")[0][0]
+    real, unstable = drift(labels)
+    result = dict(oid=oid, unapplied=unapplied(), drift=[d for d in real if d not in baseline], unstable=unstable)
+    close()
+    return result
+
+
+# ---- conversation ----------------------------------------------------------------------------
+
+
+def answer(request):
+    do, rest = request["do"], request.get("with", {})
+    return dict(
+        describe=lambda: describe(rest["key"], rest["only"]), generate=lambda: generate(rest["labels"], rest["carried"]),
+        migrateInto=lambda: migrate_into(rest["database"]), migrateLive=migrate_live,
+        migrateInTransaction=lambda: migrate_in_transaction(rest["statements"]), commit=commit, rollback=rollback,
+        check=lambda: check(rest["labels"], rest["baseline"]))[do]() or {}
+
+
+def main():
+    threading.Thread(target=listen, daemon=True).start()
+    broken = None
+    try:
+        setup()
+    except BaseException as e:
+        broken = e
+    while True:
+        request = commands.get()
+        try:
+            if broken:
+                raise broken
+            say("answer", value=answer(request))
+        except NoDjango:
+            places = [os.path.join(f, n) for f in (os.getcwd(), ROOT) for n in ("requirements.txt", "pyproject.toml")]
+            say("noDjango", executable=sys.executable, requirements=next((shown(p) for p in places if os.path.isfile(p)), None))
+        except NoSettings:
+            say("noSettings")
+        except BaseException as e:
+            try:
+                know_secrets()
+            except BaseException:
+                pass
+            say("failed", value=failure(e))
+
+
+main()
