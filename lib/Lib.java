@@ -7,6 +7,7 @@
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
 //RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
 // One by one: a glob resolves to nothing when the script runs from a URL.
+//SOURCES Backup.java
 //SOURCES Cli.java
 //SOURCES Console.java
 //SOURCES Credentials.java

@@ -3,6 +3,7 @@ package lib;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /**
  * Every expected failure as data: what happened and where, what to do next, and the exit code.
@@ -264,4 +265,73 @@ public interface Problem {
     }
 
     // ---- backup ------------------------------------------------------------------------------
+
+    /** pg_dump, pg_restore or createdb failed; the words are its own. */
+    record PgProgramFailed(String program, int code, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return new ProgramFailed(program, code, words).what(); }
+        public List<String> next() {
+            if (words.contains("aborting because of server version mismatch")) {
+                var server = Pattern.compile("server version: (\\d+)").matcher(words);
+                var major = server.find() ? server.group(1) : "N";
+                return List.of("install the client of the server's major version: postgresql-client-" + major
+                        + " (Debian, Ubuntu), postgresql@" + major + " (Homebrew)");
+            }
+            if (words.contains("unsupported version") && words.contains("in file header"))
+                return List.of("the file is a newer pg_dump's: use a pg_restore of at least its major version (head -c 200 FILE | strings shows it)");
+            if (words.contains("unrecognized configuration parameter \"transaction_timeout\""))
+                return List.of("this pg_restore (17 or later) sends a setting that the older server does not know: use the pg_restore of the server's major version",
+                        "or leave that one line out: ( set -o pipefail; pg_restore -f - FILE | sed '1,30{/^SET transaction_timeout = 0;$/d}' | psql -v ON_ERROR_STOP=1 -d NEW_DATABASE )");
+            if (words.contains("password authentication failed") || words.contains("no password supplied"))
+                return List.of("look at DB_USER and DB_PASSWORD");
+            if (words.contains("lock timeout"))
+                return List.of("somebody holds a lock on a table: see pg_stat_activity and pg_blocking_pids, then try again");
+            return List.of();
+        }
+    }
+
+    record NotAnArchive(String where, String begins, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return where + " is no archive of pg_dump's: it begins with \"" + begins + "\""
+                    + (words.isBlank() ? "" : "\n" + words.strip().indent(2).stripTrailing());
+        }
+        public List<String> next() { return List.of("look for a wrapper, a login script or a TTY that prints before pg_dump does"); }
+    }
+
+    record DamagedArchive(Path file, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " does not decode to its end:\n" + words.strip().indent(2).stripTrailing(); }
+        public List<String> next() { return new PgProgramFailed("pg_restore", 1, words).next(); }
+    }
+
+    record CannotWriteBackup(Path folder, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "cannot write a backup into " + folder + ": " + words; }
+        public List<String> next() { return List.of("make room or give another folder: --dir DIR; earlier backups were not touched"); }
+    }
+
+    record BackupBusy(Path folder) implements Problem {
+        public Exit exit() { return Exit.BUSY; }
+        public String what() { return "another backup is at work in " + folder; }
+        public List<String> next() { return List.of("wait for it, or give another folder: --dir DIR"); }
+    }
+
+    record NoBackupFile(Path file) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "no such file: " + file; }
+        public List<String> next() { return List.of("see those that are there: backup_database list"); }
+    }
+
+    record DatabaseExists(String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "a database " + name + " exists already; a restore goes into a new one only"; }
+        public List<String> next() { return List.of("give a name that is free: --into NAME"); }
+    }
+
+    record LocaleTooSmall(String setting) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return setting + " has letters that the locale of this process cannot hand to another program"; }
+        public List<String> next() { return List.of("set a UTF-8 locale, in a crontab by a line LC_ALL=C.UTF-8"); }
+    }
 }

@@ -1,0 +1,219 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//JAVA 21+
+//SOURCES lib/Lib.java
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.regex.Pattern;
+import lib.Backup;
+import lib.Cli;
+import lib.Console;
+import lib.Credentials;
+import lib.Failure;
+import lib.Lib;
+import lib.Plan;
+import lib.Problem;
+import lib.Program;
+import lib.Project;
+import org.postgresql.ds.PGSimpleDataSource;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+@Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
+        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Restore.class},
+        description = {"Backs up the database of a Django project on PostgreSQL; without a command: create.",
+                "A file called a backup has been read back to its end."})
+public class backup_database implements Callable<Integer>, Cli.HasOutput {
+    @Mixin Where where;
+    @Mixin Folder dir;
+    @Mixin Cli.Output output;
+
+    @Override public Cli.Output output() {
+        return output;
+    }
+
+    @Override public Integer call() throws Exception {
+        create(output.console(), where, dir);
+        return 0;
+    }
+
+    public static void main(String... args) {
+        System.exit(Cli.run(new backup_database(), args));
+    }
+
+    /** What every command has: how it prints, and that options come after the command's name. */
+    abstract static class Base implements Callable<Integer>, Cli.HasOutput {
+        @Mixin Where where;
+        @Mixin Cli.Output output;
+        @Spec CommandSpec spec;
+
+        abstract void run(Console console) throws Exception;
+
+        @Override public Cli.Output output() {
+            return output;
+        }
+
+        @Override public Integer call() throws Exception {
+            var above = spec.parent();
+            if (!above.commandLine().getParseResult().matchedOptions().isEmpty()) // they would be ignored in silence
+                throw new CommandLine.ParameterException(spec.commandLine(), "give the options after \"" + spec.name() + "\"");
+            run(output.console());
+            return 0;
+        }
+    }
+
+    /** Which project, and where its backups lie. */
+    static final class Where {
+        @Option(names = "--project", paramLabel = "DIR", defaultValue = ".", description = "The Django project, or any folder inside it (default: here).")
+        Path folder;
+        @Option(names = "--env-file", paramLabel = "FILE", description = "Read this file instead of the project's .env.")
+        Path envFile;
+
+        Credentials credentials() {
+            return Credentials.of(Project.find(folder), envFile, System.getenv());
+        }
+    }
+
+    static final class Folder {
+        @Option(names = "--dir", paramLabel = "DIR", description = "Where the backups are (default: backups/ in the project).")
+        Path folder;
+
+        Path in(Where where) {
+            return folder != null ? folder : Project.find(where.folder).root().resolve("backups");
+        }
+    }
+
+    @Command(name = "create", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Takes a backup, reads it back to its end, and only then gives it its name.")
+    static final class Create extends Base {
+        @Mixin Folder dir;
+
+        @Override void run(Console console) throws Exception {
+            create(console, where, dir);
+        }
+    }
+
+    static void create(Console console, Where where, Folder dir) throws Exception {
+        var database = where.credentials();
+        var server = Server.look(database);
+        var pgDump = server.pgDump();
+        var folder = dir.in(where);
+        console.heading("Backing up " + database + " into " + folder);
+        Backup backup;
+        try (var making = new Backup.Making(database, pgDump, folder, console::progress)) {
+            new Plan(making.steps()).run(console, List.of());
+            backup = making.made();
+        }
+        backup.warnings().forEach(console::warn);
+        report(console, backup, server.bytes(), Backup.restoreCommand(backup.file(), database, pgDump));
+        print(console, Backup.recent(folder).stream().limit(5).toList());
+    }
+
+    private static void report(Console console, Backup backup, long databaseBytes, String restore) {
+        console.success("backed up: " + backup.file());
+        console.note("  %s, %d %% of the database's %s; %d tables; %.1f s".formatted(Backup.size(backup.bytes()),
+                Math.round(100.0 * backup.bytes() / Math.max(1, databaseBytes)), Backup.size(databaseBytes), backup.tables(), backup.seconds()));
+        console.note("restore into a new database:");
+        console.note("  " + restore);
+        console.event("backup", Map.of("file", backup.file().toString(), "bytes", backup.bytes(), "database_bytes", databaseBytes,
+                "tables", backup.tables(), "seconds", backup.seconds(), "restore", restore));
+    }
+
+    @Command(name = "list", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Shows the backups that are there, the latest first.")
+    static final class ListBackups extends Base {
+        @Mixin Folder dir;
+
+        @Override void run(Console console) {
+            var folder = dir.in(where);
+            var found = Backup.recent(folder);
+            if (found.isEmpty()) console.note("no backups in " + folder);
+            else print(console, found);
+        }
+    }
+
+    @Command(name = "restore", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Restores a backup into a new database; on failure that database is gone again.")
+    static final class Restore extends Base {
+        @Parameters(paramLabel = "FILE", description = "The backup.")
+        Path file;
+        @Option(names = "--into", paramLabel = "NAME", required = true, description = "The new database's name; it must not exist yet.")
+        String into;
+
+        @Override void run(Console console) throws Exception {
+            var server = where.credentials();
+            var pgDump = Server.look(server).pgDump();
+            new Plan(Backup.restore(file, server, into, pgDump, console::progress))
+                    .run(console, List.of("drop what is left of it: dropdb --force " + into));
+            console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
+            console.event("restored", Map.of("file", file.toString(), "database", into));
+        }
+    }
+
+    /** What has to be known of the server: its major version for the right pg_dump, and the database's size. */
+    record Server(int major, long bytes) {
+        static Server look(Credentials database) throws SQLException {
+            var source = new PGSimpleDataSource();
+            source.setServerNames(new String[] {database.host()});
+            source.setPortNumbers(new int[] {database.port()});
+            source.setDatabaseName(database.database());
+            source.setConnectTimeout(10);
+            if (database.sslmode() != null) source.setSslMode(database.sslmode());
+            try (var connection = source.getConnection(database.user(), database.password());
+                 var statement = connection.createStatement();
+                 var row = statement.executeQuery("""
+                     select current_setting('server_version_num')::int / 10000, pg_database_size(current_database())
+                     """)) {
+                row.next();
+                return new Server(row.getInt(1), row.getLong(2));
+            }
+        }
+
+        /** The smallest major version that is not older than the server's; cron's PATH does not have Debian's folders. */
+        Program pgDump() throws IOException {
+            var folders = new ArrayList<Path>();
+            for (var folder : System.getenv().getOrDefault("PATH", "").split(File.pathSeparator)) folders.add(Path.of(folder));
+            if (Files.isDirectory(DEBIAN)) try (var majors = Files.list(DEBIAN)) {
+                majors.map(folder -> folder.resolve("bin")).forEach(folders::add);
+            }
+            return folders.stream().map(folder -> folder.resolve("pg_dump")).filter(Files::isExecutable)
+                    .map(file -> Map.entry(version(file), file)).filter(found -> found.getKey() >= major)
+                    .min(Map.Entry.comparingByKey()).map(found -> Program.of(found.getValue().toString()))
+                    .orElseThrow(() -> new Failure(new Problem.ProgramMissing("pg_dump " + major + " or newer")));
+        }
+
+        private static final Path DEBIAN = Path.of("/usr/lib/postgresql");
+
+        private static int version(Path pgDump) {
+            var matcher = Pattern.compile("(\\d+)").matcher(Program.of(pgDump.toString(), "--version").run().out());
+            return matcher.find() ? Integer.parseInt(matcher.group()) : 0;
+        }
+    }
+
+    private static void print(Console console, List<Backup.Found> backups) {
+        console.note("backups:");
+        for (var backup : backups) {
+            console.note("  %s  %9s  %s  %s".formatted(backup.taken().toString().replace('T', ' '), Backup.size(backup.bytes()), backup.database(), backup.file()));
+            console.event("found", Map.of("file", backup.file().toString(), "database", backup.database(), "taken", backup.taken().toString(), "bytes", backup.bytes()));
+        }
+    }
+
+    static final class Version implements IVersionProvider {
+        @Override public String[] getVersion() {
+            return new String[] {"backup_database " + Lib.VERSION};
+        }
+    }
+}
