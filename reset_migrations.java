@@ -2,17 +2,13 @@
 //JAVA 21+
 //SOURCES lib/Lib.java
 
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
-import lib.Aside;
 import lib.Backup;
 import lib.Cli;
 import lib.Console;
@@ -22,6 +18,8 @@ import lib.Django;
 import lib.DropTables;
 import lib.Environment;
 import lib.Failure;
+import lib.Found;
+import lib.Guards;
 import lib.Interpreter;
 import lib.Lib;
 import lib.Migrations;
@@ -125,10 +123,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (dryRun) return 0;
             confirm(console, found);
             plan.run(console, List.of("reset_migrations undo " + run.id()));
-            PlanText.printDone(console, run, found);
-            var exit = createSuperuser(console, environment);
-            if (purge) Purge.drop(console, db, List.of(run));
-            return exit;
+            PlanText.printDone(console, found);
+            createSuperuser(console, environment);
+            if (purge) Purge.plan(project, List.of(run), db, true).run(console, List.of("reset_migrations purge " + run.id())); // the backup was taken first
+            return Problem.Exit.DONE.code;
         }
     }
 
@@ -139,14 +137,18 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try (var proof = db.proveSame()) {
             description = django.describe(proof.key(), apps);
         }
-        description.refuse(environment.database());
+        Guards.check(description, environment.database());
         var look = db.look();
-        var old = Migrations.in(project.root(), description.migrationsFolders());
+        var folders = new TreeMap<String, Path>();
+        description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
+        var old = Migrations.in(project.root(), folders.values());
+        var made = django.generate(description.labels(), description.carried());
         var fresh = new TreeMap<String, String>();
-        for (var file : django.generate(description.selected(), description.carried()))
-            fresh.put(project.root().relativize(description.migrationsFolder(file.app()).resolve(file.name() + ".py")).toString(), file.text());
-        var strategy = Strategy.choose(db, look, this.strategy.name(), Run.newId(), terminate, allowReplication);
-        return new Found(project, environment, description, look, old, fresh, strategy);
+        made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
+        var id = Run.newId();
+        var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
+        if (chosen instanceof ParkTables park && !description.notAtomic().isEmpty()) chosen = park.withoutTransaction();
+        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), chosen);
     }
 
     /** A run that was cut short has to be put back, or seen through, before another begins. */
@@ -190,7 +192,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
             try (var django = Django.start(found.environment().python(), settings, found.project().root(), note -> {});
                  var db = Database.open(found.environment().database())) {
-                django.check(found.description().selected(), found.drift()).refuse(db.oid());
+Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid());
             }
         });
     }
@@ -204,7 +206,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             return;
         }
         var local = found.environment().database().local();
-        var guarded = !local || !found.description().debug();
+        var guarded = !local || !found.django().debug();
         if (yes && local) {
             if (guarded) console.warn("DEBUG is False: " + name + " may be a production database");
             return;
@@ -219,13 +221,18 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- superuser ---------------------------------------------------------------------------
 
     /** The reset is done whatever happens here, so a failure is "done in part". */
-    private int createSuperuser(Console console, Environment environment) {
+    private void createSuperuser(Console console, Environment environment) {
         var wanted = superuser != null ? superuser : !yes && console.canAsk() && console.yes("Create a superuser now? Type YES, yes or y:");
-        if (!wanted) return Problem.Exit.DONE.code;
+        if (!wanted) return;
         var manage = environment.python("manage.py", "createsuperuser");
-        var code = console.canAsk() ? manage.interactive() : manage.with("--noinput").show(console::say);
-        if (code == 0) return code;
-        throw new Failure(new Problem.NoSuperuser(code, !console.canAsk(), manage.toString()));
+        if (console.canAsk()) {
+            var code = manage.interactive();
+            if (code != 0) throw new Failure(new Problem.NoSuperuser("exit code " + code, false, manage.toString()));
+            return;
+        }
+        var output = manage.with("--noinput").run();
+        if (output.code() != 0) throw new Failure(new Problem.NoSuperuser(output.err().strip(), true, manage.toString()));
+        console.say(output.out().strip());
     }
 
     // ---- undo, status, purge -----------------------------------------------------------------

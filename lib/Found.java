@@ -1,14 +1,62 @@
 package lib;
 
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * What looking has found, all that a plan is made of.
  *
- * @param id          of the run to be
- * @param old         the selected apps' migration files as they are
- * @param fresh       the new ones: text by path relative to the root
- * @param strategy    what will set the old tables aside
+ * @param id       of the run to be
+ * @param old      the selected apps' migration files as they are
+ * @param fresh    the new ones: text by path relative to the root
+ * @param drift    what makemigrations would write again at once, so no fault of the reset
+ * @param strategy what will set the old tables aside
  */
-public record Found(String id, Project project, Environment environment, Django.Description description, Look look,
-                    Migrations old, Map<String, String> fresh, Strategy strategy) {}
+public record Found(String id, Project project, Environment environment, Django.Description django, Look look,
+                    Migrations old, Map<String, String> fresh, Set<String> drift, Strategy strategy) {
+
+    /** The tables that go aside. */
+    public List<Look.Table> tables() {
+        return look.tables().stream().filter(table -> !table.extensionOwned()).toList();
+    }
+
+    /** Tables that no migration makes, with the reason; they will not be in the new state. */
+    public Map<String, String> strangers() {
+        var models = django.tables().stream().collect(Collectors.toMap(Django.ModelTable::table, model -> model, (a, b) -> a));
+        var strangers = new TreeMap<String, String>();
+        for (var table : tables()) {
+            if (table.name().equals("django_migrations") || table.partition()) continue;
+            var model = models.get(table.name());
+            if (model == null) strangers.put(table.name(), "no model has it: made by hand, by an old migration, by createcachetable or another program");
+            else if (!model.byMigration()) strangers.put(table.name(), why(model));
+        }
+        return strangers;
+    }
+
+    private static String why(Django.ModelTable model) {
+        var name = model.app() + "." + model.model();
+        if (!model.managed()) return name + " is an unmanaged model";
+        if (!model.onDefault()) return name + " is routed to another database";
+        return "the app of " + name + " has no migrations";
+    }
+
+    /** Own code that imports a migration which will be gone, and whatever else deserves a look before going on. */
+    public List<String> warnings() {
+        var warnings = new java.util.ArrayList<>(strategy.warnings());
+        warnings.addAll(django.warnings());
+        for (var importer : django.importers())
+            if (gone(importer.module())) warnings.add("%s:%d imports the migration %s, which will be gone"
+                    .formatted(project.show(importer.path()), importer.line(), importer.module()));
+        for (var alias : django.databases())
+            if (!alias.isDefault() && !alias.sameDatabase()) warnings.add("the database of alias \"%s\" (%s) stays as it is; where own apps migrate there, its history keeps the old names"
+                    .formatted(alias.alias(), alias.name()));
+        return warnings;
+    }
+
+    private boolean gone(String module) {
+        return fresh.keySet().stream().noneMatch(path -> path.replace('/', '.').endsWith(module + ".py"));
+    }
+}

@@ -23,15 +23,14 @@ public final class PlanText {
         console.say("");
         console.heading("Strategy: " + found.strategy().name());
         console.say("  " + found.strategy().reason());
-        found.strategy().warnings().forEach(console::warn);
-        found.description().warnings().forEach(console::warn);
+        found.warnings().forEach(console::warn);
         printSteps(console, plan);
         console.event("plan", json(found, plan));
     }
 
     private static void printWhere(Console console, Found found) {
         var look = found.look();
-        var django = found.description();
+        var django = found.django();
         console.heading("reset_migrations " + Lib.VERSION);
         console.say("  Project   " + found.project().root() + (found.project().backend().equals(found.project().root()) ? ""
                 : "  (manage.py in " + found.project().show(found.project().backend()) + ")"));
@@ -39,12 +38,10 @@ public final class PlanText {
                 + ", Django " + django.djangoVersion() + ", settings " + django.settingsModule());
         console.say("  Database  " + look.name() + " at " + found.environment().database() + ", PostgreSQL " + look.serverVersion()
                 + ", " + size(look.bytes()) + "; the one that Django uses");
-        for (var alias : django.databases())
-            if (!alias.isDefault() && !alias.sameDatabase()) console.say("            " + alias.alias() + " (" + alias.name() + ") is another database and stays untouched");
     }
 
     private static void printTables(Console console, Found found) {
-        var tables = found.look().tables().stream().filter(t -> !t.extensionOwned()).toList();
+        var tables = found.tables();
         var rows = tables.stream().mapToLong(Look.Table::rows).sum();
         console.say("");
         console.heading("Set aside: %s, %,d rows".formatted(count(tables.size(), "table"), rows));
@@ -52,7 +49,7 @@ public final class PlanText {
         for (var table : largest.subList(0, Math.min(LONGEST_LIST, largest.size())))
             console.say("  %-44s %12s rows  %10s".formatted(table.name(), (table.exact() ? "" : "~") + "%,d".formatted(table.rows()), size(table.bytes())));
         more(console, largest.size());
-        var strangers = found.description().strangers(tables.stream().map(Look.Table::name).toList());
+        var strangers = found.strangers();
         if (strangers.isEmpty()) return;
         console.say("");
         console.heading("Among them " + count(strangers.size(), "table") + " that no migration makes, so not in the new database");
@@ -68,18 +65,20 @@ public final class PlanText {
         var folders = new TreeMap<String, Integer>(before);
         after.keySet().forEach(folder -> folders.putIfAbsent(folder, 0));
         folders.forEach((folder, old) -> console.say("  %-44s %3d → %d".formatted(folder, old, after.getOrDefault(folder, 0))));
-        for (var file : found.description().broken()) console.say("  broken: " + found.project().show(Path.of(file.path())) + ": " + file.broken());
+        for (var file : found.django().migrations())
+            if (file.broken() != null) console.say("  broken: %s%s: %s".formatted(found.project().show(file.path()), file.line() > 0 ? ":" + file.line() : "", file.broken()));
     }
 
     /** What no fresh migration can know: a reset loses it. */
     private static void printLost(Console console, Found found) {
-        var lost = found.description().customOperations();
+        var lost = found.django().customOperations().stream().filter(operation -> !operation.carried()).toList();
         if (!lost.isEmpty()) {
             console.say("");
             console.heading(count(lost.size(), "custom operation") + " in the old files that the new ones will not have");
-            for (var operation : lost) console.say("  %-44s %s %s".formatted(operation.app() + "." + operation.migration(), operation.operation(), operation.detail()));
+            for (var operation : lost) console.say("  %-44s %s %s".formatted(
+                    operation.app() + "." + operation.migration() + ":" + operation.line(), operation.operation(), operation.detail()));
         }
-        var carried = found.description().carried();
+        var carried = found.django().carried();
         if (!carried.isEmpty()) {
             console.say("");
             console.heading("Carried into the new first migrations");
@@ -103,13 +102,13 @@ public final class PlanText {
         values.put("database", found.environment().database().toString());
         values.put("strategy", found.strategy().name());
         values.put("reason", found.strategy().reason());
-        values.put("warnings", found.strategy().warnings());
+        values.put("warnings", found.warnings());
         values.put("tables", found.look().tables());
-        values.put("strangers", found.description().strangers(found.look().tables().stream().map(Look.Table::name).toList()));
+        values.put("strangers", found.strangers());
         values.put("old_files", found.old().paths());
         values.put("new_files", found.fresh().keySet());
-        values.put("custom_operations", found.description().customOperations());
-        values.put("carried", found.description().carried());
+        values.put("custom_operations", found.django().customOperations());
+        values.put("carried", found.django().carried());
         values.put("steps", plan.describe());
         return values;
     }

@@ -84,9 +84,9 @@ public interface Problem {
         public List<String> next() { return List.of("check .env before anything else"); }
     }
 
-    record NoSuperuser(int code, boolean withoutTerminal, String command) implements Problem {
+    record NoSuperuser(String words, boolean withoutTerminal, String command) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "the reset is done, but createsuperuser failed with exit code " + code; }
+        public String what() { return "the reset is done, but createsuperuser failed: " + words; }
         public List<String> next() {
             var again = "run it again: " + command;
             return withoutTerminal ? List.of("without a terminal, DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD have to be set", again) : List.of(again);
@@ -201,6 +201,59 @@ public interface Problem {
 
     private static String said(List<String> lines) {
         return lines.isEmpty() ? "" : "; it last said:\n  " + String.join("\n  ", lines);
+    }
+
+    record NotTheSame(Credentials ours, String theirs, String error) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return ".env and Django name different databases:\n  " + sources(ours) + ": " + ours
+                    + "\n  Django's settings: " + theirs + (error == null ? "" : "\n  Django cannot connect: " + error);
+        }
+        public List<String> next() { return List.of("make them agree: often the backend has a .env of its own, or the settings have other defaults"); }
+
+        private static String sources(Credentials ours) {
+            return String.join(", ", ours.sources().values().stream().distinct().toList());
+        }
+    }
+
+    record NotPostgres(String engine) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "Django's default database has the engine " + engine + "; only PostgreSQL can be reset"; }
+        public List<String> next() { return List.of("check DATABASES in the settings, or give --settings MODULE"); }
+    }
+
+    record Pinned(List<Django.Pin> pins) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "migrations that stay name migrations that would go:\n  " + String.join("\n  ", pins.stream().map(pin ->
+                    "%s.%s (%s) names %s.%s".formatted(pin.app(), pin.migration(), pin.kind(), pin.toApp(), pin.toMigration())).toList());
+        }
+        public List<String> next() {
+            return pins.stream().anyMatch(Django.Pin::own)
+                    ? List.of("reset those apps together: leave --apps away, or add them to it")
+                    : List.of("a package cannot depend on a project's migration by name: have it depend on __first__, or make its migrations the project's own with MIGRATION_MODULES");
+        }
+    }
+
+    record NotAMigration(List<Path> files) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "in a migrations folder, but no migration, so Django cannot load the app's migrations:\n  "
+                    + String.join("\n  ", files.stream().map(Path::toString).toList());
+        }
+        public List<String> next() { return List.of("move it elsewhere, or give it a name that begins with _"); }
+    }
+
+    record NoOwnApps() implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "no app of the project has migrations to reset"; }
+        public List<String> next() { return List.of("check --project and --settings: these decide what is the project's own"); }
+    }
+
+    record CheckFailed(List<String> findings) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the new state does not hold:\n  " + String.join("\n  ", findings); }
+        public List<String> next() { return List.of("please report it: the build beside had passed the same checks"); }
     }
 
     // ---- the database ------------------------------------------------------------------------

@@ -1,0 +1,36 @@
+package lib;
+
+import java.util.ArrayList;
+
+/** What has to be so before anything is touched, and what has to be so at the end. */
+public final class Guards {
+    private Guards() {}
+
+    /**
+     * Before: Django's default database is the one that we look at, and nothing that stays leans on what goes.
+     *
+     * @throws Failure refused (4), or configuration (2)
+     */
+    public static void check(Django.Description django, Credentials ours) {
+        var theirs = django.defaultDatabase();
+        if (!theirs.sameDatabase()) {
+            var engine = theirs.engine();
+            if (!theirs.reachable() && !engine.contains("postg") && !engine.contains("psycopg")) throw new Failure(new Problem.NotPostgres(engine));
+            throw new Failure(new Problem.NotTheSame(ours, theirs.user() + "@" + theirs.host() + ":" + theirs.port() + "/" + theirs.name(), theirs.error()));
+        }
+        if (django.selected().isEmpty()) throw new Failure(new Problem.NoOwnApps());
+        if (!django.pins().isEmpty()) throw new Failure(new Problem.Pinned(django.pins()));
+        var selected = django.labels();
+        var strangers = django.migrations().stream().filter(file -> !file.migration() && selected.contains(file.app())).map(Django.MigrationFile::path).toList();
+        if (!strangers.isEmpty()) throw new Failure(new Problem.NotAMigration(strangers));
+    }
+
+    /** After: Django is connected to the new database and has nothing left to do. */
+    public static void check(Django.Check found, long oid) {
+        var findings = new ArrayList<String>();
+        if (found.oid() != oid) findings.add("Django is connected to another database than the new one");
+        if (!found.unapplied().isEmpty()) findings.add("not applied: " + String.join(", ", found.unapplied()));
+        if (!found.drift().isEmpty()) findings.add("makemigrations would write: " + String.join("; ", found.drift()));
+        if (!findings.isEmpty()) throw new Failure(new Problem.CheckFailed(findings));
+    }
+}
