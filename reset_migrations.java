@@ -348,10 +348,9 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
             var steps = new ArrayList<Step>();
             for (var run : runs) {
                 run.refuseOther(db.credentials());
-                if (!noBackup && run.aside().database() != null) {
+                if (!noBackup) for (var name : run.holding(db)) {
                     var folder = project.root().resolve("backups");
-                    var from = db.credentials().of(run.aside().database());
-                    steps.add(Step.of("back up " + from.database() + " into " + project.show(folder), () -> Backup.create(from, folder)));
+                    steps.add(Step.of("back up " + name + " into " + project.show(folder), () -> Backup.create(db.credentials().of(name), folder)));
                 }
                 steps.add(run.aside().purge(db));
                 steps.add(Step.of("forget the run " + run.id(), run::remove));
