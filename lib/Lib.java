@@ -7,28 +7,42 @@
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
 //RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
 // One by one: a glob resolves to nothing when the script runs from a URL.
+//SOURCES Aside.java
 //SOURCES Backup.java
 //SOURCES Cli.java
 //SOURCES Console.java
 //SOURCES Credentials.java
+//SOURCES Database.java
+//SOURCES DatabaseCopy.java
 //SOURCES Disk.java
 //SOURCES Django.java
+//SOURCES DropTables.java
 //SOURCES EnvFile.java
 //SOURCES Failure.java
+//SOURCES Fingerprint.java
 //SOURCES Found.java
+//SOURCES Grants.java
 //SOURCES Guards.java
 //SOURCES Interruption.java
+//SOURCES Look.java
 //SOURCES Migrations.java
 //SOURCES Migrator.java
+//SOURCES ParkTables.java
+//SOURCES Parking.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
 //SOURCES Program.java
 //SOURCES Project.java
 //SOURCES PutBackFiles.java
+//SOURCES Renames.java
 //SOURCES ReplaceFiles.java
 //SOURCES Run.java
+//SOURCES SchemaObjects.java
+//SOURCES Sessions.java
 //SOURCES Step.java
+//SOURCES Strategy.java
+//SOURCES SwapDatabase.java
 //FILES django_driver.py
 package lib;
 

@@ -258,6 +258,167 @@ public interface Problem {
 
     // ---- the database ------------------------------------------------------------------------
 
+    /** The server did not let us in; {@code words} are PostgreSQL's or the driver's own and never hold a password. */
+    record CannotConnect(Credentials where, String what, List<String> next, Exit exit) implements Problem {
+        static CannotConnect of(SQLException e, Credentials c) {
+            var words = e.getMessage() == null ? e.toString() : e.getMessage().strip();
+            var at = "%s port %d".formatted(c.host(), c.port());
+            var state = e.getSQLState() == null ? "" : e.getSQLState();
+            return switch (state) {
+                case "28P01" -> new CannotConnect(c, "the password of role %s is wrong (%s): %s".formatted(c.user(), at, words),
+                        List.of("correct DB_PASSWORD, or give the role this password: ALTER ROLE … PASSWORD …"), Exit.USAGE);
+                case "3D000" -> new CannotConnect(c, "there is no database %s on %s: %s".formatted(c.database(), at, words),
+                        List.of("correct DB_NAME, or create it: createdb -O %s %s".formatted(c.user(), c.database())), Exit.USAGE);
+                case "28000" -> words.contains("pg_hba.conf") || words.contains("no encryption") || words.contains("SSL")
+                        ? new CannotConnect(c, "the server does not let %s in: %s".formatted(c, words),
+                                List.of("if it wants TLS, set DB_SSLMODE=require", "else its pg_hba.conf needs a line for this role, database and address"), Exit.USAGE)
+                        : new CannotConnect(c, "role %s may not log in on %s: %s".formatted(c.user(), at, words),
+                                List.of("correct DB_USER, or create the role: CREATE ROLE … LOGIN PASSWORD …"), Exit.USAGE);
+                case "42501" -> new CannotConnect(c, "role %s may not connect to database %s: %s".formatted(c.user(), c.database(), words),
+                        List.of("have its owner run: GRANT CONNECT ON DATABASE … TO …"), Exit.USAGE);
+                case "53300" -> new CannotConnect(c, "the server has no connection left (%s): %s".formatted(at, words),
+                        List.of("stop some of the programs that use it, or raise max_connections"), Exit.FAILED);
+                case "57P03" -> new CannotConnect(c, "the server is not ready (%s): %s".formatted(at, words), List.of("wait a moment and try again"), Exit.FAILED);
+                case "08001" -> new CannotConnect(c, "no PostgreSQL server answers on %s: %s".formatted(at, words),
+                        List.of("start it, or correct DB_HOST and DB_PORT"), Exit.FAILED);
+                case "08004" -> words.contains("password")
+                        ? new CannotConnect(c, "the server wants a password for role %s (%s): %s".formatted(c.user(), at, words),
+                                List.of("set DB_PASSWORD, or add a line to ~/.pgpass"), Exit.USAGE)
+                        : new CannotConnect(c, "the server on %s refused: %s".formatted(at, words), List.of("see DB_SSLMODE: the server may not speak TLS, or may want it"), Exit.USAGE);
+                default -> new CannotConnect(c, "no connection to %s: %s".formatted(c, words), List.of("see DB_HOST, DB_PORT and DB_SSLMODE"), Exit.FAILED);
+            };
+        }
+    }
+
+    record SocketFolder(String folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "DB_HOST is the folder of a Unix socket, " + folder + ": the Java driver can only connect by TCP"; }
+        public List<String> next() { return List.of("set DB_HOST=localhost; the server must listen there (listen_addresses)"); }
+    }
+
+    record Busy(String database, List<String> holding) implements Problem {
+        public Exit exit() { return Exit.BUSY; }
+        public String what() {
+            return "another run is at work on database %s%s".formatted(database, holding.isEmpty() ? "" : ": " + String.join("; ", holding));
+        }
+        public List<String> next() { return List.of("wait until it has ended"); }
+    }
+
+    record Standby(String database) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database " + database + " is on a standby server: it cannot be written to"; }
+        public List<String> next() { return List.of("name the primary server in DB_HOST"); }
+    }
+
+    record Replicated(String database, List<String> found) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "a reset of database %s would reach others:\n  %s".formatted(database, String.join("\n  ", found)); }
+        public List<String> next() { return List.of("finish or remove them, or accept it with --allow-replication"); }
+    }
+
+    record CannotSwap(String database, List<String> obstacles) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database %s cannot be swapped:\n  %s".formatted(database, String.join("\n  ", obstacles)); }
+        public List<String> next() { return List.of("leave --strategy out, or give --strategy park"); }
+    }
+
+    /** The copy that a swap needs came out different; what was made for it is dropped again. */
+    record NotCopied(String database, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the new database %s would differ from the live one:\n  %s".formatted(database, String.join("\n  ", differences)); }
+        public List<String> next() { return List.of("give --strategy park"); }
+    }
+
+    record AskDba(String why, List<String> lines) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return why; }
+        public List<String> next() {
+            var all = new java.util.ArrayList<>(List.of("have the database's administrator run, in this database:"));
+            all.addAll(lines);
+            return all;
+        }
+    }
+
+    record ForeignKeysFromOutside(String schema, List<String> keys) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "foreign keys of other schemas hold on to tables of schema %s and would follow them aside:\n  %s".formatted(schema, String.join("\n  ", keys)); }
+        public List<String> next() { return List.of("drop them, and make them again after the reset"); }
+    }
+
+    record CascadeReaches(String dropped, List<String> reached) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "dropping %s would take along:\n  %s".formatted(dropped, String.join("\n  ", reached)); }
+        public List<String> next() { return List.of("drop these, or hand them over, if they are to go"); }
+    }
+
+    record InUse(String database, List<String> sessions, boolean terminated) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return "database %s is in use%s".formatted(database, sessions.isEmpty() ? "" : " by:\n  " + String.join("\n  ", sessions));
+        }
+        public List<String> next() {
+            return List.of(terminated ? "stop these programs: this role may not end their sessions, or they came back" : "stop these programs, or give --terminate");
+        }
+    }
+
+    record TablesInUse(List<String> sessions, boolean terminated) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return "tables are locked by others for more than five seconds%s".formatted(sessions.isEmpty() ? "" : ":\n  " + String.join("\n  ", sessions));
+        }
+        public List<String> next() {
+            return List.of(terminated ? "stop these programs: this role may not end their sessions, or they came back" : "stop these programs, or give --terminate");
+        }
+    }
+
+    record NoMaintenanceDatabase(String live) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no other database of the server lets us in, and " + live + " cannot be renamed from within"; }
+        public List<String> next() { return List.of("allow the role to connect to the database postgres"); }
+    }
+
+    record NotTheDatabase(String name, long oid) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "database %s is no longer the one this run began with (oid %d)".formatted(name, oid); }
+        public List<String> next() { return List.of("look at what changed it, then start again"); }
+    }
+
+    record DatabaseGone(String name) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "database " + name + " is not there"; }
+        public List<String> next() { return List.of("look at what renamed or dropped it"); }
+    }
+
+    record ChangedSincePlan(String where) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return where + " has changed since the plan was made; nothing was touched"; }
+        public List<String> next() { return List.of("start again"); }
+    }
+
+    record NothingAside(String run) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "what run " + run + " set aside is no longer there: it was purged, or renamed by hand"; }
+        public List<String> next() { return List.of("restore a backup if the old state is needed"); }
+    }
+
+    record HalfWay(String run) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "run " + run + " was ended half way: its old state is partly in use"; }
+        public List<String> next() { return List.of("bring it together with undo first"); }
+    }
+
+    record HoldsAnotherRun(String where, List<String> held) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "%s still holds what another run set aside:\n  %s".formatted(where, String.join("\n  ", held)); }
+        public List<String> next() { return List.of("purge that run first, or keep both"); }
+    }
+
+    record OnlyBackupHasIt(String database) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "tables of database " + database + " were dropped: only the backup has them"; }
+        public List<String> next() { return List.of("backup_database restore"); }
+    }
+
     // ---- migration files and runs ------------------------------------------------------------
 
     record OutsideProject(Path folder, Path root) implements Problem {

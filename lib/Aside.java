@@ -1,0 +1,247 @@
+package lib;
+
+import com.google.gson.JsonDeserializationContext;
+import com.google.gson.JsonDeserializer;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonSerializationContext;
+import com.google.gson.JsonSerializer;
+import java.lang.reflect.Type;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+
+/**
+ * What a run sets aside, as run.json keeps it: names and oids from which, after a crash at any point, the databases
+ * themselves say what happened. Plain fields only.
+ */
+public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup {
+    enum State {
+        NEW_IS_LIVE("the new state; the old one stands aside"),
+        /** Nothing happened yet, or it was undone. */
+        OLD_IS_LIVE("the old state"),
+        /** Only a killed run or undo leaves this: undo brings the objects together. */
+        HALF("a part of the old state; the rest stands aside, undo brings it together"),
+        GONE("the new state; the old one was purged");
+
+        private final String words;
+
+        State(String words) {
+            this.words = words;
+        }
+
+        /** What the live database holds, for people. */
+        public String words() {
+            return words;
+        }
+    }
+
+    /** With the kind beside the fields: run.json has to say which of the three it is. */
+    Object JSON = new Json();
+
+    final class Json implements JsonSerializer<Aside>, JsonDeserializer<Aside> {
+        private static final Map<String, Class<? extends Aside>> KINDS = Map.of("database", Database.class, "schema", Schema.class, "backup", Backup.class);
+
+        @Override
+        public JsonElement serialize(Aside aside, Type type, JsonSerializationContext context) {
+            var json = context.serialize(aside, aside.getClass()).getAsJsonObject();
+            KINDS.forEach((kind, of) -> {
+                if (of == aside.getClass()) json.addProperty("kind", kind);
+            });
+            return json;
+        }
+
+        @Override
+        public Aside deserialize(JsonElement json, Type type, JsonDeserializationContext context) {
+            var kind = json.getAsJsonObject().get("kind");
+            if (kind == null || !KINDS.containsKey(kind.getAsString())) throw new JsonParseException("unknown kind of aside");
+            return context.deserialize(json, KINDS.get(kind.getAsString()));
+        }
+    }
+
+    /** In words where the old state stands, or will: "database crm_before_20261122_172530_4f2a". */
+    String where();
+
+    /** The database that holds what stands aside while the new state is live, or null when only a backup does. */
+    String database();
+
+    String run();
+
+    State state(lib.Database live);
+
+    /**
+     * Puts the old state back and sets the newer one aside. Drops nothing; accepts what a killed run or a killed undo left.
+     *
+     * @param terminate end sessions that are in the way
+     */
+    List<Step> undo(lib.Database live, boolean terminate);
+
+    /** Disk taken by what is not in use: the old state, or the newer one after an undo, or what a killed run left. */
+    long bytes(lib.Database live);
+
+    /** Drops for good what is not in use. Its run refuses (exit 4) while that still holds what another run set aside. */
+    Step purge(lib.Database live);
+
+    /** A session from which databases can be renamed and dropped. */
+    static lib.Database maintenance(lib.Database live, String name) {
+        return live.maintenance().orElseThrow(() -> new Failure(new Problem.NoMaintenanceDatabase(name)));
+    }
+
+    /**
+     * Swap: the old database under another name.
+     *
+     * @param live    the name in use
+     * @param oid     of the old database
+     * @param scratch the new database's name while it is built
+     * @param aside   the old database's name afterwards
+     * @param undone  the newer database's name after an undo
+     * @param comment the old database's own, which makes room for the run's id while it stands aside; or null
+     */
+    record Database(String run, String live, long oid, String scratch, String aside, String undone, String comment) implements Aside {
+        public String where() {
+            return "database " + aside;
+        }
+
+        public String database() {
+            return aside;
+        }
+
+        public State state(lib.Database db) {
+            if (is(db, live)) return State.OLD_IS_LIVE;
+            return is(db, aside) ? State.NEW_IS_LIVE : State.GONE;
+        }
+
+        private boolean is(lib.Database db, String name) {
+            return db.oidOf(name).filter(o -> o == oid).isPresent();
+        }
+
+        public List<Step> undo(lib.Database db, boolean terminate) {
+            return switch (state(db)) {
+                case OLD_IS_LIVE -> List.of();
+                case NEW_IS_LIVE -> List.of(new RenameBack(this, db, terminate));
+                case HALF, GONE -> throw new Failure(new Problem.NothingAside(run));
+            };
+        }
+
+        /** The old database gets its name back; the newer one is called {@code newer}. */
+        void putBack(lib.Database db, String newer, boolean terminate) {
+            var words = newer.equals(scratch) ? comment : "reset_migrations %s: what undo took away".formatted(run);
+            new Renames(live, db.oidOf(live).orElseThrow(), newer, words, aside, comment).run(db, terminate);
+        }
+
+        /** Every database of this run that is not in use. */
+        private List<String> unused(lib.Database db) {
+            return Stream.of(scratch, aside, undone).filter(n -> db.oidOf(n).isPresent() && (!n.equals(aside) || is(db, aside))).toList();
+        }
+
+        public long bytes(lib.Database db) {
+            return unused(db).stream().mapToLong(n -> db.one("SELECT pg_database_size(?::name)", r -> r.getLong(1), n)).sum();
+        }
+
+        public Step purge(lib.Database db) {
+            return new DropDatabases(db, run, live, unused(db));
+        }
+    }
+
+    record RenameBack(Database aside, lib.Database live, boolean terminate) implements Step {
+        public String describe() {
+            return "rename %s to %s, and %s to %s".formatted(aside.live(), aside.undone(), aside.aside(), aside.live());
+        }
+
+        public void run() {
+            if (aside.state(live) == State.NEW_IS_LIVE) aside.putBack(live, aside.undone(), terminate);
+        }
+
+        public void undo() {
+            if (aside.state(live) != State.OLD_IS_LIVE || live.oidOf(aside.undone()).isEmpty()) return;
+            new Renames(aside.live(), aside.oid(), aside.aside(), "reset_migrations %s: %s as it was before".formatted(aside.run(), aside.live()),
+                    aside.undone(), aside.comment()).run(live, terminate);
+        }
+    }
+
+    record DropDatabases(lib.Database live, String ofRun, String name, List<String> databases) implements Step {
+        public String describe() {
+            return databases.isEmpty() ? "nothing is set aside" : "drop database " + String.join(", ", databases);
+        }
+
+        public void run() {
+            for (var database : databases) {
+                try (var inside = live.sibling(database)) {
+                    var others = Parking.schemasOfRuns(inside).stream().filter(s -> !s.run().equals(ofRun)).map(s -> s.name() + " of run " + s.run()).toList();
+                    if (!others.isEmpty()) throw new Failure(new Problem.HoldsAnotherRun("database " + database, others));
+                }
+            }
+            try (var maintenance = maintenance(live, name)) {
+                for (var database : databases) {
+                    try {
+                        maintenance.run("DROP DATABASE IF EXISTS " + lib.Database.quoted(database));
+                    } catch (Failure e) {
+                        if (!lib.Database.state(e).equals("55006")) throw e;
+                        var sessions = Sessions.in(maintenance, maintenance.oidOf(database).orElse(0L));
+                        throw new Failure(new Problem.InUse(database, sessions, true), e);
+                    }
+                }
+            }
+        }
+    }
+
+    /**
+     * Park: the old objects in another schema of the same database.
+     *
+     * @param live    the schema in use
+     * @param parked  where the old objects go; undone where newer ones go after an undo
+     * @param fixed   both were made by a DBA: they are emptied, never dropped
+     * @param objects oids of the old objects by catalog: whatever else the live schema holds is newer
+     */
+    record Schema(String run, String database, String live, String parked, String undone, boolean fixed, Map<String, List<Long>> objects) implements Aside {
+        public String where() {
+            return "schema %s of database %s".formatted(parked, database);
+        }
+
+        public State state(lib.Database db) {
+            return Parking.state(db, this);
+        }
+
+        public List<Step> undo(lib.Database db, boolean terminate) {
+            return Parking.undo(db, this, terminate);
+        }
+
+        public long bytes(lib.Database db) {
+            return Parking.bytes(db, this);
+        }
+
+        public Step purge(lib.Database db) {
+            return Parking.purge(db, this);
+        }
+    }
+
+    /** Drop: nothing in the database stands aside; a backup has it. @param tables the dropped tables' oids */
+    record Backup(String run, String name, String schema, List<Long> tables) implements Aside {
+        public String where() {
+            return "only in the backup of database " + name;
+        }
+
+        public String database() {
+            return null;
+        }
+
+        public State state(lib.Database db) {
+            if (tables.isEmpty()) return State.OLD_IS_LIVE;
+            var left = db.one("SELECT count(*) FROM pg_class WHERE oid = ANY (?)", r -> r.getLong(1), tables);
+            return left == 0 ? State.NEW_IS_LIVE : left == tables.size() ? State.OLD_IS_LIVE : State.HALF;
+        }
+
+        public List<Step> undo(lib.Database db, boolean terminate) {
+            if (state(db) == State.OLD_IS_LIVE) return List.of();
+            throw new Failure(new Problem.OnlyBackupHasIt(name));
+        }
+
+        public long bytes(lib.Database db) {
+            return 0;
+        }
+
+        public Step purge(lib.Database db) {
+            return new DropDatabases(db, run, name, List.of());
+        }
+    }
+}

@@ -1,0 +1,399 @@
+package lib;
+
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
+import java.security.SecureRandom;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+
+/**
+ * One database of one server, seen through one connection that is opened again when it was given up.
+ * Every statement is one named method over a text block; identifiers and literals are quoted here and nowhere else.
+ * Nothing is set for the session and every wait for a lock ends after five seconds: a pooler in transaction mode
+ * may hand each transaction to another backend.
+ */
+public final class Database implements AutoCloseable {
+    public static final String APPLICATION = "reset_migrations";
+
+    private final Credentials credentials;
+    private Connection connection;
+
+    private Database(Credentials credentials) {
+        this.credentials = credentials;
+    }
+
+    /** @throws Failure wrong password, unknown database, unreachable …: what, where and what to do */
+    public static Database open(Credentials credentials) {
+        var database = new Database(credentials);
+        database.connection();
+        return database;
+    }
+
+    public Credentials credentials() {
+        return credentials;
+    }
+
+    /** Another database of the same server with the same role, connected. */
+    public Database sibling(String name) {
+        return open(credentials.of(name));
+    }
+
+    private Connection connection() {
+        try {
+            if (connection == null || connection.isClosed()) connection = connect(credentials);
+            return connection;
+        } catch (SQLException e) {
+            throw new Failure(Problem.CannotConnect.of(e, credentials), e);
+        }
+    }
+
+    private static Connection connect(Credentials c) throws SQLException {
+        if (c.host().startsWith("/")) throw new Failure(new Problem.SocketFolder(c.host()));
+        var set = new Properties();
+        set.setProperty("user", c.user());
+        if (c.password() != null) set.setProperty("password", c.password()); // else the driver reads ~/.pgpass
+        if (c.sslmode() != null) set.setProperty("sslmode", c.sslmode());
+        set.setProperty("ApplicationName", APPLICATION);
+        set.setProperty("connectTimeout", "10");
+        set.setProperty("tcpKeepAlive", "true");
+        set.setProperty("prepareThreshold", "0"); // a named statement would be looked for on another backend of the pooler's
+        var host = c.host().contains(":") && !c.host().startsWith("[") ? "[" + c.host() + "]" : c.host();
+        var url = "jdbc:postgresql://%s:%d/%s".formatted(host, c.port(), URLEncoder.encode(c.database(), StandardCharsets.UTF_8).replace("+", "%20"));
+        return DriverManager.getConnection(url, set);
+    }
+
+    /** Gives the connection up; the next use opens a new one. Our own session would hold up a rename. */
+    @Override
+    public void close() {
+        try {
+            if (connection != null) connection.close();
+        } catch (SQLException alreadyBroken) {
+            // closed is what was wanted
+        } finally {
+            connection = null;
+        }
+    }
+
+    // ---- quoting -----------------------------------------------------------------------------
+
+    /** An identifier, always quoted: {@code a"b} → {@code "a""b"}. */
+    static String quoted(String name) {
+        return '"' + name.replace("\"", "\"\"") + '"';
+    }
+
+    /** A text literal that means the same whatever standard_conforming_strings says. */
+    static String literal(String text) {
+        var doubled = "'" + text.replace("'", "''") + "'";
+        return text.contains("\\") ? "E" + doubled.replace("\\", "\\\\") : doubled;
+    }
+
+    /** {@code start + end} within the 63 bytes of an identifier; the start gives way. PostgreSQL would cut the end with only a notice. */
+    static String fitting(String start, String end) {
+        var room = 63 - end.getBytes(StandardCharsets.UTF_8).length;
+        var cut = start;
+        while (cut.getBytes(StandardCharsets.UTF_8).length > room) cut = cut.substring(0, cut.offsetByCodePoints(cut.length(), -1));
+        return cut + end;
+    }
+
+    // ---- statements --------------------------------------------------------------------------
+
+    interface Row<T> {
+        T of(ResultSet row) throws SQLException;
+    }
+
+    interface Work<T> {
+        T run() throws SQLException;
+    }
+
+    <T> List<T> list(String sql, Row<T> row, Object... values) {
+        try (var statement = connection().prepareStatement(sql); var cancel = cancellable(statement)) {
+            for (int i = 0; i < values.length; i++) bind(statement, i + 1, values[i]);
+            var found = new ArrayList<T>();
+            try (var rows = statement.executeQuery()) {
+                while (rows.next()) found.add(row.of(rows));
+            }
+            return found;
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    private void bind(PreparedStatement statement, int at, Object value) throws SQLException {
+        if (value instanceof Collection<?> oids) statement.setArray(at, connection().createArrayOf("int8", oids.toArray()));
+        else statement.setObject(at, value);
+    }
+
+    <T> T one(String sql, Row<T> row, Object... values) {
+        return list(sql, row, values).getFirst();
+    }
+
+    List<String> texts(String sql, Object... values) {
+        return list(sql, r -> r.getString(1), values);
+    }
+
+    boolean is(String sql, Object... values) {
+        return one(sql, r -> r.getBoolean(1), values);
+    }
+
+    void run(String sql) {
+        try (var statement = connection().createStatement(); var cancel = cancellable(statement)) {
+            statement.setEscapeProcessing(false);
+            statement.execute(sql);
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    void run(List<String> statements) {
+        if (!statements.isEmpty()) run(String.join(";\n", statements));
+    }
+
+    private static Interruption.Handle cancellable(Statement statement) {
+        return Interruption.stoppedBy(() -> {
+            try {
+                statement.cancel();
+            } catch (SQLException alreadyOver) {
+                // nothing left to stop
+            }
+        });
+    }
+
+    /** One transaction in which no wait for a lock is longer than five seconds; anything thrown takes it back. */
+    <T> T transaction(Work<T> work) {
+        var c = connection();
+        try {
+            c.setAutoCommit(false);
+            try {
+                run("SET LOCAL lock_timeout = '5s'");
+                var result = work.run();
+                c.commit();
+                return result;
+            } catch (Throwable e) {
+                if (!c.isClosed()) c.rollback();
+                throw e;
+            } finally {
+                if (!c.isClosed()) c.setAutoCommit(true);
+            }
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    void inOneTransaction(List<String> statements) {
+        transaction(() -> {
+            run(statements);
+            return null;
+        });
+    }
+
+    /** PostgreSQL's SQLSTATE behind a failure, or "". */
+    static String state(Throwable e) {
+        for (var cause = e; cause != null; cause = cause.getCause()) {
+            if (cause instanceof SQLException sql && sql.getSQLState() != null) return sql.getSQLState();
+            if (cause instanceof Failure f && f.problem() instanceof Problem.DatabaseSaid said && said.state() != null) return said.state();
+        }
+        return "";
+    }
+
+    // ---- who and where -----------------------------------------------------------------------
+
+    String name() {
+        return texts("SELECT current_database()").getFirst();
+    }
+
+    long oid() {
+        return one("SELECT oid FROM pg_database WHERE datname = current_database()", r -> r.getLong(1));
+    }
+
+    /** The oid of a database of this server by its name. */
+    Optional<Long> oidOf(String database) {
+        return list("SELECT oid FROM pg_database WHERE datname = ?", r -> r.getLong(1), database).stream().findFirst();
+    }
+
+    int version() {
+        return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1));
+    }
+
+    /**
+     * A database of this server from which the live one can be renamed: postgres, template1, then any other that
+     * lets the role in. Asked by connecting, because a pooler may not know it and pg_hba.conf can refuse it by name.
+     */
+    public Optional<Database> maintenance() {
+        var oid = oid();
+        var self = name();
+        var names = new ArrayList<>(List.of("postgres", "template1"));
+        names.addAll(texts("""
+                SELECT datname FROM pg_database
+                WHERE datallowconn AND NOT datistemplate AND datname <> 'postgres'
+                  AND NOT starts_with(datname, ? || '_') AND has_database_privilege(oid, 'CONNECT')
+                ORDER BY oid LIMIT 20""", self));
+        for (var name : names) {
+            if (name.equals(self)) continue;
+            try {
+                var other = sibling(name);
+                // a pooler may send every name to one database, or to another server
+                if (other.name().equals(name) && other.oidOf(self).filter(o -> o == oid).isPresent() && other.oid() != oid) return Optional.of(other);
+                other.close();
+            } catch (Failure mayNot) {
+                // the next one then
+            }
+        }
+        return Optional.empty();
+    }
+
+    // ---- looking -----------------------------------------------------------------------------
+
+    /** Looks at the database and at the schema that is current for this connection. */
+    public Look look() {
+        return look(null);
+    }
+
+    /** @param schema what Django's own connection calls current; null for this connection's */
+    public Look look(String schema) {
+        return transaction(() -> {
+            var here = schema != null ? schema : texts("SELECT coalesce(current_schema(), 'public')").getFirst();
+            var tables = tables(here);
+            var others = SchemaObjects.in(this, here).stream().filter(o -> !o.part() && !o.isTable())
+                    .collect(Collectors.groupingBy(SchemaObjects.One::kind, TreeMap::new, Collectors.counting()));
+            return one("""
+                    SELECT d.datname, d.oid, pg_get_userbyid(d.datdba) AS owner, current_user AS role,
+                           current_setting('server_version_num')::int AS version, current_setting('server_version') AS version_text,
+                           pg_is_in_recovery() AS standby, r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'USAGE') AS owns,
+                           has_database_privilege(d.oid, 'CREATE') AS may_create_schema,
+                           pg_encoding_to_char(d.encoding) AS encoding, pg_database_size(d.oid) AS bytes,
+                           shobj_description(d.oid, 'pg_database') AS comment
+                    FROM pg_database d, pg_roles r
+                    WHERE d.datname = current_database() AND r.rolname = current_user""",
+                    r -> new Look(r.getString("datname"), r.getLong("oid"), r.getString("owner"), r.getString("role"), r.getInt("version"),
+                            r.getString("version_text"), here, r.getBoolean("standby"), r.getBoolean("rolsuper"), r.getBoolean("rolcreatedb"),
+                            r.getBoolean("owns"), r.getBoolean("may_create_schema"), r.getString("encoding"), r.getLong("bytes"),
+                            tables, others, r.getString("comment")));
+        });
+    }
+
+    /** Counting reads the whole table: up to this many pages of 8 kB each, and so many in all, it takes no time. */
+    private static final long CHEAP_PAGES = 2_000, CHEAP_IN_ALL = 20_000;
+
+    private record Size(Look.Table table, long pages, boolean countable) {}
+
+    private List<Look.Table> tables(String schema) {
+        var sizes = list("""
+                SELECT c.relname, c.oid, pg_get_userbyid(c.relowner) AS owner,
+                       CASE c.relkind WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
+                       CASE c.relkind WHEN 'r' THEN pg_total_relation_size(c.oid) ELSE 0 END AS bytes,
+                       CASE c.relkind WHEN 'r' THEN pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END AS pages,
+                       c.relispartition, c.relpages, greatest(c.reltuples, 0)::float8 AS reltuples,
+                       c.relkind = 'r' AND NOT row_security_active(c.oid) AND has_table_privilege(c.oid, 'SELECT')
+                           AND has_schema_privilege(c.relnamespace, 'USAGE') AS countable,
+                       EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extension
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = ? AND c.relkind IN ('r', 'p', 'f')
+                ORDER BY c.relname""",
+                r -> {
+                    var pages = r.getLong("pages");
+                    var perPage = r.getLong("relpages") > 0 ? r.getDouble("reltuples") / r.getLong("relpages") : 50;
+                    return new Size(new Look.Table(r.getString("relname"), r.getLong("oid"), r.getString("kind"), Math.round(perPage * pages),
+                            r.getString("kind").equals("partitioned table"), r.getLong("bytes"), r.getString("owner"), r.getBoolean("extension"), r.getBoolean("relispartition")),
+                            pages, r.getBoolean("countable"));
+                }, schema);
+        var left = CHEAP_IN_ALL;
+        var cheap = new ArrayList<String>();
+        for (var size : sizes) {
+            if (!size.countable || size.pages > CHEAP_PAGES || size.pages > left) continue;
+            left -= size.pages;
+            cheap.add(size.table.name());
+        }
+        var counted = counts(schema, cheap);
+        return sizes.stream().map(Size::table).map(t -> counted.containsKey(t.name())
+                ? new Look.Table(t.name(), t.oid(), t.kind(), counted.get(t.name()), true, t.bytes(), t.owner(), t.extensionOwned(), t.partition()) : t).toList();
+    }
+
+    private Map<String, Long> counts(String schema, List<String> tables) {
+        var counted = new HashMap<String, Long>();
+        for (int from = 0; from < tables.size(); from += 100) {
+            var some = tables.subList(from, Math.min(from + 100, tables.size()));
+            var sql = some.stream().map(t -> "SELECT %s, count(*) FROM ONLY %s.%s".formatted(literal(t), quoted(schema), quoted(t)))
+                    .collect(Collectors.joining("\nUNION ALL "));
+            list(sql.replace("?", "??"), r -> counted.put(r.getString(1), r.getLong(2))); // "??" is the driver's question mark
+        }
+        return counted;
+    }
+
+    // ---- proving and locking -----------------------------------------------------------------
+
+    /** An advisory lock that only whoever is in the very same database sees in pg_locks; closing gives it up. */
+    public record AdvisoryProof(long key, Database holder) implements AutoCloseable {
+        @Override
+        public void close() {
+            holder.close(); // a closed session rolls back
+        }
+    }
+
+    /** Takes a lock nobody can guess in an open transaction of a session of its own. */
+    public AdvisoryProof proveSame() {
+        var holder = open(credentials);
+        try {
+            var key = new SecureRandom().nextLong() >>> 2;
+            holder.connection().setAutoCommit(false);
+            holder.list("SELECT pg_advisory_xact_lock(?)", r -> 0, key);
+            return new AdvisoryProof(key, holder);
+        } catch (SQLException | RuntimeException e) {
+            holder.close();
+            throw e instanceof RuntimeException unchecked ? unchecked : Failure.of((SQLException) e);
+        }
+    }
+
+    /** That this run is the only one for its database; closing gives it up. */
+    public record Lock(Database holder) implements AutoCloseable {
+        @Override
+        public void close() {
+            holder.close();
+        }
+    }
+
+    /** The class of our advisory locks: "rset". */
+    private static final int LOCK_CLASS = 0x72736574;
+
+    /**
+     * Takes the lock of the live database's name in a transaction held elsewhere: in this database it would be a session
+     * that blocks the rename. Without a maintenance database it is held here, which only park and drop can do with.
+     *
+     * @throws Failure {@link Problem.Busy} naming who holds it
+     */
+    public Lock lockRuns() {
+        var name = name();
+        var holder = maintenance().orElseGet(() -> open(credentials));
+        try {
+            holder.connection().setAutoCommit(false);
+            holder.run("SET LOCAL idle_in_transaction_session_timeout = 0");
+            if (!holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode())) {
+                var holding = holder.list("""
+                        SELECT l.pid, coalesce(a.application_name, ''), to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS')
+                        FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+                        WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = ? AND l.objid::bigint = ? AND l.objsubid = 2
+                          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
+                        r -> "pid %s, %s, since %s".formatted(r.getString(1), r.getString(2), r.getString(3)),
+                        (long) LOCK_CLASS, name.hashCode() & 0xffffffffL);
+                throw new Failure(new Problem.Busy(name, holding));
+            }
+            return new Lock(holder);
+        } catch (SQLException | RuntimeException e) {
+            holder.close();
+            throw e instanceof RuntimeException unchecked ? unchecked : Failure.of((SQLException) e);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+package lib;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** The tables of the current schema are dropped, as the original script did. Only a backup brings them back. */
+public final class DropTables implements Strategy {
+    /** One table with two indexes takes thirteen locks: far from the 6,400 of a server's default settings. */
+    private static final int AT_ONCE = 50;
+
+    private final Database db;
+    private final Look look;
+    private final boolean terminate;
+    private final List<SchemaObjects.One> tables;
+    private final List<String> warnings;
+    private Grants grants = new Grants(List.of());
+
+    private DropTables(Database db, Look look, String runId, boolean terminate, List<SchemaObjects.One> tables, List<String> warnings) {
+        this.db = db;
+        this.look = look;
+        this.terminate = terminate;
+        this.tables = tables;
+        this.warnings = warnings;
+        this.aside = new Aside.Backup(runId, look.name(), look.currentSchema(), tables.stream().map(SchemaObjects.One::oid).toList());
+    }
+
+    private final Aside.Backup aside;
+
+    static DropTables plan(Database db, Look look, String runId, boolean terminate) {
+        var objects = SchemaObjects.in(db, look.currentSchema());
+        var tables = objects.stream().filter(o -> o.kind().equals("table")).toList();
+        var others = tables.stream().filter(t -> !t.ours()).map(t -> t.identity() + " belongs to " + t.owner()).toList();
+        if (!others.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), others));
+        var reached = SchemaObjects.reachedOutside(db, look.currentSchema(), tables, true);
+        if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), reached));
+        var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back"));
+        var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.part())
+                .collect(Collectors.groupingBy(SchemaObjects.One::kind, java.util.TreeMap::new, Collectors.counting()));
+        if (!kinds.isEmpty()) warnings.add("other objects stay, unless they hang on a table: " + kinds.entrySet().stream().map(e -> e.getKey() + " " + e.getValue()).collect(Collectors.joining(", ")));
+        return new DropTables(db, look, runId, terminate, tables, warnings);
+    }
+
+    public String name() {
+        return "drop";
+    }
+
+    public String reason() {
+        return "asked for by name";
+    }
+
+    public List<String> warnings() {
+        return List.copyOf(warnings);
+    }
+
+    public Aside.Backup aside() {
+        return aside;
+    }
+
+    /** In batches, as one transaction would fill the lock table. Its undo can only say where the tables are: in the backup. */
+    public Step drop() {
+        return new Step() {
+            public String describe() {
+                return "drop %d tables of schema %s".formatted(tables.size(), look.currentSchema());
+            }
+
+            public void run() {
+                grants = Grants.in(db, look.currentSchema());
+                for (var batch : SchemaObjects.batches(tables, AT_ONCE)) {
+                    Interruption.check();
+                    Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
+                            "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObjects.One::identity).collect(Collectors.joining(", "))))));
+                }
+            }
+
+            public void undo() {
+                if (aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.OnlyBackupHasIt(look.name()));
+            }
+        };
+    }
+
+    public Step migrate(Migrator migrator) {
+        return new Step() {
+            public String describe() {
+                return "run every migration";
+            }
+
+            public void run() {
+                migrator.migrateLive();
+                grants.giveIn(db, look.currentSchema()).forEach(l -> warnings.add("not granted again: " + l));
+            }
+        };
+    }
+}

@@ -1,0 +1,82 @@
+package lib;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Two databases change places: one goes aside, the other gets its name, in one transaction. The first rename locks the
+ * name, so that clients that reconnect wait until the other one bears it; a crash leaves the old names.
+ */
+record Renames(String live, long outgoing, String outgoingName, String outgoingComment, String incoming, String incomingComment) {
+
+    /**
+     * @param db        a session in the live database, or null; given up here because it would be in the way itself
+     * @param terminate end other sessions instead of failing after PostgreSQL's own five seconds of waiting
+     */
+    void run(Database db, boolean terminate) {
+        var maintenance = db.maintenance().orElseThrow(() -> new Failure(new Problem.NoMaintenanceDatabase(live)));
+        db.close();
+        try (maintenance; var second = maintenance.sibling(maintenance.credentials().database())) {
+            if (maintenance.oidOf(live).filter(o -> o == outgoing).isEmpty()) throw new Failure(new Problem.NotTheDatabase(live, outgoing));
+            var in = maintenance.oidOf(incoming).orElseThrow(() -> new Failure(new Problem.DatabaseGone(incoming)));
+            var seen = new ArrayList<String>();
+            try {
+                maintenance.transaction(() -> {
+                    try (var killing = terminate ? terminating(second) : (AutoClosing) () -> {}) {
+                        remember(seen, Sessions.in(second, outgoing));
+                        maintenance.run(rename(live, outgoingName));
+                        remember(seen, Sessions.in(second, in));
+                        maintenance.run(rename(incoming, live));
+                    }
+                    maintenance.run(comment(outgoingName, outgoingComment));
+                    maintenance.run(comment(live, incomingComment));
+                    return null;
+                });
+            } catch (Failure e) {
+                if (!Database.state(e).equals("55006")) throw e;
+                remember(seen, Sessions.in(second, outgoing));
+                throw new Failure(new Problem.InUse(live, seen, terminate), e);
+            }
+        }
+    }
+
+    private static void remember(List<String> seen, List<String> now) {
+        if (now.isEmpty()) return;
+        seen.clear();
+        seen.addAll(now);
+    }
+
+    private interface AutoClosing extends AutoCloseable {
+        @Override void close();
+    }
+
+    /** While the rename waits for others to leave, they are told to, again and again. */
+    private AutoClosing terminating(Database second) {
+        var thread = Thread.ofPlatform().daemon().start(() -> {
+            try {
+                while (true) {
+                    Sessions.terminateIn(second, outgoing);
+                    Thread.sleep(100);
+                }
+            } catch (InterruptedException | Failure enough) {
+                // the rename says what is left in the way
+            }
+        });
+        return () -> {
+            thread.interrupt();
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        };
+    }
+
+    static String rename(String from, String to) {
+        return "ALTER DATABASE %s RENAME TO %s".formatted(Database.quoted(from), Database.quoted(to));
+    }
+
+    static String comment(String database, String words) {
+        return "COMMENT ON DATABASE %s IS %s".formatted(Database.quoted(database), words == null ? "NULL" : Database.literal(words));
+    }
+}
