@@ -24,6 +24,7 @@ import java.util.Set;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 
 /**
  * One conversation with one Python process in the project's own interpreter: django_driver.py, JSON lines over its
@@ -271,7 +272,7 @@ public final class Django implements Migrator, AutoCloseable {
         try {
             while (true) {
                 var line = lines.poll(100, TimeUnit.MILLISECONDS);
-                if (line == END) {
+                if (line != null && line.isEmpty()) {
                     lines.add(END);
                     errorReader.join(1000);
                     throw new Failure(new Problem.DriverDied(doing, tail()));
@@ -306,7 +307,10 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     private String masked(String line) {
-        for (var secret : secrets) line = line.replace(secret, "***");
+        for (var secret : secrets) {
+            var pattern = Pattern.quote(secret);
+            line = line.replaceAll(secret.length() > 5 ? pattern : "(?<!\\w)" + pattern + "(?!\\w)", "***"); // as the driver does
+        }
         return line;
     }
 

@@ -2,7 +2,7 @@
 # In: one JSON object a line on stdin. Out: the token, a space and a JSON object, a line; anything else is noise.
 import sys
 sys.path[:] = [p for p in sys.path if p]  # a project's json.py is not the json that is meant here
-import ast, importlib, importlib.util, json, os, pkgutil, platform, queue, re, shutil, tempfile, threading, tokenize, traceback
+import ast, contextlib, importlib, importlib.util, json, os, pkgutil, platform, queue, re, shutil, tempfile, threading, tokenize, traceback
 from urllib.parse import quote
 
 sys.dont_write_bytecode = True
@@ -69,6 +69,9 @@ def know_secrets():
         for database in getattr(settings, "DATABASES", {}).values():
             secret(database.get("PASSWORD"))
             secret((database.get("OPTIONS") or {}).get("password"))
+        for database in getattr(settings, "DATABASES", {}).values():
+            for public in ("NAME", "USER", "HOST"):  # "postgres" masked would leave no message readable, and hide nothing
+                masks.pop(str(database.get(public)), None)
     say("secrets", values=sorted(masks, key=len, reverse=True))
 
 
@@ -218,19 +221,22 @@ def point(database):
     from django.db import connections
     target = None
     for alias in connections:
-        wrapper = connections[alias]
-        if wrapper.alias != alias:  # shared by share()
+        try:
+            wrapper = connections[alias]
+        except Exception:
+            continue  # its backend is not installed, so it leads nowhere
+        if wrapper.alias != alias:  # it shared default's connection in a transaction
             del connections[alias]
             wrapper = connections[alias]
         if wrapper.vendor != "postgresql":
             continue
         wrapper.close()
-        if getattr(wrapper, "pool", None):
+        if alias in getattr(wrapper, "_connection_pools", {}):
             wrapper.close_pool()
         name, options = original[alias]
         # a pool would hand out connections made before; a service may stay, an explicit name wins over its own
         options = {k: v for k, v in options.items() if k != "pool" and (k != "dbname" or not database or alias not in same)}
-        options.setdefault("connect_timeout", 20)
+        options.setdefault("connect_timeout", 10)
         wrapper.settings_dict["OPTIONS"] = options
         wrapper.settings_dict["NAME"] = database if database and alias in same else name
     target = database
@@ -249,6 +255,7 @@ def describe(key, only):
     from django.conf import settings
     from django.db import connections
     warnings = []
+    point(None)  # without pools: no session may stay behind on a database that is going to be renamed
     databases = [describe_alias(alias, key) for alias in connections]
     schema = None
     try:
@@ -389,6 +396,7 @@ WRITTEN = set("""CreateModel DeleteModel RenameModel AlterModelTable AlterModelT
     AlterOrderWithRespectTo AlterModelOptions AlterModelManagers AddIndex RemoveIndex RenameIndex AddConstraint RemoveConstraint
     AlterConstraint AddField RemoveField AlterField RenameField""".split())  # by the autodetector
 keep = []  # the operations to carry, by number
+pinning = set()  # labels of the migrations that stay and name one that goes
 
 
 def operations(files, own):
@@ -493,6 +501,7 @@ def carriable(file, node, name, detail):
 def foreign(found, own):
     """Migrations that stay: those that name one that goes, and those that cannot run in a transaction."""
     pins, not_atomic = [], []
+    pinning.clear()
     going = {a["label"] for a in own.values() if a["selected"]}
     for app in found:
         if app["label"] in going or not app["migrationsModule"]:
@@ -510,6 +519,7 @@ def foreign(found, own):
             for kind in ("dependencies", "run_before", "replaces"):
                 for entry in getattr(migration, kind, None) or []:
                     if entry[0] in going and entry[1] not in ("__first__", "__latest__"):
+                        pinning.add(app["label"])
                         pins.append(dict(app=app["label"], migration=name, kind=kind, toApp=entry[0], toMigration=entry[1], own=app["own"]))
     return pins, not_atomic
 
@@ -595,7 +605,6 @@ class Modules:
 
 def stage(labels):
     global staging
-    from django.conf import settings
     staging = tempfile.mkdtemp(prefix="reset_migrations_")
     package = "staged_" + os.urandom(8).hex()
     for label in [""] + labels:
@@ -606,9 +615,23 @@ def stage(labels):
             modules[label] = package + "." + label
     sys.path.insert(0, staging)
     importlib.invalidate_caches()
-    old = settings.MIGRATION_MODULES
-    settings.MIGRATION_MODULES = dict(old, **modules) if isinstance(old, dict) else Modules(old, modules)
     return package
+
+
+@contextlib.contextmanager
+def modules_while_making():
+    """What is there already says nothing about the new files: neither rows, nor migrations that name one that is gone."""
+    from django.conf import settings
+    from django.db.migrations.loader import MigrationLoader
+    old, consistent = settings.MIGRATION_MODULES, MigrationLoader.check_consistent_history
+    together = lambda more: dict(old, **more) if isinstance(old, dict) else Modules(old, more)
+    settings.MIGRATION_MODULES = together(dict({label: None for label in pinning}, **modules))
+    MigrationLoader.check_consistent_history = lambda self, connection: None
+    try:
+        yield
+    finally:
+        settings.MIGRATION_MODULES = together(modules)
+        MigrationLoader.check_consistent_history = consistent
 
 
 def command(name, **overrides):
@@ -621,7 +644,6 @@ def command(name, **overrides):
 
 def generate(labels, numbers):
     from django.core.management import call_command
-    from django.db.migrations.loader import MigrationLoader
     carried = [keep[n] for n in numbers]
     real = {label: module_of(label)[0] for label in labels}
     package = stage(labels)
@@ -633,12 +655,9 @@ def generate(labels, numbers):
 
     makemigrations = command("makemigrations", write_migration_files=write_migration_files)
     made = type(makemigrations)
-    consistent, MigrationLoader.check_consistent_history = MigrationLoader.check_consistent_history, lambda self, connection: None
-    try:  # the old rows say nothing about the new files
+    with modules_while_making():
         if labels:
             call_command(makemigrations, *labels, interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
-    finally:
-        MigrationLoader.check_consistent_history = consistent
     importlib.invalidate_caches()
     files = []
     for label in labels:
