@@ -16,6 +16,7 @@ import lib.Credentials;
 import lib.Database;
 import lib.Django;
 import lib.DropTables;
+import lib.EnvFile;
 import lib.Environment;
 import lib.Failure;
 import lib.Found;
@@ -51,14 +52,18 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Option(names = "--project", paramLabel = "DIR", defaultValue = ".", description = "The Django project, or any folder inside it (default: here).")
         Path folder;
         @Option(names = "--env-file", paramLabel = "FILE", description = "Read this file instead of the project's .env.")
-        Path envFile;
+        Path file;
 
         Project project() {
             return Project.find(folder);
         }
 
+        EnvFile envFile(Project project) {
+            return EnvFile.of(project, file, System.getenv());
+        }
+
         Credentials credentials(Project project) {
-            return Credentials.of(project, envFile, System.getenv());
+            return Credentials.of(project, envFile(project));
         }
     }
 
@@ -110,7 +115,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     @Override public Integer call() throws Exception {
         var console = output.console();
         var project = where.project();
-        var environment = Environment.of(project, where.credentials(project), Interpreter.find(project, python, System.getenv()));
+        var environment = Environment.of(project, where.envFile(project), Interpreter.find(project, python, System.getenv()));
         environment.warnings().forEach(console::warn);
         try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
@@ -348,7 +353,7 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
             var steps = new ArrayList<Step>();
             for (var run : runs) {
                 run.refuseOther(db.credentials());
-                if (!noBackup) for (var name : run.holding(db)) {
+                if (!noBackup) for (var name : run.aside().holders(db)) {
                     var folder = project.root().resolve("backups");
                     steps.add(Step.of("back up " + name + " into " + project.show(folder), () -> Backup.create(db.credentials().of(name), folder)));
                 }

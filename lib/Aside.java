@@ -82,6 +82,9 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
     /** Drops for good what is not in use. Its run refuses (exit 4) while that still holds what another run set aside. */
     Step purge(lib.Database live);
 
+    /** The databases that hold what {@link #purge} would drop: what a backup has to take first. */
+    List<String> holders(lib.Database live);
+
     /** A session from which databases can be renamed and dropped. */
     static lib.Database maintenance(lib.Database live, String name) {
         return live.maintenance().orElseThrow(() -> new Failure(new Problem.NoMaintenanceDatabase(name)));
@@ -136,6 +139,10 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
         public long bytes(lib.Database db) {
             return unused(db).stream().mapToLong(n -> db.one("SELECT pg_database_size(?::name)", r -> r.getLong(1), n)).sum();
+        }
+
+        public List<String> holders(lib.Database db) {
+            return unused(db).stream().filter(name -> !name.equals(scratch)).toList(); // an unfinished scratch is nobody's data
         }
 
         public Step purge(lib.Database db) {
@@ -208,6 +215,10 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
         public long bytes(lib.Database db) {
             return Parking.bytes(db, this);
+        }
+
+        public List<String> holders(lib.Database db) {
+            return bytes(db) == 0 ? List.of() : List.of(db.credentials().database());
         }
 
         public Step purge(lib.Database db) {

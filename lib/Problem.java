@@ -216,7 +216,7 @@ public interface Problem {
         }
     }
 
-    record NotPostgres(String engine) implements Problem {
+    record NotPostgresInSettings(String engine) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "Django's default database has the engine " + engine + "; only PostgreSQL can be reset"; }
         public List<String> next() { return List.of("check DATABASES in the settings, or give --settings MODULE"); }

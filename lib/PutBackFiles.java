@@ -11,7 +11,7 @@ import java.util.Set;
  * The user's undo for files: the newer migrations go into the run's {@code undone/}, the old ones come home.
  * Migrations written since the reset go aside with them.
  */
-public record PutBackFiles(Run run, Migrations newer) implements Step {
+public record PutBackFiles(Run reset, Migrations newer) implements Step {
 
     /** Looks at what lies in the run's folders now. */
     public static PutBackFiles of(Run run) throws IOException {
@@ -30,26 +30,26 @@ public record PutBackFiles(Run run, Migrations newer) implements Step {
     }
 
     @Override public String describe() {
-        return "put %d old migration file%s back, %d newer aside".formatted(run.old().size(), run.old().size() == 1 ? "" : "s", newer.files().size());
+        return "put %d old migration file%s back, %d newer aside".formatted(reset.old().size(), reset.old().size() == 1 ? "" : "s", newer.files().size());
     }
 
     @Override public void run() throws IOException {
-        for (var folder : List.of(run.folder(), run.copy())) {
+        for (var folder : List.of(reset.folder(), reset.copy())) {
             Disk.privateFolder(folder.resolve("undone"));
             newer.copyTo(folder.resolve("undone"));
         }
-        run.oldFiles().putBackFrom(run.old());
-        newer.removeExcept(run.oldFiles().paths());
-        run.removeMade();
+        reset.oldFiles().putBackFrom(reset.oldFolder());
+        newer.removeExcept(reset.oldFiles().paths());
+        reset.removeMade();
     }
 
     @Override public void undo() throws IOException {
-        var store = Files.isDirectory(run.folder().resolve("undone")) ? run.folder().resolve("undone") : run.copy().resolve("undone");
+        var store = Files.isDirectory(reset.folder().resolve("undone")) ? reset.folder().resolve("undone") : reset.copy().resolve("undone");
         if (!Files.isDirectory(store)) return; // nothing was moved yet
         newer.putBackFrom(store);
-        run.oldFiles().removeExcept(newer.paths());
-        for (var made : run.made()) {
-            var init = Path.of(run.root()).resolve(made);
+        reset.oldFiles().removeExcept(newer.paths());
+        for (var made : reset.made()) {
+            var init = Path.of(reset.root()).resolve(made);
             if (made.endsWith("__init__.py") && Files.isDirectory(init.getParent()) && !Files.exists(init))
                 Disk.replace(init, new byte[0], null, init.getParent());
         }

@@ -11,7 +11,7 @@ import java.util.Map;
  *
  * @param fresh new files' texts by path relative to the root, sorted
  */
-public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run run) implements Step {
+public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record) implements Step {
 
     @Override public String describe() {
         return "replace %d migration file%s by %d".formatted(old.files().size(), old.files().size() == 1 ? "" : "s", fresh.size());
@@ -43,7 +43,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run run) i
             if (!old.paths().contains(file.getKey())) Files.deleteIfExists(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
-        old.putBackFrom(run.old());
-        run.removeMade();
+        old.putBackFrom(record.oldFolder());
+        record.removeMade();
     }
 }

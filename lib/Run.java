@@ -95,7 +95,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     /** Where the old files lie: in the project, or the copy when that is gone. */
-    public Path old() {
+    public Path oldFolder() {
         return old(Files.isDirectory(folder().resolve("old")) ? folder() : copy());
     }
 

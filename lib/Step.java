@@ -25,6 +25,14 @@ public interface Step {
         return of(describe, run, () -> {}, () -> {});
     }
 
+    /** The same step, with something to do before it. */
+    static Step after(Act first, Step step) {
+        return of(step.describe(), () -> {
+            first.run();
+            step.run();
+        }, step::undo, step::finish);
+    }
+
     static Step of(String describe, Act run, Act undo, Act finish) {
         return new Step() {
             @Override public String describe() { return describe; }
