@@ -9,6 +9,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import lib.Backup;
 import lib.Cli;
 import lib.Console;
@@ -123,14 +124,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             refuseUnfinished(project, db);
             var found = look(project, environment, django, db);
             var run = Run.of(found);
-            var plan = plan(found, run, django);
+            var plan = plan(found, run, django, db);
             PlanText.print(console, found, plan);
             if (dryRun) return 0;
             confirm(console, found);
             plan.run(console, List.of("reset_migrations undo " + run.id()));
             PlanText.printDone(console, found);
             createSuperuser(console, environment);
-            if (purge) Purge.plan(project, List.of(run), db, true).run(console, List.of("reset_migrations purge " + run.id())); // the backup was taken first
+            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, List.of("reset_migrations purge " + run.id())); // the backup was taken first
             return Problem.Exit.DONE.code;
         }
     }
@@ -165,11 +166,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- plan --------------------------------------------------------------------------------
 
     /** Files first, database last: old files must never meet the new database. */
-    private Plan plan(Found found, Run run, Django django) {
+    private Plan plan(Found found, Run run, Django django, Database db) {
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         var backedUp = new AtomicReference<Path>();
-        if (wantsBackup(found.strategy())) steps.add(backup(found, backedUp));
+        if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
         steps.add(run.keep(backedUp::get));
         steps.addAll(switch (found.strategy()) {
             case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
@@ -186,10 +187,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return backup != null ? backup : purge || strategy instanceof DropTables;
     }
 
-    private static Step backup(Found found, AtomicReference<Path> file) {
-        var folder = found.project().root().resolve("backups");
-        return Step.of("back up " + found.look().name() + " into " + found.project().show(folder),
-                () -> file.set(Backup.create(found.environment(), found.environment().database(), folder).file()));
+    /** @param made gets the file when it is there */
+    private static Step backup(Console console, Environment environment, Database db, String name, Consumer<Path> made) {
+        var folder = environment.project().root().resolve("backups");
+        var pgDump = environment.pgProgram("pg_dump", db.major());
+        return Step.of("back up " + name + " into " + environment.project().show(folder),
+                () -> made.accept(Backup.create(db.credentials().of(name), pgDump, folder, console::progress).file()));
     }
 
     /** A new process sees the project as everybody else will: files, settings and database as they now are. */
@@ -328,9 +331,10 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
         @Override public Integer call() throws Exception {
             var console = output.console();
             var project = where.project();
-            try (var db = Database.open(where.credentials(project)); var lock = db.lockRuns()) {
+            var environment = Environment.of(project, where.envFile(project), Interpreter.find(project, null, System.getenv()));
+            try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 var runs = oldest(Run.of(project).stream().filter(run -> !run.outcome().equals("purged")).toList());
-                var plan = plan(project, runs, db, noBackup);
+                var plan = plan(console, environment, runs, db, noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.warn("what is dropped here cannot be brought back by undo");
@@ -349,14 +353,11 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
             throw new Failure(new Problem.NotTheOldest(wanted, runs.getFirst().id()));
         }
 
-        static Plan plan(Project project, List<Run> runs, Database db, boolean noBackup) throws Exception {
+        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean noBackup) {
             var steps = new ArrayList<Step>();
             for (var run : runs) {
                 run.refuseOther(db.credentials());
-                if (!noBackup) for (var name : run.aside().holders(db)) {
-                    var folder = project.root().resolve("backups");
-                    steps.add(Step.of("back up " + name + " into " + project.show(folder), () -> Backup.create(db.credentials().of(name), folder)));
-                }
+                if (!noBackup) for (var name : run.aside().holders(db)) steps.add(backup(console, environment, db, name, file -> {}));
                 steps.add(run.aside().purge(db));
                 steps.add(Step.of("forget the run " + run.id(), run::remove));
             }

@@ -251,6 +251,10 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return 0;
         }
 
+        public List<String> holders(lib.Database db) {
+            return List.of();
+        }
+
         public Step purge(lib.Database db) {
             return new DropDatabases(db, run, name, List.of());
         }

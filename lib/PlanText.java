@@ -12,6 +12,7 @@ import java.util.TreeMap;
 /** The plan, the summary and the status as people read them, and as {@code --json} prints them. */
 public final class PlanText {
     private static final int LONGEST_LIST = 12;
+    private static final int WIDEST = 64;
 
     private PlanText() {}
 
@@ -46,14 +47,14 @@ public final class PlanText {
         console.say("");
         console.heading("Set aside: %s, %,d rows".formatted(count(tables.size(), "table"), rows));
         var largest = tables.stream().sorted(Comparator.comparingLong(Look.Table::bytes).reversed()).toList();
-        for (var table : largest.subList(0, Math.min(LONGEST_LIST, largest.size())))
-            console.say("  %-44s %12s rows  %10s".formatted(table.name(), (table.exact() ? "" : "~") + "%,d".formatted(table.rows()), size(table.bytes())));
+        columns(console, largest.stream().limit(LONGEST_LIST).map(table -> List.of(line(table.name()),
+                "%10s rows  %10s".formatted((table.exact() ? "" : "~") + "%,d".formatted(table.rows()), size(table.bytes())))).toList());
         more(console, largest.size());
         var strangers = found.strangers();
         if (strangers.isEmpty()) return;
         console.say("");
         console.heading("Among them " + count(strangers.size(), "table") + " that no migration makes, so not in the new database");
-        strangers.forEach((table, why) -> console.say("  %-44s %s".formatted(table, why)));
+        columns(console, strangers.entrySet().stream().map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
     }
 
     private static void printFiles(Console console, Found found) {
@@ -64,7 +65,8 @@ public final class PlanText {
         found.fresh().keySet().forEach(path -> after.merge(String.valueOf(Path.of(path).getParent()), 1, Integer::sum));
         var folders = new TreeMap<String, Integer>(before);
         after.keySet().forEach(folder -> folders.putIfAbsent(folder, 0));
-        folders.forEach((folder, old) -> console.say("  %-44s %3d → %d".formatted(folder, old, after.getOrDefault(folder, 0))));
+        columns(console, folders.entrySet().stream().map(entry -> List.of(entry.getKey(),
+                "%3d → %d".formatted(entry.getValue(), after.getOrDefault(entry.getKey(), 0)))).toList());
         for (var file : found.django().migrations())
             if (file.broken() != null) console.say("  broken: %s%s: %s".formatted(found.project().show(file.path()), file.line() > 0 ? ":" + file.line() : "", file.broken()));
     }
@@ -75,14 +77,14 @@ public final class PlanText {
         if (!lost.isEmpty()) {
             console.say("");
             console.heading(count(lost.size(), "custom operation") + " in the old files that the new ones will not have");
-            for (var operation : lost) console.say("  %-44s %s %s".formatted(
-                    operation.app() + "." + operation.migration() + ":" + operation.line(), operation.operation(), operation.detail()));
+            columns(console, lost.stream().map(operation -> List.of(
+                    operation.app() + "." + operation.migration() + ":" + operation.line(), operation.operation() + " " + line(operation.detail()))).toList());
         }
         var carried = found.django().carried();
         if (!carried.isEmpty()) {
             console.say("");
             console.heading("Carried into the new first migrations");
-            carried.forEach(c -> console.say("  %-44s %s".formatted(c.app(), c.source())));
+            columns(console, carried.stream().map(operation -> List.of(operation.app(), line(operation.source()))).toList());
         }
     }
 
@@ -158,6 +160,17 @@ public final class PlanText {
     }
 
     // ---- words -------------------------------------------------------------------------------
+
+    /** Pairs, the second of each under the one above. */
+    private static void columns(Console console, List<List<String>> rows) {
+        var width = rows.stream().mapToInt(row -> row.getFirst().length()).filter(length -> length <= WIDEST).max().orElse(0);
+        for (var row : rows) console.say("  %s  %s".formatted(row.getFirst() + " ".repeat(Math.max(0, width - row.getFirst().length())), row.getLast()).stripTrailing());
+    }
+
+    /** Names may hold newlines and worse; shown as one line. */
+    private static String line(String text) {
+        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("\\p{Cntrl}", "?");
+    }
 
     private static void more(Console console, int all) {
         if (all > LONGEST_LIST) console.say("  … and " + (all - LONGEST_LIST) + " more");
