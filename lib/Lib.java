@@ -13,7 +13,9 @@
 //SOURCES Credentials.java
 //SOURCES Django.java
 //SOURCES EnvFile.java
+//SOURCES Environment.java
 //SOURCES Failure.java
+//SOURCES Interpreter.java
 //SOURCES Interruption.java
 //SOURCES Migrator.java
 //SOURCES Plan.java
