@@ -123,12 +123,22 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
         }
 
         private void dump() {
+            try (var out = createPrivate(partial)) { // before pg_dump starts: a folder that cannot be written fails at once
+                dumpInto(out);
+                out.force(true);
+            } catch (IOException e) {
+                throw cannotWrite(e);
+            }
+        }
+
+        private void dumpInto(FileChannel out) throws IOException {
             var process = pgDump.with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS,
                     "--dbname=" + uri(database)).env("LC_ALL", "C").secret("PGPASSWORD", database.password()).start();
             try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
+                Interruption.check(); // a signal that came before the line above has killed nobody
                 noInput(process);
                 var said = new Said(process.getErrorStream());
-                var notAnArchive = store(process.getInputStream());
+                var notAnArchive = store(process.getInputStream(), out);
                 if (notAnArchive != null) {
                     Program.kill(process);
                     throw new Failure(new Problem.NotAnArchive(pgDump.name() + "'s output", hide(notAnArchive), hide(said.text())));
@@ -137,8 +147,6 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
                 var words = hide(said.text());
                 if (code != 0 || isError(words) || bytes == 0) throw new Failure(new Problem.PgProgramFailed(pgDump.name(), code, words));
                 warnings = words.lines().filter(line -> !line.isBlank()).toList();
-            } catch (IOException e) {
-                throw cannotWrite(e);
             } catch (InterruptedException e) {
                 throw new Failure(new Problem.Interrupted(), e);
             } finally {
@@ -146,23 +154,20 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
             }
         }
 
-        /** Copies the stream into the partial file; returns its beginning when that is no archive's, else null. */
-        private String store(InputStream from) throws IOException {
-            try (var out = createPrivate(partial)) {
-                var buffer = new byte[1 << 16];
-                var filled = 0;
-                for (int n; filled < MAGIC.length && (n = read(from, buffer, filled)) >= 0; ) filled += n;
-                if (filled > 0 && !Arrays.equals(buffer, 0, Math.min(filled, MAGIC.length), MAGIC, 0, MAGIC.length))
-                    return firstLine(buffer, filled);
-                var shown = System.nanoTime();
-                for (int n = filled; n >= 0; n = read(from, buffer, 0)) {
-                    for (var bytesLeft = ByteBuffer.wrap(buffer, 0, n); bytesLeft.hasRemaining(); ) out.write(bytesLeft);
-                    bytes += n;
-                    if (System.nanoTime() - shown < 500_000_000L) continue;
-                    shown = System.nanoTime();
-                    progress.accept(size(bytes));
-                }
-                out.force(true);
+        /** Copies the stream; returns its beginning when that is no archive's, else null. */
+        private String store(InputStream from, FileChannel out) throws IOException {
+            var buffer = new byte[1 << 16];
+            var filled = 0;
+            for (int n; filled < MAGIC.length && (n = read(from, buffer, filled)) >= 0; ) filled += n;
+            if (filled > 0 && !Arrays.equals(buffer, 0, Math.min(filled, MAGIC.length), MAGIC, 0, MAGIC.length))
+                return firstLine(buffer, filled);
+            var shown = System.nanoTime();
+            for (int n = filled; n >= 0; n = read(from, buffer, 0)) {
+                for (var left = ByteBuffer.wrap(buffer, 0, n); left.hasRemaining(); ) out.write(left);
+                bytes += n;
+                if (System.nanoTime() - shown < 500_000_000L) continue;
+                shown = System.nanoTime();
+                progress.accept(size(bytes));
             }
             return null;
         }
@@ -432,6 +437,7 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
     private static Program.Output feed(Program program, Path file, Consumer<String> progress) {
         var process = program.start();
         try (var handle = Interruption.stoppedBy(() -> Program.kill(process)); var in = Files.newInputStream(file)) {
+            Interruption.check();
             var feeder = Thread.ofPlatform().daemon().start(() -> pour(in, process, progress));
             var said = new Said(process.getErrorStream());
             var out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);

@@ -1,0 +1,479 @@
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.SQLException;
+import java.time.LocalDateTime;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+import lib.Backup;
+import lib.Credentials;
+import lib.Failure;
+import lib.Problem;
+import lib.Program;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import support.Postgres;
+
+/** Backups of a real server, with PostgreSQL's own programs and with such as fail in the ways that have been seen. */
+class BackupTest {
+    private static final Consumer<String> SILENT = words -> {};
+    private static Program pgDump;
+    private static Postgres.Db shop;
+
+    @TempDir Path temp;
+
+    @BeforeAll static void a_shop_with_rows() throws Exception {
+        pgDump = new backup_database.Server(15, 0).pgDump();
+        shop = shop("shop_" + ProcessHandle.current().pid(), Postgres.SUPERUSER);
+    }
+
+    static Postgres.Db shop(String name, Postgres.Role owner) throws SQLException {
+        var db = Postgres.database(name, owner);
+        execute(db, """
+            CREATE TABLE customer (id serial PRIMARY KEY, name text NOT NULL, photo bytea);
+            CREATE TABLE "Order ""Line"" x" (id serial PRIMARY KEY, customer int REFERENCES customer, note text);
+            CREATE TABLE empty (id int);
+            CREATE FUNCTION phantom() RETURNS text LANGUAGE sql AS $$ SELECT 'COPY public.phantom (id) FROM stdin;' $$;
+            INSERT INTO customer (name, photo) SELECT 'Zoë ' || i || E'\\t\\\\N', decode(md5(i::text), 'hex') FROM generate_series(1, 4000) i;
+            INSERT INTO "Order ""Line"" x" (customer, note) SELECT i, CASE WHEN i % 3 = 0 THEN NULL ELSE repeat(md5(i::text), 8) END FROM generate_series(1, 4000) i;
+            """);
+        return db;
+    }
+
+    // ---- a good one --------------------------------------------------------------------------
+
+    @Test void a_backup_restores_every_row() throws Exception {
+        var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
+        assertEquals(3, backup.tables());
+        assertEquals(Files.size(backup.file()), backup.bytes());
+        assertTrue(backup.file().getFileName().toString().matches(shop.name() + "_\\d{8}_\\d{6}\\.dump"), backup.file().toString());
+
+        var copy = new Postgres.Db(shop.host(), shop.port(), shop.name() + "_copy", shop.role());
+        for (var step : Backup.restore(backup.file(), credentials(shop), copy.name(), pgDump, SILENT)) step.run();
+        assertEquals(rows(shop), rows(copy));
+
+        execute(copy, "UPDATE customer SET name = name || '!' WHERE id = 1234"); // the control: one letter is noticed
+        assertNotEquals(rows(shop), rows(copy));
+    }
+
+    @Test void the_folder_and_the_file_are_for_their_owner_alone() throws Exception {
+        var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
+        assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder())));
+        assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(backup.file())));
+    }
+
+    @Test void the_unfinished_file_is_for_its_owner_alone_from_the_beginning() throws Exception {
+        var seen = temp.resolve("seen");
+        var spy = fake("stat -c %%a '%s'/*.partial > '%s'; exec %s \"$@\"".formatted(folder(), seen, pgDump));
+        Backup.create(credentials(shop), spy, folder(), SILENT);
+        assertEquals("600", Files.readString(seen).strip());
+    }
+
+    @Test void two_in_one_second_do_not_collide() throws Exception {
+        Files.createDirectory(folder());
+        var now = LocalDateTime.now();
+        var taken = new ArrayList<Path>(); // whichever second it will be
+        for (int i = 0; i < 60; i++)
+            taken.add(Files.writeString(folder().resolve(shop.name() + now.plusSeconds(i).format(DateTimeFormatter.ofPattern("'_'yyyyMMdd_HHmmss'.dump'"))), "earlier"));
+        var second = Backup.create(credentials(shop), pgDump, folder(), SILENT).file();
+        assertTrue(second.toString().matches(".*_\\d{6}_2\\.dump"), second.toString());
+        for (var earlier : taken) assertEquals("earlier", Files.readString(earlier));
+        assertTrue(Backup.recent(folder()).stream().anyMatch(found -> found.file().equals(second)));
+    }
+
+    @Test void an_odd_database_name_becomes_a_safe_file_name_and_is_known_again() throws Exception {
+        var odd = Postgres.database("../o'dd \"na=me\" %20+", Postgres.SUPERUSER);
+        execute(odd, "CREATE TABLE t AS SELECT 7 AS seven");
+        var backup = Backup.create(credentials(odd), pgDump, folder(), SILENT);
+        assertEquals(folder(), backup.file().getParent());
+        assertTrue(backup.file().getFileName().toString().matches("[A-Za-z0-9%_.-]+"), backup.file().toString());
+        assertEquals(odd.name(), Backup.recent(folder()).getFirst().database());
+        assertEquals(1, backup.tables()); // it was this database that was dumped, not one named by a part of its name
+    }
+
+    @Test void the_restore_command_restores_once_and_then_fails_also_under_set_e() throws Exception {
+        var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
+        var command = Backup.restoreCommand(backup.file(), credentials(shop), pgDump);
+        assertFalse(command.contains(Postgres.PASSWORD), command);
+        var first = bash("set -e\n" + command + "\necho went on");
+        assertEquals(0, first.code(), first.err());
+        assertTrue(first.out().contains("went on"));
+        assertEquals(rows(shop), rows(new Postgres.Db(shop.host(), shop.port(), shop.name() + "_restored", shop.role())));
+        var second = bash("set -e\n" + command + "\necho went on"); // the database exists by now
+        assertNotEquals(0, second.code());
+        assertFalse(second.out().contains("went on"));
+        Postgres.execute("DROP DATABASE " + Postgres.quoted(shop.name() + "_restored"));
+        Files.write(backup.file(), cut(Files.readAllBytes(backup.file()), 60));
+        assertNotEquals(0, bash(command).code());
+        Postgres.execute("DROP DATABASE " + Postgres.quoted(shop.name() + "_restored"));
+    }
+
+    // ---- failures ----------------------------------------------------------------------------
+
+    @Test void pg_dump_killed_half_way_leaves_nothing_and_touches_no_earlier_backup() throws Exception {
+        failsWithout(fake("%s \"$@\" | head -c 20000; kill -9 $$".formatted(pgDump)), Problem.PgProgramFailed.class);
+    }
+
+    @Test void a_stream_that_is_cut_at_60_percent_with_exit_0_is_found_when_it_is_read_back() throws Exception {
+        var whole = Files.readAllBytes(Backup.create(credentials(shop), pgDump, temp.resolve("whole"), SILENT).file());
+        var archive = temp.resolve("archive");
+        var fake = fake("exec cat '%s'".formatted(archive));
+        Files.write(archive, cut(whole, 60));
+        failsWithout(fake, Problem.DamagedArchive.class);
+        Files.write(archive, java.util.Arrays.copyOf(whole, whole.length - 1));
+        failsWithout(fake, Problem.DamagedArchive.class);
+        Files.write(archive, whole); // the control: the whole one passes
+        assertEquals(3, Backup.create(credentials(shop), fake, folder(), SILENT).tables());
+    }
+
+    @Test void words_before_the_archive_are_found() throws Exception {
+        var failure = failsWithout(fake("echo 'Welcome to the database host'; exec %s \"$@\"".formatted(pgDump)), Problem.NotAnArchive.class);
+        assertTrue(failure.getMessage().contains("Welcome to the database host"), failure.getMessage());
+    }
+
+    @Test void pg_dump_that_says_nothing_is_a_failure() throws Exception {
+        failsWithout(fake("exit 0"), Problem.PgProgramFailed.class);
+    }
+
+    @Test void an_error_on_stderr_is_a_failure_whatever_the_exit_code_but_a_warning_is_kept() throws Exception {
+        failsWithout(fake("%s \"$@\"; echo 'pg_dump: error: lost it' >&2; exit 0".formatted(pgDump)), Problem.PgProgramFailed.class);
+        var backup = Backup.create(credentials(shop), fake("echo 'pg_dump: warning: beware' >&2; exec %s \"$@\"".formatted(pgDump)), folder(), SILENT);
+        assertEquals(List.of("pg_dump: warning: beware"), backup.warnings());
+    }
+
+    @Test void a_wrong_password_fails_with_what_to_look_at() throws Exception {
+        var wrong = credentials(shop.as(new Postgres.Role("postgres", "not it")));
+        var failure = assertThrows(Failure.class, () -> Backup.create(wrong, pgDump, folder(), SILENT));
+        assertTrue(failure.getMessage().contains("password authentication failed"), failure.getMessage());
+        assertTrue(failure.problem().next().toString().contains("DB_PASSWORD"));
+        assertEquals(List.of(), backups());
+    }
+
+    @Test void a_full_disk_leaves_nothing() throws Exception {
+        var small = Files.createDirectory(temp.resolve("small"));
+        assumeTrue(Program.of("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small.toString()).run().code() == 0, "may not mount a small tmpfs");
+        try {
+            var failure = assertThrows(Failure.class, () -> Backup.create(credentials(shop), pgDump, small.resolve("backups"), SILENT));
+            assertInstanceOf(Problem.CannotWriteBackup.class, failure.problem());
+            assertTrue(failure.getMessage().contains("No space left"), failure.getMessage());
+            assertEquals(List.of(), dumps(small.resolve("backups")));
+        } finally {
+            Program.of("umount", small.toString()).output();
+        }
+    }
+
+    @Test void postgresql_s_own_messages_are_explained() throws Exception {
+        assertTrue(nextAfter("pg_dump: error: server version: 17.2; pg_dump version: 15.18\npg_dump: error: aborting because of server version mismatch")
+                .contains("postgresql-client-17"));
+        assertTrue(nextAfter("pg_restore: error: unsupported version (1.16) in file header").contains("newer pg_dump"));
+        assertTrue(nextAfter("pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"")
+                .contains("server's major version"));
+        assertEquals("[]", nextAfter("pg_dump: error: something else"));
+    }
+
+    private String nextAfter(String words) throws IOException {
+        Files.writeString(temp.resolve("words"), words);
+        return failsWithout(fake("cat '%s' >&2; exit 1".formatted(temp.resolve("words"))), Problem.PgProgramFailed.class).problem().next().toString();
+    }
+
+    // ---- one at a time, and what others left ---------------------------------------------------
+
+    @Test void a_second_backup_in_the_folder_is_busy_until_the_first_has_ended() throws Exception {
+        try (var first = new Backup.Making(credentials(shop), pgDump, folder(), SILENT)) {
+            var failure = assertThrows(Failure.class, () -> Backup.create(credentials(shop), pgDump, folder(), SILENT));
+            assertEquals(Problem.Exit.BUSY, failure.problem().exit());
+            assertEquals(5, cron(envFile(Postgres.SUPERUSER)).code()); // another process is kept out too, also after the attempt above
+            Backup.create(credentials(shop), pgDump, temp.resolve("another"), SILENT);
+        }
+        Backup.create(credentials(shop), pgDump, folder(), SILENT);
+    }
+
+    @Test void a_killed_run_s_partial_file_is_swept_and_nothing_else() throws Exception {
+        Files.createDirectory(folder());
+        var ours = Files.writeString(folder().resolve("crm_20250101_030000.dump.partial"), "PGDMP");
+        var others = List.of(Files.writeString(folder().resolve("crm_20250101_030000.dump"), "earlier"),
+                Files.writeString(folder().resolve("film.mkv.partial"), "somebody's download"),
+                Files.createSymbolicLink(folder().resolve("link_20250101_030000.dump.partial"), temp));
+        Backup.create(credentials(shop), pgDump, folder(), SILENT);
+        assertFalse(Files.exists(ours));
+        for (var other : others) assertTrue(Files.exists(other), other.toString());
+    }
+
+    // ---- secrets -------------------------------------------------------------------------------
+
+    @Test void the_password_is_in_no_command_line_no_message_and_no_output() throws Exception {
+        var locale = Charset.forName(System.getProperty("sun.jnu.encoding")).newEncoder();
+        var password = "s3'cr \"et $x" + (locale.canEncode("ä€") ? "ä€" : "");
+        var role = new Postgres.Role("careful_" + System.nanoTime(), password);
+        Postgres.execute("CREATE ROLE %s LOGIN CREATEDB PASSWORD '%s'".formatted(role.name(), password.replace("'", "''")));
+        var db = shop("careful_" + System.nanoTime(), role);
+
+        try (var control = new CommandLines(password)) {
+            Program.of("sh", "-c", "sleep 0.5; :", password).output();
+            assertNotEquals(List.of(), control.found()); // the control: it would have been seen
+        }
+        var said = new ArrayList<String>();
+        try (var watch = new CommandLines(password)) {
+            var slow = fake("sleep 0.3; %s \"$@\"; code=$?; sleep 0.3; exit $code".formatted(pgDump));
+            var backup = Backup.create(credentials(db), slow, folder(), said::add);
+            for (var step : Backup.restore(backup.file(), credentials(db), db.name() + "_copy", pgDump, said::add)) {
+                said.add(step.describe());
+                step.run();
+            }
+            assertEquals(List.of(), watch.found());
+        }
+        var talkative = fake("echo \"PGPASSWORD=$PGPASSWORD\" >&2; exit 1");
+        var failure = assertThrows(Failure.class, () -> Backup.create(credentials(db), talkative, folder(), said::add));
+        said.add(failure.toString());
+        said.add(failure.problem().toString());
+        var printing = fake("echo \"+ export PGPASSWORD=$PGPASSWORD\"");
+        said.add(assertThrows(Failure.class, () -> Backup.create(credentials(db), printing, folder(), said::add)).problem().toString());
+        assertFalse(said.toString().contains(password), said.toString());
+        assertTrue(said.toString().contains("PGPASSWORD=[password]"), said.toString()); // they had it to say
+    }
+
+    /** Looks at every process's arguments as fast as it can, as any user of the machine may. */
+    private static final class CommandLines implements AutoCloseable {
+        private final List<String> found = new java.util.concurrent.CopyOnWriteArrayList<>();
+        private volatile boolean done;
+        private final Thread thread;
+
+        CommandLines(String secret) {
+            thread = Thread.ofPlatform().daemon().start(() -> {
+                while (!done) {
+                    try (var processes = Files.newDirectoryStream(Path.of("/proc"), "[0-9]*")) {
+                        for (var process : processes) {
+                            try {
+                                var line = Files.readString(process.resolve("cmdline"), StandardCharsets.UTF_8);
+                                if (line.contains(secret)) found.add(line);
+                            } catch (IOException gone) {
+                                // it ended meanwhile
+                            }
+                        }
+                        Thread.sleep(5);
+                    } catch (IOException | InterruptedException e) {
+                        throw new IllegalStateException(e);
+                    }
+                }
+            });
+        }
+
+        List<String> found() {
+            return List.copyOf(found);
+        }
+
+        @Override public void close() throws InterruptedException {
+            done = true;
+            thread.join();
+        }
+    }
+
+    // ---- the command ---------------------------------------------------------------------------
+
+    @Test void from_cron_s_bare_environment_it_works_and_quiet_is_silent() throws Exception {
+        var env = envFile(Postgres.SUPERUSER);
+        var loud = cron(env);
+        assertEquals(0, loud.code(), loud.err());
+        for (var expected : List.of("backed up: ", "% of the database's", "restore into a new database:", "--exit-on-error", "backups:"))
+            assertTrue(loud.out().contains(expected), loud.out());
+        assertFalse(loud.out().contains(Postgres.PASSWORD));
+        var quiet = cron(env, "--quiet");
+        assertEquals("", quiet.out() + quiet.err());
+        assertEquals(0, quiet.code());
+        assertEquals(2, backups().size());
+        var failed = cron(envFile(new Postgres.Role("postgres", "not it")), "--quiet"); // the control: silence is not deafness
+        assertEquals(1, failed.code());
+        assertTrue(failed.err().contains("password authentication failed"), failed.err());
+    }
+
+    @Test void a_password_that_the_locale_cannot_hand_over_is_refused_rather_than_garbled() throws Exception {
+        var role = new Postgres.Role("emigrant_" + System.nanoTime(), "pä€ss");
+        Postgres.execute("CREATE ROLE %s LOGIN SUPERUSER PASSWORD '%s'".formatted(role.name(), role.password()));
+        var bare = cron(envFile(role), "--quiet");
+        assertEquals(2, bare.code(), bare.err());
+        assertTrue(bare.err().contains("LC_ALL=C.UTF-8"), bare.err());
+        assertEquals(List.of(), backups());
+        assertEquals(0, command("LC_ALL=C.UTF-8", envFile(role)).run().code()); // what it says helps
+    }
+
+    @Test void a_terminated_run_leaves_nothing_and_says_130() throws Exception {
+        try (var connection = shop.connect(); var statement = connection.createStatement()) {
+            connection.setAutoCommit(false);
+            statement.execute("LOCK TABLE empty IN ACCESS EXCLUSIVE MODE"); // pg_dump waits for it
+            var process = command("LANG=", envFile(Postgres.SUPERUSER)).start();
+            for (int i = 0; i < 400 && backups().isEmpty(); i++) Thread.sleep(50);
+            assertEquals(1, backups().size()); // the partial file: the dump is on its way
+            process.destroy();
+            assertEquals(130, process.waitFor());
+            assertEquals(List.of(), backups());
+            connection.rollback();
+        }
+    }
+
+    @Test void create_is_the_command_that_needs_no_name() throws Exception {
+        var env = envFile(Postgres.SUPERUSER);
+        assertEquals(0, run("create", "--env-file", env.toString(), "--project", project().toString(), "--quiet"));
+        assertEquals(0, run("--env-file", env.toString(), "--project", project().toString(), "--quiet"));
+        assertEquals(2, dumps(project().resolve("backups")).size());
+        assertEquals(0, run("list", "--project", project().toString(), "--quiet"));
+        assertEquals(2, run("--quiet", "list", "--project", project().toString())); // an option that would be lost
+    }
+
+    @Test void restoring_a_damaged_file_fails_and_leaves_no_database() throws Exception {
+        var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
+        var env = envFile(Postgres.SUPERUSER).toString();
+        var damaged = Files.write(temp.resolve("damaged.dump"), cut(Files.readAllBytes(backup.file()), 60));
+        assertEquals(1, run("restore", damaged.toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertFalse(exists("from_damaged"));
+        assertEquals(1, run("restore", Files.writeString(temp.resolve("plain.sql"), "SELECT 1;").toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertEquals(2, run("restore", temp.resolve("nowhere").toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertFalse(exists("from_damaged"));
+        assertEquals(0, run("restore", backup.file().toString(), "--into", "from_whole", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertTrue(exists("from_whole")); // the control
+    }
+
+    @Test void a_restore_that_fails_half_way_drops_what_it_created() throws Exception {
+        var owner = Postgres.role("leaver", "");
+        var db = shop("left_" + System.nanoTime(), owner);
+        var backup = Backup.create(credentials(db.as(Postgres.SUPERUSER)), pgDump, folder(), SILENT);
+        Postgres.execute("DROP DATABASE " + Postgres.quoted(db.name()));
+        Postgres.execute("DROP ROLE " + Postgres.quoted(owner.name())); // ALTER TABLE … OWNER TO will fail
+        var result = run("restore", backup.file().toString(), "--into", "half_way", "--env-file", envFile(Postgres.SUPERUSER).toString(), "--project", project().toString(), "--quiet");
+        assertEquals(1, result);
+        assertFalse(exists("half_way"));
+    }
+
+    @Test void a_restore_never_goes_into_a_database_that_is_there() throws Exception {
+        var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
+        var before = rows(shop);
+        assertEquals(4, run("restore", backup.file().toString(), "--into", shop.name(), "--env-file", envFile(Postgres.SUPERUSER).toString(), "--project", project().toString(), "--quiet"));
+        assertTrue(exists(shop.name()));
+        assertEquals(before, rows(shop));
+    }
+
+    // ---- helpers -------------------------------------------------------------------------------
+
+    private Path folder() {
+        return temp.resolve("backups");
+    }
+
+    private List<Path> backups() throws IOException {
+        return dumps(folder());
+    }
+
+    /** All that looks like a backup or like the beginning of one. */
+    private static List<Path> dumps(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) return List.of();
+        try (var files = Files.list(folder)) {
+            return files.filter(file -> file.toString().contains(".dump")).sorted().toList();
+        }
+    }
+
+    /** The backup fails in this way, leaves nothing, and an earlier one is as it was. */
+    private Failure failsWithout(Program pgDump, Class<? extends Problem> problem) throws IOException {
+        Files.createDirectories(folder());
+        var earlier = Files.writeString(folder().resolve("crm_20250101_030000.dump"), "earlier");
+        var failure = assertThrows(Failure.class, () -> Backup.create(credentials(shop), pgDump, folder(), SILENT));
+        assertInstanceOf(problem, failure.problem());
+        assertEquals(List.of(earlier), backups());
+        assertArrayEquals("earlier".getBytes(StandardCharsets.UTF_8), Files.readAllBytes(earlier));
+        Files.delete(earlier);
+        return failure;
+    }
+
+    /** A pg_dump that does this instead, beside the real pg_restore. */
+    private Program fake(String script) throws IOException {
+        var bin = Files.createTempDirectory(temp, "bin");
+        var real = Path.of(pgDump.toString());
+        for (var other : List.of("pg_restore", "createdb", "dropdb")) Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
+        var file = Files.writeString(bin.resolve("pg_dump"), "#!/bin/sh\n" + script + "\n");
+        Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
+        return Program.of(file.toString());
+    }
+
+    private static Credentials credentials(Postgres.Db db) {
+        return new Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
+    }
+
+    private Path project() throws IOException {
+        var project = Files.createDirectories(temp.resolve("project"));
+        Files.writeString(project.resolve("manage.py"), "");
+        return project;
+    }
+
+    private Path envFile(Postgres.Role role) throws IOException {
+        return Files.writeString(Files.createTempFile(temp, "settings", ".env"), """
+            DB_HOST='%s'
+            DB_PORT='%d'
+            DB_NAME='%s'
+            DB_USER='%s'
+            DB_PASSWORD='%s'
+            """.formatted(shop.host(), shop.port(), shop.name(), role.name(), role.password()));
+    }
+
+    private static int run(String... args) {
+        return lib.Cli.run(new backup_database(), args);
+    }
+
+    /** The command as cron would start it: a short PATH, no HOME, no LANG. */
+    private Program.Output cron(Path envFile, String... more) throws IOException {
+        return command("LANG=", envFile).with(more).run();
+    }
+
+    private Program command(String locale, Path envFile) throws IOException {
+        return Program.of("/usr/bin/env", "-i", "PATH=/usr/bin:/bin", locale, Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1", "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"), "backup_database",
+                "create", "--dir", folder().toString(), "--project", project().toString(), "--env-file", envFile.toString());
+    }
+
+    private static Program.Output bash(String script) {
+        return Program.of("bash", "-c", script).secret("PGPASSWORD", Postgres.PASSWORD).run();
+    }
+
+    private static byte[] cut(byte[] whole, int percent) {
+        return java.util.Arrays.copyOf(whole, whole.length * percent / 100);
+    }
+
+    private static void execute(Postgres.Db db, String sql) throws SQLException {
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+
+    private static boolean exists(String database) throws SQLException {
+        try (var connection = shop.connect(); var query = connection.prepareStatement("SELECT 1 FROM pg_database WHERE datname = ?")) {
+            query.setString(1, database);
+            return query.executeQuery().next();
+        }
+    }
+
+    /** Every row of every table, as one hash a table. */
+    private static Map<String, String> rows(Postgres.Db db) throws SQLException {
+        var rows = new TreeMap<String, String>();
+        for (var table : List.of("customer", "Order \"Line\" x", "empty")) {
+            try (var connection = db.connect(); var statement = connection.createStatement();
+                 var row = statement.executeQuery("SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t.id)), '') FROM %s t".formatted(Postgres.quoted(table)))) {
+                row.next();
+                rows.put(table, row.getString(1));
+            }
+        }
+        return rows;
+    }
+}
