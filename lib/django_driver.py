@@ -2,8 +2,8 @@
 # In: one JSON object a line on stdin. Out: the token, a space and a JSON object, a line; anything else is noise.
 import sys
 sys.path[:] = [p for p in sys.path if p]  # a project's json.py is not the json that is meant here
-import ast, contextlib, importlib, importlib.util, json, os, pkgutil, platform, queue, re, shutil, tempfile, threading, tokenize, traceback
-from urllib.parse import quote
+import ast, contextlib, importlib, importlib.util, json, os, pkgutil, platform, queue, re, runpy, shutil, signal, tempfile, threading, tokenize, traceback
+from urllib.parse import quote, unquote
 
 sys.dont_write_bytecode = True
 stdin = os.fdopen(os.dup(0), encoding="utf-8")
@@ -12,6 +12,9 @@ with open(os.devnull) as nothing:
     os.dup2(nothing.fileno(), 0)  # nobody else may eat our commands
 os.dup2(2, 1)                     # nor print into our answers
 sys.stdin = open(0, closefd=False)
+for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to us too, but whoever asked decides, and a commit must not be cut
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 hello = json.loads(stdin.readline())
 ROOT = os.path.abspath(hello["root"])
@@ -62,7 +65,7 @@ def know_secrets():
         if re.search(r"PASSW|SECRET|TOKEN|PRIVATE|API_?KEY|_KEY$", name, re.I) and not name.endswith("FILE") and len(value) > 2:
             secret(value)
         for password in re.findall(r"://[^/@\s]*?:([^/@\s]+)@", value):
-            secret(password)
+            secret(unquote(password))
     if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured:
         settings = sys.modules["django.conf"].settings
         secret(getattr(settings, "SECRET_KEY", None))
@@ -148,42 +151,59 @@ class NoSettings(Exception):
     pass
 
 
-def settings_module():
-    """As manage.py decides: the environment wins over its setdefault, an assignment in it over the environment."""
-    if hello.get("settings"):
-        return hello["settings"]
-    default = None
+def read_manage_py():
+    """
+    All that manage.py does before it hands over to Django: sys.path, .env files, DJANGO_SETTINGS_MODULE.
+    One that does not hand over in the known way is only read, never run.
+    """
+    path = os.path.join(os.getcwd(), "manage.py")
     try:
-        with tokenize.open("manage.py") as file:
-            tree = ast.parse(file.read())
+        with tokenize.open(path) as file:
+            text = file.read()
+        tree = ast.parse(text)
     except Exception:
-        tree = ast.Module(body=[], type_ignores=[])
-    constant = lambda node: node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+        return
+    if "execute_from_command_line" in text:
+        from django.core.management import ManagementUtility
+
+        class HandedOver(BaseException):
+            pass
+
+        def execute(self):
+            raise HandedOver()
+
+        real, ManagementUtility.execute = ManagementUtility.execute, execute
+        sys.argv = [path, "check"]
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except HandedOver:
+            return
+        finally:
+            ManagementUtility.execute = real
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setdefault" and len(node.args) == 2 \
-                and constant(node.args[0]) == "DJANGO_SETTINGS_MODULE":
-            default = default or constant(node.args[1])
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript) and constant(node.value):
-            key = node.targets[0].slice
-            if constant(getattr(key, "value", key) if not isinstance(key, ast.Constant) else key) == "DJANGO_SETTINGS_MODULE":
-                return node.value.value
-    return os.environ.get("DJANGO_SETTINGS_MODULE") or default
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setdefault" and len(node.args) == 2:
+            name, value = (getattr(a, "value", None) for a in node.args)
+            if name == "DJANGO_SETTINGS_MODULE" and isinstance(value, str):
+                os.environ.setdefault(name, value)
 
 
 def setup():
     sys.path.insert(0, os.getcwd())
-    sys.argv = [os.path.join(os.getcwd(), "manage.py"), "migrate"]  # settings look at it
     know_secrets()
-    module = settings_module()
     try:
         import django
     except ModuleNotFoundError as e:
         if e.name != "django":
             raise
         raise NoDjango()
-    if not module:
+    if hello.get("settings"):
+        os.environ["DJANGO_SETTINGS_MODULE"] = hello["settings"]
+    read_manage_py()
+    if hello.get("settings"):  # as --settings does, it wins over an assignment in manage.py
+        os.environ["DJANGO_SETTINGS_MODULE"] = hello["settings"]
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         raise NoSettings()
-    os.environ["DJANGO_SETTINGS_MODULE"] = module
+    sys.argv = [os.path.join(os.getcwd(), "manage.py"), "migrate"]  # settings look at it
     try:
         django.setup()
     finally:
@@ -259,7 +279,7 @@ def describe(key, only):
     databases = [describe_alias(alias, key) for alias in connections]
     schema = None
     try:
-        if connections["default"].vendor == "postgresql":
+        if next(d for d in databases if d["isDefault"])["reachable"]:
             schema = query("default", "SELECT current_schema()")[0][0]
     except Exception as e:
         warnings.append(masked(words_of(e)))
@@ -267,7 +287,8 @@ def describe(key, only):
     found = [describe_app(app, only) for app in apps.get_app_configs()]
     own = {a["label"]: a for a in found if a["own"]}
     files = [f for app in own.values() for f in migration_files(app)]
-    custom, carried = operations(files, own)
+    going = [f for f in files if own[f["app"]]["selected"]]
+    custom, carried = operations(going)
     pins, not_atomic = foreign(found, own)
     return dict(
         pythonVersion=platform.python_version(), executable=sys.executable, inVirtualEnv=sys.prefix != sys.base_prefix,
@@ -275,7 +296,7 @@ def describe(key, only):
         userModel=settings.AUTH_USER_MODEL, databases=databases, currentSchema=schema, apps=found,
         migrations=[{k: v for k, v in f.items() if k not in ("tree", "source", "module", "loaded")} for f in files],
         customOperations=custom, carried=carried, pins=pins, notAtomic=not_atomic,
-        tables=tables(found), importers=importers(files), warnings=warnings,
+        tables=tables(found), importers=importers(going), warnings=warnings,
         routers=[r if isinstance(r, str) else type(r).__module__ + "." + type(r).__name__ for r in settings.DATABASE_ROUTERS])
 
 
@@ -399,7 +420,7 @@ keep = []  # the operations to carry, by number
 pinning = set()  # labels of the migrations that stay and name one that goes
 
 
-def operations(files, own):
+def operations(files):
     """Operations that no autodetector writes, from the syntax tree, so that broken files are read too."""
     custom, wanted = [], {}
     for file in files:
@@ -423,7 +444,7 @@ def operations(files, own):
             if isinstance(carry, tuple):  # a removal takes back what was to be carried
                 wanted.pop(carry, None)
                 carried = True
-            elif carry is not None and own[file["app"]]["selected"]:
+            elif carry is not None:
                 wanted.setdefault(key_of(carry), (file["app"], carry))
                 carried = True
             custom.append(dict(app=file["app"], migration=file["name"], line=node.lineno, operation=name, detail=masked(detail[:80]), carried=carried))
@@ -613,6 +634,10 @@ def stage(labels):
         open(os.path.join(folder, "__init__.py"), "w").close()
         if label:
             modules[label] = package + "." + label
+    for folder in (os.getcwd(), ROOT):  # makemigrations runs black, which looks for its settings from the file upwards
+        if os.path.isfile(os.path.join(folder, "pyproject.toml")):
+            shutil.copy(os.path.join(folder, "pyproject.toml"), staging)
+            break
     sys.path.insert(0, staging)
     importlib.invalidate_caches()
     return package

@@ -587,6 +587,60 @@ class DjangoTest {
         assertTrue(tables(scratch).contains("public.early_mail"));
     }
 
+    // ---- how it starts -----------------------------------------------------------------------
+
+    private static final String USUAL_MANAGE_PY = """
+            import os, sys
+            from pathlib import Path
+            def main():
+                os.environ.setdefault("DJANGO_SETTINGS_MODULE", "site_.settings")
+                from django.core.management import execute_from_command_line
+                sys.path.append(str(Path(__file__).parent / "apps"))
+                execute_from_command_line(sys.argv)
+                Path("ran").touch()
+            if __name__ == "__main__":
+                main()
+            """;
+
+    @Test
+    void all_that_manage_py_does_before_it_hands_over_holds() {
+        installed.add("shop");
+        file("apps/shop/__init__.py", "").file("apps/shop/models.py", BOOK);
+        var python = Python.venv(file("requirements.txt", requirements).folder.resolve("requirements.txt"));
+        django(python).close(); // writes the settings
+        file("manage.py", USUAL_MANAGE_PY).file("site_/other.py", "from site_.settings import *\nDEBUG = True\n");
+        for (var module : new String[] {null, "site_.other"}) {
+            try (var django = Django.start(Program.of(python.toString()).in(folder).secret("THE_PASSWORD", Postgres.PASSWORD), module, folder, progress::add)) {
+                var found = describe(django);
+                assertEquals(List.of("shop"), found.labels());
+                assertEquals(module != null, found.debug());
+            }
+        }
+        assertFalse(Files.exists(folder.resolve("ran")));
+    }
+
+    @Test
+    void the_terminals_ctrl_c_does_not_reach_django() throws IOException {
+        app("shop", BOOK);
+        try (var django = django()) {
+            describe(django);
+            for (var child : ProcessHandle.current().children().filter(p -> p.info().command().orElse("").contains("python")).toList())
+                Python.run(folder, "kill", "-INT", String.valueOf(child.pid()));
+            assertEquals(List.of("shop"), describe(django).labels());
+        }
+    }
+
+    @Test
+    void a_project_reached_through_a_link_keeps_its_own_paths(@TempDir Path links) throws IOException {
+        app("shop", BOOK);
+        django().close();
+        var link = Files.createSymbolicLink(links.resolve("link"), folder);
+        var python = Python.venv(folder.resolve("requirements.txt"));
+        try (var django = Django.start(Program.of(python.toString()).in(link).secret("THE_PASSWORD", Postgres.PASSWORD), null, link, progress::add)) {
+            assertEquals(link.resolve("shop/migrations"), describe(django).selected().getFirst().migrationsFolder());
+        }
+    }
+
     // ---- what goes wrong ---------------------------------------------------------------------
 
     @Test
