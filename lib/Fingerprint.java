@@ -59,9 +59,9 @@ public record Fingerprint(SortedSet<Line> lines) {
                     FROM pg_extension e, unnest(extconfig, extcondition) x (t, condition)
                     JOIN pg_class c ON c.oid = t WHERE c.relkind = 'r'
                 UNION ALL SELECT 'default privilege', 'of ' || defaclrole::regrole || coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace, '')
-                        || ' for ' || defaclobjtype || ': ' || %1$s FROM pg_default_acl, aclexplode(defaclacl)
+                        || ' for ' || defaclobjtype::text || ': ' || %1$s FROM pg_default_acl, aclexplode(defaclacl)
                 UNION ALL SELECT 'default privilege', 'of ' || defaclrole::regrole || coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace, '')
-                        || ' for ' || defaclobjtype FROM pg_default_acl
+                        || ' for ' || defaclobjtype::text FROM pg_default_acl
                 UNION ALL SELECT 'language', lanname FROM pg_language l WHERE oid >= 16384 AND ('pg_language'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
                 UNION ALL SELECT 'cast', castsource::regtype || ' to ' || casttarget::regtype FROM pg_cast WHERE oid >= 16384 AND ('pg_cast'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
                 UNION ALL SELECT 'access method', amname FROM pg_am WHERE oid >= 16384 AND ('pg_am'::regclass, oid) NOT IN (SELECT classid, objid FROM members)

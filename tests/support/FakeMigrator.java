@@ -1,0 +1,72 @@
+package support;
+
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.util.List;
+import lib.Failure;
+import lib.Migrator;
+
+/** Migrations as plain SQL, in the transactions that Django would use. */
+public final class FakeMigrator implements Migrator {
+    private final Postgres.Db live;
+    private final List<String> migrations;
+    private Connection open;
+
+    public FakeMigrator(Postgres.Db live, String... migrations) {
+        this.live = live;
+        this.migrations = List.of(migrations);
+    }
+
+    @Override
+    public void migrateInto(String database) {
+        each(new Postgres.Db(live.host(), live.port(), database, live.role()), migrations);
+    }
+
+    @Override
+    public void migrateLive() {
+        each(live, migrations);
+    }
+
+    @Override
+    public void migrateInTransaction(List<String> before) {
+        try {
+            open = live.connect();
+            open.setAutoCommit(false);
+            try (var statement = open.createStatement()) {
+                for (var sql : before) statement.execute(sql);
+                for (var sql : migrations) statement.execute(sql);
+            }
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    @Override
+    public void commit() {
+        end(true);
+    }
+
+    @Override
+    public void rollback() {
+        end(false);
+    }
+
+    private void end(boolean commit) {
+        if (open == null) return;
+        try (var ending = open) {
+            open = null;
+            if (commit) ending.commit();
+            else ending.rollback();
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    private static void each(Postgres.Db db, List<String> all) {
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            for (var sql : all) statement.execute(sql);
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+}
