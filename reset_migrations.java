@@ -29,6 +29,7 @@ import lib.ParkTables;
 import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
+import lib.Program;
 import lib.Project;
 import lib.PutBackFiles;
 import lib.ReplaceFiles;
@@ -114,6 +115,15 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     @Override public Integer call() throws Exception {
+        try {
+            return reset();
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.NoDjango missing && installed(output.console(), missing)) return reset();
+            throw failure;
+        }
+    }
+
+    private int reset() throws Exception {
         var console = output.console();
         var project = where.project();
         var environment = Environment.of(project, where.envFile(project), Interpreter.find(project, python, System.getenv()));
@@ -134,6 +144,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, List.of("reset_migrations purge " + run.id())); // the backup was taken first
             return Problem.Exit.DONE.code;
         }
+    }
+
+    /** Offers to install what the project needs; only where somebody can say yes. */
+    private static boolean installed(Console console, Problem.NoDjango missing) {
+        if (!console.canAsk()) return false;
+        console.error(missing);
+        var install = Program.of(missing.install());
+        return console.yes("Run " + install + " now? Type YES, yes or y:") && install.interactive() == 0;
     }
 
     // ---- look --------------------------------------------------------------------------------

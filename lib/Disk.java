@@ -49,13 +49,14 @@ public final class Disk {
         if (POSIX) Files.setPosixFilePermissions(path, PosixFilePermissions.fromString(permissions));
     }
 
-    /** The file has its name only when it is whole; mode 0600. */
+    /** The file has its name only when it is whole; mode 0600. Its name is durable once the folder is fsynced. */
     public static void writePrivate(Path file, byte[] content) throws IOException {
         replace(file, content, "rw-------", null);
     }
 
     /**
      * Puts the content in place of whatever bears the name; a symbolic link is replaced, never written through.
+     * The content is durable at once; its name is when the folder is fsynced, which callers do once for many files.
      *
      * @param permissions "rw-r--r--", or null: the folder's without its execute bits
      * @param like        whose owner and group the file gets, as far as we may give files away; null: ours
@@ -75,7 +76,6 @@ public final class Disk {
         } finally {
             Files.deleteIfExists(beside);
         }
-        fsync(file.getParent());
     }
 
     private static String permissionsIn(Path folder) throws IOException {

@@ -69,6 +69,7 @@ public record Migrations(Path root, List<Kept> files) {
 
     /** Copies every file into {@code store}, each fsynced and compared with what was found. */
     public void copyTo(Path store) throws IOException {
+        var folders = new LinkedHashSet<Path>();
         for (var file : files) {
             if (file.link() != null) continue; // the link's text is in the record
             var content = Files.readAllBytes(root.resolve(file.path()));
@@ -77,7 +78,9 @@ public record Migrations(Path root, List<Kept> files) {
             Disk.privateFolder(copy.getParent());
             Disk.writePrivate(copy, content);
             if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(copy));
+            folders.add(copy.getParent());
         }
+        for (var folder : folders) Disk.fsync(folder);
     }
 
     /** The files that are still here and are not among those to stay go; so does {@code __pycache__} beside them. */
@@ -116,6 +119,7 @@ public record Migrations(Path root, List<Kept> files) {
             if (!Disk.sha256(content).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(store.resolve(file.path())));
             Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
             Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
+            Disk.fsync(home.getParent());
         }
     }
 

@@ -262,14 +262,20 @@ public interface Problem {
         public String what() { return python + " (" + why + ") is no virtual environment; name the project's own with --python PATH"; }
     }
 
+    /** @param requirements the file that names what the project needs, or null */
     record NoDjango(String interpreter, String requirements) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "Django is not installed for " + interpreter; }
         public List<String> next() {
-            var install = requirements == null ? " -m pip install Django" : requirements.endsWith(".toml")
-                    ? " -m pip install " + Path.of(requirements).getParent() : " -m pip install -r " + requirements;
-            return List.of("install what the project needs: " + interpreter + install,
+            return List.of("install what the project needs: " + String.join(" ", install()),
                     "or name the interpreter that has it: --python PATH, or activate its virtual environment");
+        }
+
+        /** The command that installs it. */
+        public List<String> install() {
+            var what = requirements == null ? List.of("Django", "psycopg[binary]")
+                    : requirements.endsWith(".toml") ? List.of(Path.of(requirements).getParent().toString()) : List.of("-r", requirements);
+            return java.util.stream.Stream.concat(java.util.stream.Stream.of(interpreter, "-m", "pip", "install"), what.stream()).toList();
         }
     }
 

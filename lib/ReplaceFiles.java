@@ -25,6 +25,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
             Disk.replace(path, file.getValue().getBytes(StandardCharsets.UTF_8), null, path.getParent());
         }
         old.removeExcept(fresh.keySet());
+        for (var folder : fresh.keySet().stream().map(path -> old.root().resolve(path).getParent()).distinct().toList()) Disk.fsync(folder);
     }
 
     /** An app may have models and no migrations package yet, or a folder that lost its {@code __init__.py}. */

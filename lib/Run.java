@@ -127,6 +127,7 @@ public record Run(int format, String id, String version, String started, String 
         for (var folder : List.of(folder(), copy())) {
             Disk.privateFolder(folder);
             Disk.writePrivate(folder.resolve("run.json"), text);
+            Disk.fsync(folder);
         }
     }
 
