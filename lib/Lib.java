@@ -18,11 +18,13 @@
 //SOURCES Django.java
 //SOURCES DropTables.java
 //SOURCES EnvFile.java
+//SOURCES Environment.java
 //SOURCES Failure.java
 //SOURCES Fingerprint.java
 //SOURCES Found.java
 //SOURCES Grants.java
 //SOURCES Guards.java
+//SOURCES Interpreter.java
 //SOURCES Interruption.java
 //SOURCES Look.java
 //SOURCES Migrations.java

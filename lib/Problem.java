@@ -141,13 +141,126 @@ public interface Problem {
 
     // ---- .env and credentials ----------------------------------------------------------------
 
-    record MissingSetting(String name, Path file) implements Problem {
+    /** Why a .env could not be read at all. */
+    enum Unreadable {
+        MISSING("is not there"), FOLDER("is a folder"), FORBIDDEN("may not be read"), BROKEN("could not be read to its end"),
+        TOO_LARGE("is larger than 1 MB: no .env is"), NOT_UTF_8("is not UTF-8"), NUL("holds a NUL byte, so it is no text in UTF-8");
+
+        private final String words;
+
+        Unreadable(String words) {
+            this.words = words;
+        }
+    }
+
+    /** @param line from 1, or 0 where no line is to blame */
+    record EnvFileUnreadable(Path file, Unreadable why, int line) implements Problem {
         public Exit exit() { return Exit.USAGE; }
-        public String what() { return name + " is not set in " + file; }
-        public List<String> next() { return List.of("add it there, or export " + name); }
+        public String what() { return file + (line > 0 ? " line " + line + ": the file " : " ") + why.words; }
+        public List<String> next() {
+            return List.of(switch (why) {
+                case MISSING, FOLDER, TOO_LARGE -> "name the file that is meant: --env-file FILE";
+                case FORBIDDEN, BROKEN -> "look at its owner and mode, or name another: --env-file FILE";
+                case NOT_UTF_8, NUL -> "save it as UTF-8";
+            });
+        }
+    }
+
+    /** What makes a line of a .env unreadable. */
+    enum Malformed {
+        NO_NAME("there is no name before the ="), OPEN_QUOTE("a quote is opened and never closed"),
+        AFTER_QUOTE("something follows the closing quote"), NO_EQUALS("a name may hold no space, and = has to follow it");
+
+        private final String words;
+
+        Malformed(String words) {
+            this.words = words;
+        }
+    }
+
+    /** Only a warning, because Django skips the line too. The line itself may hold a secret and is not shown. */
+    record MalformedLine(Path file, int line, Malformed why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return file + " line " + line + " is skipped, by Django too: " + why.words; }
+    }
+
+    /** @param looked where a .env could have been */
+    record NoEnvFile(List<Path> looked) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "no .env in " + String.join(" or ", looked.stream().map(Path::toString).toList())
+                    + ", and neither DB_PASSWORD nor DATABASE_URL in the environment";
+        }
+        public List<String> next() { return List.of("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD"); }
+    }
+
+    /**
+     * @param where  "/app/.env", "the environment"
+     * @param skipped lines of that file that may have been meant to hold it
+     * @param pgpass a password file that was passed over because others may read it, or null
+     */
+    record MissingSetting(String name, String where, List<MalformedLine> skipped, Path pgpass) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            var text = new StringBuilder(name + " is not set in " + where);
+            skipped.forEach(line -> text.append("\n  ").append(line.what()));
+            if (pgpass != null) text.append("\n  ").append(pgpass).append(" is passed over: others may read it");
+            return text.toString();
+        }
+        public List<String> next() {
+            var add = "add it there, or export " + name + "; where the server asks for no password any value will do";
+            return pgpass == null ? List.of(add) : List.of(add, "or let only yourself read the password file: chmod 600 " + pgpass);
+        }
+    }
+
+    /** The value is not shown: a secret may have slipped into the wrong line. */
+    record InvalidSetting(String name, String where, String expected) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return name + " in " + where + " is wrong: expected " + expected; }
+        public List<String> next() { return List.of("set it right there"); }
+    }
+
+    record NotPostgres(String engine, String name, String where) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the database is not PostgreSQL: " + name + " in " + where + " says " + engine; }
+        public List<String> next() { return List.of("this tool is for PostgreSQL only; if that file is not the one Django reads, name it: --env-file FILE"); }
     }
 
     // ---- the interpreter and Django ----------------------------------------------------------
+
+    /** @param skipped what was found on the way and why it will not do */
+    record NoInterpreter(List<String> skipped) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "no Python found: no virtual environment in the project, no python3 on PATH"
+                    + (skipped.isEmpty() ? "" : "\n  " + String.join("\n  ", skipped));
+        }
+        public List<String> next() { return List.of("name the project's interpreter: --python PATH"); }
+    }
+
+    /** Why an interpreter that somebody named, or a virtual environment, will not do. */
+    enum Unusable {
+        MISSING("does not exist"), DANGLING("is a link to a Python that is gone"), NOT_EXECUTABLE("is not executable"),
+        NO_PYTHON("is a folder without bin/python");
+
+        public final String words;
+
+        Unusable(String words) {
+            this.words = words;
+        }
+    }
+
+    record InterpreterUnusable(Path python, Unusable why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return python + " " + why.words; }
+        public List<String> next() { return List.of("give --python the interpreter of the project's virtual environment, such as venv/bin/python"); }
+    }
+
+    /** Only a warning. */
+    record NoVirtualEnvironment(Path python, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return python + " (" + why + ") is no virtual environment; name the project's own with --python PATH"; }
+    }
 
     record NoDjango(String interpreter, String requirements) implements Problem {
         public Exit exit() { return Exit.USAGE; }
@@ -254,6 +367,19 @@ public interface Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "the new state does not hold:\n  " + String.join("\n  ", findings); }
         public List<String> next() { return List.of("please report it: the build beside had passed the same checks"); }
+    }
+
+    /** @param found majors of the ones that are there */
+    record PgProgramTooOld(String program, int serverMajor, List<Integer> found) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return found.isEmpty() ? program + " is not installed, or not on PATH"
+                    : "the server is PostgreSQL %d, and %s is there only in version %s".formatted(serverMajor, program,
+                            String.join(", ", found.stream().map(String::valueOf).toList()));
+        }
+        public List<String> next() {
+            return List.of("install version %d or newer: postgresql-client-%1$d (Debian, Ubuntu), postgresql@%1$d (Homebrew)".formatted(serverMajor));
+        }
     }
 
     // ---- the database ------------------------------------------------------------------------

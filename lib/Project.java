@@ -2,6 +2,7 @@ package lib;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,43 +22,38 @@ public record Project(Path root, Path backend) {
     private static final Set<String> NOT_A_BACKEND = Set.of("node_modules", "venv", ".venv", "env", "site-packages", "__pycache__");
 
     /**
-     * From {@code start} upwards: the nearest folder with manage.py at most two levels below it and, of that folder and
-     * those above, the outermost that still belongs to the same project (it holds {@code .env} or a compose file and no other
-     * manage.py).
+     * From {@code start} upwards to the first folder of a project: one with manage.py, or with {@code .env}, a compose file or
+     * {@code .git} and manage.py at most two levels below. {@code start} itself needs no such mark. Folders without any are
+     * passed by, because a project that happens to lie beside us is not ours to reset.
      *
      * @throws Failure no project, or several manage.py
      */
     public static Project find(Path start) {
-        var from = real(start);
+        var from = start.toAbsolutePath().normalize();
+        if (!Files.isDirectory(from)) throw new Failure(new Problem.NoProject(from));
         for (var folder = from; folder != null; folder = folder.getParent()) {
+            if (!folder.equals(from) && !isMarked(folder) && !Files.exists(folder.resolve(".git"))
+                    && !Files.isRegularFile(folder.resolve("manage.py"))) continue;
             var found = managePys(folder);
             if (found.isEmpty()) continue;
             if (found.size() > 1) throw new Failure(new Problem.SeveralBackends(folder, found));
             var backend = found.getFirst().getParent();
-            return new Project(rootOf(backend, folder), backend);
+            return new Project(rootOf(backend), backend);
         }
         throw new Failure(new Problem.NoProject(from));
     }
 
-    /** Without symbolic links: Python reports the paths of modules that way. */
-    private static Path real(Path start) {
-        try {
-            var folder = start.toRealPath();
-            if (Files.isDirectory(folder)) return folder;
-        } catch (IOException doesNotExist) {
-            // the message below says it
-        }
-        throw new Failure(new Problem.NoProject(start.toAbsolutePath()));
-    }
-
-    /** A project's root may lie one or two levels above its manage.py even when we start inside the backend. */
-    private static Path rootOf(Path backend, Path found) {
-        var root = found;
+    /**
+     * The outermost folder, at most two levels above the backend, with {@code .env} or a compose file and no other manage.py;
+     * else the backend. Where we started plays no part: undo has to find the same {@code .reset/} from anywhere.
+     */
+    private static Path rootOf(Path backend) {
+        var root = backend;
         var above = backend;
         for (int level = 0; level < 2; level++) {
             above = above.getParent();
             if (above == null || above.getParent() == null) break; // "/" is nobody's project
-            if (isMarked(above) && managePys(above).size() == 1 && root.startsWith(above)) root = above;
+            if (isMarked(above) && managePys(above).size() == 1) root = above;
         }
         return root;
     }
@@ -79,7 +75,8 @@ public record Project(Path root, Path backend) {
 
     private static List<Path> folders(Path folder) {
         try (Stream<Path> children = Files.list(folder)) {
-            return children.filter(Files::isDirectory)
+            // a link to a folder beside it ("current") would be a second manage.py
+            return children.filter(c -> Files.isDirectory(c, LinkOption.NOFOLLOW_LINKS))
                     .filter(c -> !c.getFileName().toString().startsWith(".") && !NOT_A_BACKEND.contains(c.getFileName().toString()))
                     .sorted().toList();
         } catch (IOException unreadable) {
