@@ -156,7 +156,7 @@ class CredentialsTest {
         environment.put("DATABASE_URL", "postgres://u:" + SECRET + "@one,two/d");
         problem(Problem.InvalidSetting.class);
         environment.put("DATABASE_URL", "sqlite:///db.sqlite3");
-        assertEquals(4, problem(Problem.NotPostgres.class).exit().code);
+        assertEquals(2, problem(Problem.NotPostgres.class).exit().code);
     }
 
     // ---- what is wrong -----------------------------------------------------------------------
@@ -190,7 +190,7 @@ class CredentialsTest {
         for (var engine : List.of("django.db.backends.mysql", "django.db.backends.sqlite3", "django.contrib.gis.db.backends.spatialite", "django_cockroachdb", "oracle")) {
             env("DB_PASSWORD=" + SECRET, "DB_ENGINE=" + engine);
             var problem = problem(Problem.NotPostgres.class);
-            assertEquals(4, problem.exit().code);
+            assertEquals(2, problem.exit().code);
             assertTrue(problem.what().contains(engine), problem.what());
         }
         for (var engine : List.of("django.db.backends.postgresql", "django.db.backends.postgresql_psycopg2", "django.contrib.gis.db.backends.postgis", "postgresql",
