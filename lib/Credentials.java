@@ -20,7 +20,7 @@ import java.util.function.Function;
  * Which database, and how to log in.
  *
  * @param host     name, address or the folder of a Unix socket
- * @param password null when ~/.pgpass or trust supplies it
+ * @param password null only for who makes one by hand and trusts the server to ask for none
  * @param sslmode  libpq's word, or null for the driver's default
  * @param sources  for every setting, where it came from: "DB_NAME" → "./.env", "default", "environment"
  */
@@ -53,7 +53,7 @@ public record Credentials(String host, int port, String database, String user, S
 
     /** True when the server is this machine: loopback, or a Unix socket. */
     public boolean local() {
-        return host.startsWith("/") || host.equals("localhost") || host.equals("::1") || host.startsWith("127.");
+        return host.startsWith("/") || host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d{1,3}){3}");
     }
 
     /** Without the password. */
