@@ -333,7 +333,7 @@ public final class Database implements AutoCloseable {
             var some = tables.subList(from, Math.min(from + 100, tables.size()));
             var sql = some.stream().map(t -> "SELECT %s, count(*) FROM ONLY %s.%s".formatted(literal(t), quoted(schema), quoted(t)))
                     .collect(Collectors.joining("\nUNION ALL "));
-            list(sql.replace("?", "??"), r -> counted.put(r.getString(1), r.getLong(2))); // "??" is the driver's question mark
+            list(sql, r -> counted.put(r.getString(1), r.getLong(2)));
         }
         return counted;
     }

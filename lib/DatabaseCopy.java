@@ -23,7 +23,7 @@ final class DatabaseCopy {
 
     /** @throws Failure {@link Problem.NotCopied} when the two differ in anything */
     void make(Database maintenance) {
-        maintenance.run(createDatabase());
+        create(maintenance);
         tryEach(maintenance, grants());
         tryEach(maintenance, settings());
         tryEach(maintenance, comment());
@@ -36,6 +36,15 @@ final class DatabaseCopy {
             if (differences.isEmpty()) return;
             differences.addAll(denied);
             throw new Failure(new Problem.NotCopied(copy, differences));
+        }
+    }
+
+    private void create(Database maintenance) {
+        try {
+            maintenance.run(createDatabase());
+        } catch (Failure e) { // an owner we may not act for, a tablespace or a locale that is denied or gone
+            if (!List.of("42501", "42704", "22023", "0A000").contains(Database.state(e))) throw e;
+            throw new Failure(new Problem.NotCopied(copy, List.of("it cannot be created: " + Failure.wordsOf(e))), e);
         }
     }
 
@@ -57,20 +66,21 @@ final class DatabaseCopy {
         }
     }
 
-    /** LC_COLLATE and LC_CTYPE since ever; LOCALE_PROVIDER and ICU_LOCALE with 15, ICU_RULES with 16, BUILTIN_LOCALE with 17. */
+    /** The tablespace is template0's unless it differs: naming the default one needs a privilege. LC_COLLATE and LC_CTYPE since ever; LOCALE_PROVIDER and ICU_LOCALE with 15, ICU_RULES with 16, BUILTIN_LOCALE with 17. */
     String createDatabase() {
         return live.texts("""
                 SELECT format('CREATE DATABASE %%I TEMPLATE template0 OWNER %%I ENCODING %%L LC_COLLATE %%L LC_CTYPE %%L', %s,
                            pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype)
                     || CASE j ->> 'datlocprovider' WHEN 'c' THEN ' LOCALE_PROVIDER libc' WHEN 'i' THEN ' LOCALE_PROVIDER icu'
                                                    WHEN 'b' THEN ' LOCALE_PROVIDER builtin' ELSE '' END
-                    || CASE j ->> 'datlocprovider' WHEN 'i' THEN coalesce(format(' ICU_LOCALE %%L', coalesce(j ->> 'datlocale', j ->> 'daticulocale')), '')
+                    || CASE j ->> 'datlocprovider' WHEN 'i' THEN ' ICU_LOCALE ' || quote_literal(coalesce(j ->> 'datlocale', j ->> 'daticulocale'))
                                                    WHEN 'b' THEN format(' BUILTIN_LOCALE %%L', j ->> 'datlocale') ELSE '' END
-                    || coalesce(format(' ICU_RULES %%L', j ->> 'daticurules'), '')
-                    || format(' TABLESPACE %%I CONNECTION LIMIT %%s', t.spcname, datconnlimit)
+                    || coalesce(' ICU_RULES ' || quote_literal(j ->> 'daticurules'), '')
+                    || coalesce((SELECT ' TABLESPACE ' || quote_ident(t.spcname) FROM pg_tablespace t, pg_database z
+                                 WHERE t.oid = d.dattablespace AND z.datname = 'template0' AND z.dattablespace <> t.oid), '')
+                    || ' CONNECTION LIMIT ' || datconnlimit
                     || CASE WHEN datistemplate THEN ' IS_TEMPLATE true' ELSE '' END
-                FROM (SELECT d.*, to_jsonb(d) AS j FROM pg_database d WHERE datname = current_database()) d
-                JOIN pg_tablespace t ON t.oid = dattablespace""".formatted(Database.literal(copy))).getFirst();
+                FROM (SELECT d.*, to_jsonb(d) AS j FROM pg_database d WHERE datname = current_database()) d""".formatted(Database.literal(copy))).getFirst();
     }
 
     private List<String> grants() {

@@ -63,7 +63,8 @@ public record Fingerprint(SortedSet<Line> lines) {
                 UNION ALL SELECT 'default privilege', 'of ' || defaclrole::regrole || coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace, '')
                         || ' for ' || defaclobjtype::text FROM pg_default_acl
                 UNION ALL SELECT 'language', lanname FROM pg_language l WHERE oid >= 16384 AND ('pg_language'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
-                UNION ALL SELECT 'cast', castsource::regtype || ' to ' || casttarget::regtype FROM pg_cast WHERE oid >= 16384 AND ('pg_cast'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
+                UNION ALL SELECT 'cast', castsource::regtype || ' to ' || casttarget::regtype FROM pg_cast k WHERE oid >= 16384 AND ('pg_cast'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
+                    AND NOT EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE t.oid IN (castsource, casttarget) AND nspname = ?)
                 UNION ALL SELECT 'access method', amname FROM pg_am WHERE oid >= 16384 AND ('pg_am'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
                 UNION ALL SELECT 'transform', trftype::regtype::text FROM pg_transform WHERE oid >= 16384 AND ('pg_transform'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
                 UNION ALL SELECT 'event trigger', evtname FROM pg_event_trigger WHERE ('pg_event_trigger'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
@@ -76,7 +77,7 @@ public record Fingerprint(SortedSet<Line> lines) {
                 UNION ALL SELECT 'large objects', count(*)::text FROM pg_largeobject_metadata HAVING count(*) > 0
                 """.formatted("grantor::regrole || ' gave ' || CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END || ' ' || privilege_type"
                         + " || CASE WHEN is_grantable THEN ' with grant option' ELSE '' END"),
-                r -> new Line(r.getString(1), r.getString(2)), schema)));
+                r -> new Line(r.getString(1), r.getString(2)), schema, schema)));
     }
 
     /** What one of the two has and the other has not, in words; empty when they are equal. */

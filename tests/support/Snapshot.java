@@ -23,36 +23,36 @@ public final class Snapshot {
         var lines = new TreeSet<String>();
         try (var connection = db.connect()) {
             query(connection, lines, """
-                SELECT 'column ' || c.oid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull || attidentity
-                       || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || ' kind ' || relkind || ' owner ' || relowner::regrole || ' acl ' || coalesce(relacl::text, '')
+                SELECT 'column ' || c.oid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull || attidentity::text
+                       || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || ' kind ' || relkind::text || ' owner ' || relowner::regrole || ' acl ' || coalesce(relacl::text, '')
                 FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
                 LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (attrelid, attnum)
-                WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND """ + OURS);
+                WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND\s""" + OURS);
             query(connection, lines, """
                 SELECT 'constraint ' || conname || ' ' || conrelid::regclass || ' ' || pg_get_constraintdef(k.oid) FROM pg_constraint k
-                JOIN pg_namespace n ON n.oid = connamespace WHERE conrelid <> 0 AND """ + OURS);
+                JOIN pg_namespace n ON n.oid = connamespace WHERE conrelid <> 0 AND\s""" + OURS);
             query(connection, lines, """
                 SELECT 'index ' || pg_get_indexdef(indexrelid) FROM pg_index JOIN pg_class c ON c.oid = indexrelid
-                JOIN pg_namespace n ON n.oid = relnamespace WHERE """ + OURS);
+                JOIN pg_namespace n ON n.oid = relnamespace WHERE\s""" + OURS);
             query(connection, lines, """
                 SELECT 'view ' || c.oid::regclass || ' ' || pg_get_viewdef(c.oid) FROM pg_class c
-                JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('v', 'm') AND """ + OURS);
+                JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('v', 'm') AND\s""" + OURS);
             query(connection, lines, """
-                SELECT 'function ' || p.oid::regprocedure || ' ' || prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE """ + OURS);
+                SELECT 'function ' || p.oid::regprocedure || ' ' || prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE\s""" + OURS);
             query(connection, lines, """
                 SELECT 'trigger ' || pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
-                JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT tgisinternal AND """ + OURS);
+                JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT tgisinternal AND\s""" + OURS);
             query(connection, lines, """
-                SELECT 'type ' || t.oid::regtype || ' ' || typtype || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
-                FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype <> 'b' AND """ + OURS);
+                SELECT 'type ' || t.oid::regtype || ' ' || typtype::text || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
+                FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype <> 'b' AND\s""" + OURS);
             query(connection, lines, "SELECT 'extension ' || extname || ' ' || extnamespace::regnamespace FROM pg_extension");
             query(connection, lines, """
                 SELECT 'database ' || datname || ' ' || datdba::regrole || ' ' || coalesce(datacl::text, '') || coalesce(shobj_description(oid, 'pg_database'), '')
                 FROM pg_database WHERE datname = current_database()""");
             for (var table : names(connection, "r', 'm")) query(connection, lines,
-                "SELECT 'rows %1$s ' || count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 7)), 0) FROM %1$s t".formatted(table));
+                "SELECT 'rows %2$s ' || count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 7)), 0) FROM %1$s t".formatted(table, table.replace("'", "''")));
             for (var sequence : names(connection, "S")) query(connection, lines,
-                "SELECT 'sequence %1$s ' || last_value || is_called FROM %1$s".formatted(sequence));
+                "SELECT 'sequence %2$s ' || last_value || is_called FROM %1$s".formatted(sequence, sequence.replace("'", "''")));
         }
         return List.copyOf(lines);
     }
