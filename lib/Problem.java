@@ -222,7 +222,6 @@ public interface Problem {
 
     record NotPostgres(String engine, String name, String where) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public Exit exit() { return Exit.USAGE; }
         public String what() { return "the database is not PostgreSQL: " + name + " in " + where + " says " + engine; }
         public List<String> next() { return List.of("this tool is for PostgreSQL only; if that file is not the one Django reads, name it: --env-file FILE"); }
     }
