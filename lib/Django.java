@@ -118,7 +118,6 @@ public final class Django implements Migrator, AutoCloseable {
     private final Process process;
     private final String token = HexFormat.of().formatHex(new SecureRandom().generateSeed(16));
     private final Consumer<String> progress;
-    private final Path managePy;
     private final Writer commands;
     private final LinkedBlockingQueue<String> lines = new LinkedBlockingQueue<>();
     private final ArrayDeque<String> errors = new ArrayDeque<>();
@@ -141,7 +140,6 @@ public final class Django implements Migrator, AutoCloseable {
 
     private Django(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
         this.progress = progress;
-        managePy = projectRoot.resolve("manage.py");
         process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").start();
         commands = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
@@ -261,7 +259,7 @@ public final class Django implements Migrator, AutoCloseable {
                 case "progress" -> progress.accept(said.get("text").getAsString());
                 case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
                 case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(), text(said, "requirements")));
-                case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(managePy));
+                case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(Path.of(text(said, "managePy"))));
                 case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
                 default -> throw new IllegalStateException("the driver said " + said);
             }

@@ -211,7 +211,7 @@ class DjangoTest {
         app("shop", BOOK).migration("shop", "0001_initial", FIRST)
                 .migration("shop", "0002_a", empty("('shop', '0001_initial')", "migrations.RunPython(fill, migrations.RunPython.noop)").replace("class", "def fill(apps, editor): pass\n\nclass"))
                 .migration("shop", "0002_b", empty("('shop', '0001_initial')", "migrations.RunSQL('UPDATE x\\n  SET y = 1')"))
-                .migration("shop", "0003_gone_before", empty("('shop', '0002_c')", "migrations.SeparateDatabaseAndState(state_operations=[migrations.RemoveField('book', 'x')])"))
+                .migration("shop", "0003_gone_before", empty("('shop', '0002_c')", "migrations.SeparateDatabaseAndState(database_operations=[migrations.RunSQL('a'), migrations.RunPython(f)], state_operations=[migrations.RemoveField('book', 'x')])").replace("class", "def f(a, b): pass\n\nclass"))
                 .migration("shop", "0004_moved", "from shop.moved_away import code as gone, Special as Odd\n" + empty("", "migrations.RunPython(code=gone), Odd('z')"))
                 .migration("shop", "0005_syntax", "from django.db import migrations\n\nclass Migration(:\n")
                 .migration("shop", "0006_exits", "raise SystemExit(3)\n" + empty("", ""))
@@ -227,7 +227,7 @@ class DjangoTest {
             assertFalse(gadgets.folderExists());
             assertEquals(Map.of("0004_moved", 1, "0005_syntax", 3, "0006_exits", 1),
                     found.migrations().stream().filter(f -> f.broken() != null).collect(Collectors.toMap(Django.MigrationFile::name, Django.MigrationFile::line)));
-            assertEquals(List.of("0002_a:7 RunPython fill", "0002_b:5 RunSQL UPDATE x SET y = 1", "0003_gone_before:5 SeparateDatabaseAndState RemoveField",
+            assertEquals(List.of("0002_a:7 RunPython fill", "0002_b:5 RunSQL UPDATE x SET y = 1", "0003_gone_before:7 SeparateDatabaseAndState RunSQL 'a', RunPython f",
                             "0004_moved:6 RunPython gone", "0004_moved:6 Special 'z'", "0007_computed:4 RunSQL "),
                     found.customOperations().stream().map(o -> "%s:%d %s %s".formatted(o.migration(), o.line(), o.operation(), o.detail())).toList());
             var fresh = django.generate(found.labels(), found.carried());
@@ -620,6 +620,20 @@ class DjangoTest {
     }
 
     @Test
+    void the_projects_own_makemigrations_is_the_one_that_is_used() {
+        app("shop", BOOK).file("shop/management/__init__.py", "").file("shop/management/commands/__init__.py", "").file("shop/management/commands/makemigrations.py", """
+                from django.core.management.commands.makemigrations import Command as Base
+                class Command(Base):
+                    def write_migration_files(self, changes, *rest):
+                        changes["shop"][0].name = "0001_by_the_project"
+                        super().write_migration_files(changes, *rest)
+                """);
+        try (var django = django()) {
+            assertEquals(List.of("shop/0001_by_the_project.py"), names(generate(django)));
+        }
+    }
+
+    @Test
     void the_terminals_ctrl_c_does_not_reach_django() throws IOException {
         app("shop", BOOK);
         try (var django = django()) {
@@ -729,7 +743,7 @@ class DjangoTest {
 
     @Test
     void no_django_names_the_interpreter_and_the_requirements(@TempDir Path bare) throws IOException {
-        assertEquals(0, Python.run(bare, "python3", "-m", "venv", "--without-pip", bare.resolve("v").toString()).code());
+        assertEquals(0, Python.run(bare, "python3", "-m", "venv", "--copies", "--without-pip", bare.resolve("v").toString()).code());
         file("requirements.txt", "django\n");
         try (var django = django(bare.resolve("v/bin/python"))) {
             var problem = problem(Problem.NoDjango.class, () -> django.describe(1, List.of()));
