@@ -166,8 +166,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     record Server(int major, long bytes) {
         static Server look(Credentials database) {
             try (var db = Database.open(database)) {
-                var look = db.look();
-                return new Server(look.serverVersionNum() / 10000, look.bytes());
+                return new Server(db.major(), db.bytes());
             }
         }
 
