@@ -6,7 +6,6 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -16,13 +15,13 @@ import lib.Backup;
 import lib.Cli;
 import lib.Console;
 import lib.Credentials;
+import lib.Database;
 import lib.Failure;
 import lib.Lib;
 import lib.Plan;
 import lib.Problem;
 import lib.Program;
 import lib.Project;
-import org.postgresql.ds.PGSimpleDataSource;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -165,20 +164,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     /** What has to be known of the server: its major version for the right pg_dump, and the database's size. */
     record Server(int major, long bytes) {
-        static Server look(Credentials database) throws SQLException {
-            var source = new PGSimpleDataSource();
-            source.setServerNames(new String[] {database.host()});
-            source.setPortNumbers(new int[] {database.port()});
-            source.setDatabaseName(database.database());
-            source.setConnectTimeout(10);
-            if (database.sslmode() != null) source.setSslMode(database.sslmode());
-            try (var connection = source.getConnection(database.user(), database.password());
-                 var statement = connection.createStatement();
-                 var row = statement.executeQuery("""
-                     select current_setting('server_version_num')::int / 10000, pg_database_size(current_database())
-                     """)) {
-                row.next();
-                return new Server(row.getInt(1), row.getLong(2));
+        static Server look(Credentials database) {
+            try (var db = Database.open(database)) {
+                return new Server(db.major(), db.bytes());
             }
         }
 

@@ -233,6 +233,16 @@ public final class Database implements AutoCloseable {
         return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1));
     }
 
+    /** The server's major version: 15. */
+    public int major() {
+        return version() / 10000;
+    }
+
+    /** The whole database on disk; unlike {@link #look} it waits for no table's lock. */
+    public long bytes() {
+        return one("SELECT pg_database_size(current_database())", r -> r.getLong(1));
+    }
+
     /**
      * A database of this server from which the live one can be renamed: postgres, template1, then any other that
      * lets the role in. Asked by connecting, because a pooler may not know it and pg_hba.conf can refuse it by name.

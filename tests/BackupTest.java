@@ -299,7 +299,7 @@ class BackupTest {
         assertEquals(0, quiet.code());
         assertEquals(2, backups().size());
         var failed = cron(envFile(new Postgres.Role("postgres", "not it")), "--quiet"); // the control: silence is not deafness
-        assertEquals(1, failed.code());
+        assertEquals(2, failed.code());
         assertTrue(failed.err().contains("password authentication failed"), failed.err());
     }
 
