@@ -29,12 +29,14 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
  * jbangw as users start it, in a clone of its own with a home and caches of its own. JBang's jars come from
  * Maven Central (or JBANGW_REPO) once; after that a server on loopback hands them out, and counts what it was asked for.
  */
+@Timeout(120)
 class WrapperTest {
 
     @TempDir static Path shared;
@@ -102,7 +104,7 @@ class WrapperTest {
             var process = start(List.of("./jbangw", "Wait.java"), clone, null);
             var out = process.inputReader();
             assertEquals("ready " + process.pid(), out.readLine(), "the script's JVM is the process that was started");
-            process.destroy();
+            process.toHandle().destroy(); // Process.destroy would close its output
             assertEquals("hook", out.readLine());
             assertEquals(143, process.waitFor());
         }
@@ -167,7 +169,7 @@ class WrapperTest {
         script("Echo.java", ECHO);
         assertEquals("x y", decode(jbangw("--fresh", "Echo.java", "x y").ok().strip()));
         assertTrue(jbangw("info", "classpath", "Echo.java").ok().contains("Echo.jar"));
-        assertEquals(VERSION, jbangw("--version").ok().strip());
+        assertEquals(VERSION, jbangw("version").ok().strip());
         Files.writeString(clone.resolve("jbang-catalog.json"), """
             {"aliases": {"echo-it": {"script-ref": "Echo.java"}}}""");
         assertEquals("x", decode(jbangw("echo-it@./jbang-catalog.json", "x").ok().strip()));
@@ -340,8 +342,9 @@ class WrapperTest {
     void a_jar_that_an_interrupted_build_spoiled_is_built_again() throws Exception {
         script("Hi.java", says("Hi", "hi"));
         assertEquals("hi", jbangw("Hi.java").ok().strip());
-        Files.writeString(builtJar("Hi"), "half a jar");
+        dropClasses(builtJar("Hi"));
         assertNotEquals(0, jbangw("Hi.java").code(), "JBang takes a spoiled jar as it is");
+        dropClasses(builtJar("Hi"));
         Files.writeString(Path.of(env.get("XDG_CACHE_HOME"), "jbangw/building"), "Hi.java\n");
         assertEquals("hi", jbangw("Hi.java").ok().strip());
         assertFalse(Files.exists(Path.of(env.get("XDG_CACHE_HOME"), "jbangw/building")));
@@ -418,20 +421,20 @@ class WrapperTest {
             var name = path.getFileName().toString();
             var jar = Files.readAllBytes(shared.resolve("jbangw/jbang-" + VERSION).resolve(name));
             int status = 200;
-            long length = jar.length;
             if (how.equals("altered") && name.startsWith("gson-")) jar[1000] ^= 1;
             if (how.equals("missing") && name.startsWith("picocli-")) status = 404;
             if (how.equals("short") && name.startsWith("picocli-")) jar = java.util.Arrays.copyOf(jar, 1000);
             if (how.equals("slow")) pause(200);
-            exchange.sendResponseHeaders(status, length);
+            exchange.sendResponseHeaders(status, jar.length);
             try (exchange; var body = exchange.getResponseBody()) {
                 body.write(jar);
-            } catch (IOException cutShort) {
-                // what "short" and a killed client are about
+            } catch (IOException gone) {
+                // the client was killed, as a test wanted
             }
         });
         mirror.start();
 
+        countingJdk(shared.resolve("jdk"));
         var first = new ProcessBuilder(root.resolve("jbangw").toString(), "--version").redirectErrorStream(true);
         first.environment().put("XDG_CACHE_HOME", shared.toString());
         first.environment().put("HOME", shared.resolve("home").toString());
@@ -454,9 +457,9 @@ class WrapperTest {
         for (var file : List.of("jbangw", "jbangw.lock")) Files.copy(root.resolve(file), clone.resolve(file), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
         var cache = Files.createDirectories(temp.resolve("cache/jbangw"));
         Files.createSymbolicLink(cache.resolve("jbang-" + VERSION), shared.resolve("jbangw/jbang-" + VERSION));
-        env.putAll(Map.of("PATH", System.getenv("PATH"), "HOME", home.toString(), "JAVA_HOME", jdk(), "JBANGW_REPO", url("/good"),
+        env.putAll(Map.of("PATH", System.getenv("PATH"), "HOME", home.toString(), "JAVA_HOME", shared.resolve("jdk").toString(), "JBANGW_REPO", url("/good"),
             "XDG_CACHE_HOME", temp.resolve("cache").toString(), "JBANG_DIR", temp.resolve("jbang").toString(),
-            "JBANG_CACHE_DIR", temp.resolve("jbang/cache").toString(), "JBANG_JAVA_OPTIONS", "-Xlog:gc:file=" + temp + "/jvm-%p.log"));
+            "JBANG_CACHE_DIR", temp.resolve("jbang/cache").toString(), "STARTS", temp.resolve("starts").toString()));
     }
 
     record Ran(int code, String out, String err) {
@@ -486,11 +489,22 @@ class WrapperTest {
         return new Ran(process.waitFor(), out, err.toString());
     }
 
-    /** JBang's own JVMs so far: each leaves a log, as JBANG_JAVA_OPTIONS tells it to. */
+    /** JBang's own JVMs so far, as the JDK that counts them wrote down. */
     long jbangStarts() throws IOException {
-        try (var files = Files.list(temp)) {
-            return files.filter(file -> file.getFileName().toString().startsWith("jvm-")).count();
-        }
+        return Files.readAllLines(temp.resolve("starts")).size();
+    }
+
+    /** The real JDK behind a `java` that writes down each start of JBang itself. */
+    static void countingJdk(Path folder) throws IOException {
+        Files.createDirectories(folder.resolve("bin"));
+        Files.copy(Path.of(jdk(), "release"), folder.resolve("release"));
+        for (var name : List.of("lib", "conf", "bin/javac"))
+            Files.createSymbolicLink(folder.resolve(name), Path.of(jdk(), name));
+        executable(folder.resolve("bin/java"), """
+            #!/bin/sh
+            case " $* " in *" dev.jbang.Main "*) echo "$*" >> "$STARTS" ;; esac
+            exec '%s/bin/java' "$@"
+            """.formatted(jdk()));
     }
 
     String quietly(String script) throws Exception {
@@ -532,6 +546,14 @@ class WrapperTest {
         try (var files = Files.walk(temp.resolve("jbang/cache/jars"))) {
             return files.filter(file -> file.endsWith(name + ".jar")).findFirst().orElseThrow();
         }
+    }
+
+    static void dropClasses(Path jar) throws IOException {
+        java.util.jar.Manifest manifest;
+        try (var file = new java.util.jar.JarFile(jar.toFile())) {
+            manifest = file.getManifest();
+        }
+        new java.util.jar.JarOutputStream(Files.newOutputStream(jar), manifest).close();
     }
 
     String toolsWithout(String... missing) throws IOException {
