@@ -14,7 +14,7 @@ import lib.Disk;
 
 /** A state to compare with another, as sorted lines: what differs is what a failing assertion shows. */
 public final class Snapshot {
-    private static final String OURS = "n.nspname !~ '^(pg_|information_schema|parked_|undone_|reset_)'";
+    private static final String OURS = " n.nspname !~ '^(pg_|information_schema|parked_|undone_|reset_)'";
 
     private Snapshot() {}
 
@@ -23,8 +23,8 @@ public final class Snapshot {
         var lines = new TreeSet<String>();
         try (var connection = db.connect()) {
             query(connection, lines, """
-                SELECT 'column ' || c.oid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull || attidentity
-                       || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || ' kind ' || relkind || ' owner ' || relowner::regrole || ' acl ' || coalesce(relacl::text, '')
+                SELECT 'column ' || c.oid::regclass || '.' || attname || ' ' || format_type(atttypid, atttypmod) || ' ' || attnotnull || attidentity::text
+                       || coalesce(pg_get_expr(d.adbin, d.adrelid), '') || ' kind ' || relkind::text || ' owner ' || relowner::regrole || ' acl ' || coalesce(relacl::text, '')
                 FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
                 LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (attrelid, attnum)
                 WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND """ + OURS);
@@ -43,7 +43,7 @@ public final class Snapshot {
                 SELECT 'trigger ' || pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = tgrelid
                 JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT tgisinternal AND """ + OURS);
             query(connection, lines, """
-                SELECT 'type ' || t.oid::regtype || ' ' || typtype || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
+                SELECT 'type ' || t.oid::regtype || ' ' || typtype::text || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
                 FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype <> 'b' AND """ + OURS);
             query(connection, lines, "SELECT 'extension ' || extname || ' ' || extnamespace::regnamespace FROM pg_extension");
             query(connection, lines, """
