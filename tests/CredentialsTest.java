@@ -156,7 +156,7 @@ class CredentialsTest {
         environment.put("DATABASE_URL", "postgres://u:" + SECRET + "@one,two/d");
         problem(Problem.InvalidSetting.class);
         environment.put("DATABASE_URL", "sqlite:///db.sqlite3");
-        assertEquals(2, problem(Problem.NotPostgres.class).exit().code);
+        assertEquals(4, problem(Problem.NotPostgres.class).exit().code);
     }
 
     // ---- what is wrong -----------------------------------------------------------------------

@@ -44,11 +44,7 @@ public final class Snapshot {
                 JOIN pg_namespace n ON n.oid = relnamespace WHERE NOT tgisinternal AND\s""" + OURS);
             query(connection, lines, """
                 SELECT 'type ' || t.oid::regtype || ' ' || typtype::text || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
-<<<<<<< HEAD
                 FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype <> 'b' AND\s""" + OURS);
-=======
-                FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype <> 'b' AND """ + OURS);
->>>>>>> c50188d7e34b8d9c7e678a8e2e15589d4ed945d5
             query(connection, lines, "SELECT 'extension ' || extname || ' ' || extnamespace::regnamespace FROM pg_extension");
             query(connection, lines, """
                 SELECT 'database ' || datname || ' ' || datdba::regrole || ' ' || coalesce(datacl::text, '') || coalesce(shobj_description(oid, 'pg_database'), '')
