@@ -122,14 +122,14 @@ class ResetTest {
             from django.apps import AppConfig
             from django.db.models.signals import post_migrate
 
-            def explode(sender, **kwargs):
+            def explode(**kwargs):
                 raise RuntimeError("the handler in stats/apps.py does not like this")
 
             class StatsConfig(AppConfig):
                 name = "stats"
 
                 def ready(self):
-                    post_migrate.connect(explode, sender=self)
+                    post_migrate.connect(explode)
             """);
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
