@@ -228,11 +228,6 @@ public final class Database implements AutoCloseable {
         return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1));
     }
 
-    /** The server's major version: 15. */
-    public int major() {
-        return version() / 10000;
-    }
-
     /** The whole database on disk; unlike {@link #look} it waits for no table's lock. */
     public long bytes() {
         return one("SELECT pg_database_size(current_database())", r -> r.getLong(1));
