@@ -224,6 +224,11 @@ public final class Database implements AutoCloseable {
         return list("SELECT oid FROM pg_database WHERE datname = ?", r -> r.getLong(1), database).stream().findFirst();
     }
 
+    /** The server's major version: 15. */
+    public int major() {
+        return version() / 10000;
+    }
+
     int version() {
         return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1));
     }
