@@ -2,25 +2,19 @@
 //JAVA 21+
 //SOURCES lib/Lib.java
 
-import java.io.File;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.regex.Pattern;
 import lib.Backup;
 import lib.Cli;
 import lib.Console;
 import lib.Credentials;
 import lib.Database;
+import lib.Environment;
 import lib.Failure;
 import lib.Lib;
 import lib.Plan;
-import lib.Problem;
-import lib.Program;
 import lib.Project;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -81,8 +75,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Option(names = "--env-file", paramLabel = "FILE", description = "Read this file instead of the project's .env.")
         Path envFile;
 
-        Credentials credentials() {
-            return Credentials.of(Project.find(folder), envFile, System.getenv());
+        Environment environment() {
+            var project = Project.find(folder);
+            return Environment.withoutDjango(project, Credentials.of(project, envFile, System.getenv()));
         }
     }
 
@@ -106,10 +101,16 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     static void create(Console console, Where where, Folder dir) throws Exception {
-        var database = where.credentials();
-        var server = Server.look(database);
-        var pgDump = server.pgDump();
+        var environment = where.environment();
+        var database = environment.database();
         var folder = dir.in(where);
+        int major;
+        long databaseBytes;
+        try (var db = Database.open(database)) {
+            major = db.major();
+            databaseBytes = db.bytes();
+        }
+        var pgDump = environment.pgProgram("pg_dump", major);
         console.heading("Backing up " + database + " into " + folder);
         Backup backup;
         try (var making = new Backup.Making(database, pgDump, folder, console::progress)) {
@@ -117,7 +118,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             backup = making.made();
         }
         backup.warnings().forEach(console::warn);
-        report(console, backup, server.bytes(), Backup.restoreCommand(backup.file(), database, pgDump));
+        report(console, backup, databaseBytes, Backup.restoreCommand(backup.file(), database, pgDump));
         print(console, Backup.recent(folder).stream().limit(5).toList());
     }
 
@@ -153,8 +154,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         String into;
 
         @Override void run(Console console) throws Exception {
-            var server = where.credentials();
-            var pgDump = Server.look(server).pgDump();
+            var environment = where.environment();
+            var server = environment.database();
+            var pgDump = environment.pgProgram("pg_dump", majorOf(server));
             new Plan(Backup.restore(file, server, into, pgDump, console::progress))
                     .run(console, List.of("drop what is left of it: dropdb --force " + into));
             console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
@@ -162,32 +164,16 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    /** What has to be known of the server: its major version for the right pg_dump, and the database's size. */
-    record Server(int major, long bytes) {
-        static Server look(Credentials database) {
-            try (var db = Database.open(database)) {
-                return new Server(db.major(), db.bytes());
+    /** A restore is needed most when the database is gone: any other one tells the server's version too. */
+    private static int majorOf(Credentials server) {
+        try (var db = Database.open(server)) {
+            return db.major();
+        } catch (Failure gone) {
+            try (var db = Database.open(server.of("postgres"))) {
+                return db.major();
+            } catch (Failure notThisOneEither) {
+                throw gone;
             }
-        }
-
-        /** The smallest major version that is not older than the server's; cron's PATH does not have Debian's folders. */
-        Program pgDump() throws IOException {
-            var folders = new ArrayList<Path>();
-            for (var folder : System.getenv().getOrDefault("PATH", "").split(File.pathSeparator)) folders.add(Path.of(folder));
-            if (Files.isDirectory(DEBIAN)) try (var majors = Files.list(DEBIAN)) {
-                majors.map(folder -> folder.resolve("bin")).forEach(folders::add);
-            }
-            return folders.stream().map(folder -> folder.resolve("pg_dump")).filter(Files::isExecutable)
-                    .map(file -> Map.entry(version(file), file)).filter(found -> found.getKey() >= major)
-                    .min(Map.Entry.comparingByKey()).map(found -> Program.of(found.getValue().toString()))
-                    .orElseThrow(() -> new Failure(new Problem.ProgramMissing("pg_dump " + major + " or newer")));
-        }
-
-        private static final Path DEBIAN = Path.of("/usr/lib/postgresql");
-
-        private static int version(Path pgDump) {
-            var matcher = Pattern.compile("(\\d+)").matcher(Program.of(pgDump.toString(), "--version").run().out());
-            return matcher.find() ? Integer.parseInt(matcher.group()) : 0;
         }
     }
 

@@ -224,13 +224,13 @@ public final class Database implements AutoCloseable {
         return list("SELECT oid FROM pg_database WHERE datname = ?", r -> r.getLong(1), database).stream().findFirst();
     }
 
-    int version() {
-        return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1));
-    }
-
     /** The server's major version: 15. */
     public int major() {
         return version() / 10000;
+    }
+
+    int version() {
+        return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1));
     }
 
     /** The whole database on disk; unlike {@link #look} it waits for no table's lock. */

@@ -40,6 +40,11 @@ public sealed interface Environment permits Environment.Local {
         return new Local(project, Credentials.of(project, file), interpreter, file.forDjango(project), List.copyOf(warnings));
     }
 
+    /** For what needs PostgreSQL alone, as a backup does: no Python is looked for, and {@link #python} must not be asked. */
+    static Environment withoutDjango(Project project, Credentials database) {
+        return new Local(project, database, null, Map.of(), List.of());
+    }
+
     /**
      * All on this machine.
      *

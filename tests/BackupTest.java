@@ -23,6 +23,7 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 import lib.Backup;
 import lib.Credentials;
+import lib.Environment;
 import lib.Failure;
 import lib.Problem;
 import lib.Program;
@@ -40,7 +41,7 @@ class BackupTest {
     @TempDir Path temp;
 
     @BeforeAll static void a_shop_with_rows() throws Exception {
-        pgDump = new backup_database.Server(15, 0).pgDump();
+        pgDump = Environment.withoutDjango(null, null).pgProgram("pg_dump", 15);
         shop = shop("shop_" + ProcessHandle.current().pid(), Postgres.SUPERUSER);
     }
 
@@ -358,6 +359,16 @@ class BackupTest {
         var result = run("restore", backup.file().toString(), "--into", "half_way", "--env-file", envFile(Postgres.SUPERUSER).toString(), "--project", project().toString(), "--quiet");
         assertEquals(1, result);
         assertFalse(exists("half_way"));
+    }
+
+    @Test void a_restore_works_when_the_project_s_own_database_is_gone() throws Exception {
+        var lost = shop("lost_" + System.nanoTime(), Postgres.SUPERUSER);
+        var backup = Backup.create(credentials(lost), pgDump, folder(), SILENT);
+        var before = rows(lost);
+        var env = Files.writeString(temp.resolve("lost.env"), Files.readString(envFile(Postgres.SUPERUSER)).replace(shop.name(), lost.name())).toString();
+        Postgres.execute("DROP DATABASE " + Postgres.quoted(lost.name()));
+        assertEquals(0, run("restore", backup.file().toString(), "--into", lost.name(), "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertEquals(before, rows(lost));
     }
 
     @Test void a_restore_never_goes_into_a_database_that_is_there() throws Exception {
