@@ -63,7 +63,7 @@ public final class Django implements Migrator, AutoCloseable {
     /** An operation that no autodetector writes; {@code carried}: it will be in the fresh migrations nevertheless. */
     public record CustomOperation(String app, String migration, int line, String operation, String detail, boolean carried) {}
 
-    /** An extension or collation that new databases need; {@code number} is what {@link #generate} wants. */
+    /** An extension or collation that new databases need; {@code number} names it to {@link #generate} of the same process, source is for people. */
     public record Carried(int number, String app, String source, List<String> imports) {}
 
     /** A migration that stays (of an installed package, or of an own app that is not selected) names one that goes. */

@@ -454,6 +454,7 @@ def operations(files):
     result = []
     for app, operation in wanted.values():
         source, imports = OperationWriter(operation, indentation=0).serialize()
+        source = re.sub(r",?\s*\)$", ")", re.sub(r"\(\s+", "(", re.sub(r"\s*\n\s*", " ", source.strip().rstrip(","))))
         result.append(dict(number=len(keep), app=app, source=source, imports=sorted(imports)))
         keep.append((app, operation))
     return custom, result
@@ -464,7 +465,8 @@ def inner(node, text):
     calls = [(getattr(n.func, "attr", getattr(n.func, "id", "?")), n) for n in ast.walk(node)
              if isinstance(n, ast.Call) and n is not node and (text(n.func).startswith("migrations.") or text(n.func) in ("RunPython", "RunSQL"))]
     calls.sort(key=lambda c: (c[1].lineno, c[1].col_offset))
-    own = [name + "".join(" " + text(a) for a in n.args[:1]) for name, n in calls if name not in WRITTEN]
+    first = lambda a: " ".join(a.value.split()) if isinstance(getattr(a, "value", None), str) else text(a)
+    own = [name + "".join(" " + first(a) for a in n.args[:1]) for name, n in calls if name not in WRITTEN]
     return ", ".join(own or [name for name, _ in calls])
 
 
