@@ -95,6 +95,7 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
             }
             crm.env(db);
         });
+        Python.delete(folder.resolve("clone"));
     }
 
     /** Returns the words with which migrate fails. */

@@ -4,6 +4,7 @@
 //SOURCES ../lib/Lib.java
 //SOURCES ../reset_migrations.java
 //SOURCES ../backup_database.java
+//SOURCES ../demo.java
 //SOURCES *Test.java
 //SOURCES support/*.java
 
