@@ -45,6 +45,11 @@ public final class Snapshot {
             query(connection, lines, """
                 SELECT 'type ' || t.oid::regtype || ' ' || typtype::text || coalesce((SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid), '')
                 FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE typtype <> 'b' AND\s""" + OURS);
+            query(connection, lines, """
+                SELECT 'object ' || i.type || ' ' || i.identity FROM pg_depend d JOIN pg_namespace n ON n.oid = d.refobjid, pg_identify_object(classid, objid, 0) i
+                WHERE d.refclassid = 'pg_namespace'::regclass AND d.deptype = 'n' AND\s""" + OURS);
+            query(connection, lines, "SELECT 'policy ' || p::text FROM pg_policies p WHERE schemaname !~ '^(parked_|undone_|reset_)'");
+            query(connection, lines, "SELECT 'rule ' || r::text FROM pg_rules r WHERE schemaname !~ '^(pg_|parked_|undone_|reset_)'");
             query(connection, lines, "SELECT 'extension ' || extname || ' ' || extnamespace::regnamespace FROM pg_extension");
             query(connection, lines, """
                 SELECT 'database ' || datname || ' ' || datdba::regrole || ' ' || coalesce(datacl::text, '') || coalesce(shobj_description(oid, 'pg_database'), '')
