@@ -11,19 +11,18 @@ import lib.Cli;
 import lib.Console;
 import lib.Credentials;
 import lib.Database;
-import lib.Environment;
 import lib.Failure;
 import lib.Lib;
 import lib.Plan;
 import lib.Project;
-import picocli.CommandLine;
+import lib.Where;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
-import picocli.CommandLine.Spec;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.ScopeType;
 
 @Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
         subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Restore.class},
@@ -39,7 +38,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     @Override public Integer call() throws Exception {
-        create(output.console(), where, dir);
+        create();
         return 0;
     }
 
@@ -47,63 +46,35 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         System.exit(Cli.run(new backup_database(), args));
     }
 
-    /** What every command has: how it prints, and that options come after the command's name. */
-    abstract static class Base implements Callable<Integer>, Cli.HasOutput {
-        @Mixin Where where;
-        @Mixin Cli.Output output;
-        @Spec CommandSpec spec;
-
-        abstract void run(Console console) throws Exception;
-
-        @Override public Cli.Output output() {
-            return output;
-        }
-
-        @Override public Integer call() throws Exception {
-            var above = spec.parent();
-            if (!above.commandLine().getParseResult().matchedOptions().isEmpty()) // they would be ignored in silence
-                throw new CommandLine.ParameterException(spec.commandLine(), "give the options after \"" + spec.name() + "\"");
-            run(output.console());
-            return 0;
-        }
-    }
-
-    /** Which project, and where its backups lie. */
-    static final class Where {
-        @Option(names = "--project", paramLabel = "DIR", defaultValue = ".", description = "The Django project, or any folder inside it (default: here).")
-        Path folder;
-        @Option(names = "--env-file", paramLabel = "FILE", description = "Read this file instead of the project's .env.")
-        Path envFile;
-
-        Environment environment() {
-            var project = Project.find(folder);
-            return Environment.withoutDjango(project, Credentials.of(project, envFile, System.getenv()));
-        }
-    }
-
     static final class Folder {
-        @Option(names = "--dir", paramLabel = "DIR", description = "Where the backups are (default: backups/ in the project).")
+        @Option(names = "--dir", paramLabel = "DIR", scope = ScopeType.INHERIT, description = "Where the backups are (default: backups/ in the project).")
         Path folder;
 
-        Path in(Where where) {
-            return folder != null ? folder : Project.find(where.folder).root().resolve("backups");
+        Path in(Project project) {
+            return folder != null ? folder : project.root().resolve("backups");
         }
     }
 
     @Command(name = "create", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Takes a backup, reads it back to its end, and only then gives it its name.")
-    static final class Create extends Base {
-        @Mixin Folder dir;
+    static final class Create implements Callable<Integer>, Cli.HasOutput {
+        @ParentCommand backup_database top;
 
-        @Override void run(Console console) throws Exception {
-            create(console, where, dir);
+        @Override public Cli.Output output() {
+            return top.output;
+        }
+
+        @Override public Integer call() throws Exception {
+            return top.call();
         }
     }
 
-    static void create(Console console, Where where, Folder dir) throws Exception {
-        var environment = where.environment();
+    private void create() throws Exception {
+        var console = output.console();
+        var project = where.project();
+        var environment = where.withoutDjango(project);
         var database = environment.database();
-        var folder = dir.in(where);
+        var folder = dir.in(project);
         int major;
         long databaseBytes;
         try (var db = Database.open(database)) {
@@ -134,33 +105,46 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     @Command(name = "list", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Shows the backups that are there, the latest first.")
-    static final class ListBackups extends Base {
-        @Mixin Folder dir;
+    static final class ListBackups implements Callable<Integer>, Cli.HasOutput {
+        @ParentCommand backup_database top;
 
-        @Override void run(Console console) {
-            var folder = dir.in(where);
+        @Override public Cli.Output output() {
+            return top.output;
+        }
+
+        @Override public Integer call() {
+            var console = top.output.console();
+            var folder = top.dir.in(top.where.project());
             var found = Backup.recent(folder);
             if (found.isEmpty()) console.note("no backups in " + folder);
             else print(console, found);
+            return 0;
         }
     }
 
     @Command(name = "restore", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Restores a backup into a new database; on failure that database is gone again.")
-    static final class Restore extends Base {
+    static final class Restore implements Callable<Integer>, Cli.HasOutput {
+        @ParentCommand backup_database top;
         @Parameters(paramLabel = "FILE", description = "The backup.")
         Path file;
         @Option(names = "--into", paramLabel = "NAME", required = true, description = "The new database's name; it must not exist yet.")
         String into;
 
-        @Override void run(Console console) throws Exception {
-            var environment = where.environment();
+        @Override public Cli.Output output() {
+            return top.output;
+        }
+
+        @Override public Integer call() throws Exception {
+            var console = top.output.console();
+            var environment = top.where.withoutDjango(top.where.project());
             var server = environment.database();
             var pgDump = environment.pgProgram("pg_dump", majorOf(server));
             new Plan(Backup.restore(file, server, into, pgDump, console::progress))
                     .run(console, List.of("drop what is left of it: dropdb --force " + into));
             console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
             console.event("restored", Map.of("file", file.toString(), "database", into));
+            return 0;
         }
     }
 

@@ -13,16 +13,13 @@ import java.util.function.Consumer;
 import lib.Backup;
 import lib.Cli;
 import lib.Console;
-import lib.Credentials;
 import lib.Database;
 import lib.Django;
 import lib.DropTables;
-import lib.EnvFile;
 import lib.Environment;
 import lib.Failure;
 import lib.Found;
 import lib.Guards;
-import lib.Interpreter;
 import lib.Lib;
 import lib.Migrations;
 import lib.ParkTables;
@@ -37,37 +34,20 @@ import lib.Run;
 import lib.Step;
 import lib.Strategy;
 import lib.SwapDatabase;
+import lib.Where;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
+import picocli.CommandLine.ParentCommand;
+import picocli.CommandLine.ScopeType;
 
 @Command(name = "reset_migrations", mixinStandardHelpOptions = true, versionProvider = reset_migrations.Version.class, sortOptions = false,
         subcommands = {reset_migrations.Undo.class, reset_migrations.Status.class, reset_migrations.Purge.class},
         description = {"Gives a Django project on PostgreSQL one fresh set of migrations and a database that matches.",
                 "The new state is built and proven beside the old one, then swapped in; undo swaps it back."})
 public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
-
-    /** Where the project is; the same for every subcommand. */
-    static final class Where {
-        @Option(names = "--project", paramLabel = "DIR", defaultValue = ".", description = "The Django project, or any folder inside it (default: here).")
-        Path folder;
-        @Option(names = "--env-file", paramLabel = "FILE", description = "Read this file instead of the project's .env.")
-        Path file;
-
-        Project project() {
-            return Project.find(folder);
-        }
-
-        EnvFile envFile(Project project) {
-            return EnvFile.of(project, file, System.getenv());
-        }
-
-        Credentials credentials(Project project) {
-            return Credentials.of(project, envFile(project));
-        }
-    }
 
     @Mixin Where where;
     @Option(names = "--python", paramLabel = "PATH", description = "The project's Python (default: $VIRTUAL_ENV, venv, .venv, env, then python3).")
@@ -81,7 +61,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     Wanted strategy;
     @Option(names = "--dry-run", description = "Show the plan and change nothing.")
     boolean dryRun;
-    @Option(names = "--yes", description = "Do not ask.")
+    @Option(names = "--yes", scope = ScopeType.INHERIT, description = "Do not ask.")
     boolean yes;
     @Option(names = "--confirm-database", paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
     String confirmDatabase;
@@ -91,7 +71,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     boolean purge;
     @Option(names = "--superuser", negatable = true, description = "Create a superuser at the end, or do not ask for it.")
     Boolean superuser;
-    @Option(names = "--terminate", description = "End sessions that stand in the way.")
+    @Option(names = "--terminate", scope = ScopeType.INHERIT, description = "End sessions that stand in the way.")
     boolean terminate;
     @Option(names = "--allow-replication", description = "Go on in spite of publications, logical slots and prepared transactions.")
     boolean allowReplication;
@@ -126,7 +106,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private int reset() throws Exception {
         var console = output.console();
         var project = where.project();
-        var environment = Environment.of(project, where.envFile(project), Interpreter.find(project, python, System.getenv()));
+        var environment = where.environment(project, python);
         environment.warnings().forEach(console::warn);
         try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
@@ -266,31 +246,26 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
     @Command(name = "undo", mixinStandardHelpOptions = true, sortOptions = false,
             description = "Bring back what the latest reset set aside: the database first, then the files. Drops nothing.")
     static final class Undo implements Callable<Integer>, Cli.HasOutput {
-        @Mixin Where where;
+        @ParentCommand reset_migrations top;
         @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run (default: the latest).")
         String wanted;
-        @Option(names = "--yes", description = "Do not ask.")
-        boolean yes;
-        @Option(names = "--terminate", description = "End sessions that stand in the way.")
-        boolean terminate;
-        @Mixin Cli.Output output;
 
         @Override public Cli.Output output() {
-            return output;
+            return top.output;
         }
 
         @Override public Integer call() throws Exception {
-            var console = output.console();
-            var project = where.project();
-            try (var db = Database.open(where.credentials(project)); var lock = db.lockRuns()) {
+            var console = top.output.console();
+            var project = top.where.project();
+            try (var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
                 var run = latest(Run.of(project), wanted);
                 run.refuseOther(db.credentials());
-                var steps = new ArrayList<>(run.aside().undo(db, terminate));
+                var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 steps.add(PutBackFiles.of(run));
                 var plan = new Plan(steps);
                 console.heading("Undo the reset " + run.id());
                 PlanText.printSteps(console, plan);
-                if (!yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+                if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
                 plan.run(console, List.of("reset_migrations undo " + run.id()));
                 run.with("undone").save();
                 console.success("undone: database and files are as they were before " + run.id());
@@ -312,17 +287,16 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
     @Command(name = "status", mixinStandardHelpOptions = true, sortOptions = false,
             description = "Show the runs of this project, which state holds, and what is set aside.")
     static final class Status implements Callable<Integer>, Cli.HasOutput {
-        @Mixin Where where;
-        @Mixin Cli.Output output;
+        @ParentCommand reset_migrations top;
 
         @Override public Cli.Output output() {
-            return output;
+            return top.output;
         }
 
         @Override public Integer call() throws Exception {
-            var project = where.project();
-            try (var db = Database.open(where.credentials(project))) {
-                PlanText.printStatus(output.console(), Run.of(project), db);
+            var project = top.where.project();
+            try (var db = Database.open(top.where.withoutDjango(project).database())) {
+                PlanText.printStatus(top.output.console(), Run.of(project), db);
             }
             return Problem.Exit.DONE.code;
         }
@@ -331,32 +305,29 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
     @Command(name = "purge", mixinStandardHelpOptions = true, sortOptions = false,
             description = "Drop what runs have set aside, oldest first. This is the only command that destroys.")
     static final class Purge implements Callable<Integer>, Cli.HasOutput {
-        @Mixin Where where;
+        @ParentCommand reset_migrations top;
         @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run: the oldest there is (default).")
         String wanted;
         @Option(names = "--all", description = "All runs, oldest first.")
         boolean all;
         @Option(names = "--no-backup", description = "Without a verified backup first.")
         boolean noBackup;
-        @Option(names = "--yes", description = "Do not ask.")
-        boolean yes;
-        @Mixin Cli.Output output;
 
         @Override public Cli.Output output() {
-            return output;
+            return top.output;
         }
 
         @Override public Integer call() throws Exception {
-            var console = output.console();
-            var project = where.project();
-            var environment = Environment.of(project, where.envFile(project), Interpreter.find(project, null, System.getenv()));
+            var console = top.output.console();
+            var project = top.where.project();
+            var environment = top.where.withoutDjango(project);
             try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 var runs = oldest(Run.of(project).stream().filter(run -> !run.outcome().equals("purged")).toList());
                 var plan = plan(console, environment, runs, db, noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.warn("what is dropped here cannot be brought back by undo");
-                if (!yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+                if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
                 plan.run(console, List.of("reset_migrations purge"));
             }
             return Problem.Exit.DONE.code;

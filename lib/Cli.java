@@ -11,13 +11,13 @@ public final class Cli {
 
     /** The options every command has; mixed in by picocli. */
     public static final class Output {
-        @CommandLine.Option(names = "--json", description = "One JSON object a line on stdout; all that is for people goes to stderr.")
+        @CommandLine.Option(names = "--json", scope = CommandLine.ScopeType.INHERIT, description = "One JSON object a line on stdout; all that is for people goes to stderr.")
         public boolean json;
-        @CommandLine.Option(names = "--verbose", description = "Details, and stack traces of failures.")
+        @CommandLine.Option(names = "--verbose", scope = CommandLine.ScopeType.INHERIT, description = "Details, and stack traces of failures.")
         public boolean verbose;
-        @CommandLine.Option(names = "--quiet", description = "Only warnings and errors.")
+        @CommandLine.Option(names = "--quiet", scope = CommandLine.ScopeType.INHERIT, description = "Only warnings and errors.")
         public boolean quiet;
-        @CommandLine.Option(names = "--color", paramLabel = "WHEN", defaultValue = "auto",
+        @CommandLine.Option(names = "--color", scope = CommandLine.ScopeType.INHERIT, paramLabel = "WHEN", defaultValue = "auto",
                 description = "auto, always or never (default: ${DEFAULT-VALUE}; NO_COLOR is respected).")
         public Console.Color color = Console.Color.auto;
 
@@ -46,10 +46,22 @@ public final class Cli {
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setUsageHelpAutoWidth(true)
                 .setExpandAtFiles(false) // a password file named @x is not a list of arguments
+                .setExecutionStrategy(Cli::execute)
                 .setExecutionExceptionHandler((e, cl, parsed) -> failed(e, cl))
                 .setParameterExceptionHandler(Cli::misused);
         withExitCodes(line);
         return line;
+    }
+
+    /** An option before a subcommand's name that only the command above it has would be ignored in silence. */
+    private static int execute(CommandLine.ParseResult parsed) {
+        for (var above = parsed; above.hasSubcommand(); above = above.subcommand())
+            for (var option : above.matchedOptions())
+                if (option.scopeType() != CommandLine.ScopeType.INHERIT) {
+                    var below = above.subcommand().commandSpec();
+                    throw new CommandLine.ParameterException(below.commandLine(), option.longestName() + " is no option of " + below.name());
+                }
+        return new CommandLine.RunLast().execute(parsed);
     }
 
     private static void withExitCodes(CommandLine line) {

@@ -45,6 +45,7 @@
 //SOURCES Step.java
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java
+//SOURCES Where.java
 //FILES django_driver.py
 package lib;
 
