@@ -147,6 +147,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
         var old = Migrations.in(project.root(), folders.values());
         var made = django.generate(description.labels(), description.carried());
+        Guards.check(description, made);
         var fresh = new TreeMap<String, String>();
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
         var id = Run.newId();

@@ -19,10 +19,16 @@ public final class Guards {
             throw new Failure(new Problem.NotTheSame(ours, theirs.user() + "@" + theirs.host() + ":" + theirs.port() + "/" + theirs.name(), theirs.error()));
         }
         if (django.selected().isEmpty()) throw new Failure(new Problem.NoOwnApps());
-        if (!django.pins().isEmpty()) throw new Failure(new Problem.Pinned(django.pins()));
         var selected = django.labels();
         var strangers = django.migrations().stream().filter(file -> !file.migration() && selected.contains(file.app())).map(Django.MigrationFile::path).toList();
         if (!strangers.isEmpty()) throw new Failure(new Problem.NotAMigration(strangers));
+    }
+
+    /** A migration that stays may name one that goes if a fresh one bears that name. */
+    public static void check(Django.Description django, Django.Fresh fresh) {
+        var names = fresh.files().stream().map(file -> file.app() + "." + file.name().replaceFirst("\\.py$", "")).toList();
+        var lost = django.pins().stream().filter(pin -> !names.contains(pin.toApp() + "." + pin.toMigration())).toList();
+        if (!lost.isEmpty()) throw new Failure(new Problem.Pinned(lost));
     }
 
     /** After: Django is connected to the new database and has nothing left to do. */

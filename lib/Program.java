@@ -92,6 +92,7 @@ public final class Program {
     public Output run() {
         var process = start();
         try (var handle = Interruption.stoppedBy(() -> kill(process))) {
+            Interruption.check(); // a signal may have come in between
             process.getOutputStream().close();
             var err = new StringBuilder();
             var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
