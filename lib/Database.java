@@ -211,11 +211,13 @@ public final class Database implements AutoCloseable {
 
     // ---- who and where -----------------------------------------------------------------------
 
-    String name() {
+    /** The name that the server knows it by now. */
+    public String name() {
         return texts("SELECT current_database()").getFirst();
     }
 
-    long oid() {
+    /** What stays the same when it is renamed. */
+    public long oid() {
         return one("SELECT oid FROM pg_database WHERE datname = current_database()", r -> r.getLong(1));
     }
 
@@ -317,13 +319,13 @@ public final class Database implements AutoCloseable {
                     var pages = r.getLong("pages");
                     var perPage = r.getLong("relpages") > 0 ? r.getDouble("reltuples") / r.getLong("relpages") : 50;
                     return new Size(new Look.Table(r.getString("relname"), r.getLong("oid"), r.getString("kind"), Math.round(perPage * pages),
-                            r.getString("kind").equals("partitioned table"), r.getLong("bytes"), r.getString("owner"), r.getBoolean("extension"), r.getBoolean("relispartition")),
+                            !r.getString("kind").equals("foreign table") && pages == 0, r.getLong("bytes"), r.getString("owner"), r.getBoolean("extension"), r.getBoolean("relispartition")),
                             pages, r.getBoolean("countable"));
                 }, schema);
         var left = CHEAP_IN_ALL;
         var cheap = new ArrayList<String>();
         for (var size : sizes) {
-            if (!size.countable || size.pages > CHEAP_PAGES || size.pages > left) continue;
+            if (size.pages == 0 || !size.countable || size.pages > CHEAP_PAGES || size.pages > left) continue;
             left -= size.pages;
             cheap.add(size.table.name());
         }

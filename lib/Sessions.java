@@ -14,10 +14,10 @@ final class Sessions {
                    coalesce(host(a.client_addr), 'local'), ', ' || a.state || ' since ' || to_char(a.state_change, 'YYYY-MM-DD HH24:MI:SS'),
                    ': ' || nullif(left(split_part(a.query, chr(10), 1), 80), ''))""";
 
-    /** Who is connected to a database; prepared transactions hold it as sessions do. */
+    /** Who is connected to a database, also where another role's details are hidden from us; prepared transactions hold it as sessions do. */
     static List<String> in(Database db, long database) {
         return db.texts("""
-                SELECT %s FROM pg_stat_activity a WHERE a.datid = ? AND a.pid <> pg_backend_pid() AND a.backend_type NOT LIKE 'autovacuum%%'
+                SELECT %s FROM pg_stat_activity a WHERE a.datid = ? AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%%'
                 UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts p JOIN pg_database d ON d.datname = p.database AND d.oid = ?
                 ORDER BY 1""".formatted(WORDS), database, database);
     }

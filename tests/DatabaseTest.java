@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.net.ServerSocket;
+import java.nio.file.Files;
 import java.util.Map;
 import java.util.regex.Pattern;
 import lib.Credentials;
@@ -47,6 +48,21 @@ class DatabaseTest {
             free = socket.getLocalPort();
         }
         says(refused(new Credentials(good.host(), free, "x", "x", "x", null, Map.of())), "DB_PORT", Exit.FAILED);
+    }
+
+    @Test void the_password_comes_from_pgpass_when_there_is_none() throws Exception {
+        var good = credentials(Postgres.database());
+        var without = new Credentials(good.host(), good.port(), good.database(), good.user(), null, null, Map.of());
+        var file = Files.createTempFile("pgpass", "");
+        try {
+            System.setProperty("org.postgresql.pgpassfile", file.toString());
+            says(refused(without), "~/.pgpass", Exit.USAGE);
+            Files.writeString(file, "*:%d:*:%s:%s\n".formatted(good.port(), good.user(), good.password()));
+            Database.open(without).close();
+        } finally {
+            System.clearProperty("org.postgresql.pgpassfile");
+            Files.delete(file);
+        }
     }
 
     @Test void a_role_without_connections_left_is_told_so() {
@@ -116,6 +132,12 @@ class DatabaseTest {
         try (var database = Database.open(credentials(db))) {
             try (var found = database.maintenance().orElseThrow()) {
                 assertEquals("postgres", found.credentials().database());
+            }
+            Postgres.execute("REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
+            try (var found = database.maintenance().orElseThrow()) {
+                assertEquals("template1", found.credentials().database());
+            } finally {
+                Postgres.execute("GRANT CONNECT ON DATABASE postgres TO PUBLIC");
             }
         }
     }

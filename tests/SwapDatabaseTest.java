@@ -22,6 +22,7 @@ import lib.Step;
 import lib.Strategy;
 import lib.SwapDatabase;
 import org.junit.jupiter.api.Test;
+import support.FakeMigrator;
 import support.OldState;
 import support.Postgres;
 import support.Snapshot;
@@ -255,7 +256,7 @@ class SwapDatabaseTest {
             assertInstanceOf(Problem.InUse.class, problem);
             assertTrue(problem.what().contains("postgres, the shop, 127.0.0.1, idle since") && problem.what().contains("what it did last"), problem.what());
             assertTrue(problem.next().toString().contains("--terminate"));
-            assertEquals(1, blocking.createStatement().executeQuery("SELECT 1").getFetchSize() + 1, "it lives on");
+            assertTrue(blocking.isValid(1), "it lives on");
         }
         assertEquals(before, Snapshot.of(db));
     }
@@ -271,6 +272,19 @@ class SwapDatabaseTest {
                 run(swap.aside().undo(database, true));
             }
             assertEquals("200", OldState.text(db, "SELECT count(*) FROM crm_customer"));
+        }
+    }
+
+    @Test void a_session_of_another_role_is_named_too_and_may_not_be_ended() throws Exception {
+        var owner = Postgres.role("owner", "CREATEDB");
+        var db = Postgres.database(owner);
+        try (var database = open(db); var blocking = db.as(Postgres.SUPERUSER).connect()) {
+            var swap = assertInstanceOf(SwapDatabase.class, choose(database, "auto", true));
+            var problem = assertThrows(Failure.class, () -> run(steps(swap, new FakeMigrator(db)))).problem();
+            assertInstanceOf(Problem.InUse.class, problem);
+            assertTrue(problem.what().contains(", postgres, "), problem.what());
+            assertTrue(problem.next().toString().contains("may not end"), problem.next().toString());
+            assertTrue(blocking.isValid(1));
         }
     }
 
