@@ -85,7 +85,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         console.heading("Backing up " + database + " into " + folder);
         Backup backup;
         try (var making = new Backup.Making(database, pgDump, folder, console::progress)) {
-            new Plan(making.steps()).run(console, List.of());
+            new Plan(making.steps()).run(console, () -> "look into " + folder);
             backup = making.made();
         }
         backup.warnings().forEach(console::warn);
@@ -141,7 +141,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var server = environment.database();
             var pgDump = environment.pgProgram("pg_dump", majorOf(server));
             new Plan(Backup.restore(file, server, into, pgDump, console::progress))
-                    .run(console, List.of("drop what is left of it: dropdb --force " + into));
+                    .run(console, () -> "drop what is left of it: dropdb --force " + into);
             console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
             console.event("restored", Map.of("file", file.toString(), "database", into));
             return 0;

@@ -10,6 +10,7 @@ import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
+import lib.Aside;
 import lib.Backup;
 import lib.Cli;
 import lib.Console;
@@ -114,14 +115,17 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             refuseUnfinished(project, db);
             var found = look(project, environment, django, db);
             var run = Run.of(found);
-            var plan = plan(found, run, django, db);
+            var backedUp = new AtomicReference<Path>();
+            var plan = plan(found, run, django, db, backedUp);
             PlanText.print(console, found, plan);
             if (dryRun) return 0;
             confirm(console, found);
-            plan.run(console, List.of("reset_migrations undo " + run.id()));
+            plan.run(console, () -> found.strategy() instanceof DropTables
+                    ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
+                    : "reset_migrations undo " + run.id());
             PlanText.printDone(console, found);
             createSuperuser(console, environment);
-            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, List.of("reset_migrations purge " + run.id())); // the backup was taken first
+            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
             return Problem.Exit.DONE.code;
         }
     }
@@ -165,10 +169,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- plan --------------------------------------------------------------------------------
 
     /** Files first, database last: old files must never meet the new database. */
-    private Plan plan(Found found, Run run, Django django, Database db) {
+    private Plan plan(Found found, Run run, Django django, Database db, AtomicReference<Path> backedUp) {
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
-        var backedUp = new AtomicReference<Path>();
         if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
         steps.add(run.keep(backedUp::get));
         steps.addAll(switch (found.strategy()) {
@@ -261,13 +264,15 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
             try (var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
                 var run = latest(Run.of(project), wanted);
                 run.refuseOther(db.credentials());
+                if (run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE)
+                    throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 steps.add(PutBackFiles.of(run));
                 var plan = new Plan(steps);
                 console.heading("Undo the reset " + run.id());
                 PlanText.printSteps(console, plan);
                 if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
-                plan.run(console, List.of("reset_migrations undo " + run.id()));
+                plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.with("undone").save();
                 console.success("undone: database and files are as they were before " + run.id());
                 return Problem.Exit.DONE.code;
@@ -329,7 +334,7 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
                 PlanText.printSteps(console, plan);
                 console.warn("what is dropped here cannot be brought back by undo");
                 if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
-                plan.run(console, List.of("reset_migrations purge"));
+                plan.run(console, () -> "reset_migrations purge");
             }
             return Problem.Exit.DONE.code;
         }

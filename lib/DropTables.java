@@ -13,19 +13,21 @@ public final class DropTables implements Strategy {
     private final Look look;
     private final boolean terminate;
     private final List<SchemaObjects.One> tables;
+    private final List<SchemaObjects.One> collations;
     private final List<String> warnings;
+    private final Aside.Backup aside;
     private Grants grants = new Grants(List.of());
 
-    private DropTables(Database db, Look look, String runId, boolean terminate, List<SchemaObjects.One> tables, List<String> warnings) {
+    private DropTables(Database db, Look look, String runId, boolean terminate, List<SchemaObjects.One> tables,
+                       List<SchemaObjects.One> collations, List<String> warnings) {
         this.db = db;
         this.look = look;
         this.terminate = terminate;
         this.tables = tables;
+        this.collations = collations;
         this.warnings = warnings;
         this.aside = new Aside.Backup(runId, look.name(), look.currentSchema(), tables.stream().map(SchemaObjects.One::oid).toList());
     }
-
-    private final Aside.Backup aside;
 
     static DropTables plan(Database db, Look look, String runId, boolean terminate) {
         var objects = SchemaObjects.in(db, look.currentSchema());
@@ -35,10 +37,11 @@ public final class DropTables implements Strategy {
         var reached = SchemaObjects.reachedOutside(db, look.currentSchema(), tables, true);
         if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), reached));
         var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back"));
-        var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.part())
+        var collations = objects.stream().filter(o -> o.kind().equals("collation") && o.ours()).toList();
+        var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.part() && !collations.contains(o))
                 .collect(Collectors.groupingBy(SchemaObjects.One::kind, java.util.TreeMap::new, Collectors.counting()));
         if (!kinds.isEmpty()) warnings.add("other objects stay, unless they hang on a table: " + kinds.entrySet().stream().map(e -> e.getKey() + " " + e.getValue()).collect(Collectors.joining(", ")));
-        return new DropTables(db, look, runId, terminate, tables, warnings);
+        return new DropTables(db, look, runId, terminate, tables, collations, warnings);
     }
 
     public String name() {
@@ -71,12 +74,23 @@ public final class DropTables implements Strategy {
                     Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
                             "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObjects.One::identity).collect(Collectors.joining(", "))))));
                 }
+                collations.forEach(DropTables.this::dropUnused);
             }
 
             public void undo() {
-                if (aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.OnlyBackupHasIt(look.name()));
+                if (aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.OnlyBackupHasIt(look.name(), null));
             }
         };
+    }
+
+    /** Django creates collations without IF NOT EXISTS: one that a table needed has to go with it. */
+    private void dropUnused(SchemaObjects.One collation) {
+        try {
+            db.run("DROP COLLATION IF EXISTS " + collation.identity());
+        } catch (Failure e) {
+            if (!Database.state(e).equals("2BP01")) throw e;
+            warnings.add("the collation " + collation.identity() + " stays: something else uses it");
+        }
     }
 
     public Step migrate(Migrator migrator) {

@@ -3,6 +3,7 @@ package lib;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 
 /** Steps to print, and the very same steps to run; on failure those begun are undone, last first. */
 public record Plan(List<Step> steps) {
@@ -14,10 +15,10 @@ public record Plan(List<Step> steps) {
     /**
      * Runs every step, then finishes every step.
      *
-     * @param nextIfNotPutBack what the user has to run when a step could not be undone
+     * @param nextIfNotPutBack the command to run when a step could not be undone; asked for only then
      * @throws Failure what failed; {@link Problem.NotPutBack} around it when something is left to do
      */
-    public void run(Console console, List<String> nextIfNotPutBack) {
+    public void run(Console console, Supplier<String> nextIfNotPutBack) {
         var begun = new ArrayDeque<Step>();
         try {
             for (var step : steps) {
@@ -38,7 +39,7 @@ public record Plan(List<Step> steps) {
         }
     }
 
-    private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, List<String> next) {
+    private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {
         var left = new ArrayList<String>();
         Interruption.shielded(() -> {
             console.note("putting everything back");
@@ -56,6 +57,6 @@ public record Plan(List<Step> steps) {
         if (failure == null && left.isEmpty()) return cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
         if (left.isEmpty()) return failure;
         var first = failure != null ? failure.problem() : new Problem.DatabaseSaid("", cause.toString());
-        return new Failure(new Problem.NotPutBack(first, left, next), cause);
+        return new Failure(new Problem.NotPutBack(first, left, List.of(next.get())), cause);
     }
 }

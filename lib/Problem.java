@@ -545,10 +545,18 @@ public interface Problem {
         public List<String> next() { return List.of("purge that run first, or keep both"); }
     }
 
-    record OnlyBackupHasIt(String database) implements Problem {
+    /** @param backup the file, or null when it is not known here, or was declined */
+    record OnlyBackupHasIt(String database, String backup) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "tables of database " + database + " were dropped: only the backup has them"; }
-        public List<String> next() { return List.of("backup_database restore"); }
+        public String what() {
+            return "tables of database " + database + " were dropped: " + (backup == null ? "only a backup has them" : "only the backup " + backup + " has them");
+        }
+        public List<String> next() { return List.of(restore(database, backup)); }
+
+        /** What brings the old tables back, beside the database that is in use. */
+        public static String restore(String database, String backup) {
+            return "backup_database restore %s --into %s_old".formatted(backup == null ? "FILE" : backup, database);
+        }
     }
 
     // ---- migration files and runs ------------------------------------------------------------

@@ -24,13 +24,13 @@ class PlanTest {
     }
 
     @Test void steps_run_in_order_and_are_finished_after_the_last() {
-        new Plan(List.of(step("a"), step("b"))).run(console, List.of());
+        new Plan(List.of(step("a"), step("b"))).run(console, () -> "");
         assertEquals(List.of("run a", "run b", "finish a", "finish b"), acts);
     }
 
     @Test void a_failure_undoes_the_begun_steps_last_first_and_finishes_none() {
         var plan = new Plan(List.of(step("a"), failing("b", new IOException("disk")), step("c")));
-        var failure = assertThrows(Failure.class, () -> plan.run(console, List.of()));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, () -> ""));
         assertEquals(List.of("run a", "undo b", "undo a"), acts);
         assertEquals(Problem.Exit.FAILED, failure.problem().exit());
     }
@@ -38,7 +38,7 @@ class PlanTest {
     @Test void what_cannot_be_undone_is_named_and_the_rest_is_undone_all_the_same() {
         var stubborn = Step.of("rename", () -> {}, () -> { throw new IOException("no such folder"); }, () -> {});
         var plan = new Plan(List.of(step("a"), stubborn, failing("c", new IOException("disk"))));
-        var failure = assertThrows(Failure.class, () -> plan.run(console, List.of("reset_migrations undo x")));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x"));
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
         var left = (Problem.NotPutBack) failure.problem();
         assertEquals(Problem.Exit.PARTLY, left.exit());
@@ -48,13 +48,13 @@ class PlanTest {
 
     @Test void a_bug_keeps_its_own_exception() {
         var plan = new Plan(List.of(step("a"), failing("b", new IllegalStateException("bug"))));
-        assertEquals("bug", assertThrows(IllegalStateException.class, () -> plan.run(console, List.of())).getMessage());
+        assertEquals("bug", assertThrows(IllegalStateException.class, () -> plan.run(console, () -> "")).getMessage());
         assertEquals(List.of("run a", "undo b", "undo a"), acts);
     }
 
     @Test void a_failing_finish_is_a_warning_because_the_new_state_holds() {
         var plan = new Plan(List.of(Step.of("a", () -> {}, () -> {}, () -> { throw new IOException("leftover"); }), step("b")));
-        plan.run(console, List.of());
+        plan.run(console, () -> "");
         assertEquals(List.of("run b", "finish b"), acts);
     }
 }
