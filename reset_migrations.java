@@ -113,7 +113,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
             refuseUnfinished(project, db);
-            var found = look(project, environment, django, db);
+            var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             var run = Run.of(found);
             var backedUp = new AtomicReference<Path>();
             var plan = plan(found, run, django, db, backedUp);

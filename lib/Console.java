@@ -17,6 +17,7 @@ import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import org.fusesource.jansi.Ansi;
 import org.fusesource.jansi.AnsiConsole;
 import org.fusesource.jansi.AnsiType;
@@ -145,18 +146,29 @@ public final class Console {
         var label = "[%d/%d] %s".formatted(number, of, step.describe());
         event("step", Map.of("number", number, "of", of, "what", step.describe()));
         var began = System.nanoTime();
+        try {
+            during(label, () -> {
+                step.run();
+                return null;
+            });
+        } catch (Exception e) {
+            say(Ansi.Color.RED, false, label + "  ended after " + seconds(began));
+            throw e;
+        }
+        say(label + paint(Ansi.Color.GREEN, false, "  " + seconds(began)));
+        event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", (System.nanoTime() - began) / 1e9));
+    }
+
+    /** Does the work; a terminal shows meanwhile that it lives, and nothing of that is left afterwards. */
+    public <T> T during(String label, Callable<T> work) throws Exception {
+        var began = System.nanoTime();
         progress = "";
         var ticker = terminal && !options.quiet() ? Thread.ofPlatform().daemon().start(() -> tick(label, began)) : null;
         try {
-            step.run();
-        } catch (Exception e) {
+            return work.call();
+        } finally {
             stop(ticker);
-            say(Ansi.Color.RED, false, label + "  failed after " + seconds(began));
-            throw e;
         }
-        stop(ticker);
-        say(label + paint(Ansi.Color.GREEN, false, "  " + seconds(began)));
-        event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", (System.nanoTime() - began) / 1e9));
     }
 
     /** How far the running step is: "contenttypes.0001_initial (3 of 24)". */
