@@ -225,7 +225,10 @@ class ParkTablesTest {
     }
 
     @Test void purge_drops_what_is_parked_and_nothing_else() throws Exception {
-        var db = filled(Postgres.SUPERUSER);
+        for (var owner : List.of(Postgres.SUPERUSER, Postgres.role("owner", ""))) purgeDropsOnlyWhatIsParked(filled(owner));
+    }
+
+    private static void purgeDropsOnlyWhatIsParked(Postgres.Db db) throws Exception {
         try (var database = SwapDatabaseTest.open(db)) {
             var park = park(database);
             SwapDatabaseTest.run(steps(park, OldState.migrator(db)));
@@ -237,7 +240,8 @@ class ParkTablesTest {
             OldState.run(db, "DROP VIEW reports.old");
             park.aside().purge(database).run();
             assertEquals(Aside.State.GONE, park.aside().state(database));
-            assertEquals(after.stream().filter(l -> !l.contains("reports")).toList(), Snapshot.of(db));
+            // a range's constructors stay in place when we are no superuser; they go with their type
+            assertEquals(after.stream().filter(l -> !l.contains("reports") && !l.contains(park.aside().parked()) && !l.contains("span")).toList(), Snapshot.of(db));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'"));
         }
     }

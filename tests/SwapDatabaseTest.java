@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.google.gson.GsonBuilder;
 import java.sql.SQLException;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.List;
 import lib.Aside;
 import lib.Database;
@@ -194,6 +195,31 @@ class SwapDatabaseTest {
             database.close();
             assertEquals(before, Fingerprint.of(database, "shop"));
         }
+    }
+
+    @Test void encoding_locale_and_its_provider_are_the_same() throws Exception {
+        var tried = new ArrayList<String>();
+        for (var options : List.of("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", "ENCODING 'SQL_ASCII' LC_COLLATE 'POSIX' LC_CTYPE 'C'",
+                "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LOCALE 'C'", "LOCALE_PROVIDER icu ICU_LOCALE 'en' ICU_RULES '&a < g' LOCALE 'C'",
+                "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'", "LOCALE_PROVIDER libc LOCALE 'C' ALLOW_CONNECTIONS true IS_TEMPLATE true")) {
+            var name = "locale_" + tried.size() + "_" + System.nanoTime();
+            try {
+                Postgres.execute("CREATE DATABASE %s TEMPLATE template0 %s".formatted(name, options));
+            } catch (IllegalStateException notInThisServer) {
+                continue;
+            }
+            tried.add(options);
+            var db = new Postgres.Db(Postgres.HOST, Postgres.database().port(), name, Postgres.SUPERUSER);
+            try (var database = open(db)) {
+                var before = Fingerprint.of(database, "public");
+                var swap = swap(database);
+                run(steps(swap, new FakeMigrator(db, "CREATE TABLE t ()")));
+                assertEquals(before, Fingerprint.of(database, "public"), options);
+                assertEquals("0", OldState.text(db, "SELECT count(*) FROM t"));
+            }
+        }
+        assertTrue(tried.size() >= 2, tried.toString());
+        System.out.println("locales tried: " + tried);
     }
 
     @Test void an_owner_with_createdb_swaps() throws Exception {
