@@ -153,6 +153,22 @@ class ParkTablesTest {
         }
     }
 
+    @Test void what_others_made_meanwhile_outlives_a_park_that_failed() throws Exception {
+        var db = filled(Postgres.SUPERUSER);
+        try (var database = SwapDatabaseTest.open(db); var blocking = db.connect()) {
+            blocking.setAutoCommit(false);
+            blocking.createStatement().execute("SELECT 1 FROM typed"); // the last table: earlier objects were moved by then, or are in its batch
+            var park = park(database).withoutTransaction();
+            var step = park.park();
+            assertThrows(Failure.class, step::run);
+            OldState.run(db, "CREATE TABLE of_others (id int)", "INSERT INTO of_others VALUES (1)");
+            blocking.rollback();
+            step.undo();
+            assertEquals("1", OldState.text(db, "SELECT count(*) FROM of_others"));
+            assertEquals("200", OldState.text(db, "SELECT count(*) FROM crm_customer"));
+        }
+    }
+
     @Test void a_failure_after_the_commit_puts_everything_back() throws Exception {
         var db = filled(Postgres.SUPERUSER);
         var before = Snapshot.of(db);

@@ -154,6 +154,21 @@ class SwapDatabaseTest {
         }
     }
 
+    @Test void a_scratch_database_that_a_killed_run_left_is_seen_and_purged() throws Exception {
+        var db = filled();
+        var before = Snapshot.of(db);
+        try (var database = open(db)) {
+            var swap = swap(database);
+            swap.createScratch().run();
+            assertEquals(Aside.State.OLD_IS_LIVE, swap.aside().state(database));
+            assertEquals(List.of(), swap.aside().undo(database, false));
+            assertTrue(swap.aside().bytes(database) > 1_000_000);
+            swap.aside().purge(database).run();
+            assertEquals(0, swap.aside().bytes(database));
+            assertEquals(before, Snapshot.of(db));
+        }
+    }
+
     @Test void all_that_a_database_is_is_carried_over() throws Exception {
         var reader = Postgres.role("reader", "");
         var db = Postgres.database("Großes \"Lager\" " + "x".repeat(30), Postgres.SUPERUSER);
@@ -250,7 +265,7 @@ class SwapDatabaseTest {
         var other = Postgres.database();
         OldState.run(other, "CREATE SCHEMA reporting", "CREATE TABLE reporting.t ()");
         try (var database = open(other)) {
-            assertTrue(choose(database, "auto", false).reason().contains("objects in schema: reporting"));
+            assertTrue(choose(database, "auto", false).reason().contains("other schemas with objects: reporting"));
         }
     }
 
