@@ -276,25 +276,33 @@ public final class Database implements AutoCloseable {
 
     /** @param schema what Django's own connection calls current; null for this connection's */
     public Look look(String schema) {
-        return transaction(() -> {
-            var here = schema != null ? schema : texts("SELECT coalesce(current_schema(), 'public')").getFirst();
-            var tables = tables(here);
-            var others = SchemaObjects.in(this, here).stream().filter(o -> !o.part() && !o.isTable())
-                    .collect(Collectors.groupingBy(SchemaObjects.One::kind, TreeMap::new, Collectors.counting()));
-            return one("""
-                    SELECT d.datname, d.oid, pg_get_userbyid(d.datdba) AS owner, current_user AS role,
-                           current_setting('server_version_num')::int AS version, current_setting('server_version') AS version_text,
-                           pg_is_in_recovery() AS standby, r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'USAGE') AS owns,
-                           has_database_privilege(d.oid, 'CREATE') AS may_create_schema,
-                           pg_encoding_to_char(d.encoding) AS encoding, pg_database_size(d.oid) AS bytes,
-                           shobj_description(d.oid, 'pg_database') AS comment
-                    FROM pg_database d, pg_roles r
-                    WHERE d.datname = current_database() AND r.rolname = current_user""",
-                    r -> new Look(r.getString("datname"), r.getLong("oid"), r.getString("owner"), r.getString("role"), r.getInt("version"),
-                            r.getString("version_text"), here, r.getBoolean("standby"), r.getBoolean("rolsuper"), r.getBoolean("rolcreatedb"),
-                            r.getBoolean("owns"), r.getBoolean("may_create_schema"), r.getString("encoding"), r.getLong("bytes"),
-                            tables, others, r.getString("comment")));
-        });
+        try {
+            return transaction(() -> looking(schema));
+        } catch (Failure e) {
+            if (!state(e).equals("55P03")) throw e;
+            var relations = list("SELECT oid FROM pg_class WHERE relkind IN ('r', 'p') AND oid >= 16384", r -> r.getLong(1));
+            throw new Failure(new Problem.TablesInUse(Sessions.holding(this, relations), false), e);
+        }
+    }
+
+    private Look looking(String schema) {
+        var here = schema != null ? schema : texts("SELECT coalesce(current_schema(), 'public')").getFirst();
+        var tables = tables(here);
+        var others = SchemaObjects.in(this, here).stream().filter(o -> !o.part() && !o.isTable())
+                .collect(Collectors.groupingBy(SchemaObjects.One::kind, TreeMap::new, Collectors.counting()));
+        return one("""
+                SELECT d.datname, d.oid, pg_get_userbyid(d.datdba) AS owner, current_user AS role,
+                       current_setting('server_version_num')::int AS version, current_setting('server_version') AS version_text,
+                       pg_is_in_recovery() AS standby, r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'USAGE') AS owns,
+                       has_database_privilege(d.oid, 'CREATE') AS may_create_schema,
+                       pg_encoding_to_char(d.encoding) AS encoding, pg_database_size(d.oid) AS bytes,
+                       shobj_description(d.oid, 'pg_database') AS comment
+                FROM pg_database d, pg_roles r
+                WHERE d.datname = current_database() AND r.rolname = current_user""",
+                r -> new Look(r.getString("datname"), r.getLong("oid"), r.getString("owner"), r.getString("role"), r.getInt("version"),
+                        r.getString("version_text"), here, r.getBoolean("standby"), r.getBoolean("rolsuper"), r.getBoolean("rolcreatedb"),
+                        r.getBoolean("owns"), r.getBoolean("may_create_schema"), r.getString("encoding"), r.getLong("bytes"),
+                        tables, others, r.getString("comment")));
     }
 
     /** Counting reads the whole table: up to this many pages of 8 kB each, and so many in all, it takes no time. */

@@ -44,7 +44,7 @@ public record Fingerprint(SortedSet<Line> lines) {
                     FROM pg_namespace n WHERE nspname !~ '^pg_(temp|toast)'
                 UNION ALL SELECT 'schema grant', quote_ident(nspname) || ': ' || %1$s
                     FROM pg_namespace n, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-                UNION ALL SELECT 'objects in schema', quote_ident(nspname) FROM pg_namespace n
+                UNION ALL SELECT 'other schemas with objects', quote_ident(nspname) FROM pg_namespace n
                     WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', ?)
                       AND EXISTS (SELECT FROM pg_depend x WHERE x.refclassid = 'pg_namespace'::regclass AND x.refobjid = n.oid AND x.deptype = 'n'
                           AND x.classid <> 'pg_extension'::regclass AND (x.classid, x.objid) NOT IN (SELECT classid, objid FROM members))
@@ -93,7 +93,7 @@ public record Fingerprint(SortedSet<Line> lines) {
     }
 
     /** Kinds that a new database never has and that cannot be made again from the catalogs alone. */
-    private static final List<String> NOT_COPYABLE = List.of("security label", "objects in schema", "language", "cast", "access method",
+    private static final List<String> NOT_COPYABLE = List.of("security label", "other schemas with objects", "language", "cast", "access method",
             "transform", "event trigger", "foreign data wrapper", "foreign server", "publication", "subscription", "replication slot",
             "prepared transaction", "large objects", "grant on an extension's object");
 

@@ -2,7 +2,6 @@ package lib;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.regex.Pattern;
 
 /**
@@ -205,7 +204,8 @@ public final class ParkTables implements Strategy {
             }
 
             public void undo() {
-                putBack();
+                Parking.removeMade(db, aside);
+                Parking.bringHome(db, aside);
             }
         };
     }
@@ -224,12 +224,12 @@ public final class ParkTables implements Strategy {
             }
 
             public void undo() {
-                putBack();
+                Parking.bringHome(db, aside);
             }
         };
     }
 
-    /** After {@link #park}, whose undo also takes away what this has made. */
+    /** After {@link #park}; undo drops what the migrations have made. */
     public Step migrate(Migrator migrator) {
         return new Step() {
             public String describe() {
@@ -240,10 +240,10 @@ public final class ParkTables implements Strategy {
                 migrator.migrateLive();
                 giveGrants();
             }
-        };
-    }
 
-    private void putBack() {
-        if (Optional.of(aside.state(db)).filter(s -> s != Aside.State.OLD_IS_LIVE).isPresent() || Parking.exists(db, aside.parked())) Parking.putBack(db, aside);
+            public void undo() {
+                Parking.removeMade(db, aside);
+            }
+        };
     }
 }

@@ -151,12 +151,16 @@ final class Parking {
         }
     }
 
-    /** For a run that failed: everything home, and what this very run has made is dropped, as a scratch database would be. */
-    static void putBack(Database db, Aside.Schema aside) {
-        new MoveBack(db, aside, false).run();
-        if (!holds(db, aside, aside.undone())) return;
-        drop(db, aside.undone());
-        leave(db, aside, aside.undone());
+    /** For a run that failed half way: the old objects home. Anything else in the live schema is not ours to touch. */
+    static void bringHome(Database db, Aside.Schema aside) {
+        move(db, in(db, aside.parked(), SchemaObjects.among(aside.objects())), aside.live(), false);
+        leave(db, aside, aside.parked());
+    }
+
+    /** For a run that failed after everything was parked: what stands in the live schema was made by it, and goes as a scratch database would. */
+    static void removeMade(Database db, Aside.Schema aside) {
+        if (!holds(db, aside, aside.parked()) || state(db, aside) == Aside.State.HALF) return;
+        dropAll(db, aside.live(), SchemaObjects.among(aside.objects()).negate());
     }
 
     /** The schemas of this run whose objects are not in use. */
@@ -187,17 +191,16 @@ final class Parking {
                 if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("schema " + schema, reached));
             }
             for (var schema : schemas) {
-                drop(db, schema);
+                dropAll(db, schema, o -> true);
                 leave(db, aside, schema);
             }
         }
     }
 
-    /** Every object of ours, relations first and few at a time: their locks last until the transaction ends. */
-    private static void drop(Database db, String schema) {
-        Predicate<SchemaObjects.One> relation = SchemaObjects.One::isRelation;
-        for (var batch : SchemaObjects.batches(in(db, schema, relation), DROPPED_AT_ONCE))
+    /** Of our own objects: relations first and few at a time, as their locks last until the transaction ends. */
+    private static void dropAll(Database db, String schema, Predicate<SchemaObjects.One> which) {
+        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)), DROPPED_AT_ONCE))
             db.inOneTransaction(batch.stream().map(SchemaObjects.One::drop).toList());
-        for (var one : in(db, schema, o -> !o.isRelation() && !o.part())) db.run(one.drop());
+        for (var one : in(db, schema, which.and(o -> !o.isRelation() && !o.part()))) db.run(one.drop());
     }
 }

@@ -153,6 +153,22 @@ class ParkTablesTest {
         }
     }
 
+    @Test void what_others_made_meanwhile_outlives_a_park_that_failed() throws Exception {
+        var db = filled(Postgres.SUPERUSER);
+        try (var database = SwapDatabaseTest.open(db); var blocking = db.connect()) {
+            blocking.setAutoCommit(false);
+            blocking.createStatement().execute("SELECT 1 FROM typed"); // the last table: earlier objects were moved by then, or are in its batch
+            var park = park(database).withoutTransaction();
+            var step = park.park();
+            assertThrows(Failure.class, step::run);
+            OldState.run(db, "CREATE TABLE of_others (id int)", "INSERT INTO of_others VALUES (1)");
+            blocking.rollback();
+            step.undo();
+            assertEquals("1", OldState.text(db, "SELECT count(*) FROM of_others"));
+            assertEquals("200", OldState.text(db, "SELECT count(*) FROM crm_customer"));
+        }
+    }
+
     @Test void a_failure_after_the_commit_puts_everything_back() throws Exception {
         var db = filled(Postgres.SUPERUSER);
         var before = Snapshot.of(db);
@@ -225,7 +241,10 @@ class ParkTablesTest {
     }
 
     @Test void purge_drops_what_is_parked_and_nothing_else() throws Exception {
-        var db = filled(Postgres.SUPERUSER);
+        for (var owner : List.of(Postgres.SUPERUSER, Postgres.role("owner", ""))) purgeDropsOnlyWhatIsParked(filled(owner));
+    }
+
+    private static void purgeDropsOnlyWhatIsParked(Postgres.Db db) throws Exception {
         try (var database = SwapDatabaseTest.open(db)) {
             var park = park(database);
             SwapDatabaseTest.run(steps(park, OldState.migrator(db)));
@@ -237,7 +256,8 @@ class ParkTablesTest {
             OldState.run(db, "DROP VIEW reports.old");
             park.aside().purge(database).run();
             assertEquals(Aside.State.GONE, park.aside().state(database));
-            assertEquals(after.stream().filter(l -> !l.contains("reports")).toList(), Snapshot.of(db));
+            // a range's constructors stay in place when we are no superuser; they go with their type
+            assertEquals(after.stream().filter(l -> !l.contains("reports") && !l.contains(park.aside().parked()) && !l.contains("span")).toList(), Snapshot.of(db));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'"));
         }
     }

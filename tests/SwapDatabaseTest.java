@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.google.gson.GsonBuilder;
 import java.sql.SQLException;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.List;
 import lib.Aside;
 import lib.Database;
@@ -153,6 +154,21 @@ class SwapDatabaseTest {
         }
     }
 
+    @Test void a_scratch_database_that_a_killed_run_left_is_seen_and_purged() throws Exception {
+        var db = filled();
+        var before = Snapshot.of(db);
+        try (var database = open(db)) {
+            var swap = swap(database);
+            swap.createScratch().run();
+            assertEquals(Aside.State.OLD_IS_LIVE, swap.aside().state(database));
+            assertEquals(List.of(), swap.aside().undo(database, false));
+            assertTrue(swap.aside().bytes(database) > 1_000_000);
+            swap.aside().purge(database).run();
+            assertEquals(0, swap.aside().bytes(database));
+            assertEquals(before, Snapshot.of(db));
+        }
+    }
+
     @Test void all_that_a_database_is_is_carried_over() throws Exception {
         var reader = Postgres.role("reader", "");
         var db = Postgres.database("Großes \"Lager\" " + "x".repeat(30), Postgres.SUPERUSER);
@@ -196,6 +212,31 @@ class SwapDatabaseTest {
         }
     }
 
+    @Test void encoding_locale_and_its_provider_are_the_same() throws Exception {
+        var tried = new ArrayList<String>();
+        for (var options : List.of("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", "ENCODING 'SQL_ASCII' LC_COLLATE 'POSIX' LC_CTYPE 'C'",
+                "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LOCALE 'C'", "LOCALE_PROVIDER icu ICU_LOCALE 'en' ICU_RULES '&a < g' LOCALE 'C'",
+                "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'", "LOCALE_PROVIDER libc LOCALE 'C' ALLOW_CONNECTIONS true IS_TEMPLATE true")) {
+            var name = "locale_" + tried.size() + "_" + System.nanoTime();
+            try {
+                Postgres.execute("CREATE DATABASE %s TEMPLATE template0 %s".formatted(name, options));
+            } catch (IllegalStateException notInThisServer) {
+                continue;
+            }
+            tried.add(options);
+            var db = new Postgres.Db(Postgres.HOST, Postgres.database().port(), name, Postgres.SUPERUSER);
+            try (var database = open(db)) {
+                var before = Fingerprint.of(database, "public");
+                var swap = swap(database);
+                run(steps(swap, new FakeMigrator(db, "CREATE TABLE t ()")));
+                assertEquals(before, Fingerprint.of(database, "public"), options);
+                assertEquals("0", OldState.text(db, "SELECT count(*) FROM t"));
+            }
+        }
+        assertTrue(tried.size() >= 2, tried.toString());
+        System.out.println("locales tried: " + tried);
+    }
+
     @Test void an_owner_with_createdb_swaps() throws Exception {
         var owner = Postgres.role("owner", "CREATEDB");
         var db = Postgres.database(owner);
@@ -224,7 +265,7 @@ class SwapDatabaseTest {
         var other = Postgres.database();
         OldState.run(other, "CREATE SCHEMA reporting", "CREATE TABLE reporting.t ()");
         try (var database = open(other)) {
-            assertTrue(choose(database, "auto", false).reason().contains("objects in schema: reporting"));
+            assertTrue(choose(database, "auto", false).reason().contains("other schemas with objects: reporting"));
         }
     }
 
