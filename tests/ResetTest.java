@@ -176,6 +176,120 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
+    @Test void a_role_that_owns_only_the_tables_gets_the_line_for_its_dba_and_that_line_is_enough() throws Exception {
+        var role = Postgres.role("tables_only", "");
+        db = Postgres.database(Postgres.SUPERUSER);
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            for (var extension : new String[] {"citext", "pg_trgm"}) statement.execute("CREATE EXTENSION " + extension);
+            statement.execute("GRANT ALL ON SCHEMA public TO " + role.name());
+        }
+        var mine = db.as(role);
+        try (var connection = mine.connect()) {
+            crm.loadHistory(connection);
+        }
+        crm.env(mine);
+        var rows = Snapshot.of(mine);
+        var files = Snapshot.of(crm.root());
+        var refused = reset("--yes");
+        assertEquals(4, refused.code(), refused.all());
+        var lines = refused.err().lines().map(line -> line.replaceFirst("^\\W*", "")).filter(line -> line.startsWith("CREATE SCHEMA")).toList();
+        assertFalse(lines.isEmpty(), refused.err());
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            for (var line : lines) statement.execute(line);
+        }
+        assertDone(reset("--yes"));
+        assertEquals(0, migrateCheck());
+        assertDone(reset("undo", "--yes"));
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertEquals(rows, Snapshot.of(mine));
+    }
+
+    @Test void a_session_in_the_way_is_named_and_ended_only_when_that_was_asked_for() throws Exception {
+        var rows = Snapshot.of(db);
+        try (var other = db.connect(); var statement = other.createStatement()) {
+            statement.execute("SET application_name = 'a forgotten shell'");
+            other.setAutoCommit(false);
+            statement.execute("LOCK TABLE auth_user IN ACCESS SHARE MODE");
+            var refused = reset("--yes");
+            assertEquals(1, refused.code(), refused.all());
+            assertTrue(refused.err().contains("a forgotten shell"), refused.err());
+            other.rollback();
+            assertEquals(rows, Snapshot.of(db));
+            statement.execute("LOCK TABLE auth_user IN ACCESS SHARE MODE");
+            assertDone(reset("--yes", "--terminate"));
+        }
+        assertEquals(0, migrateCheck());
+    }
+
+    @Test void a_second_run_on_the_same_database_is_busy() throws Exception {
+        try (var ours = lib.Database.open(credentials()); var lock = ours.lockRuns()) {
+            var busy = reset("--yes");
+            assertEquals(5, busy.code(), busy.all());
+        }
+        assertDone(reset("--dry-run"));
+    }
+
+    private lib.Credentials credentials() {
+        return new lib.Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
+    }
+
+    @Test void a_wrong_password_is_a_matter_of_configuration_and_is_not_shown() throws Exception {
+        crm.env(db.as(new Postgres.Role(db.role().name(), "wr0ng secret")));
+        var output = reset("--yes");
+        assertEquals(2, output.code(), output.all());
+        assertFalse(output.all().contains("wr0ng secret"));
+    }
+
+    @Test void a_second_alias_on_another_database_stays_untouched_and_is_named() throws Exception {
+        var other = Postgres.database(db.role());
+        try (var connection = other.connect(); var statement = connection.createStatement()) {
+            statement.execute("CREATE TABLE kept (id int); INSERT INTO kept VALUES (1), (2)");
+        }
+        var settings = crm.backend().resolve("crm_backend/settings.py");
+        Files.writeString(settings, Files.readString(settings)
+            + "\nDATABASES['reports'] = {**DATABASES['default'], 'NAME': '" + other.name() + "'}\nDATABASES['again'] = dict(DATABASES['default'])\n");
+        var before = Snapshot.of(other);
+        var output = reset("--yes");
+        assertDone(output);
+        assertTrue(output.all().contains("reports"), output.all());
+        assertEquals(before, Snapshot.of(other));
+        assertEquals(0, migrateCheck());
+    }
+
+    @Test void ctrl_c_while_migrating_puts_everything_back() throws Exception {
+        SampleProject.write(crm.backend(), "stats/apps.py", """
+            import time
+            from django.apps import AppConfig
+            from django.db.models.signals import post_migrate
+
+            class StatsConfig(AppConfig):
+                name = "stats"
+
+                def ready(self):
+                    post_migrate.connect(lambda **kwargs: time.sleep(60), weak=False)
+            """);
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(crm.root());
+        var process = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--json");
+        var lines = process.inputReader();
+        while (!lines.readLine().contains("run every migration in ")) { }
+        while (!lines.readLine().contains("run every migration in ")) { } // the plan names it first
+        Thread.sleep(3000);
+        new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+        assertEquals(130, process.waitFor());
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertEquals(rows, Snapshot.of(db));
+        assertFalse(Files.exists(crm.root().resolve(".reset")));
+    }
+
+    @Test void options_are_taken_before_and_after_a_subcommand_and_refused_where_they_mean_nothing() throws Exception {
+        assertDone(reset("--project", crm.backend().toString(), "status"));
+        assertDone(reset("status", "--project", crm.backend().toString()));
+        var refused = reset("--strategy", "swap", "undo");
+        assertEquals(2, refused.code());
+        assertTrue(refused.err().contains("--strategy"));
+    }
+
     @Test void a_superuser_is_made_from_the_environment_without_a_terminal() throws Exception {
         var output = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
             .env("DJANGO_SUPERUSER_USERNAME", "ana").env("DJANGO_SUPERUSER_EMAIL", "ana@example.com").env("DJANGO_SUPERUSER_PASSWORD", "not-a-real-one")
