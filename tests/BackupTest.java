@@ -334,7 +334,8 @@ class BackupTest {
         assertEquals(0, run("--env-file", env.toString(), "--project", project().toString(), "--quiet"));
         assertEquals(2, dumps(project().resolve("backups")).size());
         assertEquals(0, run("list", "--project", project().toString(), "--quiet"));
-        assertEquals(2, run("--quiet", "list", "--project", project().toString())); // an option that would be lost
+        assertEquals(0, run("--quiet", "--project", project().toString(), "list"));
+        assertEquals(2, run("--into", "x", "list", "--project", project().toString())); // only restore has it
     }
 
     @Test void restoring_a_damaged_file_fails_and_leaves_no_database() throws Exception {

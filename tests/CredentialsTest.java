@@ -190,7 +190,7 @@ class CredentialsTest {
         for (var engine : List.of("django.db.backends.mysql", "django.db.backends.sqlite3", "django.contrib.gis.db.backends.spatialite", "django_cockroachdb", "oracle")) {
             env("DB_PASSWORD=" + SECRET, "DB_ENGINE=" + engine);
             var problem = problem(Problem.NotPostgres.class);
-            assertEquals(2, problem.exit().code);
+            assertEquals(4, problem.exit().code);
             assertTrue(problem.what().contains(engine), problem.what());
         }
         for (var engine : List.of("django.db.backends.postgresql", "django.db.backends.postgresql_psycopg2", "django.contrib.gis.db.backends.postgis", "postgresql",
