@@ -129,7 +129,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         /** The old database gets its name back; the newer one is called {@code newer}. */
         void putBack(lib.Database db, String newer, boolean terminate) {
             var words = newer.equals(scratch) ? comment : "reset_migrations %s: what undo took away".formatted(run);
-            new Renames(live, db.oidOf(live).orElseThrow(), newer, words, aside, comment).run(db, terminate);
+            new Renames(live, db.oid(), newer, words, aside, comment, false).run(db, terminate);
         }
 
         /** Every database of this run that is not in use. */
@@ -162,7 +162,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         public void undo() {
             if (aside.state(live) != State.OLD_IS_LIVE || live.oidOf(aside.undone()).isEmpty()) return;
             new Renames(aside.live(), aside.oid(), aside.aside(), "reset_migrations %s: %s as it was before".formatted(aside.run(), aside.live()),
-                    aside.undone(), aside.comment()).run(live, terminate);
+                    aside.undone(), aside.comment(), false).run(live, terminate);
         }
     }
 
@@ -180,6 +180,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             }
             try (var maintenance = maintenance(live, name)) {
                 for (var database : databases) {
+                    maintenance.oidOf(database).ifPresent(oid -> Sessions.terminateOurs(maintenance, oid));
                     try {
                         maintenance.run("DROP DATABASE IF EXISTS " + lib.Database.quoted(database));
                     } catch (Failure e) {

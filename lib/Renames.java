@@ -6,8 +6,10 @@ import java.util.List;
 /**
  * Two databases change places: one goes aside, the other gets its name, in one transaction. The first rename locks the
  * name, so that clients that reconnect wait until the other one bears it; a crash leaves the old names.
+ *
+ * @param built the incoming one was made by this run: whatever is connected to it is a pooler's leftover
  */
-record Renames(String live, long outgoing, String outgoingName, String outgoingComment, String incoming, String incomingComment) {
+record Renames(String live, long outgoing, String outgoingName, String outgoingComment, String incoming, String incomingComment, boolean built) {
 
     /**
      * @param db        a session in the live database, or null; given up here because it would be in the way itself
@@ -22,6 +24,8 @@ record Renames(String live, long outgoing, String outgoingName, String outgoingC
             var seen = new ArrayList<String>();
             try {
                 maintenance.transaction(() -> {
+                    if (terminate || built) Sessions.terminateIn(second, in);
+                    else Sessions.terminateOurs(second, in);
                     try (var killing = terminate ? terminating(second) : (AutoClosing) () -> {}) {
                         remember(seen, Sessions.in(second, outgoing));
                         maintenance.run(rename(live, outgoingName));

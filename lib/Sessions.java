@@ -35,6 +35,12 @@ final class Sessions {
         terminate(db, db.list("SELECT pid FROM pg_stat_activity WHERE datid = ? AND pid <> pg_backend_pid()", r -> r.getInt(1), database));
     }
 
+    /** Ends what a pooler has kept open of our own. */
+    static void terminateOurs(Database db, long database) {
+        terminate(db, db.list("SELECT pid FROM pg_stat_activity WHERE datid = ? AND application_name = ? AND pid <> pg_backend_pid()",
+                r -> r.getInt(1), database, Database.APPLICATION));
+    }
+
     static void terminateHolding(Database db, Collection<Long> relations) {
         terminate(db, db.list(HOLDERS, r -> r.getInt(1), relations));
     }

@@ -130,7 +130,7 @@ public final class SwapDatabase implements Strategy {
 
         public void run() {
             new Renames(aside.live(), aside.oid(), aside.aside(), "reset_migrations %s: %s as it was before".formatted(aside.run(), aside.live()),
-                    aside.scratch(), aside.comment()).run(live, terminate);
+                    aside.scratch(), aside.comment(), true).run(live, terminate);
         }
 
         public void undo() {
