@@ -1,0 +1,354 @@
+///usr/bin/env jbang "$0" "$@" ; exit $?
+//JAVA 21+
+//SOURCES ../lib/Lib.java
+//SOURCES ../tests/support/Postgres.java
+//SOURCES ../tests/support/Python.java
+//SOURCES ../tests/support/Repo.java
+//SOURCES ../tests/support/SampleProject.java
+
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.function.ToDoubleFunction;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import lib.Cli;
+import lib.Console;
+import lib.Failure;
+import lib.Interruption;
+import lib.Problem;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import support.Postgres;
+import support.Python;
+import support.Repo;
+import support.SampleProject;
+
+/**
+ * How long a reset takes, against the usual drop-everything script on the same project at the same time. Both sides get
+ * a project and a database of their own for each run and take turns, so that a busy machine is as hard on one as on the other.
+ */
+@Command(name = "bench/reset", mixinStandardHelpOptions = true, sortOptions = false,
+        description = {"Measures reset_migrations against the steps of the script it replaces (bench/original_steps.py).",
+                "Brings its own PostgreSQL and its own virtual environment; touches nothing of yours."})
+public class reset implements Callable<Integer>, Cli.HasOutput {
+
+    @Option(names = "--runs", paramLabel = "N", defaultValue = "7", description = "Runs of each side on the sample; large databases get a half (default: ${DEFAULT-VALUE}).")
+    int runs;
+    @Option(names = "--quick", description = "One run of each and smaller databases: shows that the benchmark works, its figures mean little.")
+    boolean quick;
+    @Mixin Cli.Output output;
+
+    /** A park of fewer tables migrates in the same transaction, so that the moving cannot be timed apart. */
+    private static final int QUICK_TABLES = 300;
+
+    private Console console;
+    private Path folder;
+    private Path python;
+    private Postgres.Role owner;
+    private double version;
+
+    public static void main(String... args) {
+        System.exit(Cli.run(new reset(), args));
+    }
+
+    @Override public Cli.Output output() {
+        return output;
+    }
+
+    @Override public Integer call() throws Exception {
+        console = output.console();
+        folder = Files.createTempDirectory("reset_migrations-bench-").toRealPath();
+        try {
+            setUp();
+            sample();
+            manyTables();
+            flatness();
+        } finally {
+            Python.delete(folder);
+        }
+        return Problem.Exit.DONE.code;
+    }
+
+    // ---- what is measured --------------------------------------------------------------------
+
+    private void setUp() throws Exception {
+        python = Python.venv();
+        owner = Postgres.role("owner", "CREATEDB");
+        template("sample", 0);
+        for (int i = 0; i < 2; i++) run(jbangw("--version"), folder, line -> {}); // builds it, and warms the page cache
+        var project = project("sample", "warm");
+        ours(project);
+        original(project("sample", "warm"));
+        console.heading("Machine");
+        console.say("  %d processors, load %s; %s %s, Java %s; PostgreSQL %s of the tests".formatted(Runtime.getRuntime().availableProcessors(),
+                load(), System.getProperty("os.name"), System.getProperty("os.arch"), Runtime.version().feature(), serverVersion()));
+        console.say("  fsync %s, synchronous_commit %s: both sides wait for no disk there, which favours whoever commits often"
+                .formatted(setting("fsync"), setting("synchronous_commit")));
+        console.say("  warm: everything has run once before; sides alternate, each run on a fresh copy of project and database");
+    }
+
+    /** The nine-app sample, from start to end, as users start it. */
+    private void sample() throws Exception {
+        var count = quick ? 1 : runs;
+        var ours = new ArrayList<Timed>();
+        var original = new ArrayList<Timed>();
+        var versions = new ArrayList<Timed>();
+        for (int i = 0; i < count; i++)
+            alternate(i, List.of(
+                    () -> versions.add(run(jbangw("--version"), folder, line -> {})),
+                    () -> ours.add(ours(project("sample", "ours"))),
+                    () -> original.add(original(project("sample", "original")))));
+        version = median(versions, Timed::seconds);
+        heading("The sample project, nine apps: %d runs of each".formatted(count));
+        both("reset_migrations, as users start it", ours, Timed::seconds);
+        both("  of that starting the wrapper and the JVM (--version)", versions, Timed::seconds);
+        both("  look and plan", ours, run -> run.steps().get("plan") - version);
+        steps(ours);
+        both("  the rest until the process has ended", ours, Timed::rest);
+        both("the original's steps", original, Timed::seconds);
+        steps(original);
+        ratio("whole run", ours, Timed::seconds, original, Timed::seconds, 0.7);
+        ratio("without the JVM's start", ours, run -> run.seconds() - version, original, Timed::seconds, 0.7);
+    }
+
+    /** How long it takes to get the old tables out of the way, and the whole run around it. */
+    private void manyTables() throws Exception {
+        var tables = quick ? QUICK_TABLES : 1000;
+        var count = quick ? 1 : Math.max(3, runs / 2);
+        var name = template("t" + tables, tables);
+        var swap = new ArrayList<Timed>();
+        var park = new ArrayList<Timed>();
+        var original = new ArrayList<Timed>();
+        for (int i = 0; i < count; i++)
+            alternate(i, List.of(
+                    () -> swap.add(ours(project(name, "swap"))),
+                    () -> park.add(ours(project(name, "park"), "--strategy", "park")),
+                    () -> original.add(original(project(name, "original")))));
+        heading("The sample and %,d tables more, each with 3 indexes, a sequence and a foreign key: %d runs of each".formatted(tables, count));
+        both("original: DROP TABLE … CASCADE for each table", original, Timed::outOfTheWay);
+        both("swap: rename two databases", swap, Timed::outOfTheWay);
+        both("park: move every object, in batches", park, Timed::outOfTheWay);
+        both("original, whole", original, Timed::seconds);
+        both("swap, whole", swap, Timed::seconds);
+        both("park, whole", park, Timed::seconds);
+        ratio("out of the way, swap", swap, Timed::outOfTheWay, original, Timed::outOfTheWay, 0.2);
+        ratio("out of the way, park", park, Timed::outOfTheWay, original, Timed::outOfTheWay, 0.2);
+        ratio("whole run, swap", swap, Timed::seconds, original, Timed::seconds, null);
+        ratio("whole run, park", park, Timed::seconds, original, Timed::seconds, null);
+        Postgres.execute("DROP DATABASE " + Postgres.quoted(name));
+    }
+
+    /** Reset and undo in turn, so that one database of 5,000 tables is enough. */
+    private void flatness() throws Exception {
+        heading("Swap, by number of tables");
+        var medians = new LinkedHashMap<Integer, Double>();
+        for (int tables : quick ? List.of(50, QUICK_TABLES) : List.of(50, 500, 5000)) {
+            var name = template("f" + tables, tables);
+            var project = project(name, "flat");
+            Postgres.execute("DROP DATABASE " + Postgres.quoted(name));
+            var all = new ArrayList<Timed>();
+            for (int i = 0; i < (quick ? 1 : Math.max(3, runs / 2)); i++) {
+                all.add(ours(project));
+                run(with(jbangw("undo", "--yes"), project), folder, line -> {});
+            }
+            both("%,d tables: rename".formatted(tables), all, Timed::outOfTheWay);
+            both("%,d tables: look and plan".formatted(tables), all, run -> run.steps().get("plan") - version);
+            both("%,d tables: whole run".formatted(tables), all, Timed::seconds);
+            medians.put(tables, median(all, Timed::outOfTheWay));
+            Postgres.execute("DROP DATABASE " + Postgres.quoted(project.db().name()));
+        }
+        var values = List.copyOf(medians.values());
+        say("rename, most tables : fewest", values.getLast() / values.getFirst(), "aim: about 1");
+    }
+
+    // ---- the sides ---------------------------------------------------------------------------
+
+    private record Project(SampleProject files, Postgres.Db db) {}
+
+    /**
+     * @param steps       seconds by what was done, in order; "plan" is when ours had its plan
+     * @param outOfTheWay the step in which the old tables leave
+     */
+    private record Timed(double seconds, Map<String, Double> steps, double outOfTheWay) {
+        double rest() {
+            return seconds - steps.values().stream().mapToDouble(Double::doubleValue).sum();
+        }
+    }
+
+    private Timed ours(Project project, String... more) throws Exception {
+        var steps = new LinkedHashMap<String, Double>();
+        var way = new double[1];
+        var began = System.nanoTime();
+        var timed = run(with(jbangw(Stream.concat(Stream.of("--yes", "--no-superuser", "--json"), Stream.of(more)).toArray(String[]::new)), project), folder, line -> {
+            var event = JsonParser.parseString(line).getAsJsonObject();
+            switch (event.get("event").getAsString()) {
+                case "plan" -> steps.put("plan", (System.nanoTime() - began) / 1e9);
+                case "done" -> {
+                    var what = shortened(event);
+                    steps.put(what, event.get("seconds").getAsDouble());
+                    if (what.startsWith("rename ") || what.startsWith("move ")) way[0] = event.get("seconds").getAsDouble();
+                }
+                default -> { }
+            }
+        });
+        return new Timed(timed.seconds(), steps, way[0]);
+    }
+
+    /** The databases' names differ from run to run. */
+    private static String shortened(JsonObject event) {
+        return event.get("what").getAsString().replaceAll("\\bb\\d+_\\w+", "…").replaceAll("\\d{8}-\\d{6}-\\w+", "…");
+    }
+
+    private Timed original(Project project) throws Exception {
+        var steps = new LinkedHashMap<String, Double>();
+        var command = new ArrayList<>(List.of(python.toString(), Repo.root().resolve("bench/original_steps.py").toString(),
+                project.files().root().toString(), project.files().backend().toString()));
+        try (var apps = Files.list(project.files().backend())) {
+            apps.filter(app -> Files.exists(app.resolve("models.py"))).map(app -> app.getFileName().toString()).sorted().forEach(command::add);
+        }
+        var timed = run(command, folder, line -> {
+            var step = JsonParser.parseString(line).getAsJsonObject();
+            steps.put(step.get("what").getAsString(), step.get("seconds").getAsDouble());
+        });
+        return new Timed(timed.seconds(), steps, steps.get("drop each table"));
+    }
+
+    private List<String> jbangw(String... args) {
+        var root = Repo.root();
+        return Stream.concat(Stream.of(root.resolve("jbangw").toString(), root.resolve("reset_migrations.java").toString()), Stream.of(args)).toList();
+    }
+
+    private List<String> with(List<String> command, Project project) {
+        return Stream.concat(command.stream(), Stream.of("--project", project.files().root().toString())).toList();
+    }
+
+    private interface Lines {
+        void line(String line);
+    }
+
+    /** To the end of the process; whatever fails ends the benchmark with the program's own words. */
+    private Timed run(List<String> command, Path in, Lines lines) throws Exception {
+        Interruption.check();
+        var errors = folder.resolve("stderr");
+        var builder = new ProcessBuilder(command).directory(in.toFile()).redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
+                .redirectError(errors.toFile());
+        var environment = builder.environment();
+        environment.keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|PYTHONPATH|PYTHONHOME|PYTHONDONTWRITEBYTECODE|BACKUP_).*"));
+        environment.put("VIRTUAL_ENV", python.getParent().getParent().toString());
+        environment.put("XDG_STATE_HOME", folder.resolve("state").toString());
+        var began = System.nanoTime();
+        var process = builder.start();
+        try (var handle = Interruption.stoppedBy(process::destroy); var out = process.inputReader(StandardCharsets.UTF_8)) {
+            for (String line; (line = out.readLine()) != null; ) lines.line(line);
+            var code = process.waitFor();
+            var seconds = (System.nanoTime() - began) / 1e9;
+            Interruption.check();
+            if (code != 0) throw new Failure(new Problem.Usage(String.join(" ", command) + " ended with exit code " + code + ":\n"
+                    + Files.readString(errors).strip().indent(2).stripTrailing(), List.of()));
+            return new Timed(seconds, Map.of(), 0);
+        }
+    }
+
+    private interface Turn {
+        void take() throws Exception;
+    }
+
+    /** Each time another one begins. */
+    private static void alternate(int round, List<Turn> turns) throws Exception {
+        for (int i = 0; i < turns.size(); i++) turns.get((i + round) % turns.size()).take();
+    }
+
+    // ---- projects and databases --------------------------------------------------------------
+
+    private int made;
+
+    /** A copy of the sample's files, with compiled Python as in daily use, and of a template's database. */
+    private Project project(String template, String name) throws Exception {
+        var id = "b%d_%s".formatted(++made, name);
+        Postgres.execute("CREATE DATABASE %s TEMPLATE %s OWNER %s".formatted(id, template, Postgres.quoted(owner.name())));
+        var db = new Postgres.Db(Postgres.HOST, Postgres.database().port(), id, owner);
+        var files = SampleProject.copyTo(Files.createDirectory(folder.resolve(id))).env(db);
+        var compiled = new ProcessBuilder(python.toString(), "-m", "compileall", "-q", files.backend().toString()).inheritIO().start().waitFor();
+        if (compiled != 0) throw new IOException("the sample does not compile");
+        Postgres.execute("CHECKPOINT"); // what the copying has left to write is no part of the run
+        return new Project(files, db);
+    }
+
+    private String template(String name, int tables) throws Exception {
+        var db = Postgres.database(name, owner);
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            SampleProject.copyTo(Files.createDirectory(folder.resolve(name))).loadHistory(connection);
+            for (int from = 0; from < tables; from += 50)
+                statement.execute(String.join("", IntStream.range(from, Math.min(from + 50, tables)).mapToObj(reset::table).toList()));
+        }
+        return name;
+    }
+
+    private static String table(int number) {
+        return """
+            CREATE TABLE generated_%1$d (id bigserial PRIMARY KEY, name varchar(100) NOT NULL, made_at timestamptz NOT NULL DEFAULT now(),
+                other_id bigint NOT NULL REFERENCES generated_%2$d DEFERRABLE INITIALLY DEFERRED);
+            CREATE INDEX ON generated_%1$d (name);
+            CREATE INDEX ON generated_%1$d (other_id);
+            INSERT INTO generated_%1$d (name, other_id) VALUES ('one', 1);
+            """.formatted(number, Math.max(0, number - 1));
+    }
+
+    private static String serverVersion() throws Exception {
+        return setting("server_version");
+    }
+
+    private static String setting(String name) throws Exception {
+        try (var connection = Postgres.database().connect(); var statement = connection.createStatement(); var rows = statement.executeQuery("SHOW " + name)) {
+            rows.next();
+            return rows.getString(1);
+        }
+    }
+
+    private static String load() throws IOException {
+        var file = Path.of("/proc/loadavg");
+        return Files.exists(file) ? Files.readString(file).split(" ")[0] : "unknown";
+    }
+
+    // ---- figures -----------------------------------------------------------------------------
+
+    private void heading(String text) throws IOException {
+        console.say("");
+        console.heading(text);
+        console.say("%-82s %9s %9s   (load %s)".formatted("", "median s", "least s", load()));
+    }
+
+    private void both(String what, List<Timed> all, ToDoubleFunction<Timed> of) {
+        console.say(String.format(Locale.ROOT, "  %-80s %9.3f %9.3f", what, median(all, of), all.stream().mapToDouble(of).min().orElseThrow()));
+    }
+
+    private void steps(List<Timed> all) {
+        for (var step : all.getFirst().steps().keySet())
+            if (!step.equals("plan")) both("  " + step, all, run -> run.steps().getOrDefault(step, 0.0));
+    }
+
+    private void ratio(String what, List<Timed> ours, ToDoubleFunction<Timed> of, List<Timed> original, ToDoubleFunction<Timed> ofOriginal, Double aim) {
+        var value = median(ours, of) / median(original, ofOriginal);
+        say("ours : original, " + what, value, aim == null ? "" : String.format(Locale.ROOT, "aim: %.1f or less, %s", aim, value <= aim ? "reached" : "missed"));
+    }
+
+    private void say(String what, double ratio, String aim) {
+        console.say(String.format(Locale.ROOT, "  %-80s %9.2f   %s", what, ratio, aim));
+    }
+
+    private static double median(List<Timed> all, ToDoubleFunction<Timed> of) {
+        var sorted = all.stream().mapToDouble(of).sorted().toArray();
+        return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
+    }
+}
