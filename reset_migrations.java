@@ -118,7 +118,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var backedUp = new AtomicReference<Path>();
             var plan = plan(found, run, django, db, backedUp);
             PlanText.print(console, found, plan);
-            if (dryRun) return 0;
+            if (dryRun) {
+                console.success("dry run: nothing was changed");
+                return 0;
+            }
             confirm(console, found);
             plan.run(console, () -> found.strategy() instanceof DropTables
                     ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())

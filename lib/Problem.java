@@ -306,6 +306,9 @@ public interface Problem {
             if (file != null) text.append("\n  in ").append(file).append(line > 0 ? ":" + line : "").append(source.isBlank() ? "" : ": " + source);
             return text.append("\n  while ").append(doing).toString();
         }
+        public List<String> next() {
+            return words.startsWith("ModuleNotFoundError") ? List.of("is this the project's interpreter, with all its requirements? name another: --python PATH") : List.of();
+        }
     }
 
     record DjangoSilent(String doing, long seconds, List<String> lastLines) implements Problem {
