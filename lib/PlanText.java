@@ -37,8 +37,9 @@ public final class PlanText {
                 : "  (manage.py in " + found.project().show(found.project().backend()) + ")"));
         console.say("  Python    " + django.pythonVersion() + " at " + found.project().show(Path.of(django.executable()))
                 + ", Django " + django.djangoVersion() + ", settings " + django.settingsModule());
-        console.say("  Database  " + look.name() + " at " + found.environment().database() + ", PostgreSQL " + look.serverVersion()
-                + ", " + size(look.bytes()) + "; the one that Django uses");
+        var database = found.environment().database();
+        console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(
+                look.name(), database.user(), database.host(), database.port(), look.versionText().replaceFirst(" .*", ""), size(look.bytes())));
     }
 
     private static void printTables(Console console, Found found) {
