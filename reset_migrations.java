@@ -114,23 +114,43 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var lock = dryRun ? null : db.lockRuns()) {
             refuseUnfinished(project, db);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
-            var run = Run.of(found);
-            var backedUp = new AtomicReference<Path>();
-            var plan = plan(found, run, django, db, backedUp);
-            PlanText.print(console, found, plan);
+            PlanText.print(console, found, plan(found, Run.of(found), django, db, new AtomicReference<>()));
             if (dryRun) {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
             confirm(console, found);
-            plan.run(console, () -> found.strategy() instanceof DropTables
-                    ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
-                    : "reset_migrations undo " + run.id());
-            PlanText.printDone(console, found);
+            var run = carryOut(console, found, django, db);
             createSuperuser(console, environment);
             if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
             return Problem.Exit.DONE.code;
         }
+    }
+
+    /** Only the new database itself shows whether all could be copied; where it was not, the tables are parked instead. */
+    private Run carryOut(Console console, Found found, Django django, Database db) {
+        try {
+            return run(console, found, django, db);
+        } catch (Failure failure) {
+            if (!(failure.problem() instanceof Problem.NotCopied why) || strategy != Wanted.auto || !(found.strategy() instanceof SwapDatabase swap)) throw failure;
+            console.warn(why.what());
+            var parked = found.with(swap.instead(why));
+            console.heading("Strategy: park, " + parked.strategy().reason());
+            parked.strategy().warnings().forEach(console::warn);
+            return run(console, parked, django, db);
+        }
+    }
+
+    private Run run(Console console, Found found, Django django, Database db) {
+        var run = Run.of(found);
+        var backedUp = new AtomicReference<Path>();
+        var known = found.strategy().warnings();
+        plan(found, run, django, db, backedUp).run(console, () -> found.strategy() instanceof DropTables
+                ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
+                : "reset_migrations undo " + run.id());
+        found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
+        PlanText.printDone(console, found);
+        return run;
     }
 
     /** Offers to install what the project needs; only where somebody can say yes. */
@@ -149,7 +169,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
-        var look = db.look();
+        var look = db.look(description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
         var old = Migrations.in(project.root(), folders.values());
@@ -205,7 +225,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
             try (var django = Django.start(found.environment().python(), settings, found.project().root(), note -> {});
                  var db = Database.open(found.environment().database())) {
-Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid());
+Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
             }
         });
     }

@@ -2,14 +2,8 @@ package lib;
 
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
-import com.google.gson.JsonDeserializationContext;
-import com.google.gson.JsonDeserializer;
-import com.google.gson.JsonElement;
-import com.google.gson.JsonSerializationContext;
-import com.google.gson.JsonSerializer;
-import com.google.gson.JsonSyntaxException;
+import com.google.gson.JsonParseException;
 import java.io.IOException;
-import java.lang.reflect.Type;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,7 +38,7 @@ public record Run(int format, String id, String version, String started, String 
                   String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup) {
     static final int FORMAT = 1;
     private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
-            .registerTypeAdapter(Aside.class, new AsideJson()).create();
+            .registerTypeAdapter(Aside.class, Aside.JSON).create();
 
     /** Sorts by time and is unique: 20261122-172530-4f2a. */
     public static String newId() {
@@ -202,26 +196,8 @@ public record Run(int format, String id, String version, String started, String 
             var run = JSON.fromJson(Files.readString(file), Run.class);
             if (run == null || run.id == null || run.format != FORMAT) throw new Failure(new Problem.UnreadableRun(file));
             return run;
-        } catch (JsonSyntaxException e) {
+        } catch (JsonParseException e) {
             throw new Failure(new Problem.UnreadableRun(file), e);
-        }
-    }
-
-    /** Which record it is stands in "kind": database, schema or backup. */
-    private static final class AsideJson implements JsonSerializer<Aside>, JsonDeserializer<Aside> {
-        private static final Map<String, Class<? extends Aside>> KINDS =
-                Map.of("database", Aside.Database.class, "schema", Aside.Schema.class, "backup", Aside.Backup.class);
-
-        @Override public JsonElement serialize(Aside aside, Type type, JsonSerializationContext context) {
-            var object = context.serialize(aside, aside.getClass()).getAsJsonObject();
-            object.addProperty("kind", aside.getClass().getSimpleName().toLowerCase(java.util.Locale.ROOT));
-            return object;
-        }
-
-        @Override public Aside deserialize(JsonElement element, Type type, JsonDeserializationContext context) {
-            var kind = KINDS.get(element.getAsJsonObject().get("kind").getAsString());
-            if (kind == null) throw new JsonSyntaxException("unknown kind of what is set aside");
-            return context.deserialize(element, kind);
         }
     }
 }
