@@ -183,10 +183,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), chosen);
     }
 
-    /** A run that was cut short has to be put back, or seen through, before another begins. */
+    /** A run that was cut short has to be put back before another begins; after drop there is nothing that undo could do. */
     private static void refuseUnfinished(Project project, Database db) throws Exception {
         for (var run : Run.of(project))
-            if (run.outcome().equals("running")) throw new Failure(new Problem.UnfinishedRun(run.id()));
+            if (run.outcome().equals("running") && !(run.aside() instanceof Aside.Backup)) throw new Failure(new Problem.UnfinishedRun(run.id()));
     }
 
     // ---- plan --------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
-        steps.add(run.keep(backedUp::get));
+        steps.add(run.keep(backedUp::get, db));
         steps.addAll(switch (found.strategy()) {
             case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
             case ParkTables park when park.inTransaction() -> List.of(park.parkAndMigrate(django), files, park.commit(django));
@@ -258,7 +258,7 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
         var wanted = superuser != null ? superuser : !yes && console.canAsk() && console.yes("Create a superuser now? Type YES, yes or y:");
         if (!wanted) return;
         var manage = environment.python("manage.py", "createsuperuser");
-        if (console.canAsk()) {
+        if (console.canAsk() && !output.json) {
             var code = manage.interactive();
             if (code != 0) throw new Failure(new Problem.NoSuperuser("exit code " + code, false, manage.toString()));
             return;

@@ -615,6 +615,11 @@ public interface Problem {
         public List<String> next() { return List.of("set .env to that database, or give --env-file"); }
     }
 
+    record RunStays(String id) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "not everything is back, so .reset/" + id + " stays for undo"; }
+    }
+
     record UnfinishedRun(String id) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the run " + id + " was cut short and has not been put back"; }
