@@ -16,9 +16,11 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.Cli;
 import lib.Credentials;
+import lib.Django;
 import lib.Lib;
 import lib.Problem;
 import lib.Project;
@@ -225,6 +227,40 @@ class DocsTest {
         var table = new TreeMap<String, String>();
         Pattern.compile("(?m)^\\| `(DB_\\w+)` \\| `([^`]+)` \\|$").matcher(GUIDE).results().forEach(row -> table.put(row.group(1), row.group(2)));
         assertEquals(new TreeMap<>(Map.of("DB_NAME", defaults.database(), "DB_USER", defaults.user(), "DB_HOST", defaults.host(), "DB_PORT", "" + defaults.port())), table);
+    }
+
+    // ---- troubleshooting by message ----------------------------------------------------------
+
+    /** As the tool says them; with what varies between the runs. */
+    private static List<Problem> problems() {
+        var credentials = new Credentials("localhost", 5432, "crm", "crm_user", "x", null, Map.of("DB_NAME", "./.env"));
+        return List.of(new Problem.MissingSetting("DB_PASSWORD", "./.env", List.of(), null), new Problem.NotTheSame(credentials, "crm_test", null),
+            new Problem.NoVirtualEnvironment(Path.of("/usr/bin/python3"), "on PATH"), new Problem.NoDjango("/usr/bin/python3", null),
+            new Problem.InUse("crm", List.of("4711 crm_user"), false), new Problem.TablesInUse(List.of("4711 crm_user"), false),
+            new Problem.UnfinishedRun("20261122-101500"), new Problem.Busy("crm", List.of()),
+            new Problem.Pinned(List.of(new Django.Pin("shop", "0002_x", "dependencies", "crm", "0005_y", false))));
+    }
+
+    @Test void the_messages_in_the_guide_are_those_that_the_tool_says() {
+        assertEquals(List.of(), neverSaid(GUIDE));
+        var own = "\n### The tool's own messages\n\n";
+        assertEquals(List.of("DB_PASSWORD is missing in …"), neverSaid(own + "**`DB_PASSWORD is missing in …`** Add it.\n"));
+        assertEquals(List.of("not as code"), neverSaid(own + "**not as code** whoever searches for a message finds nothing\n"));
+        assertEquals(List.of("the run … was cut short (exit 3)"), neverSaid(own + "**`the run … was cut short`** (exit 3). Undo.\n"));
+        assertEquals(List.of(), neverSaid(own + "**`the run … was cut short`** (exit 4). Undo.\n"));
+    }
+
+    private static List<String> neverSaid(String guide) {
+        var section = guide.split("\n### The tool's own messages\n")[1].split("\n##")[0];
+        var wrong = new ArrayList<String>();
+        for (var entry : Pattern.compile("(?m)^\\*\\*(.+?)\\*\\*( \\(exit (\\d+)\\))?").matcher(section).results().toList()) {
+            var said = problems().stream().filter(problem -> entry.group(1).startsWith("`")
+                && Pattern.compile(Stream.of(entry.group(1).replace("`", "").split("…", -1)).map(Pattern::quote).collect(Collectors.joining(".+")))
+                    .matcher(problem.what()).lookingAt()).findFirst();
+            if (said.isEmpty()) wrong.add(entry.group(1).replace("`", ""));
+            else if (entry.group(3) != null && said.get().exit().code != Integer.parseInt(entry.group(3))) wrong.add(entry.group(1).replace("`", "") + entry.group(2));
+        }
+        return wrong;
     }
 
     // ---- links, files, aliases ---------------------------------------------------------------
