@@ -17,6 +17,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import lib.Backup;
 import lib.Lib;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -170,6 +171,33 @@ class CatalogTest {
         }
         for (var name : List.of("reset-migrations", "backup-database"))
             assertSaid(name.replace('-', '_') + " " + Lib.VERSION + "\n", jbang.bash(temp, "\"$HOME/.jbang/bin/" + name + "\" --version"));
+    }
+
+    /** README's lines for cron, with other places; cron has a short PATH, no JBang, and mails whatever is printed. */
+    @Test void readmes_portable_jar_backs_up_in_crons_surroundings_and_in_silence() throws Exception {
+        var readme = Files.readString(Repo.root().resolve("README.md"));
+        var export = line(readme, "jbang export portable .*").replace("/opt/backup", temp.toString());
+        var made = jbang.bash(Repo.root(), export);
+        assertEquals(0, made.code(), made.all());
+        var db = Postgres.database();
+        var project = SampleProject.tiny(temp.resolve("crm"), Map.of()).env(db);
+        var cron = line(readme, "15 3 \\* \\* \\*  .*").substring("15 3 * * *  java".length()).replace("/opt/backup", temp.toString()).replace("/srv/crm", project.root().toString());
+        cron = "cd / && env -i HOME=\"$HOME\" PATH=/usr/bin:/bin '" + System.getProperty("java.home") + "/bin/java'" + cron;
+        var output = jbang.bash(temp, cron);
+        assertEquals(0, output.code(), output.all());
+        assertEquals("", output.all());
+        assertEquals(List.of(db.name()), Backup.recent(project.root().resolve("backups")).stream().map(Backup.Found::database).toList());
+
+        Files.writeString(project.root().resolve(".env"), Files.readString(project.root().resolve(".env")).replace("pa#ss", "no-such-word"));
+        var failed = jbang.bash(temp, cron);
+        assertTrue(failed.code() != 0 && failed.err().contains("password"), failed.all()); // silence is for when all is well
+        assertEquals(1, Backup.recent(project.root().resolve("backups")).size());
+    }
+
+    private static String line(String text, String pattern) {
+        var line = Pattern.compile("(?m)^" + pattern + "$").matcher(text);
+        assertTrue(line.find(), pattern);
+        return line.group();
     }
 
     private void install(String alias, String name, String catalog) throws Exception {
