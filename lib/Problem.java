@@ -40,6 +40,11 @@ public interface Problem {
         return List.of();
     }
 
+    /** True when what this is about can never be put back, so that nothing needs to wait for a second try. */
+    default boolean forGood() {
+        return false;
+    }
+
     // ---- running the script ------------------------------------------------------------------
 
     record Usage(String what, List<String> next) implements Problem {
@@ -548,6 +553,7 @@ public interface Problem {
     /** @param backup the file, or null when it is not known here, or was declined */
     record OnlyBackupHasIt(String database, String backup) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
+        public boolean forGood() { return true; }
         public String what() {
             return "tables of database " + database + " were dropped: " + (backup == null ? "only a backup has them" : "only the backup " + backup + " has them");
         }
