@@ -10,6 +10,7 @@ import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import lib.Aside;
 import lib.Backup;
 import lib.Cli;
@@ -78,6 +79,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     boolean allowReplication;
     @Mixin Cli.Output output;
 
+    /** Why the copy that a swap needs turned out not to be one, which only trying tells; null as long as it did not. */
+    private Problem.NotCopied notCopied;
+
     /** What {@code --strategy} takes. */
     enum Wanted { auto, swap, park, drop }
 
@@ -100,6 +104,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             return reset();
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.NoDjango missing && installed(output.console(), missing)) return reset();
+            if (failure.problem() instanceof Problem.NotCopied differs && strategy == Wanted.auto && notCopied == null) {
+                notCopied = differs;
+                output.console().warn(differs.what() + "\nit was dropped again, nothing else was touched; parking instead, by this plan:");
+                return reset();
+            }
             throw failure;
         }
     }
@@ -112,7 +121,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
-            refuseUnfinished(project, db);
+            refuseUnfinished(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             var run = Run.of(found);
             var backedUp = new AtomicReference<Path>();
@@ -120,12 +129,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             PlanText.print(console, found, plan);
             if (dryRun) return 0;
             confirm(console, found);
-            plan.run(console, () -> found.strategy() instanceof DropTables
+            Supplier<String> goBack = () -> found.strategy() instanceof DropTables
                     ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
-                    : "reset_migrations undo " + run.id());
-            PlanText.printDone(console, found);
-            createSuperuser(console, environment);
-            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
+                    : "reset_migrations undo " + run.id();
+            plan.run(console, goBack);
+            PlanText.printDone(console, found, goBack.get());
+            whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
         }
     }
@@ -146,7 +155,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
-        var look = db.look();
+        var look = db.look(description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
         var old = Migrations.in(project.root(), folders.values());
@@ -156,12 +165,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
+        if (chosen instanceof SwapDatabase swap && notCopied != null) chosen = swap.instead(notCopied);
         if (chosen instanceof ParkTables park && !description.notAtomic().isEmpty()) chosen = park.withoutTransaction();
         return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), chosen);
     }
 
     /** A run that was cut short has to be put back, or seen through, before another begins. */
-    private static void refuseUnfinished(Project project, Database db) throws Exception {
+    private static void refuseUnfinished(Project project) throws Exception {
         for (var run : Run.of(project))
             if (run.outcome().equals("running")) throw new Failure(new Problem.UnfinishedRun(run.id()));
     }
@@ -202,7 +212,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
             try (var django = Django.start(found.environment().python(), settings, found.project().root(), note -> {});
                  var db = Database.open(found.environment().database())) {
-Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid());
+                Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
             }
         });
     }
@@ -228,13 +238,24 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
         } else if (!console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
     }
 
-    // ---- superuser ---------------------------------------------------------------------------
+    // ---- superuser, purge --------------------------------------------------------------------
 
-    /** The reset is done whatever happens here, so a failure is "done in part". */
+    /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part". */
+    private void whatFollows(Console console, Environment environment, Run run, Database db) {
+        try {
+            createSuperuser(console, environment);
+            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
+        } catch (Failure failure) {
+            if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
+            throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
+        }
+    }
+
     private void createSuperuser(Console console, Environment environment) {
-        var wanted = superuser != null ? superuser : !yes && console.canAsk() && console.yes("Create a superuser now? Type YES, yes or y:");
-        if (!wanted) return;
         var manage = environment.python("manage.py", "createsuperuser");
+        var wanted = superuser != null ? superuser : !yes && console.canAsk()
+                && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
+        if (!wanted) return;
         if (console.canAsk()) {
             var code = manage.interactive();
             if (code != 0) throw new Failure(new Problem.NoSuperuser("exit code " + code, false, manage.toString()));
@@ -328,7 +349,8 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
             var project = top.where.project();
             var environment = top.where.withoutDjango(project);
             try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
-                var runs = oldest(Run.of(project).stream().filter(run -> !run.outcome().equals("purged")).toList());
+                var runs = oldest(Run.of(project));
+                for (var run : runs) refuseHalfWay(run, db);
                 var plan = plan(console, environment, runs, db, noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
@@ -337,6 +359,13 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.look().oid
                 plan.run(console, () -> "reset_migrations purge");
             }
             return Problem.Exit.DONE.code;
+        }
+
+        /** What a run keeps that was cut short may be all there is of the old files: undo first, or nothing is left to undo with. */
+        private static void refuseHalfWay(Run run, Database db) throws Exception {
+            if (!run.outcome().equals("running") || run.aside() instanceof Aside.Backup) return;
+            var state = run.aside().state(db);
+            if (state == Aside.State.OLD_IS_LIVE ? !run.oldFiles().allHome() : state != Aside.State.GONE) throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
 
         /** A newer run's set-aside state is only reached through the older ones, so these go first. */

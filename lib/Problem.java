@@ -98,6 +98,15 @@ public interface Problem {
         }
     }
 
+    /** The reset holds, and something that was to come after it failed. @param again the command that does it, or null */
+    record DoneBut(Problem first, String again) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the reset is done, but what was to follow is not: " + (first instanceof Interrupted ? "interrupted" : first.what()); }
+        public List<String> next() {
+            return again == null ? first.next() : java.util.stream.Stream.concat(first.next().stream(), java.util.stream.Stream.of("then: " + again)).toList();
+        }
+    }
+
     record CannotAsk(String question) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "no terminal to ask in: \"" + question + "\""; }
@@ -542,6 +551,13 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "run " + run + " was ended half way: its old state is partly in use"; }
         public List<String> next() { return List.of("bring it together with undo first"); }
+    }
+
+    /** Purge was asked for and went part of the way. */
+    record Purged(String where) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public boolean forGood() { return true; }
+        public String what() { return where + " is purged, for good"; }
     }
 
     record HoldsAnotherRun(String where, List<String> held) implements Problem {
