@@ -79,9 +79,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     boolean allowReplication;
     @Mixin Cli.Output output;
 
-    /** Why the copy that a swap needs turned out not to be one, which only trying tells; null as long as it did not. */
-    private Problem.NotCopied notCopied;
-
     /** What {@code --strategy} takes. */
     enum Wanted { auto, swap, park, drop }
 
@@ -104,11 +101,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             return reset();
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.NoDjango missing && installed(output.console(), missing)) return reset();
-            if (failure.problem() instanceof Problem.NotCopied differs && strategy == Wanted.auto && notCopied == null) {
-                notCopied = differs;
-                output.console().warn(differs.what() + "\nit was dropped again, nothing else was touched; parking instead, by this plan:");
-                return reset();
-            }
             throw failure;
         }
     }
@@ -123,20 +115,43 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var lock = dryRun ? null : db.lockRuns()) {
             refuseUnfinished(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
-            var run = Run.of(found);
-            var backedUp = new AtomicReference<Path>();
-            var plan = plan(found, run, django, db, backedUp);
-            PlanText.print(console, found, plan);
-            if (dryRun) return 0;
+            PlanText.print(console, found, plan(found, Run.of(found), django, db, new AtomicReference<>()));
+            if (dryRun) {
+                console.success("dry run: nothing was changed");
+                return 0;
+            }
             confirm(console, found);
-            Supplier<String> goBack = () -> found.strategy() instanceof DropTables
-                    ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
-                    : "reset_migrations undo " + run.id();
-            plan.run(console, goBack);
-            PlanText.printDone(console, found, goBack.get());
+            var run = carryOut(console, found, django, db);
             whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
         }
+    }
+
+    /** Only the new database itself shows whether all could be copied; where it was not, the tables are parked instead. */
+    private Run carryOut(Console console, Found found, Django django, Database db) {
+        try {
+            return run(console, found, django, db);
+        } catch (Failure failure) {
+            if (!(failure.problem() instanceof Problem.NotCopied why) || strategy != Wanted.auto || !(found.strategy() instanceof SwapDatabase swap)) throw failure;
+            console.warn(why.what());
+            var parked = found.with(runnable(swap.instead(why), found.django()));
+            console.heading("Strategy: park, " + parked.strategy().reason());
+            parked.strategy().warnings().forEach(console::warn);
+            return run(console, parked, django, db);
+        }
+    }
+
+    private Run run(Console console, Found found, Django django, Database db) {
+        var run = Run.of(found);
+        var backedUp = new AtomicReference<Path>();
+        var known = found.strategy().warnings();
+        Supplier<String> goBack = () -> found.strategy() instanceof DropTables
+                ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
+                : "reset_migrations undo " + run.id();
+        plan(found, run, django, db, backedUp).run(console, goBack);
+        found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
+        PlanText.printDone(console, found, goBack.get());
+        return run;
     }
 
     /** Offers to install what the project needs; only where somebody can say yes. */
@@ -165,15 +180,18 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
-        if (chosen instanceof SwapDatabase swap && notCopied != null) chosen = swap.instead(notCopied);
-        if (chosen instanceof ParkTables park && !description.notAtomic().isEmpty()) chosen = park.withoutTransaction();
-        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), chosen);
+        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable(chosen, description));
     }
 
-    /** A run that was cut short has to be put back, or seen through, before another begins. */
+    /** A migration that cannot run in a transaction cannot run in the one that parks, either. */
+    private static Strategy runnable(Strategy chosen, Django.Description django) {
+        return chosen instanceof ParkTables park && !django.notAtomic().isEmpty() ? park.withoutTransaction() : chosen;
+    }
+
+    /** A run that was cut short has to be put back before another begins; after drop there is nothing that undo could do. */
     private static void refuseUnfinished(Project project) throws Exception {
         for (var run : Run.of(project))
-            if (run.outcome().equals("running")) throw new Failure(new Problem.UnfinishedRun(run.id()));
+            if (run.outcome().equals("running") && !(run.aside() instanceof Aside.Backup)) throw new Failure(new Problem.UnfinishedRun(run.id()));
     }
 
     // ---- plan --------------------------------------------------------------------------------
@@ -183,7 +201,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
-        steps.add(run.keep(backedUp::get));
+        steps.add(run.keep(backedUp::get, db));
         steps.addAll(switch (found.strategy()) {
             case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
             case ParkTables park when park.inTransaction() -> List.of(park.parkAndMigrate(django), files, park.commit(django));
@@ -256,7 +274,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var wanted = superuser != null ? superuser : !yes && console.canAsk()
                 && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
         if (!wanted) return;
-        if (console.canAsk()) {
+        if (console.canAsk() && !output.json) {
             var code = manage.interactive();
             if (code != 0) throw new Failure(new Problem.NoSuperuser("exit code " + code, false, manage.toString()));
             return;

@@ -17,7 +17,7 @@ import java.util.stream.Stream;
  */
 public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup {
     enum State {
-        NEW_IS_LIVE("the new state; the old one stands aside"),
+        NEW_IS_LIVE("the new state of this run, or of a later one; the old one stands aside"),
         /** Nothing happened yet, or it was undone. */
         OLD_IS_LIVE("the old state"),
         /** Only a killed run or undo leaves this: undo brings the objects together. */
@@ -59,11 +59,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
     }
 
-    /** In words where the old state stands, or will: "database crm_before_20261122_172530_4f2a". */
-    String where();
-
-    /** The database that holds what stands aside while the new state is live, or null when only a backup does. */
-    String database();
+    /** In words where the state that is not in use stands, or will: "database crm_before_20261122_172530_4f2a". */
+    String where(State state);
 
     String run();
 
@@ -101,12 +98,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      * @param comment the old database's own, which makes room for the run's id while it stands aside; or null
      */
     record Database(String run, String live, long oid, String scratch, String aside, String undone, String comment) implements Aside {
-        public String where() {
-            return "database " + aside;
-        }
-
-        public String database() {
-            return aside;
+        public String where(State state) {
+            return "database " + (state == State.OLD_IS_LIVE ? undone : aside);
         }
 
         public State state(lib.Database db) {
@@ -208,8 +201,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      * @param objects oids of the old objects by catalog: whatever else the live schema holds is newer
      */
     record Schema(String run, String database, String live, String parked, String undone, boolean fixed, Map<String, List<Long>> objects) implements Aside {
-        public String where() {
-            return "schema %s of database %s".formatted(parked, database);
+        public String where(State state) {
+            return "schema %s of database %s".formatted(state == State.OLD_IS_LIVE ? undone : parked, database);
         }
 
         public State state(lib.Database db) {
@@ -235,12 +228,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
     /** Drop: nothing in the database stands aside; a backup has it. @param tables the dropped tables' oids */
     record Backup(String run, String name, String schema, List<Long> tables) implements Aside {
-        public String where() {
+        public String where(State state) {
             return "only in the backup of database " + name;
-        }
-
-        public String database() {
-            return null;
         }
 
         public State state(lib.Database db) {

@@ -205,6 +205,7 @@ public final class Database implements AutoCloseable {
         for (var cause = e; cause != null; cause = cause.getCause()) {
             if (cause instanceof SQLException sql && sql.getSQLState() != null) return sql.getSQLState();
             if (cause instanceof Failure f && f.problem() instanceof Problem.DatabaseSaid said && said.state() != null) return said.state();
+            if (cause instanceof Failure f && f.problem() instanceof Problem.DjangoFailed said && said.state() != null) return said.state();
         }
         return "";
     }

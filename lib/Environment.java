@@ -108,7 +108,7 @@ public sealed interface Environment permits Environment.Local {
 
         @Override
         public String describe() {
-            return "local: " + database + ", Python " + project.show(interpreter.python()) + " (" + interpreter.why() + ")";
+            return "local: " + database + (interpreter == null ? "" : ", Python " + project.show(interpreter.python()) + " (" + interpreter.why() + ")");
         }
 
         /** Without the variables. */

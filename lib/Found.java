@@ -18,6 +18,11 @@ import java.util.stream.Collectors;
 public record Found(String id, Project project, Environment environment, Django.Description django, Look look,
                     Migrations old, Map<String, String> fresh, Set<String> drift, Strategy strategy) {
 
+    /** The same, set aside in another way. */
+    public Found with(Strategy other) {
+        return new Found(id, project, environment, django, look, old, fresh, drift, other);
+    }
+
     /** The tables that go aside. */
     public List<Look.Table> tables() {
         return look.tables().stream().filter(table -> !table.extensionOwned()).toList();

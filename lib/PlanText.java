@@ -37,8 +37,9 @@ public final class PlanText {
                 : "  (manage.py in " + found.project().show(found.project().backend()) + ")"));
         console.say("  Python    " + django.pythonVersion() + " at " + found.project().show(Path.of(django.executable()))
                 + ", Django " + django.djangoVersion() + ", settings " + django.settingsModule());
-        console.say("  Database  " + look.name() + " at " + found.environment().database() + ", PostgreSQL " + look.serverVersion()
-                + ", " + size(look.bytes()) + "; the one that Django uses");
+        var database = found.environment().database();
+        console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(
+                look.name(), database.user(), database.host(), database.port(), look.serverVersion().replaceFirst(" .*", ""), size(look.bytes())));
     }
 
     private static void printTables(Console console, Found found) {
@@ -121,11 +122,11 @@ public final class PlanText {
     public static void printDone(Console console, Found found, String goBack) {
         console.say("");
         console.success("done: " + found.look().name() + " is new, and " + count(found.fresh().size(), "fresh migration") + " match it");
-        console.say("  old tables " + where(found.strategy().aside(), Aside.State.NEW_IS_LIVE));
+        console.say("  old tables " + found.strategy().aside().where(Aside.State.NEW_IS_LIVE));
         console.say("  old files  .reset/" + found.id() + "/old");
         console.say("  go back    " + goBack);
         if (!(found.strategy() instanceof DropTables)) console.say("  give up    reset_migrations purge " + found.id() + "   (frees the disk; after that there is no way back)");
-        console.event("result", Map.of("run", found.id(), "aside", where(found.strategy().aside(), Aside.State.NEW_IS_LIVE)));
+        console.event("result", Map.of("run", found.id(), "aside", found.strategy().aside().where(Aside.State.NEW_IS_LIVE)));
     }
 
     public static void printStatus(Console console, List<Run> runs, Database db) throws IOException {
@@ -135,29 +136,12 @@ public final class PlanText {
             var bytes = run.aside().bytes(db);
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
-            console.say("  in use     " + words(state));
-            console.say("  set aside  " + where(run.aside(), state) + ", " + size(bytes));
+            console.say("  in use     " + state.words());
+            console.say("  set aside  " + run.aside().where(state) + ", " + size(bytes));
             console.say("  files      " + (run.oldFiles().allHome() ? "the old ones are in place" : "the old ones are in .reset/" + run.id() + "/old"));
-            console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where(run.aside(), state), "bytes", bytes,
+            console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", run.aside().where(state), "bytes", bytes,
                     "old_files_in_place", run.oldFiles().allHome()));
         }
-    }
-
-    private static String words(Aside.State state) {
-        return switch (state) {
-            case NEW_IS_LIVE -> "the new state of this run, or of one after it";
-            case OLD_IS_LIVE -> "the state from before this run";
-            case HALF -> "some of the old tables, some of the new: undo brings the old ones together";
-            case GONE -> "the state from before this run is no longer there";
-        };
-    }
-
-    private static String where(Aside aside, Aside.State state) {
-        return switch (aside) {
-            case Aside.Database database -> "database " + (state == Aside.State.OLD_IS_LIVE ? database.undone() : database.aside());
-            case Aside.Schema schema -> "schema " + (state == Aside.State.OLD_IS_LIVE ? schema.undone() : schema.parked());
-            case Aside.Backup backup -> "only in the backup";
-        };
     }
 
     // ---- words -------------------------------------------------------------------------------

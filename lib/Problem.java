@@ -320,6 +320,9 @@ public interface Problem {
             if (file != null) text.append("\n  in ").append(file).append(line > 0 ? ":" + line : "").append(source.isBlank() ? "" : ": " + source);
             return text.append("\n  while ").append(doing).toString();
         }
+        public List<String> next() {
+            return words.startsWith("ModuleNotFoundError") ? List.of("is this the project's interpreter, with all its requirements? name another: --python PATH") : List.of();
+        }
     }
 
     record DjangoSilent(String doing, long seconds, List<String> lastLines) implements Problem {
@@ -425,8 +428,10 @@ public interface Problem {
                 case "53300" -> new CannotConnect(c, "the server has no connection left (%s): %s".formatted(at, words),
                         List.of("stop some of the programs that use it, or raise max_connections"), Exit.FAILED);
                 case "57P03" -> new CannotConnect(c, "the server is not ready (%s): %s".formatted(at, words), List.of("wait a moment and try again"), Exit.FAILED);
-                case "08001" -> new CannotConnect(c, "no PostgreSQL server answers on %s: %s".formatted(at, words),
-                        List.of("start it, or correct DB_HOST and DB_PORT"), Exit.FAILED);
+                case "08001" -> e.getCause() instanceof java.net.UnknownHostException
+                        ? new CannotConnect(c, "there is no host called " + c.host(), c.host().contains(".") ? List.of("correct DB_HOST")
+                                : List.of("if it is a service of Docker Compose: publish its port, and put DB_HOST=localhost before this command", "else correct DB_HOST"), Exit.USAGE)
+                        : new CannotConnect(c, "no PostgreSQL server answers on %s: %s".formatted(at, words), List.of("start it, or correct DB_HOST and DB_PORT"), Exit.FAILED);
                 case "08004" -> words.contains("password")
                         ? new CannotConnect(c, "the server wants a password for role %s (%s): %s".formatted(c.user(), at, words),
                                 List.of("set DB_PASSWORD, or add a line to ~/.pgpass"), Exit.USAGE)
@@ -632,6 +637,11 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the run " + run + " was made on " + then + ", but the settings now name " + now; }
         public List<String> next() { return List.of("set .env to that database, or give --env-file"); }
+    }
+
+    record RunStays(String id) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "not everything is back, so .reset/" + id + " stays for undo"; }
     }
 
     record UnfinishedRun(String id) implements Problem {

@@ -38,6 +38,7 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
 
     @Override public void run() throws IOException {
         for (var folder : List.of(reset.folder(), reset.copy())) {
+            if (!Files.isDirectory(folder)) continue; // one of the two is there, or this run would not have been found
             Disk.privateFolder(folder.resolve("undone"));
             newer.copyTo(folder.resolve("undone"));
         }

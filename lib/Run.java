@@ -2,14 +2,8 @@ package lib;
 
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
-import com.google.gson.JsonDeserializationContext;
-import com.google.gson.JsonDeserializer;
-import com.google.gson.JsonElement;
-import com.google.gson.JsonSerializationContext;
-import com.google.gson.JsonSerializer;
-import com.google.gson.JsonSyntaxException;
+import com.google.gson.JsonParseException;
 import java.io.IOException;
-import java.lang.reflect.Type;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,7 +38,7 @@ public record Run(int format, String id, String version, String started, String 
                   String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup) {
     static final int FORMAT = 1;
     private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
-            .registerTypeAdapter(Aside.class, new AsideJson()).create();
+            .registerTypeAdapter(Aside.class, Aside.JSON).create();
 
     /** Sorts by time and is unique: 20261122-172530-4f2a. */
     public static String newId() {
@@ -111,21 +105,28 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Both copies with the old files in them, durable; nothing else has been touched yet. */
     public void create() throws IOException {
-        for (var folder : List.of(folder(), copy())) {
-            Disk.privateFolder(folder);
-            Disk.privateFolder(old(folder));
-            oldFiles().copyTo(old(folder));
+        keepIn(folder());
+        try {
+            keepIn(copy());
+        } catch (IOException noHome) {
+            Disk.removeTree(copy()); // a service without a home has the first copy all the same
         }
         var ignore = folder().resolveSibling(".gitignore");
         if (!Files.exists(ignore)) Files.writeString(ignore, "*\n");
         save();
     }
 
-    /** Writes run.json in both places; the copy may be impossible (a full home) once the first is safe. */
+    private void keepIn(Path folder) throws IOException {
+        Disk.privateFolder(folder);
+        Disk.privateFolder(old(folder));
+        oldFiles().copyTo(old(folder));
+    }
+
+    /** Writes run.json in both places, as far as they are there. */
     public void save() throws IOException {
         var text = JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
         for (var folder : List.of(folder(), copy())) {
-            Disk.privateFolder(folder);
+            if (!Files.isDirectory(folder)) continue;
             Disk.writePrivate(folder.resolve("run.json"), text);
             Disk.fsync(folder);
         }
@@ -161,12 +162,18 @@ public record Run(int format, String id, String version, String started, String 
         }
     }
 
-    /** The step that makes the record and keeps the old files; it is undone by forgetting them again. */
-    public Step keep(Supplier<Path> backedUp) {
+    /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
+    public Step keep(Supplier<Path> backedUp, Database db) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
             var file = backedUp.get();
             (file == null ? this : withBackup(file)).create();
-        }, this::remove, () -> read(folder().resolve("run.json")).with("done").save());
+        }, () -> forget(db), () -> read(folder().resolve("run.json")).with("done").save());
+    }
+
+    /** A step that could not be undone leaves the record: it is what {@code undo} goes by. */
+    private void forget(Database db) throws IOException {
+        if (!oldFiles().allHome() || aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.RunStays(id));
+        remove();
     }
 
     /** @throws Failure when the credentials lead to another database than this run's */
@@ -179,22 +186,23 @@ public record Run(int format, String id, String version, String started, String 
     /** The runs of this project, oldest first: those in {@code .reset/}, and those of the state folder that it has lost. */
     public static List<Run> of(Project project) throws IOException {
         var found = new LinkedHashMap<String, Run>();
-        for (var folder : List.of(project.runs(), stateFolder()))
-            for (var run : in(folder))
+        for (var file : in(project.runs())) found.put(read(file).id(), read(file));
+        for (var file : in(stateFolder())) {
+            try {
+                var run = read(file);
                 if (run.root().equals(project.root().toString())) found.putIfAbsent(run.id(), run);
+            } catch (Failure unreadable) {
+                // another project's, perhaps of another version: no reason to stop this one
+            }
+        }
         return found.values().stream().sorted(Comparator.comparing(Run::id)).toList();
     }
 
-    private static List<Run> in(Path folder) throws IOException {
+    private static List<Path> in(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) return List.of();
-        var runs = new ArrayList<Run>();
         try (Stream<Path> children = Files.list(folder)) {
-            for (var child : children.sorted().toList()) {
-                var file = child.resolve("run.json");
-                if (Files.isRegularFile(file)) runs.add(read(file));
-            }
+            return children.map(child -> child.resolve("run.json")).filter(Files::isRegularFile).sorted().toList();
         }
-        return runs;
     }
 
     static Run read(Path file) throws IOException {
@@ -202,26 +210,8 @@ public record Run(int format, String id, String version, String started, String 
             var run = JSON.fromJson(Files.readString(file), Run.class);
             if (run == null || run.id == null || run.format != FORMAT) throw new Failure(new Problem.UnreadableRun(file));
             return run;
-        } catch (JsonSyntaxException e) {
+        } catch (JsonParseException e) {
             throw new Failure(new Problem.UnreadableRun(file), e);
-        }
-    }
-
-    /** Which record it is stands in "kind": database, schema or backup. */
-    private static final class AsideJson implements JsonSerializer<Aside>, JsonDeserializer<Aside> {
-        private static final Map<String, Class<? extends Aside>> KINDS =
-                Map.of("database", Aside.Database.class, "schema", Aside.Schema.class, "backup", Aside.Backup.class);
-
-        @Override public JsonElement serialize(Aside aside, Type type, JsonSerializationContext context) {
-            var object = context.serialize(aside, aside.getClass()).getAsJsonObject();
-            object.addProperty("kind", aside.getClass().getSimpleName().toLowerCase(java.util.Locale.ROOT));
-            return object;
-        }
-
-        @Override public Aside deserialize(JsonElement element, Type type, JsonDeserializationContext context) {
-            var kind = KINDS.get(element.getAsJsonObject().get("kind").getAsString());
-            if (kind == null) throw new JsonSyntaxException("unknown kind of what is set aside");
-            return context.deserialize(element, kind);
         }
     }
 }

@@ -40,7 +40,7 @@ public sealed interface Strategy permits SwapDatabase, ParkTables, DropTables {
             case "auto" -> {
                 var obstacles = SwapDatabase.obstacles(db, look);
                 yield obstacles.isEmpty()
-                        ? SwapDatabase.plan(db, look, runId, terminate, "the role owns the database and may create another, and all that it is can be copied")
+                        ? SwapDatabase.plan(db, look, runId, terminate, "the role owns the database and may create another, and nothing of it is lost on the way")
                         : ParkTables.plan(db, look, runId, terminate, notSwapped(obstacles));
             }
             default -> throw new IllegalArgumentException(wanted);

@@ -47,6 +47,15 @@ class ResetTest {
         assertEquals(0, output.code(), output.all());
     }
 
+    /** Failed runs leave no database behind, whatever its name. */
+    private java.util.List<String> databases() throws Exception {
+        var names = new java.util.ArrayList<String>();
+        try (var connection = db.connect(); var rows = connection.createStatement().executeQuery("SELECT datname FROM pg_database ORDER BY 1")) {
+            while (rows.next()) names.add(rows.getString(1));
+        }
+        return names;
+    }
+
     private int migrateCheck() throws IOException {
         return crm.manage(Python.venv(), "migrate", "--check").code();
     }
@@ -131,6 +140,7 @@ class ResetTest {
                 def ready(self):
                     post_migrate.connect(explode)
             """);
+        var databases = databases();
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
         var output = reset("--yes", "--strategy", strategy);
@@ -138,6 +148,7 @@ class ResetTest {
         assertTrue(output.err().contains("the handler in stats/apps.py does not like this"), output.all());
         assertEquals(files, Snapshot.of(crm.root()));
         assertEquals(rows, Snapshot.of(db));
+        assertEquals(databases, databases());
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
 
@@ -279,6 +290,31 @@ class ResetTest {
         assertEquals(130, process.waitFor());
         assertEquals(files, Snapshot.of(crm.root()));
         assertEquals(rows, Snapshot.of(db));
+        assertFalse(Files.exists(crm.root().resolve(".reset")));
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    void what_only_the_last_check_finds_is_put_back_from_behind_the_swap(String strategy) throws Exception {
+        // it works as long as the old migration is there, so only the check in a new process can see it
+        SampleProject.write(crm.backend(), "stats/apps.py", """
+            import importlib
+            from django.apps import AppConfig
+
+            class StatsConfig(AppConfig):
+                name = "stats"
+
+                def ready(self):
+                    importlib.import_module("referrals.migrations.0002_tier")
+            """);
+        var databases = databases();
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(crm.root());
+        var output = reset("--yes", "--strategy", strategy);
+        assertEquals(1, output.code(), output.all());
+        assertTrue(output.err().contains("0002_tier"), output.err());
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertEquals(rows, Snapshot.of(db));
+        assertEquals(databases, databases());
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
 

@@ -1,0 +1,343 @@
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import lib.Cli;
+import lib.Credentials;
+import lib.Django;
+import lib.Lib;
+import lib.Problem;
+import lib.Project;
+import org.junit.jupiter.api.Test;
+import picocli.CommandLine;
+import support.Repo;
+
+/**
+ * README, guide and the other texts against the commands' own help and the clone itself. Each check is a function from
+ * texts to what is wrong with them, so that its test can show that it finds something in a doctored one.
+ */
+class DocsTest {
+    private static final Path ROOT = Repo.root();
+    private static final Pattern OPTION = Pattern.compile("(?<![\\w-])--[a-z][a-z-]*[a-z]");
+    private static final Map<String, CommandLine> COMMANDS = new TreeMap<>(Map.of(
+        "reset_migrations", Cli.commandLine(new reset_migrations()),
+        "backup_database", Cli.commandLine(new backup_database()),
+        "demo", Cli.commandLine(new demo())));
+
+    private static String read(String name) {
+        try {
+            return Files.readString(ROOT.resolve(name));
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static final String README = read("README.md"), GUIDE = read("MIGRATION_RESET_GUIDE.md");
+
+    private static Map<String, String> texts() throws IOException {
+        var texts = new LinkedHashMap<String, String>();
+        try (Stream<Path> files = Files.list(ROOT)) {
+            for (var file : files.filter(f -> f.toString().endsWith(".md")).sorted().toList()) texts.put(file.getFileName().toString(), Files.readString(file));
+        }
+        return texts;
+    }
+
+    private static List<String> all(Pattern pattern, String text, int group) {
+        return pattern.matcher(text).results().map(match -> match.group(group)).toList();
+    }
+
+    // ---- what help shows is documented -------------------------------------------------------
+
+    @Test void every_option_and_subcommand_is_documented() {
+        assertEquals(List.of(), undocumented(README + GUIDE));
+        assertEquals(List.of("reset_migrations --strategy"), lessThan(README + GUIDE, "--strategy"));
+        assertEquals(List.of("demo --no-keep"), lessThan(README + GUIDE, "--no-keep"));
+        assertEquals(List.of("backup_database restore --into"), lessThan(README + GUIDE, "--into"));
+        assertTrue(undocumented((README + GUIDE).replace("status", "state")).contains("reset_migrations status"));
+    }
+
+    private static List<String> lessThan(String docs, String option) {
+        return undocumented(docs.replace(option, option + "-not")).stream().filter(missing -> missing.endsWith(option)).sorted().toList();
+    }
+
+    private static List<String> undocumented(String docs) {
+        var known = new TreeSet<>(all(OPTION, docs, 0));
+        var code = String.join("\n", code(docs).stream().map(Code::text).toList());
+        var missing = new ArrayList<String>();
+        COMMANDS.forEach((name, line) -> {
+            options(line).stream().filter(option -> !known.contains(option)).forEach(option -> missing.add(name + " " + option));
+            line.getSubcommands().forEach((sub, below) -> {
+                if (!Pattern.compile("\\b" + name + "(\\.java)? \\[?" + sub + "\\b").matcher(code).find()) missing.add(name + " " + sub);
+                options(below).stream().filter(option -> !known.contains(option)).forEach(option -> missing.add(name + " " + sub + " " + option));
+            });
+        });
+        return missing;
+    }
+
+    /** The long names, as help shows them: {@code --[no-]backup} is two. */
+    private static Set<String> options(CommandLine line) {
+        var names = new LinkedHashSet<String>();
+        for (var option : line.getCommandSpec().options()) {
+            if (option.hidden()) continue;
+            for (var name : option.names()) {
+                if (!name.startsWith("--")) continue;
+                names.add(name);
+                if (option.negatable()) names.add(name.replace("--", "--no-"));
+            }
+        }
+        return names;
+    }
+
+    // ---- what is documented exists -----------------------------------------------------------
+
+    @Test void every_option_that_the_texts_give_to_our_commands_exists() throws Exception {
+        for (var text : texts().entrySet()) assertEquals(List.of(), invented(text.getValue()), text.getKey());
+
+        assertEquals(List.of("--force"), invented("Give `--force` to it."));
+        assertEquals(List.of("--force"), invented("Give --force to it."));
+        assertEquals(List.of("reset_migrations --keep-data"), invented("```bash\njbang /path/to/reset_migrations.java --yes --keep-data\n```"));
+        assertEquals(List.of("reset_migrations undo --dry-run"), invented("`reset-migrations undo --yes --dry-run`"));
+        assertEquals(List.of("backup_database --into"), invented("```\nbackup_database --into x\n```"));
+        assertEquals(List.of("backup_database --dry-run"), invented("## backup_database\n| `--dry-run` | |\n"));
+        assertEquals(List.of("backup_database --all"), invented("java -jar x is no code, `java -jar /opt/backup_database.jar --all` is"));
+        assertEquals(List.of(), invented("`git stash --all`, `jbang app install --name reset-migrations reset-migrations@./x`, `--no-backup`"));
+    }
+
+    /** A piece of code in a text; {@code heading} is the nearest above it. */
+    private record Code(String heading, boolean block, String text) {}
+
+    private static List<Code> code(String text) {
+        var found = new ArrayList<Code>();
+        var heading = "";
+        var block = false;
+        for (var line : text.lines().toList()) {
+            if (line.startsWith("```")) block = !block;
+            else if (block) found.add(new Code(heading, true, line.replaceFirst("\\s#\\s.*", "")));
+            else if (line.startsWith("#")) heading = line.replaceFirst("#+ ", "");
+            else for (var span : all(Pattern.compile("`([^`]+)`"), line, 1)) found.add(new Code(heading, false, span));
+        }
+        return found;
+    }
+
+    /**
+     * In code an option belongs to the command named before it; on its own, and in prose, it is one of ours: the one of the
+     * section's heading, or any.
+     */
+    private static List<String> invented(String text) {
+        var any = new TreeSet<String>();
+        COMMANDS.forEach((name, line) -> {
+            any.addAll(options(line));
+            line.getSubcommands().values().forEach(below -> any.addAll(options(below)));
+        });
+        var wrong = new ArrayList<String>();
+        for (var code : code(text)) {
+            if (code.text.startsWith("--")) {
+                var section = COMMANDS.get(code.heading);
+                for (var option : all(OPTION, code.text, 0)) {
+                    if (section == null && !any.contains(option)) wrong.add(option);
+                    else if (section != null && !optionsBelow(section).contains(option)) wrong.add(code.heading + " " + option);
+                }
+            } else COMMANDS.forEach((name, line) -> wrong.addAll(invented(code.text, name, line)));
+        }
+        var prose = text.replaceAll("(?s)```.*?```", "").replaceAll("`[^`\n]+`", "");
+        all(OPTION, prose, 0).stream().filter(option -> !any.contains(option)).forEach(wrong::add);
+        return wrong;
+    }
+
+    private static Set<String> optionsBelow(CommandLine line) {
+        var names = options(line);
+        line.getSubcommands().values().forEach(below -> names.addAll(options(below)));
+        return names;
+    }
+
+    private static List<String> invented(String code, String name, CommandLine line) {
+        var call = Pattern.compile("(?<![\\w-])" + name.replace("_", "[_-]") + "(?:\\.java|\\.jar)?\\s(.*)").matcher(code);
+        if (!call.find()) return List.of();
+        var words = call.group(1);
+        var sub = line.getSubcommands().entrySet().stream().filter(s -> Pattern.compile("(^|[\\s\\[])" + s.getKey() + "\\b").matcher(words).find()).findFirst();
+        var known = new TreeSet<>(options(line));
+        sub.ifPresent(s -> { known.clear(); known.addAll(options(s.getValue())); });
+        // before a subcommand's name the options of the command above it stand, which picocli lets through only if both have them
+        return all(OPTION, words, 0).stream().filter(option -> !known.contains(option))
+            .map(option -> name + sub.map(s -> " " + s.getKey()).orElse("") + " " + option).toList();
+    }
+
+    // ---- exit codes, version, defaults -------------------------------------------------------
+
+    @Test void the_table_of_exit_codes_is_the_codes() {
+        var codes = new ArrayList<String>();
+        for (var exit : Problem.Exit.values()) codes.add(exit.code + " " + exit.meaning);
+        assertEquals(codes, exitCodes(README));
+        assertFalse(codes.equals(exitCodes(README.replace("| 5 | busy", "| 6 | busy"))));
+        assertFalse(codes.equals(exitCodes(README.replaceFirst("\\| 4 \\|.*\n", ""))));
+        for (var command : COMMANDS.values())
+            for (var line : Stream.concat(Stream.of(command), command.getSubcommands().values().stream()).toList())
+                assertEquals(codes, line.getCommandSpec().usageMessage().exitCodeList().entrySet().stream().map(e -> e.getKey() + " " + e.getValue()).toList());
+    }
+
+    private static List<String> exitCodes(String text) {
+        var table = text.substring(text.indexOf("| exit code |")).split("\n\n")[0];
+        return Pattern.compile("(?m)^\\| (\\d+) \\| (.+) \\|$").matcher(table).results().map(row -> row.group(1) + " " + row.group(2)).toList();
+    }
+
+    /** What the guide says that a meaning's exit code is, in parentheses: "(exit 4)". */
+    @Test void the_guides_exit_codes_are_codes() {
+        var known = Stream.of(Problem.Exit.values()).map(exit -> "" + exit.code).toList();
+        var said = all(Pattern.compile("\\(exit (\\d+)\\)"), README + GUIDE, 1);
+        assertFalse(said.isEmpty());
+        assertTrue(known.containsAll(said), said.toString());
+    }
+
+    @Test void the_changelog_begins_with_this_version() {
+        assertEquals(Lib.VERSION, newest(read("CHANGELOG.md")));
+        assertEquals("9.9.9", newest("# Changelog\n\n## 9.9.9\n\n- x\n\n## 0.1.0\n"));
+        COMMANDS.forEach((name, line) -> assertTrue(String.join(" ", version(line)).endsWith(Lib.VERSION), name));
+    }
+
+    private static String newest(String changelog) {
+        return all(Pattern.compile("(?m)^## \\[?([^\\s\\]]+)"), changelog, 1).getFirst();
+    }
+
+    private static String[] version(CommandLine line) {
+        try {
+            return line.getCommandSpec().versionProvider().getVersion();
+        } catch (Exception e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test void the_guides_default_settings_are_the_defaults() {
+        var nothing = new Project(Path.of("/nowhere"), Path.of("/nowhere"));
+        var defaults = Credentials.of(nothing, null, Map.of("DB_PASSWORD", "x"));
+        var table = new TreeMap<String, String>();
+        Pattern.compile("(?m)^\\| `(DB_\\w+)` \\| `([^`]+)` \\|$").matcher(GUIDE).results().forEach(row -> table.put(row.group(1), row.group(2)));
+        assertEquals(new TreeMap<>(Map.of("DB_NAME", defaults.database(), "DB_USER", defaults.user(), "DB_HOST", defaults.host(), "DB_PORT", "" + defaults.port())), table);
+    }
+
+    // ---- troubleshooting by message ----------------------------------------------------------
+
+    /** As the tool says them; with what varies between the runs. */
+    private static List<Problem> problems() {
+        var credentials = new Credentials("localhost", 5432, "crm", "crm_user", "x", null, Map.of("DB_NAME", "./.env"));
+        return List.of(new Problem.MissingSetting("DB_PASSWORD", "./.env", List.of(), null), new Problem.NotTheSame(credentials, "crm_test", null),
+            new Problem.NoVirtualEnvironment(Path.of("/usr/bin/python3"), "on PATH"), new Problem.NoDjango("/usr/bin/python3", null),
+            new Problem.InUse("crm", List.of("4711 crm_user"), false), new Problem.TablesInUse(List.of("4711 crm_user"), false),
+            new Problem.UnfinishedRun("20261122-101500"), new Problem.Busy("crm", List.of()),
+            new Problem.Pinned(List.of(new Django.Pin("shop", "0002_x", "dependencies", "crm", "0005_y", false))));
+    }
+
+    @Test void the_messages_in_the_guide_are_those_that_the_tool_says() {
+        assertEquals(List.of(), neverSaid(GUIDE));
+        var own = "\n### The tool's own messages\n\n";
+        assertEquals(List.of("DB_PASSWORD is missing in …"), neverSaid(own + "**`DB_PASSWORD is missing in …`** Add it.\n"));
+        assertEquals(List.of("not as code"), neverSaid(own + "**not as code** whoever searches for a message finds nothing\n"));
+        assertEquals(List.of("the run … was cut short (exit 3)"), neverSaid(own + "**`the run … was cut short`** (exit 3). Undo.\n"));
+        assertEquals(List.of(), neverSaid(own + "**`the run … was cut short`** (exit 4). Undo.\n"));
+    }
+
+    private static List<String> neverSaid(String guide) {
+        var section = guide.split("\n### The tool's own messages\n")[1].split("\n##")[0];
+        var wrong = new ArrayList<String>();
+        for (var entry : Pattern.compile("(?m)^\\*\\*(.+?)\\*\\*( \\(exit (\\d+)\\))?").matcher(section).results().toList()) {
+            var said = problems().stream().filter(problem -> entry.group(1).startsWith("`")
+                && Pattern.compile(Stream.of(entry.group(1).replace("`", "").split("…", -1)).map(Pattern::quote).collect(Collectors.joining(".+")))
+                    .matcher(problem.what()).lookingAt()).findFirst();
+            if (said.isEmpty()) wrong.add(entry.group(1).replace("`", ""));
+            else if (entry.group(3) != null && said.get().exit().code != Integer.parseInt(entry.group(3))) wrong.add(entry.group(1).replace("`", "") + entry.group(2));
+        }
+        return wrong;
+    }
+
+    // ---- links, files, aliases ---------------------------------------------------------------
+
+    @Test void every_link_between_the_texts_leads_somewhere() throws Exception {
+        var texts = texts();
+        assertEquals(List.of(), deadLinks(texts));
+        texts.put("DOCTORED.md", """
+            [a](MIGRATION_RESET_GUIDE.md#no-such-heading) [b](NO_SUCH.md) [c](#here) [d](#there) [e](README.md#as-a-library) [f](lib/Nowhere.java)
+            # Here
+            """);
+        assertEquals(List.of("DOCTORED.md: MIGRATION_RESET_GUIDE.md#no-such-heading", "DOCTORED.md: NO_SUCH.md", "DOCTORED.md: #there", "DOCTORED.md: lib/Nowhere.java"),
+            deadLinks(texts));
+    }
+
+    private static List<String> deadLinks(Map<String, String> texts) {
+        var dead = new ArrayList<String>();
+        texts.forEach((name, text) -> {
+            for (var target : all(Pattern.compile("\\]\\(([^)\\s]+)\\)"), text.replaceAll("(?s)```.*?```", ""), 1)) {
+                if (target.startsWith("https://")) continue;
+                var parts = target.split("#", 2);
+                var there = parts[0].isEmpty() ? name : parts[0];
+                var exists = texts.containsKey(there) || Files.exists(ROOT.resolve(there));
+                if (!exists || parts.length == 2 && !(texts.containsKey(there) && anchors(texts.get(there)).contains(parts[1]))) dead.add(name + ": " + target);
+            }
+        });
+        return dead;
+    }
+
+    /** As GitHub makes them of headings: lower case, spaces to hyphens, the second of a name gets "-1". */
+    private static Collection<String> anchors(String text) {
+        var seen = new TreeMap<String, Integer>();
+        var anchors = new LinkedHashSet<String>();
+        for (var heading : all(Pattern.compile("(?m)^#+ (.+)$"), text.replaceAll("(?s)```.*?```", ""), 1)) {
+            var anchor = heading.toLowerCase(java.util.Locale.ROOT).replaceAll("[^\\p{L}\\p{N} _-]", "").replace(' ', '-');
+            var before = seen.merge(anchor, 1, Integer::sum) - 1;
+            anchors.add(before == 0 ? anchor : anchor + "-" + before);
+        }
+        return anchors;
+    }
+
+    @Test void every_file_and_alias_that_the_texts_name_is_there() throws Exception {
+        for (var text : texts().entrySet()) assertEquals(List.of(), missingFiles(text.getValue()), text.getKey());
+        assertEquals(List.of("reset_migration.java", "lib/Libb.java", "bench/nothing", "other-catalog.json", "reset-migrationz"), missingFiles("""
+            `jbang reset_migration.java`, `//DEPS /path/to/lib/Libb.java`, `bench/nothing`, `manage.py`, `migrate app 0001.py`, `lib/`
+            ```
+            jbang reset-migrations@./other-catalog.json
+            jbang reset-migrationz@./jbang-catalog.json
+            ./jbangw demo.java
+            ```
+            """));
+    }
+
+    /** Names with a script's or text's ending, and all below our own folders; a project's own files are Python's. */
+    private static List<String> missingFiles(String text) {
+        var aliases = JsonParser.parseString(read("jbang-catalog.json")).getAsJsonObject().getAsJsonObject("aliases").keySet();
+        var missing = new ArrayList<String>();
+        for (var code : code(text))
+            for (var word : code.text.split("[\\s\"'()=]+")) {
+                if (word.contains("://") || word.contains("…") || word.contains("<")) continue;
+                var at = word.indexOf('@');
+                var path = word.substring(at + 1).replaceFirst("^(/path/to/|\\./|\\$PWD/)", "");
+                if (path.equals("run.json")) continue; // each run's own
+                var ours = path.matches("[\\w./-]+\\.(java|json|md|lock|cmd)") || path.matches("(lib|tests|bench|\\.ci)/[\\w./-]*") || path.equals("jbangw");
+                if (ours && !path.startsWith("/") && !Files.exists(ROOT.resolve(path))) missing.add(path);
+                if (ours && at > 0 && !aliases.contains(word.substring(0, at))) missing.add(word.substring(0, at));
+            }
+        return missing;
+    }
+
+    @Test void no_placeholder_is_left() throws Exception {
+        for (var text : texts().entrySet()) assertEquals(List.of(), placeholders(text.getValue()), text.getKey());
+        assertEquals(List.of("TRANSCRIPT", "JSHELL", "TODO"), placeholders("```\nTRANSCRIPT\n```\nJSHELL\n TODO: write, BENCHMARK\n"));
+    }
+
+    private static List<String> placeholders(String text) {
+        return all(Pattern.compile("\\b(TRANSCRIPT|JSHELL|BENCH|TODO|FIXME|TBD|XXX)\\b"), text, 1);
+    }
+}
