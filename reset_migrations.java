@@ -10,6 +10,7 @@ import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import lib.Aside;
 import lib.Backup;
 import lib.Cli;
@@ -112,7 +113,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
-            refuseUnfinished(project, db);
+            refuseUnfinished(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             PlanText.print(console, found, plan(found, Run.of(found), django, db, new AtomicReference<>()));
             if (dryRun) {
@@ -121,8 +122,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             }
             confirm(console, found);
             var run = carryOut(console, found, django, db);
-            createSuperuser(console, environment);
-            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
+            whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
         }
     }
@@ -134,7 +134,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         } catch (Failure failure) {
             if (!(failure.problem() instanceof Problem.NotCopied why) || strategy != Wanted.auto || !(found.strategy() instanceof SwapDatabase swap)) throw failure;
             console.warn(why.what());
-            var parked = found.with(swap.instead(why));
+            var parked = found.with(runnable(swap.instead(why), found.django()));
             console.heading("Strategy: park, " + parked.strategy().reason());
             parked.strategy().warnings().forEach(console::warn);
             return run(console, parked, django, db);
@@ -145,11 +145,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var run = Run.of(found);
         var backedUp = new AtomicReference<Path>();
         var known = found.strategy().warnings();
-        plan(found, run, django, db, backedUp).run(console, () -> found.strategy() instanceof DropTables
+        Supplier<String> goBack = () -> found.strategy() instanceof DropTables
                 ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
-                : "reset_migrations undo " + run.id());
+                : "reset_migrations undo " + run.id();
+        plan(found, run, django, db, backedUp).run(console, goBack);
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
-        PlanText.printDone(console, found);
+        PlanText.printDone(console, found, goBack.get());
         return run;
     }
 
@@ -179,12 +180,16 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
-        if (chosen instanceof ParkTables park && !description.notAtomic().isEmpty()) chosen = park.withoutTransaction();
-        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), chosen);
+        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable(chosen, description));
+    }
+
+    /** A migration that cannot run in a transaction cannot run in the one that parks, either. */
+    private static Strategy runnable(Strategy chosen, Django.Description django) {
+        return chosen instanceof ParkTables park && !django.notAtomic().isEmpty() ? park.withoutTransaction() : chosen;
     }
 
     /** A run that was cut short has to be put back before another begins; after drop there is nothing that undo could do. */
-    private static void refuseUnfinished(Project project, Database db) throws Exception {
+    private static void refuseUnfinished(Project project) throws Exception {
         for (var run : Run.of(project))
             if (run.outcome().equals("running") && !(run.aside() instanceof Aside.Backup)) throw new Failure(new Problem.UnfinishedRun(run.id()));
     }
@@ -225,7 +230,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
             try (var django = Django.start(found.environment().python(), settings, found.project().root(), note -> {});
                  var db = Database.open(found.environment().database())) {
-Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
+                Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
             }
         });
     }
@@ -251,13 +256,24 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
         } else if (!console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
     }
 
-    // ---- superuser ---------------------------------------------------------------------------
+    // ---- superuser, purge --------------------------------------------------------------------
 
-    /** The reset is done whatever happens here, so a failure is "done in part". */
+    /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part". */
+    private void whatFollows(Console console, Environment environment, Run run, Database db) {
+        try {
+            createSuperuser(console, environment);
+            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
+        } catch (Failure failure) {
+            if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
+            throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
+        }
+    }
+
     private void createSuperuser(Console console, Environment environment) {
-        var wanted = superuser != null ? superuser : !yes && console.canAsk() && console.yes("Create a superuser now? Type YES, yes or y:");
-        if (!wanted) return;
         var manage = environment.python("manage.py", "createsuperuser");
+        var wanted = superuser != null ? superuser : !yes && console.canAsk()
+                && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
+        if (!wanted) return;
         if (console.canAsk() && !output.json) {
             var code = manage.interactive();
             if (code != 0) throw new Failure(new Problem.NoSuperuser("exit code " + code, false, manage.toString()));
@@ -351,7 +367,8 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
             var project = top.where.project();
             var environment = top.where.withoutDjango(project);
             try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
-                var runs = oldest(Run.of(project).stream().filter(run -> !run.outcome().equals("purged")).toList());
+                var runs = oldest(Run.of(project));
+                for (var run : runs) refuseHalfWay(run, db);
                 var plan = plan(console, environment, runs, db, noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
@@ -360,6 +377,13 @@ Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
                 plan.run(console, () -> "reset_migrations purge");
             }
             return Problem.Exit.DONE.code;
+        }
+
+        /** What a run keeps that was cut short may be all there is of the old files: undo first, or nothing is left to undo with. */
+        private static void refuseHalfWay(Run run, Database db) throws Exception {
+            if (!run.outcome().equals("running") || run.aside() instanceof Aside.Backup) return;
+            var state = run.aside().state(db);
+            if (state == Aside.State.OLD_IS_LIVE ? !run.oldFiles().allHome() : state != Aside.State.GONE) throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
 
         /** A newer run's set-aside state is only reached through the older ones, so these go first. */

@@ -184,6 +184,12 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
                 }
             }
         }
+
+        /** Nothing brings them back; but nobody may hear that all is as it was. */
+        public void undo() {
+            var gone = databases.stream().filter(database -> live.oidOf(database).isEmpty()).toList();
+            if (!gone.isEmpty()) throw new Failure(new Problem.Purged("database " + String.join(", ", gone)));
+        }
     }
 
     /**

@@ -203,19 +203,20 @@ public final class Console {
 
     // ---- questions ---------------------------------------------------------------------------
 
-    /**
-     * Asks until the answer ends; nothing has been touched yet, so Ctrl-C here simply leaves.
-     *
-     * @throws Failure refused when there is no terminal to ask in
-     */
+    /** Asks before anything was touched. @throws Failure refused when there is no terminal to ask in */
     public String ask(String question) {
+        return ask(question, new Problem.Interrupted());
+    }
+
+    /** @param interrupted what Ctrl-C means here: it ends the program at once, with this and its exit code */
+    private String ask(String question, Problem interrupted) {
         if (!canAsk) throw new Failure(new Problem.CannotAsk(question));
         people.print(paint(Ansi.Color.YELLOW, true, question) + " ");
         people.flush();
         try (var handle = Interruption.stoppedBy(() -> {
             people.println();
-            errors.println("interrupted; nothing was touched");
-            Runtime.getRuntime().halt(Problem.Exit.INTERRUPTED.code);
+            error(interrupted);
+            Runtime.getRuntime().halt(interrupted.exit().code);
         })) {
             var answer = new BufferedReader(new InputStreamReader(System.in)).readLine();
             log(question + " " + (answer == null ? "(end of input)" : answer));
@@ -227,7 +228,12 @@ public final class Console {
 
     /** Exactly {@code YES}, {@code yes} or {@code y}; anything else is a no. */
     public boolean yes(String question) {
-        var answer = ask(question);
+        return yes(question, new Problem.Interrupted());
+    }
+
+    /** The same, when Ctrl-C means something else than that nothing was touched. */
+    public boolean yes(String question, Problem interrupted) {
+        var answer = ask(question, interrupted);
         return answer.equals("YES") || answer.equals("yes") || answer.equals("y");
     }
 

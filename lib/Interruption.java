@@ -37,14 +37,15 @@ public final class Interruption {
         return () -> STOPPERS.remove(stop);
     }
 
-    /** @throws Failure 130 when a signal has come */
+    /** @throws Failure 130 when a signal has come; never while shielded, as putting back uses the very code that asks here */
     public static void check() {
-        if (asked) throw new Failure(new Problem.Interrupted());
+        if (asked && !shielded) throw new Failure(new Problem.Interrupted());
     }
 
-    /** What failed because we were told to stop is an interruption, not a failure of its own. */
+    /** What failed because we were told to stop is an interruption, not a failure of its own; unless something is left to do. */
     public static Exception explains(Exception e) {
-        return asked ? new Failure(new Problem.Interrupted(), e) : e;
+        var partly = e instanceof Failure f && f.problem().exit() == Problem.Exit.PARTLY;
+        return asked && !partly ? new Failure(new Problem.Interrupted(), e) : e;
     }
 
     /** Runs what must not be cut short: signals are only noted. */

@@ -175,10 +175,16 @@ final class Parking {
     }
 
     static Step purge(Database db, Aside.Schema aside) {
-        return new Purge(db, aside, unused(db, aside));
+        var schemas = unused(db, aside);
+        return new Purge(db, aside, schemas, count(db, schemas));
     }
 
-    record Purge(Database db, Aside.Schema aside, List<String> schemas) implements Step {
+    private static int count(Database db, List<String> schemas) {
+        return schemas.stream().mapToInt(schema -> in(db, schema, o -> true).size()).sum();
+    }
+
+    /** @param objects how many there are when the plan is made */
+    record Purge(Database db, Aside.Schema aside, List<String> schemas, int objects) implements Step {
         public String describe() {
             return schemas.isEmpty() ? "nothing is set aside"
                     : "drop what is in schema " + schemas.stream().map(Database::quoted).collect(Collectors.joining(" and "));
@@ -194,6 +200,12 @@ final class Parking {
                 dropAll(db, schema, o -> true);
                 leave(db, aside, schema);
             }
+        }
+
+        /** Nothing brings them back; but nobody may hear that all is as it was. */
+        public void undo() {
+            var left = count(db, schemas);
+            if (left < objects) throw new Failure(new Problem.Purged("%d of %d objects set aside in schema %s".formatted(objects - left, objects, String.join(", ", schemas))));
         }
     }
 

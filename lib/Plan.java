@@ -5,7 +5,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 
-/** Steps to print, and the very same steps to run; on failure those begun are undone, last first. */
+/**
+ * Steps to print, and the very same steps to run; on failure those begun are undone, last first. One that cannot be undone
+ * stops that: those before it (the old files, the record of the run) are what a later undo needs to go on from there. Only
+ * what is gone for good ({@link Problem#forGood}) has nothing to wait for.
+ */
 public record Plan(List<Step> steps) {
 
     public List<String> describe() {
@@ -29,6 +33,8 @@ public record Plan(List<Step> steps) {
             Interruption.check();
         } catch (Exception e) {
             throw putBack(begun, Interruption.explains(e), console, nextIfNotPutBack);
+        } catch (Error e) { // out of memory is no reason to leave things half done
+            throw putBack(begun, new IllegalStateException(e), console, nextIfNotPutBack);
         }
         for (var step : steps) {
             try {
@@ -50,6 +56,7 @@ public record Plan(List<Step> steps) {
                 } catch (Exception e) {
                     left.add(step.describe() + ": " + Failure.wordsOf(e));
                     console.log(e);
+                    if (!(e instanceof Failure failure && failure.problem().forGood())) break;
                 }
             }
         });

@@ -118,13 +118,14 @@ public final class PlanText {
 
     // ---- afterwards --------------------------------------------------------------------------
 
-    public static void printDone(Console console, Found found) {
+    /** @param goBack the command that brings the old state back */
+    public static void printDone(Console console, Found found, String goBack) {
         console.say("");
         console.success("done: " + found.look().name() + " is new, and " + count(found.fresh().size(), "fresh migration") + " match it");
         console.say("  old tables " + found.strategy().aside().where(Aside.State.NEW_IS_LIVE));
         console.say("  old files  .reset/" + found.id() + "/old");
-        console.say("  go back    reset_migrations undo " + found.id());
-        console.say("  give up    reset_migrations purge " + found.id() + "   (frees the disk; after that there is no way back)");
+        console.say("  go back    " + goBack);
+        if (!(found.strategy() instanceof DropTables)) console.say("  give up    reset_migrations purge " + found.id() + "   (frees the disk; after that there is no way back)");
         console.event("result", Map.of("run", found.id(), "aside", found.strategy().aside().where(Aside.State.NEW_IS_LIVE)));
     }
 

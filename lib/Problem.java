@@ -40,6 +40,11 @@ public interface Problem {
         return List.of();
     }
 
+    /** True when what this is about can never be put back, so that nothing needs to wait for a second try. */
+    default boolean forGood() {
+        return false;
+    }
+
     // ---- running the script ------------------------------------------------------------------
 
     record Usage(String what, List<String> next) implements Problem {
@@ -90,6 +95,15 @@ public interface Problem {
         public List<String> next() {
             var again = "run it again: " + command;
             return withoutTerminal ? List.of("without a terminal, DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD have to be set", again) : List.of(again);
+        }
+    }
+
+    /** The reset holds, and something that was to come after it failed. @param again the command that does it, or null */
+    record DoneBut(Problem first, String again) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the reset is done, but what was to follow is not: " + (first instanceof Interrupted ? "interrupted" : first.what()); }
+        public List<String> next() {
+            return again == null ? first.next() : java.util.stream.Stream.concat(first.next().stream(), java.util.stream.Stream.of("then: " + again)).toList();
         }
     }
 
@@ -544,6 +558,13 @@ public interface Problem {
         public List<String> next() { return List.of("bring it together with undo first"); }
     }
 
+    /** Purge was asked for and went part of the way. */
+    record Purged(String where) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public boolean forGood() { return true; }
+        public String what() { return where + " is purged, for good"; }
+    }
+
     record HoldsAnotherRun(String where, List<String> held) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "%s still holds what another run set aside:\n  %s".formatted(where, String.join("\n  ", held)); }
@@ -553,6 +574,7 @@ public interface Problem {
     /** @param backup the file, or null when it is not known here, or was declined */
     record OnlyBackupHasIt(String database, String backup) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
+        public boolean forGood() { return true; }
         public String what() {
             return "tables of database " + database + " were dropped: " + (backup == null ? "only a backup has them" : "only the backup " + backup + " has them");
         }

@@ -10,8 +10,11 @@ import java.util.Set;
 /**
  * The user's undo for files: the newer migrations go into the run's {@code undone/}, the old ones come home.
  * Migrations written since the reset go aside with them.
+ *
+ * @param newer what goes aside
+ * @param there all migrations that were there, also those that are the same in the old set
  */
-public record PutBackFiles(Run reset, Migrations newer) implements Step {
+public record PutBackFiles(Run reset, Migrations newer, Set<String> there) implements Step {
 
     /** Looks at what lies in the run's folders now. */
     public static PutBackFiles of(Run run) throws IOException {
@@ -20,8 +23,8 @@ public record PutBackFiles(Run reset, Migrations newer) implements Step {
         run.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
         run.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
         var home = Set.copyOf(run.old());
-        var now = Migrations.in(root, folders).files().stream().filter(f -> !isOld(f, home)).toList();
-        return new PutBackFiles(run, new Migrations(root, now));
+        var now = Migrations.in(root, folders);
+        return new PutBackFiles(run, new Migrations(root, now.files().stream().filter(f -> !isOld(f, home)).toList()), now.paths());
     }
 
     /** A file that an earlier, interrupted undo has put back already is not one of the newer. */
@@ -48,7 +51,7 @@ public record PutBackFiles(Run reset, Migrations newer) implements Step {
         var store = Files.isDirectory(reset.folder().resolve("undone")) ? reset.folder().resolve("undone") : reset.copy().resolve("undone");
         if (!Files.isDirectory(store)) return; // nothing was moved yet
         newer.putBackFrom(store);
-        reset.oldFiles().removeExcept(newer.paths());
+        reset.oldFiles().removeExcept(there);
         for (var made : reset.made()) {
             var init = Path.of(reset.root()).resolve(made);
             if (made.endsWith("__init__.py") && Files.isDirectory(init.getParent()) && !Files.exists(init))

@@ -28,7 +28,7 @@ import java.util.stream.Stream;
  * @param started  ISO 8601, UTC
  * @param root     the project's root, absolute
  * @param database as {@code user@host:port/name}
- * @param outcome  running, done, undone, purged: a hint for people; what holds is found by looking
+ * @param outcome  running, done, undone: a hint for people; what holds is found by looking
  * @param old      the files that were there
  * @param fresh    sha256 of the new files by path
  * @param made     packages' folders and {@code __init__.py} that were missing

@@ -140,6 +140,20 @@ class MigrationsTest {
         run.remove();
     }
 
+    @Test void a_migration_that_is_the_same_in_both_sets_stays_when_the_put_back_is_taken_back() throws IOException {
+        var same = new TreeMap<>(fresh());
+        same.put("backend/flows/migrations/0001_initial.py", Files.readString(folder.resolve("0001_initial.py")));
+        var run = run(found(), same);
+        run.create();
+        new ReplaceFiles(found(), same, run).run();
+        var after = tree();
+        var step = PutBackFiles.of(run);
+        step.run();
+        step.undo();
+        assertEquals(after, tree());
+        run.remove();
+    }
+
     @Test void old_files_come_home_from_the_second_copy_when_the_first_is_gone() throws IOException {
         var before = tree();
         var run = run(found(), fresh());
