@@ -155,8 +155,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** Offers to install what the project needs; only where somebody can say yes. */
-    private static boolean installed(Console console, Problem.NoDjango missing) {
-        if (!console.canAsk()) return false;
+    private boolean installed(Console console, Problem.NoDjango missing) {
+        if (!console.canAsk() || output.json) return false; // what pip prints would be taken for JSON
         console.error(missing);
         var install = Program.of(missing.install());
         return console.yes("Run " + install + " now? Type YES, yes or y:") && install.interactive() == 0;
@@ -201,7 +201,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
-        steps.add(run.keep(backedUp::get, db));
+        steps.add(run.keep(backedUp::get, db, output.console()));
         steps.addAll(switch (found.strategy()) {
             case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
             case ParkTables park when park.inTransaction() -> List.of(park.parkAndMigrate(django), files, park.commit(django));
@@ -288,14 +288,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     @Command(name = "undo", mixinStandardHelpOptions = true, sortOptions = false,
             description = "Bring back what the latest reset set aside: the database first, then the files. Drops nothing.")
-    static final class Undo implements Callable<Integer>, Cli.HasOutput {
+    static final class Undo implements Callable<Integer> {
         @ParentCommand reset_migrations top;
         @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run (default: the latest).")
         String wanted;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
@@ -331,12 +327,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     @Command(name = "status", mixinStandardHelpOptions = true, sortOptions = false,
             description = "Show the runs of this project, which state holds, and what is set aside.")
-    static final class Status implements Callable<Integer>, Cli.HasOutput {
+    static final class Status implements Callable<Integer> {
         @ParentCommand reset_migrations top;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             var project = top.where.project();
@@ -349,7 +341,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     @Command(name = "purge", mixinStandardHelpOptions = true, sortOptions = false,
             description = "Drop what runs have set aside, oldest first. This is the only command that destroys.")
-    static final class Purge implements Callable<Integer>, Cli.HasOutput {
+    static final class Purge implements Callable<Integer> {
         @ParentCommand reset_migrations top;
         @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run: the oldest there is (default).")
         String wanted;
@@ -357,10 +349,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         boolean all;
         @Option(names = "--no-backup", description = "Without a verified backup first.")
         boolean noBackup;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();

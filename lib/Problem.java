@@ -78,9 +78,9 @@ public interface Problem {
     record NameNotGiven(String name, boolean local) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
-            return (local ? "DEBUG is False" : "the database is not on this machine") + ": --yes is not enough here, the database's name has to be given";
+            return local ? "DEBUG is False, and there is no terminal to ask in" : "the database is not on this machine: its name has to be given";
         }
-        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name); }
+        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name + (local ? ", or --yes" : "")); }
     }
 
     record OtherName(String given, String name) implements Problem {
@@ -573,7 +573,7 @@ public interface Problem {
 
     /** @param backup the file, or null when it is not known here, or was declined */
     record OnlyBackupHasIt(String database, String backup) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
+        public Exit exit() { return Exit.REFUSED; }
         public boolean forGood() { return true; }
         public String what() {
             return "tables of database " + database + " were dropped: " + (backup == null ? "only a backup has them" : "only the backup " + backup + " has them");

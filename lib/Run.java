@@ -22,7 +22,7 @@ import java.util.stream.Stream;
 /**
  * One reset as it is remembered: {@code .reset/<id>/run.json} with the old files beside it, and a copy of both in the
  * user's state folder, because {@code .reset/} may fall to {@code git clean}. It is whole on disk before the first change and
- * names everything the run may touch, so undo needs no step-by-step log. No secrets.
+ * names everything the run may touch, so undo needs no step-by-step log; {@code log} is for people. No secrets.
  *
  * @param format   of this file: 1
  * @param started  ISO 8601, UTC
@@ -163,10 +163,11 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
-    public Step keep(Supplier<Path> backedUp, Database db) {
+    public Step keep(Supplier<Path> backedUp, Database db, Console console) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
             var file = backedUp.get();
             (file == null ? this : withBackup(file)).create();
+            console.logTo(folder().resolve("log"));
         }, () -> forget(db), () -> read(folder().resolve("run.json")).with("done").save());
     }
 
@@ -176,9 +177,14 @@ public record Run(int format, String id, String version, String started, String 
         remove();
     }
 
+    /** That these credentials are those of the run; another name for the same server counts as another. */
+    boolean isOn(Credentials now) {
+        return now.toString().equals(database);
+    }
+
     /** @throws Failure when the credentials lead to another database than this run's */
     public void refuseOther(Credentials now) {
-        if (!now.toString().equals(database)) throw new Failure(new Problem.OtherDatabase(id, database, now.toString()));
+        if (!isOn(now)) throw new Failure(new Problem.OtherDatabase(id, database, now.toString()));
     }
 
     // ---- found again -------------------------------------------------------------------------

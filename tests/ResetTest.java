@@ -438,14 +438,55 @@ class ResetTest {
         Files.createFile(root.resolve("slow"));
         var rows = Snapshot.of(db);
         var files = Snapshot.of(root);
-        var process = Tool.in(root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--json", "--apps", "shop", "--strategy", "park");
+        var process = Tool.in(root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+            .env("TMPDIR", Files.createDirectory(temp.resolve("tmp")).toString()).start("--yes", "--json", "--apps", "shop", "--strategy", "park");
         var lines = process.inputReader();
         while (!lines.readLine().contains("\"event\":\"step\",\"number\":4")) { }
         Thread.sleep(3000);
         new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
         assertEquals(130, process.waitFor(), () -> process.errorReader().lines().toList().toString());
+        try (var left = Files.list(temp.resolve("tmp"))) {
+            assertEquals(java.util.List.of(), left.filter(f -> f.getFileName().toString().startsWith("reset_migrations")).toList());
+        }
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(root));
+    }
+
+    @Test void ctrl_c_after_the_reset_does_not_say_that_all_is_as_it_was() throws Exception {
+        SampleProject.write(crm.backend(), "stats/management/commands/createsuperuser.py", """
+            import time
+            from django.core.management.base import BaseCommand
+            class Command(BaseCommand):
+                def add_arguments(self, parser):
+                    parser.add_argument("--noinput", action="store_true")
+                def handle(self, **options):
+                    time.sleep(60)
+            """);
+        var process = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--json", "--superuser");
+        var lines = process.inputReader();
+        while (!lines.readLine().contains("\"event\":\"result\"")) { }
+        Thread.sleep(2000);
+        new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+        assertEquals(3, process.waitFor());
+        var said = process.errorReader().lines().toList().toString();
+        assertTrue(said.contains("the reset is done") && !said.contains("as it was"), said);
+        assertDone(reset("undo", "--yes"));
+    }
+
+    @Test void a_run_keeps_its_log_and_status_knows_whose_database_it_was() throws Exception {
+        assertDone(reset("--yes"));
+        try (var logs = Files.walk(crm.root().resolve(".reset")).filter(f -> f.endsWith("log"))) {
+            var log = logs.findFirst().orElseThrow();
+            assertEquals("rw-------", java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(log)));
+            var text = Files.readString(log);
+            assertTrue(text.contains("Strategy: swap") && text.contains("contenttypes.0001_initial (") && text.contains("done: "), text);
+        }
+        var other = Postgres.database(db.role());
+        crm.env(other);
+        var status = reset("status");
+        assertDone(status);
+        assertTrue(status.out().contains(db.name()) && status.out().contains("nothing is seen") && !status.out().contains("purged"), status.out());
+        assertEquals(4, reset("undo", "--yes").code());
     }
 
     @Test void the_schema_that_django_calls_current_is_the_one_that_is_reset() throws Exception {
