@@ -165,12 +165,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- look --------------------------------------------------------------------------------
 
     private Found look(Project project, Environment environment, Django django, Database db) throws Exception {
+        var look = db.look(); // while Python is still starting
         Django.Description description;
         try (var proof = db.proveSame()) {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
-        var look = db.look(description.currentSchema());
+        if (!look.currentSchema().equals(description.currentSchema())) look = db.look(description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
         var old = Migrations.in(project.root(), folders.values());

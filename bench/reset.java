@@ -56,6 +56,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     private Path folder;
     private Path python;
     private Postgres.Role owner;
+    private Postgres.Db server;
     private double version;
 
     public static void main(String... args) {
@@ -85,14 +86,14 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     private void setUp() throws Exception {
         python = Python.venv();
         owner = Postgres.role("owner", "CREATEDB");
+        server = Postgres.database();
         template("sample", 0);
-        for (int i = 0; i < 2; i++) run(jbangw("--version"), folder, line -> {}); // builds it, and warms the page cache
-        var project = project("sample", "warm");
-        ours(project);
-        original(project("sample", "warm"));
+        for (int i = 0; i < 2; i++) run(jbangw("--version"), line -> {}); // builds it, and warms the page cache
+        ours("sample");
+        original("sample");
         console.heading("Machine");
         console.say("  %d processors, load %s; %s %s, Java %s; PostgreSQL %s of the tests".formatted(Runtime.getRuntime().availableProcessors(),
-                load(), System.getProperty("os.name"), System.getProperty("os.arch"), Runtime.version().feature(), serverVersion()));
+                load(), System.getProperty("os.name"), System.getProperty("os.arch"), Runtime.version().feature(), setting("server_version")));
         console.say("  fsync %s, synchronous_commit %s: both sides wait for no disk there, which favours whoever commits often"
                 .formatted(setting("fsync"), setting("synchronous_commit")));
         console.say("  warm: everything has run once before; sides alternate, each run on a fresh copy of project and database");
@@ -106,9 +107,9 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         var versions = new ArrayList<Timed>();
         for (int i = 0; i < count; i++)
             alternate(i, List.of(
-                    () -> versions.add(run(jbangw("--version"), folder, line -> {})),
-                    () -> ours.add(ours(project("sample", "ours"))),
-                    () -> original.add(original(project("sample", "original")))));
+                    () -> versions.add(run(jbangw("--version"), line -> {})),
+                    () -> ours.add(ours("sample")),
+                    () -> original.add(original("sample"))));
         version = median(versions, Timed::seconds);
         heading("The sample project, nine apps: %d runs of each".formatted(count));
         both("reset_migrations, as users start it", ours, Timed::seconds);
@@ -132,9 +133,9 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         var original = new ArrayList<Timed>();
         for (int i = 0; i < count; i++)
             alternate(i, List.of(
-                    () -> swap.add(ours(project(name, "swap"))),
-                    () -> park.add(ours(project(name, "park"), "--strategy", "park")),
-                    () -> original.add(original(project(name, "original")))));
+                    () -> swap.add(ours(name)),
+                    () -> park.add(ours(name, "--strategy", "park")),
+                    () -> original.add(original(name))));
         heading("The sample and %,d tables more, each with 3 indexes, a sequence and a foreign key: %d runs of each".formatted(tables, count));
         both("original: DROP TABLE … CASCADE for each table", original, Timed::outOfTheWay);
         both("swap: rename two databases", swap, Timed::outOfTheWay);
@@ -149,27 +150,29 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         Postgres.execute("DROP DATABASE " + Postgres.quoted(name));
     }
 
-    /** Reset and undo in turn, so that one database of 5,000 tables is enough. */
+    /** Reset and undo in turn, so that one copy of 5,000 tables is enough. */
     private void flatness() throws Exception {
-        heading("Swap, by number of tables");
-        var medians = new LinkedHashMap<Integer, Double>();
+        var projects = new LinkedHashMap<Integer, Project>();
+        var timed = new LinkedHashMap<Integer, List<Timed>>();
         for (int tables : quick ? List.of(50, QUICK_TABLES) : List.of(50, 500, 5000)) {
             var name = template("f" + tables, tables);
-            var project = project(name, "flat");
+            projects.put(tables, project(name));
+            timed.put(tables, new ArrayList<>());
             Postgres.execute("DROP DATABASE " + Postgres.quoted(name));
-            var all = new ArrayList<Timed>();
-            for (int i = 0; i < (quick ? 1 : Math.max(3, runs / 2)); i++) {
-                all.add(ours(project));
-                run(with(jbangw("undo", "--yes"), project), folder, line -> {});
-            }
-            both("%,d tables: rename".formatted(tables), all, Timed::outOfTheWay);
-            both("%,d tables: look and plan".formatted(tables), all, run -> run.steps().get("plan") - version);
-            both("%,d tables: whole run".formatted(tables), all, Timed::seconds);
-            medians.put(tables, median(all, Timed::outOfTheWay));
-            Postgres.execute("DROP DATABASE " + Postgres.quoted(project.db().name()));
         }
-        var values = List.copyOf(medians.values());
-        say("rename, most tables : fewest", values.getLast() / values.getFirst(), "aim: about 1");
+        for (int i = 0; i < (quick ? 1 : Math.max(3, runs / 2)); i++)
+            for (var tables : projects.keySet()) {
+                timed.get(tables).add(ours(projects.get(tables)));
+                run(with(jbangw("undo", "--yes"), projects.get(tables)), line -> {});
+            }
+        heading("Swap, by number of tables");
+        timed.forEach((tables, all) -> both("%,6d tables: rename".formatted(tables), all, Timed::outOfTheWay));
+        timed.forEach((tables, all) -> both("%,6d tables: look and plan".formatted(tables), all, run -> run.steps().get("plan") - version));
+        timed.forEach((tables, all) -> both("%,6d tables: whole run".formatted(tables), all, Timed::seconds));
+        var medians = timed.values().stream().map(all -> median(all, Timed::outOfTheWay)).toList();
+        var least = timed.values().stream().map(all -> least(all, Timed::outOfTheWay)).toList();
+        say("most tables : fewest, rename", medians.getLast() / medians.getFirst(), least.getLast() / least.getFirst(), "aim: flat, about 1");
+        for (var project : projects.values()) discard(project);
     }
 
     // ---- the sides ---------------------------------------------------------------------------
@@ -186,11 +189,25 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
+    private Timed ours(String template, String... more) throws Exception {
+        var project = project(template);
+        var timed = ours(project, more);
+        discard(project);
+        return timed;
+    }
+
+    private Timed original(String template) throws Exception {
+        var project = project(template);
+        var timed = original(project);
+        discard(project);
+        return timed;
+    }
+
     private Timed ours(Project project, String... more) throws Exception {
         var steps = new LinkedHashMap<String, Double>();
         var way = new double[1];
         var began = System.nanoTime();
-        var timed = run(with(jbangw(Stream.concat(Stream.of("--yes", "--no-superuser", "--json"), Stream.of(more)).toArray(String[]::new)), project), folder, line -> {
+        var timed = run(with(jbangw(Stream.concat(Stream.of("--yes", "--no-superuser", "--json"), Stream.of(more)).toArray(String[]::new)), project), line -> {
             var event = JsonParser.parseString(line).getAsJsonObject();
             switch (event.get("event").getAsString()) {
                 case "plan" -> steps.put("plan", (System.nanoTime() - began) / 1e9);
@@ -217,7 +234,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         try (var apps = Files.list(project.files().backend())) {
             apps.filter(app -> Files.exists(app.resolve("models.py"))).map(app -> app.getFileName().toString()).sorted().forEach(command::add);
         }
-        var timed = run(command, folder, line -> {
+        var timed = run(command, line -> {
             var step = JsonParser.parseString(line).getAsJsonObject();
             steps.put(step.get("what").getAsString(), step.get("seconds").getAsDouble());
         });
@@ -238,10 +255,10 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** To the end of the process; whatever fails ends the benchmark with the program's own words. */
-    private Timed run(List<String> command, Path in, Lines lines) throws Exception {
+    private Timed run(List<String> command, Lines lines) throws Exception {
         Interruption.check();
         var errors = folder.resolve("stderr");
-        var builder = new ProcessBuilder(command).directory(in.toFile()).redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
+        var builder = new ProcessBuilder(command).directory(folder.toFile()).redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
                 .redirectError(errors.toFile());
         var environment = builder.environment();
         environment.keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|PYTHONPATH|PYTHONHOME|PYTHONDONTWRITEBYTECODE|BACKUP_).*"));
@@ -254,10 +271,15 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
             var code = process.waitFor();
             var seconds = (System.nanoTime() - began) / 1e9;
             Interruption.check();
-            if (code != 0) throw new Failure(new Problem.Usage(String.join(" ", command) + " ended with exit code " + code + ":\n"
-                    + Files.readString(errors).strip().indent(2).stripTrailing(), List.of()));
+            if (code != 0) throw new Failure(new RunFailed(command, code, Files.readString(errors)));
             return new Timed(seconds, Map.of(), 0);
         }
+    }
+
+    record RunFailed(List<String> command, int code, String words) implements Problem {
+        @Override public Exit exit() { return Exit.FAILED; }
+        @Override public String what() { return "%s ended with exit code %d:\n%s".formatted(String.join(" ", command), code, words.strip().indent(2).stripTrailing()); }
+        @Override public List<String> next() { return List.of(); }
     }
 
     private interface Turn {
@@ -274,15 +296,23 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     private int made;
 
     /** A copy of the sample's files, with compiled Python as in daily use, and of a template's database. */
-    private Project project(String template, String name) throws Exception {
-        var id = "b%d_%s".formatted(++made, name);
+    private Project project(String template) throws Exception {
+        var id = "b%d_%s".formatted(++made, template);
         Postgres.execute("CREATE DATABASE %s TEMPLATE %s OWNER %s".formatted(id, template, Postgres.quoted(owner.name())));
-        var db = new Postgres.Db(Postgres.HOST, Postgres.database().port(), id, owner);
+        var db = new Postgres.Db(Postgres.HOST, server.port(), id, owner);
         var files = SampleProject.copyTo(Files.createDirectory(folder.resolve(id))).env(db);
         var compiled = new ProcessBuilder(python.toString(), "-m", "compileall", "-q", files.backend().toString()).inheritIO().start().waitFor();
         if (compiled != 0) throw new IOException("the sample does not compile");
         Postgres.execute("CHECKPOINT"); // what the copying has left to write is no part of the run
         return new Project(files, db);
+    }
+
+    /** With all that a run has set aside. */
+    private void discard(Project project) throws Exception {
+        try (var connection = server.connect(); var statement = connection.createStatement();
+             var names = statement.executeQuery("SELECT datname FROM pg_database WHERE datname = '%1$s' OR datname LIKE '%1$s\\_%%'".formatted(project.db().name()))) {
+            while (names.next()) Postgres.execute("DROP DATABASE " + Postgres.quoted(names.getString(1)));
+        }
     }
 
     private String template(String name, int tables) throws Exception {
@@ -305,12 +335,8 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
             """.formatted(number, Math.max(0, number - 1));
     }
 
-    private static String serverVersion() throws Exception {
-        return setting("server_version");
-    }
-
-    private static String setting(String name) throws Exception {
-        try (var connection = Postgres.database().connect(); var statement = connection.createStatement(); var rows = statement.executeQuery("SHOW " + name)) {
+    private String setting(String name) throws Exception {
+        try (var connection = server.connect(); var statement = connection.createStatement(); var rows = statement.executeQuery("SHOW " + name)) {
             rows.next();
             return rows.getString(1);
         }
@@ -330,7 +356,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     }
 
     private void both(String what, List<Timed> all, ToDoubleFunction<Timed> of) {
-        console.say(String.format(Locale.ROOT, "  %-80s %9.3f %9.3f", what, median(all, of), all.stream().mapToDouble(of).min().orElseThrow()));
+        console.say(String.format(Locale.ROOT, "  %-80s %9.3f %9.3f", what, median(all, of), least(all, of)));
     }
 
     private void steps(List<Timed> all) {
@@ -340,11 +366,16 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     private void ratio(String what, List<Timed> ours, ToDoubleFunction<Timed> of, List<Timed> original, ToDoubleFunction<Timed> ofOriginal, Double aim) {
         var value = median(ours, of) / median(original, ofOriginal);
-        say("ours : original, " + what, value, aim == null ? "" : String.format(Locale.ROOT, "aim: %.1f or less, %s", aim, value <= aim ? "reached" : "missed"));
+        say("ours : original, " + what, value, least(ours, of) / least(original, ofOriginal), aim == null ? "" : String.format(Locale.ROOT, "aim: %.1f or less, %s", aim, value <= aim ? "reached" : "missed"));
     }
 
-    private void say(String what, double ratio, String aim) {
-        console.say(String.format(Locale.ROOT, "  %-80s %9.2f   %s", what, ratio, aim));
+    private void say(String what, double ofMedians, double ofLeast, String aim) {
+        console.say(String.format(Locale.ROOT, "  %-80s %9.2f %9.2f   %s", what, ofMedians, ofLeast, aim));
+    }
+
+    /** What a busy machine disturbed least. */
+    private static double least(List<Timed> all, ToDoubleFunction<Timed> of) {
+        return all.stream().mapToDouble(of).min().orElseThrow();
     }
 
     private static double median(List<Timed> all, ToDoubleFunction<Timed> of) {
