@@ -5,6 +5,7 @@
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
@@ -287,7 +288,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     // ---- undo, status, purge -----------------------------------------------------------------
 
-    @Command(name = "undo", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "undo", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Bring back what the latest reset set aside: the database first, then the files. Drops nothing.")
     static final class Undo implements Callable<Integer> {
         @ParentCommand reset_migrations top;
@@ -307,10 +308,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var plan = new Plan(steps);
                 console.heading("Undo the reset " + run.id());
                 PlanText.printSteps(console, plan);
+                console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.with("undone").save();
                 console.success("undone: database and files are as they were before " + run.id());
+                console.event("result", Map.of("undone", run.id()));
                 return Problem.Exit.DONE.code;
             }
         }
@@ -326,7 +329,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "status", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "status", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Show the runs of this project, which state holds, and what is set aside.")
     static final class Status implements Callable<Integer> {
         @ParentCommand reset_migrations top;
@@ -340,7 +343,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "purge", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "purge", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Drop what runs have set aside, oldest first. This is the only command that destroys.")
     static final class Purge implements Callable<Integer> {
         @ParentCommand reset_migrations top;
@@ -361,9 +364,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var plan = plan(console, environment, runs, db, noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
+                console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
                 if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
                 plan.run(console, () -> "reset_migrations purge");
+                console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
             }
             return Problem.Exit.DONE.code;
         }

@@ -31,7 +31,7 @@ import java.util.stream.Stream;
  * @param outcome  running, done, undone: a hint for people; what holds is found by looking
  * @param old      the files that were there
  * @param fresh    sha256 of the new files by path
- * @param made     packages' folders and {@code __init__.py} that were missing
+ * @param made     packages' folders and {@code __init__.py} that were missing, the innermost first
  * @param backup   the verified backup's file, or null
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
@@ -54,11 +54,15 @@ public record Run(int format, String id, String version, String started, String 
         found.fresh().forEach((path, text) -> {
             hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8)));
             var folder = Path.of(path).getParent();
-            for (var missing : List.of(folder.resolve("__init__.py"), folder))
-                if (!Files.exists(root.resolve(missing)) && !made.contains(missing.toString())) made.add(missing.toString());
+            if (!Files.exists(root.resolve(folder).resolve("__init__.py"))) made.add(folder.resolve("__init__.py").toString());
+            for (; folder != null && !Files.exists(root.resolve(folder)); folder = folder.getParent()) {
+                made.add(folder.resolve("__init__.py").toString());
+                made.add(folder.toString());
+            }
         });
         return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().database().toString(),
-                found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes, made, null);
+                found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes,
+                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null);
     }
 
     public Run with(String newOutcome) {

@@ -118,6 +118,33 @@ class ResetTest {
         lines.forEach(JsonParser::parseString);
     }
 
+    @Test void undo_and_purge_tell_json_their_plan_and_their_result_too() throws Exception {
+        assertDone(reset("--yes"));
+        for (var command : new String[] {"undo", "purge"}) {
+            var output = reset(command, "--yes", "--json");
+            assertDone(output);
+            var events = output.out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject().get("event").getAsString()).toList();
+            assertEquals("plan", events.getFirst());
+            assertEquals("result", events.getLast());
+        }
+    }
+
+    @Test void migration_packages_that_are_still_to_be_made_are_made_and_go_again() throws Exception {
+        var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
+        var tiny = SampleProject.tiny(root, Map.of("shop/models.py", """
+            from django.db import models
+            class Order(models.Model):
+                number = models.IntegerField()
+            """, "config/extra.py", "MIGRATION_MODULES = {\"shop\": \"config.migrations_of.the.shop\"}\n"));
+        crm = tiny.env(db = Postgres.database(db.role()));
+        var files = Snapshot.of(root);
+        assertDone(reset("--yes"));
+        assertTrue(Files.exists(root.resolve("config/migrations_of/__init__.py")) && Files.exists(root.resolve("config/migrations_of/the/shop/0001_initial.py")));
+        assertEquals(0, migrateCheck());
+        assertDone(reset("undo", "--yes"));
+        assertEquals(files, Snapshot.of(root));
+    }
+
     @Test void without_a_terminal_and_without_yes_it_refuses() throws Exception {
         var rows = Snapshot.of(db);
         assertEquals(4, reset().code());
