@@ -158,9 +158,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     /** Offers to install what the project needs; only where somebody can say yes. */
     private boolean installed(Console console, Problem.NoDjango missing) {
         if (!console.canAsk() || output.json) return false; // what pip prints would be taken for JSON
-        console.error(missing);
         var install = Program.of(missing.install());
-        return console.yes("Run " + install + " now? Type YES, yes or y:") && install.interactive() == 0;
+        return console.yes("%s. Run %s now? Type YES, yes or y:".formatted(missing.what(), install)) && install.interactive() == 0;
     }
 
     // ---- look --------------------------------------------------------------------------------
