@@ -14,6 +14,7 @@ import lib.Database;
 import lib.Failure;
 import lib.Lib;
 import lib.Plan;
+import lib.PlanText;
 import lib.Project;
 import lib.Where;
 import picocli.CommandLine.Command;
@@ -57,12 +58,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     @Command(name = "create", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Takes a backup, reads it back to its end, and only then gives it its name.")
-    static final class Create implements Callable<Integer>, Cli.HasOutput {
+    static final class Create implements Callable<Integer> {
         @ParentCommand backup_database top;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             return top.call();
@@ -95,8 +92,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     private static void report(Console console, Backup backup, long databaseBytes, String restore) {
         console.success("backed up: " + backup.file());
-        console.note("  %s, %d %% of the database's %s; %d tables; %.1f s".formatted(Backup.size(backup.bytes()),
-                Math.round(100.0 * backup.bytes() / Math.max(1, databaseBytes)), Backup.size(databaseBytes), backup.tables(), backup.seconds()));
+        console.note("  %s, %d %% of the database's %s; %d tables; %.1f s".formatted(PlanText.size(backup.bytes()),
+                Math.round(100.0 * backup.bytes() / Math.max(1, databaseBytes)), PlanText.size(databaseBytes), backup.tables(), backup.seconds()));
         console.note("restore into a new database:");
         console.note("  " + restore);
         console.event("backup", Map.of("file", backup.file().toString(), "bytes", backup.bytes(), "database_bytes", databaseBytes,
@@ -105,12 +102,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     @Command(name = "list", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Shows the backups that are there, the latest first.")
-    static final class ListBackups implements Callable<Integer>, Cli.HasOutput {
+    static final class ListBackups implements Callable<Integer> {
         @ParentCommand backup_database top;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() {
             var console = top.output.console();
@@ -124,16 +117,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     @Command(name = "restore", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Restores a backup into a new database; on failure that database is gone again.")
-    static final class Restore implements Callable<Integer>, Cli.HasOutput {
+    static final class Restore implements Callable<Integer> {
         @ParentCommand backup_database top;
         @Parameters(paramLabel = "FILE", description = "The backup.")
         Path file;
         @Option(names = "--into", paramLabel = "NAME", required = true, description = "The new database's name; it must not exist yet.")
         String into;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
@@ -164,7 +153,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private static void print(Console console, List<Backup.Found> backups) {
         console.note("backups:");
         for (var backup : backups) {
-            console.note("  %s  %9s  %s  %s".formatted(backup.taken().toString().replace('T', ' '), Backup.size(backup.bytes()), backup.database(), backup.file()));
+            console.note("  %s  %9s  %s  %s".formatted(backup.taken().toString().replace('T', ' '), PlanText.size(backup.bytes()), backup.database(), backup.file()));
             console.event("found", Map.of("file", backup.file().toString(), "database", backup.database(), "taken", backup.taken().toString(), "bytes", backup.bytes()));
         }
     }

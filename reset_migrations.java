@@ -5,6 +5,7 @@
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
@@ -156,8 +157,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** Offers to install what the project needs; only where somebody can say yes. */
-    private static boolean installed(Console console, Problem.NoDjango missing) {
-        if (!console.canAsk()) return false;
+    private boolean installed(Console console, Problem.NoDjango missing) {
+        if (!console.canAsk() || output.json) return false; // what pip prints would be taken for JSON
         var install = Program.of(missing.install());
         return console.yes("%s. Run %s now? Type YES, yes or y:".formatted(missing.what(), install)) && install.interactive() == 0;
     }
@@ -205,7 +206,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
-        steps.add(run.keep(backedUp::get, db));
+        steps.add(run.keep(backedUp::get, db, output.console()));
         steps.addAll(switch (found.strategy()) {
             case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
             case ParkTables park when park.inTransaction() -> List.of(park.parkAndMigrate(django), files, park.commit(django));
@@ -295,16 +296,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     // ---- undo, status, purge -----------------------------------------------------------------
 
-    @Command(name = "undo", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "undo", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Bring back what the latest reset set aside: the database first, then the files. Drops nothing.")
-    static final class Undo implements Callable<Integer>, Cli.HasOutput {
+    static final class Undo implements Callable<Integer> {
         @ParentCommand reset_migrations top;
         @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run (default: the latest).")
         String wanted;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
@@ -313,16 +310,18 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var run = latest(project, wanted);
                 run.refuseOther(db.credentials());
                 if (run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE)
-                    throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup(), Problem.Exit.REFUSED));
+                    throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 steps.add(PutBackFiles.of(run));
                 var plan = new Plan(steps);
                 console.heading("Undo the reset " + run.id());
                 PlanText.printSteps(console, plan);
+                console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.with("undone").save();
                 console.success("undone: database and files are as they were before " + run.id());
+                console.event("result", Map.of("undone", run.id()));
                 return Problem.Exit.DONE.code;
             }
         }
@@ -340,14 +339,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "status", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "status", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Show the runs of this project, which state holds, and what is set aside.")
-    static final class Status implements Callable<Integer>, Cli.HasOutput {
+    static final class Status implements Callable<Integer> {
         @ParentCommand reset_migrations top;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             var project = top.where.project();
@@ -358,9 +353,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "purge", mixinStandardHelpOptions = true, sortOptions = false,
+    @Command(name = "purge", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Drop what runs have set aside, oldest first. This is the only command that destroys.")
-    static final class Purge implements Callable<Integer>, Cli.HasOutput {
+    static final class Purge implements Callable<Integer> {
         @ParentCommand reset_migrations top;
         @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run: the oldest there is (default).")
         String wanted;
@@ -368,10 +363,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         boolean all;
         @Option(names = "--no-backup", description = "Without a verified backup first.")
         boolean noBackup;
-
-        @Override public Cli.Output output() {
-            return top.output;
-        }
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
@@ -384,9 +375,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var plan = plan(console, environment, runs, db, noBackup, !noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
+                console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
                 if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
                 plan.run(console, () -> "reset_migrations purge");
+                console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
             }
             return Problem.Exit.DONE.code;
         }

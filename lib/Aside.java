@@ -242,7 +242,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
         public List<Step> undo(lib.Database db, boolean terminate) {
             if (state(db) == State.OLD_IS_LIVE) return List.of();
-            throw new Failure(new Problem.OnlyBackupHasIt(name, null, Problem.Exit.REFUSED));
+            throw new Failure(new Problem.OnlyBackupHasIt(name, null));
         }
 
         public long bytes(lib.Database db) {

@@ -111,9 +111,9 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
         /** To be run in this order, by {@link #create} or by a {@link Plan}. */
         public List<Step> steps() {
             return List.of(
-                    new Act("dump %s with %s".formatted(database.database(), pgDump.name()), this::dump),
-                    new Act("read the archive back to its end", this::readBack),
-                    new Act("keep it as " + file.getFileName(), this::keep));
+                    Step.of("dump %s with %s".formatted(database.database(), pgDump.name()), this::dump),
+                    Step.of("read the archive back to its end", this::readBack),
+                    Step.of("keep it as " + file.getFileName(), this::keep));
         }
 
         /** The backup, once every step has run. */
@@ -167,7 +167,7 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
                 bytes += n;
                 if (System.nanoTime() - shown < 500_000_000L) continue;
                 shown = System.nanoTime();
-                progress.accept(size(bytes));
+                progress.accept(PlanText.size(bytes));
             }
             return null;
         }
@@ -219,11 +219,6 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
                 throw new Failure(new Problem.CannotWriteBackup(folder, "cannot remove " + partial + ": " + left.getMessage()), left);
             }
         }
-    }
-
-    private record Act(String describe, Work work) implements Step {
-        interface Work { void run() throws Exception; }
-        @Override public void run() throws Exception { work.run(); }
     }
 
     private static void makeFolder(Path folder) throws IOException {
@@ -369,12 +364,12 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
     public static List<Step> restore(Path file, Credentials server, String into, Program pgDump, Consumer<String> progress) {
         requirePassable(server.of(into));
         return List.of(
-                new Act("read %s to its end".formatted(file), () -> {
+                Step.of("read %s to its end".formatted(file), () -> {
                     requireArchive(file);
                     decode(sibling(pgDump, "pg_restore"), file, progress);
                 }),
                 new CreateDatabase(server, into, pgDump, new ArrayList<>()),
-                new Act("restore into " + into, () -> {
+                Step.of("restore into " + into, () -> {
                     var pgRestore = connected(sibling(pgDump, "pg_restore"), server).with("--exit-on-error", "--no-password", "--dbname=" + uri(server.of(into)));
                     var output = feed(pgRestore, file, progress);
                     if (output.code() != 0) throw new Failure(new Problem.PgProgramFailed(pgRestore.name(), output.code(), output.err()));
@@ -464,7 +459,7 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
                 done += n;
                 if (System.nanoTime() - shown < 500_000_000L) continue;
                 shown = System.nanoTime();
-                progress.accept(size(done));
+                progress.accept(PlanText.size(done));
             }
         } catch (IOException closed) {
             // see above
@@ -546,14 +541,5 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
         var line = new String(bytes, 0, Math.min(length, 200), StandardCharsets.UTF_8).lines().findFirst().orElse("");
         line = line.replaceAll("\\P{Print}", "?");
         return line.length() > 60 ? line.substring(0, 60) + "…" : line;
-    }
-
-    /** 1234567 → "1.2 MB". */
-    public static String size(long bytes) {
-        if (bytes < 1000) return bytes + " bytes";
-        double value = bytes;
-        int unit = -1;
-        for (; value >= 999.95 && unit < 4; unit++) value /= 1000;
-        return String.format(Locale.ROOT, "%.1f %cB", value, "kMGTP".charAt(unit));
     }
 }

@@ -72,7 +72,7 @@ public final class Cli {
     }
 
     private static int failed(Exception e, CommandLine line) throws Exception {
-        var console = line.getCommand() instanceof HasOutput has ? has.output().console() : new Output().console();
+        var console = console(line);
         var failure = Failure.of(Interruption.explains(e));
         if (failure == null) { // a bug: everything that helps to find it
             console.error(new Problem.Bug(e.toString()));
@@ -82,6 +82,13 @@ public final class Cli {
         console.log(failure);
         console.error(failure.problem());
         return failure.problem().exit().code;
+    }
+
+    /** A subcommand speaks with the voice of the command above it. */
+    private static Console console(CommandLine line) {
+        for (var at = line; at != null; at = at.getParent())
+            if (at.getCommand() instanceof HasOutput has) return has.output().console();
+        return new Output().console();
     }
 
     private static int misused(CommandLine.ParameterException e, String[] args) {

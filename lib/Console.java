@@ -241,13 +241,14 @@ public final class Console {
 
     // ---- log ---------------------------------------------------------------------------------
 
-    /** From now on the log goes to this file (0600 by its folder's care); what was said before comes first. */
+    /** From now on the log goes to this new file, mode 0600; what was said before comes first. */
     public void logTo(Path file) throws IOException {
-        Files.writeString(file, early, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+        Disk.writePrivate(file, early.toString().getBytes(StandardCharsets.UTF_8));
+        early.setLength(0);
         logFile = file;
     }
 
-    public void log(String text) {
+    public synchronized void log(String text) { // a backup's progress comes from the thread that feeds it
         var line = Instant.now().truncatedTo(ChronoUnit.MILLIS) + " " + text + "\n";
         if (logFile == null) {
             early.append(line);

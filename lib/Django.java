@@ -118,6 +118,7 @@ public final class Django implements Migrator, AutoCloseable {
     private static final String END = "";
 
     private final Process process;
+    private final Path root;
     private final String token = HexFormat.of().formatHex(new SecureRandom().generateSeed(16));
     private final Consumer<String> progress;
     private final Writer commands;
@@ -142,6 +143,7 @@ public final class Django implements Migrator, AutoCloseable {
 
     private Django(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
         this.progress = progress;
+        root = projectRoot;
         process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").start();
         commands = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
@@ -247,9 +249,16 @@ public final class Django implements Migrator, AutoCloseable {
         }
     }
 
+    /** With all that it started; but it gets the time to remove its temporary folder. */
+    private void stop() {
+        var children = process.descendants().toList();
+        close();
+        children.forEach(ProcessHandle::destroyForcibly);
+    }
+
     private JsonElement ask(String doing, String what, Map<String, ?> with) {
         Interruption.check();
-        try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
+        try (var handle = Interruption.stoppedBy(this::stop)) {
             return answerTo(doing, what, with);
         }
     }
@@ -266,7 +275,8 @@ public final class Django implements Migrator, AutoCloseable {
                 case "answer" -> { return said.get("value"); }
                 case "progress" -> progress.accept(said.get("text").getAsString());
                 case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
-                case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(), text(said, "requirements")));
+                case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(),
+                        Interpreter.requirements(new Project(root, Path.of(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
                 case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(Path.of(text(said, "managePy"))));
                 case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
                 default -> throw new IllegalStateException("the driver said " + said);
@@ -285,7 +295,7 @@ public final class Django implements Migrator, AutoCloseable {
                 }
                 if (line != null) return line;
                 if (System.nanoTime() - lastSign > patience.toNanos()) {
-                    Program.kill(process);
+                    stop();
                     throw new Failure(new Problem.DjangoSilent(doing, patience.toSeconds(), tail()));
                 }
             }

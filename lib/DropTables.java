@@ -78,7 +78,7 @@ public final class DropTables implements Strategy {
             }
 
             public void undo() {
-                if (aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.OnlyBackupHasIt(look.name(), null, Problem.Exit.PARTLY));
+                if (aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.OnlyBackupHasIt(look.name(), null));
             }
         };
     }

@@ -124,14 +124,4 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             return Optional.empty();
         }
     }
-
-    /** What installs the project's packages for this interpreter; without any list of them, Django and its driver. */
-    public List<String> installCommand(Project project) {
-        var command = new ArrayList<>(List.of(python.toString(), "-m", "pip", "install"));
-        var requirements = requirements(project).orElse(null);
-        if (requirements == null) command.addAll(List.of("Django", "psycopg[binary]"));
-        else if (requirements.endsWith("pyproject.toml")) command.add(requirements.getParent().toString());
-        else command.addAll(List.of("-r", requirements.toString()));
-        return List.copyOf(command);
-    }
 }

@@ -143,6 +143,12 @@ public final class PlanText {
     public static void printStatus(Console console, List<Run> runs, Database db) throws IOException {
         if (runs.isEmpty()) console.say("no reset is known for this project");
         for (var run : runs) {
+            if (!run.isOn(db.credentials())) {
+                console.heading(run.id() + "  " + run.outcome());
+                console.say("  database   %s  (%s); the settings name %s now, from where nothing is seen of it".formatted(run.database(), run.strategy(), db.credentials()));
+                console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", "UNKNOWN", "database", run.database()));
+                continue;
+            }
             var state = run.aside().state(db);
             var bytes = run.aside().bytes(db);
             console.heading(run.id() + "  " + run.outcome());
@@ -179,10 +185,9 @@ public final class PlanText {
     /** Bytes as people say them: 14.2 MB. */
     public static String size(long bytes) {
         if (bytes < 1000) return bytes + " B";
-        var units = "kMGTP";
-        var value = bytes / 1000.0;
-        var unit = 0;
-        for (; value >= 1000 && unit < units.length() - 1; unit++) value /= 1000;
-        return String.format(Locale.ROOT, "%.1f %sB", value, units.charAt(unit));
+        double value = bytes;
+        var unit = -1;
+        for (; value >= 999.95 && unit < 4; unit++) value /= 1000; // 999.95 would be written as 1000.0
+        return String.format(Locale.ROOT, "%.1f %cB", value, "kMGTP".charAt(unit));
     }
 }

@@ -78,12 +78,9 @@ public interface Problem {
     record NameNotGiven(String name, boolean local) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
-            return local ? "DEBUG is False, so the database's name has to be typed, and there is no terminal"
-                    : "the database is not on this machine: --yes is not enough, its name has to be given";
+            return local ? "DEBUG is False, and there is no terminal to ask in" : "the database is not on this machine: its name has to be given";
         }
-        public List<String> next() {
-            return List.of("if " + name + " is really meant: --confirm-database " + name + (local ? ", or --yes" : ""));
-        }
+        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name + (local ? ", or --yes" : "")); }
     }
 
     record OtherName(String given, String name) implements Problem {
@@ -578,7 +575,8 @@ public interface Problem {
     }
 
     /** @param backup the file, or null when it is not known here, or was declined */
-    record OnlyBackupHasIt(String database, String backup, Exit exit) implements Problem {
+    record OnlyBackupHasIt(String database, String backup) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
         public boolean forGood() { return true; }
         public String what() {
             return "tables of database " + database + " were dropped: " + (backup == null ? "only a backup has them" : "only the backup " + backup + " has them");

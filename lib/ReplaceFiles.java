@@ -28,9 +28,10 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
         for (var folder : fresh.keySet().stream().map(path -> old.root().resolve(path).getParent()).distinct().toList()) Disk.fsync(folder);
     }
 
-    /** An app may have models and no migrations package yet, or a folder that lost its {@code __init__.py}. */
+    /** An app may have models and no migrations package yet (MIGRATION_MODULES: nor those above it), or a folder that lost its {@code __init__.py}. */
     private void makePackage(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) {
+            if (!Files.isDirectory(folder.getParent())) makePackage(folder.getParent());
             Files.createDirectory(folder);
             Disk.giveTo(folder, folder.getParent());
         }

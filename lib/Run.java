@@ -23,7 +23,7 @@ import java.util.stream.Stream;
 /**
  * One reset as it is remembered: {@code .reset/<id>/run.json} with the old files beside it, and a copy of both in the
  * user's state folder, because {@code .reset/} may fall to {@code git clean}. It is whole on disk before the first change and
- * names everything the run may touch, so undo needs no step-by-step log. No secrets.
+ * names everything the run may touch, so undo needs no step-by-step log; {@code log} is for people. No secrets.
  *
  * @param format   of this file: 1
  * @param started  ISO 8601, UTC
@@ -32,7 +32,7 @@ import java.util.stream.Stream;
  * @param outcome  running, done, undone: a hint for people; what holds is found by looking
  * @param old      the files that were there
  * @param fresh    sha256 of the new files by path
- * @param made     packages' folders and {@code __init__.py} that were missing
+ * @param made     packages' folders and {@code __init__.py} that were missing, the innermost first
  * @param backup   the verified backup's file, or null
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
@@ -55,11 +55,15 @@ public record Run(int format, String id, String version, String started, String 
         found.fresh().forEach((path, text) -> {
             hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8)));
             var folder = Path.of(path).getParent();
-            for (var missing : List.of(folder.resolve("__init__.py"), folder))
-                if (!Files.exists(root.resolve(missing)) && !made.contains(missing.toString())) made.add(missing.toString());
+            if (!Files.exists(root.resolve(folder).resolve("__init__.py"))) made.add(folder.resolve("__init__.py").toString());
+            for (; folder != null && !Files.exists(root.resolve(folder)); folder = folder.getParent()) {
+                made.add(folder.resolve("__init__.py").toString());
+                made.add(folder.toString());
+            }
         });
         return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().database().toString(),
-                found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes, made, null);
+                found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes,
+                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null);
     }
 
     public Run with(String newOutcome) {
@@ -187,10 +191,11 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
-    public Step keep(Supplier<Path> backedUp, Database db) {
+    public Step keep(Supplier<Path> backedUp, Database db, Console console) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
             var file = backedUp.get();
             (file == null ? this : withBackup(file)).create();
+            console.logTo(folder().resolve("log"));
         }, () -> forget(db), () -> read(folder().resolve("run.json")).with("done").save());
     }
 
@@ -200,9 +205,14 @@ public record Run(int format, String id, String version, String started, String 
         remove();
     }
 
+    /** That these credentials are those of the run; another name for the same server counts as another. */
+    boolean isOn(Credentials now) {
+        return now.toString().equals(database);
+    }
+
     /** @throws Failure when the credentials lead to another database than this run's */
     public void refuseOther(Credentials now) {
-        if (!now.toString().equals(database)) throw new Failure(new Problem.OtherDatabase(id, database, now.toString()));
+        if (!isOn(now)) throw new Failure(new Problem.OtherDatabase(id, database, now.toString()));
     }
 
     // ---- found again -------------------------------------------------------------------------

@@ -980,8 +980,7 @@ def main():
                 raise broken
             say("answer", value=answer(request))
         except NoDjango:
-            places = [os.path.join(f, n) for f in (os.getcwd(), ROOT) for n in ("requirements.txt", "pyproject.toml")]
-            say("noDjango", executable=sys.executable, requirements=next((shown(p) for p in places if os.path.isfile(p)), None))
+            say("noDjango", executable=sys.executable, folder=shown(os.getcwd()))
         except NoSettings:
             say("noSettings", managePy=shown(os.path.join(os.getcwd(), "manage.py")))
         except BaseException as e:

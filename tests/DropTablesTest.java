@@ -41,7 +41,7 @@ class DropTablesTest {
             assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_type WHERE typname = 'mood'"));
             assertEquals("t", OldState.text(db, "SELECT has_table_privilege('%s', 'crm_customer', 'SELECT')".formatted(reader.name())));
             assertEquals(Aside.State.NEW_IS_LIVE, drop.aside().state(database));
-            assertEquals(Exit.PARTLY, assertThrows(Failure.class, () -> drop.aside().undo(database, false)).problem().exit());
+            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> drop.aside().undo(database, false)).problem().exit());
         }
     }
 

@@ -125,18 +125,21 @@ class InterpreterTest {
     }
 
     @Test void the_install_command_uses_the_projects_own_list() throws IOException {
-        var python = new Interpreter(Path.of("/x/python"), "a test", true);
         var pip = List.of("/x/python", "-m", "pip", "install");
-        assertEquals(with(pip, "Django", "psycopg[binary]"), python.installCommand(project));
+        assertEquals(with(pip, "Django", "psycopg[binary]"), install());
         Files.writeString(root.resolve("pyproject.toml"), "");
-        assertEquals(with(pip, root.toString()), python.installCommand(project));
+        assertEquals(with(pip, root.toString()), install());
         Files.createDirectory(root.resolve("requirements"));
         var production = Files.writeString(root.resolve("requirements/production.txt"), "");
-        assertEquals(with(pip, "-r", production.toString()), python.installCommand(project));
+        assertEquals(with(pip, "-r", production.toString()), install());
         var dev = Files.writeString(root.resolve("requirements/dev.txt"), "");
-        assertEquals(with(pip, "-r", dev.toString()), python.installCommand(project));
+        assertEquals(with(pip, "-r", dev.toString()), install());
         var backends = Files.writeString(project.backend().resolve("requirements.txt"), "");
-        assertEquals(with(pip, "-r", backends.toString()), python.installCommand(project));
+        assertEquals(with(pip, "-r", backends.toString()), install());
+    }
+
+    private List<String> install() {
+        return new Problem.NoDjango("/x/python", Interpreter.requirements(project).map(Path::toString).orElse(null)).install();
     }
 
     private static List<String> with(List<String> some, String... more) {

@@ -118,6 +118,33 @@ class ResetTest {
         lines.forEach(JsonParser::parseString);
     }
 
+    @Test void undo_and_purge_tell_json_their_plan_and_their_result_too() throws Exception {
+        assertDone(reset("--yes"));
+        for (var command : new String[] {"undo", "purge"}) {
+            var output = reset(command, "--yes", "--json");
+            assertDone(output);
+            var events = output.out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject().get("event").getAsString()).toList();
+            assertEquals("plan", events.getFirst());
+            assertEquals("result", events.getLast());
+        }
+    }
+
+    @Test void migration_packages_that_are_still_to_be_made_are_made_and_go_again() throws Exception {
+        var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
+        var tiny = SampleProject.tiny(root, Map.of("shop/models.py", """
+            from django.db import models
+            class Order(models.Model):
+                number = models.IntegerField()
+            """, "config/extra.py", "MIGRATION_MODULES = {\"shop\": \"config.migrations_of.the.shop\"}\n"));
+        crm = tiny.env(db = Postgres.database(db.role()));
+        var files = Snapshot.of(root);
+        assertDone(reset("--yes"));
+        assertTrue(Files.exists(root.resolve("config/migrations_of/__init__.py")) && Files.exists(root.resolve("config/migrations_of/the/shop/0001_initial.py")));
+        assertEquals(0, migrateCheck());
+        assertDone(reset("undo", "--yes"));
+        assertEquals(files, Snapshot.of(root));
+    }
+
     @Test void without_a_terminal_and_without_yes_it_refuses() throws Exception {
         var rows = Snapshot.of(db);
         assertEquals(4, reset().code());
@@ -438,14 +465,55 @@ class ResetTest {
         Files.createFile(root.resolve("slow"));
         var rows = Snapshot.of(db);
         var files = Snapshot.of(root);
-        var process = Tool.in(root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--json", "--apps", "shop", "--strategy", "park");
+        var process = Tool.in(root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+            .env("TMPDIR", Files.createDirectory(temp.resolve("tmp")).toString()).start("--yes", "--json", "--apps", "shop", "--strategy", "park");
         var lines = process.inputReader();
         while (!lines.readLine().contains("\"event\":\"step\",\"number\":4")) { }
         Thread.sleep(3000);
         new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
         assertEquals(130, process.waitFor(), () -> process.errorReader().lines().toList().toString());
+        try (var left = Files.list(temp.resolve("tmp"))) {
+            assertEquals(java.util.List.of(), left.filter(f -> f.getFileName().toString().startsWith("reset_migrations")).toList());
+        }
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(root));
+    }
+
+    @Test void ctrl_c_after_the_reset_does_not_say_that_all_is_as_it_was() throws Exception {
+        SampleProject.write(crm.backend(), "stats/management/commands/createsuperuser.py", """
+            import time
+            from django.core.management.base import BaseCommand
+            class Command(BaseCommand):
+                def add_arguments(self, parser):
+                    parser.add_argument("--noinput", action="store_true")
+                def handle(self, **options):
+                    time.sleep(60)
+            """);
+        var process = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--json", "--superuser");
+        var lines = process.inputReader();
+        while (!lines.readLine().contains("\"event\":\"result\"")) { }
+        Thread.sleep(2000);
+        new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+        assertEquals(3, process.waitFor());
+        var said = process.errorReader().lines().toList().toString();
+        assertTrue(said.contains("the reset is done") && !said.contains("as it was"), said);
+        assertDone(reset("undo", "--yes"));
+    }
+
+    @Test void a_run_keeps_its_log_and_status_knows_whose_database_it_was() throws Exception {
+        assertDone(reset("--yes"));
+        try (var logs = Files.walk(crm.root().resolve(".reset")).filter(f -> f.endsWith("log"))) {
+            var log = logs.findFirst().orElseThrow();
+            assertEquals("rw-------", java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(log)));
+            var text = Files.readString(log);
+            assertTrue(text.contains("Strategy: swap") && text.contains("contenttypes.0001_initial (") && text.contains("done: "), text);
+        }
+        var other = Postgres.database(db.role());
+        crm.env(other);
+        var status = reset("status");
+        assertDone(status);
+        assertTrue(status.out().contains(db.name()) && status.out().contains("nothing is seen") && !status.out().contains("purged"), status.out());
+        assertEquals(4, reset("undo", "--yes").code());
     }
 
     @Test void the_schema_that_django_calls_current_is_the_one_that_is_reset() throws Exception {
