@@ -114,9 +114,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
-            refuseUnfinished(project);
+            refuseUnfinished(project, db);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             PlanText.print(console, found, plan(found, Run.of(found), django, db, new AtomicReference<>()));
+            if (purge) console.warn("--purge: what is set aside is dropped at the end, and cannot be brought back by undo");
             if (dryRun) {
                 console.success("dry run: nothing was changed");
                 return 0;
@@ -151,7 +152,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 : "reset_migrations undo " + run.id();
         plan(found, run, django, db, backedUp).run(console, goBack);
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
-        PlanText.printDone(console, found, goBack.get());
+        PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
         return run;
     }
 
@@ -190,9 +191,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** A run that was cut short has to be put back before another begins; after drop there is nothing that undo could do. */
-    private static void refuseUnfinished(Project project) throws Exception {
-        for (var run : Run.of(project))
-            if (run.outcome().equals("running") && !(run.aside() instanceof Aside.Backup)) throw new Failure(new Problem.UnfinishedRun(run.id()));
+    private void refuseUnfinished(Project project, Database db) throws Exception {
+        for (var run : Run.of(project)) {
+            if (!run.outcome().equals("running") || run.aside() instanceof Aside.Backup) continue;
+            if (dryRun) db.lockRuns().close(); // it may be at work this very moment: then that is said
+            throw new Failure(new Problem.UnfinishedRun(run.id()));
+        }
     }
 
     // ---- plan --------------------------------------------------------------------------------
@@ -263,7 +267,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private void whatFollows(Console console, Environment environment, Run run, Database db) {
         try {
             createSuperuser(console, environment);
-            if (purge) Purge.plan(console, environment, List.of(run), db, true).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
+            if (purge) Purge.plan(console, environment, List.of(run), db, true, !Boolean.FALSE.equals(backup)).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
         } catch (Failure failure) {
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
             throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
@@ -285,6 +289,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         console.say(output.out().strip());
     }
 
+    private static void refuseCopy(Project project) throws Exception {
+        var original = Run.original(project);
+        if (original.isPresent()) throw new Failure(new Problem.CopiedProject(project.root(), original.get()));
+    }
+
     // ---- undo, status, purge -----------------------------------------------------------------
 
     @Command(name = "undo", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
@@ -298,7 +307,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var console = top.output.console();
             var project = top.where.project();
             try (var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
-                var run = latest(Run.of(project), wanted);
+                var run = latest(project, wanted);
                 run.refuseOther(db.credentials());
                 if (run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE)
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
@@ -317,9 +326,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             }
         }
 
-        private static Run latest(List<Run> all, String wanted) {
+        private static Run latest(Project project, String wanted) throws Exception {
+            var all = Run.of(project);
             var open = all.stream().filter(run -> run.outcome().equals("done") || run.outcome().equals("running")).toList();
             var known = all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList();
+            if (open.isEmpty()) refuseCopy(project);
             if (open.isEmpty()) throw new Failure(new Problem.NoRun(wanted, known));
             var last = open.getLast();
             if (wanted == null || wanted.equals(last.id())) return last;
@@ -358,9 +369,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             var environment = top.where.withoutDjango(project);
             try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                if (Run.of(project).isEmpty()) refuseCopy(project);
                 var runs = oldest(Run.of(project));
                 for (var run : runs) refuseHalfWay(run, db);
-                var plan = plan(console, environment, runs, db, noBackup);
+                var plan = plan(console, environment, runs, db, noBackup, !noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
@@ -388,13 +400,15 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             throw new Failure(new Problem.NotTheOldest(wanted, runs.getFirst().id()));
         }
 
-        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean noBackup) {
+        /** @param dumped a backup has what is dropped already; @param kept the migration files are kept, too */
+        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean dumped, boolean kept) {
+            var folder = environment.project().root().resolve("backups");
             var steps = new ArrayList<Step>();
             for (var run : runs) {
                 run.refuseOther(db.credentials());
-                if (!noBackup) for (var name : run.aside().holders(db)) steps.add(backup(console, environment, db, name, file -> {}));
+                if (!dumped) for (var name : run.aside().holders(db)) steps.add(backup(console, environment, db, name, file -> {}));
                 steps.add(run.aside().purge(db));
-                steps.add(Step.of("forget the run " + run.id(), run::remove));
+                steps.add(run.end(kept ? folder.resolve("migrations_" + run.id()) : null));
             }
             return new Plan(steps);
         }

@@ -22,7 +22,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         OLD_IS_LIVE("the old state"),
         /** Only a killed run or undo leaves this: undo brings the objects together. */
         HALF("a part of the old state; the rest stands aside, undo brings it together"),
-        GONE("the new state; the old one was purged");
+        GONE("a later state; the old one was purged, or put aside by a later run");
 
         private final String words;
 
@@ -59,8 +59,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
     }
 
-    /** In words where the state that is not in use stands, or will: "database crm_before_20261122_172530_4f2a". */
-    String where(State state);
+    /** In words where what is not in use stands now: "database crm_before_20261122_172530_4f2a", or "nowhere". */
+    String where(lib.Database live);
 
     String run();
 
@@ -98,8 +98,9 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      * @param comment the old database's own, which makes room for the run's id while it stands aside; or null
      */
     record Database(String run, String live, long oid, String scratch, String aside, String undone, String comment) implements Aside {
-        public String where(State state) {
-            return "database " + (state == State.OLD_IS_LIVE ? undone : aside);
+        public String where(lib.Database db) {
+            var names = unused(db);
+            return names.isEmpty() ? "nowhere" : "database " + String.join(", ", names);
         }
 
         public State state(lib.Database db) {
@@ -201,8 +202,9 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      * @param objects oids of the old objects by catalog: whatever else the live schema holds is newer
      */
     record Schema(String run, String database, String live, String parked, String undone, boolean fixed, Map<String, List<Long>> objects) implements Aside {
-        public String where(State state) {
-            return "schema %s of database %s".formatted(state == State.OLD_IS_LIVE ? undone : parked, database);
+        public String where(lib.Database db) {
+            var names = Stream.of(parked, undone).filter(name -> !SchemaObjects.in(db, name).isEmpty()).toList();
+            return names.isEmpty() ? "nowhere" : "schema %s of database %s".formatted(String.join(", ", names), database);
         }
 
         public State state(lib.Database db) {
@@ -228,8 +230,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
     /** Drop: nothing in the database stands aside; a backup has it. @param tables the dropped tables' oids */
     record Backup(String run, String name, String schema, List<Long> tables) implements Aside {
-        public String where(State state) {
-            return "only in the backup of database " + name;
+        public String where(lib.Database db) {
+            return "nowhere: drop leaves the tables to a backup";
         }
 
         public State state(lib.Database db) {

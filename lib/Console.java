@@ -181,9 +181,10 @@ public final class Console {
         var frames = "|/-\\";
         try {
             for (int i = 0; ; i++) {
+                var width = Math.max(20, AnsiConsole.getTerminalWidth() > 0 ? AnsiConsole.getTerminalWidth() : 80);
                 Thread.sleep(120);
                 var line = "%s %s  %s  %s".formatted(frames.charAt(i % 4), label, progress, seconds(began));
-                people.print("\r\033[2K" + (line.length() > 118 ? line.substring(0, 117) + "…" : line));
+                people.print("\r\033[2K" + (line.length() < width ? line : line.substring(0, width - 2) + "…")); // a wrapped line cannot be taken back
                 people.flush();
             }
         } catch (InterruptedException finished) {
@@ -220,6 +221,7 @@ public final class Console {
         })) {
             var answer = new BufferedReader(new InputStreamReader(System.in)).readLine();
             log(question + " " + (answer == null ? "(end of input)" : answer));
+            if (answer == null) people.println(); // Ctrl-D leaves the cursor behind the question
             return answer == null ? "" : answer.strip();
         } catch (IOException e) {
             return "";

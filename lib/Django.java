@@ -110,6 +110,8 @@ public final class Django implements Migrator, AutoCloseable {
 
     // ---- the conversation --------------------------------------------------------------------
 
+    /** Where the driver puts fresh migrations while they are not in place. */
+    private final Path staging = Path.of(System.getProperty("java.io.tmpdir"), "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(8)));
     private static final int KEPT_LINES = 200;
     private static final Gson JSON = new GsonBuilder().registerTypeHierarchyAdapter(Path.class,
             (com.google.gson.JsonDeserializer<Path>) (json, type, context) -> Path.of(json.getAsString())).create();
@@ -148,6 +150,7 @@ public final class Django implements Migrator, AutoCloseable {
         Thread.ofPlatform().daemon().start(this::readLines);
         var hello = new JsonObject();
         hello.addProperty("token", token);
+        hello.addProperty("staging", staging.toString());
         hello.addProperty("root", projectRoot.toString());
         hello.addProperty("settings", settingsModule);
         send(hello);
@@ -238,6 +241,11 @@ public final class Django implements Migrator, AutoCloseable {
             if (!process.waitFor(3, TimeUnit.SECONDS)) Program.kill(process);
         } catch (IOException | InterruptedException e) {
             Program.kill(process);
+        }
+        try {
+            Disk.removeTree(staging); // a driver that was killed could not
+        } catch (IOException leftInTheTemporaryFolder) {
+            // holds texts only, and the system sweeps that folder
         }
     }
 

@@ -18,6 +18,8 @@ import java.util.stream.Collectors;
 public record Found(String id, Project project, Environment environment, Django.Description django, Look look,
                     Migrations old, Map<String, String> fresh, Set<String> drift, Strategy strategy) {
 
+    private static final String OUTSIDE = "outside the project";
+
     /** The same, set aside in another way. */
     public Found with(Strategy other) {
         return new Found(id, project, environment, django, look, old, fresh, drift, other);
@@ -38,6 +40,8 @@ public record Found(String id, Project project, Environment environment, Django.
             if (model == null) strangers.put(table.name(), "no model has it: made by hand, by an old migration, by createcachetable or another program");
             else if (!model.byMigration()) strangers.put(table.name(), why(model));
         }
+        for (var model : models.values()) // on a view, most often
+            if (!model.managed() && model.onDefault()) strangers.putIfAbsent(model.table(), why(model));
         return strangers;
     }
 
@@ -55,6 +59,9 @@ public record Found(String id, Project project, Environment environment, Django.
         for (var importer : django.importers())
             if (gone(importer.module())) warnings.add("%s:%d imports the migration %s, which will be gone"
                     .formatted(project.show(importer.path()), importer.line(), importer.module()));
+        for (var app : django.apps())
+            if (!app.own() && app.migrationsFolder() != null && app.path().startsWith(project.root()) && app.whyNotOwn().equals(OUTSIDE))
+                warnings.add("the app %s keeps its migrations: they are %s".formatted(app.label(), OUTSIDE));
         for (var alias : django.databases())
             if (!alias.isDefault() && !alias.sameDatabase()) warnings.add("the database of alias \"%s\" (%s) stays as it is; where own apps migrate there, its history keeps the old names"
                     .formatted(alias.alias(), alias.name()));

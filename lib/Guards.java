@@ -15,7 +15,7 @@ public final class Guards {
         var theirs = django.defaultDatabase();
         if (!theirs.sameDatabase()) {
             var engine = theirs.engine();
-            if (!theirs.reachable() && !engine.contains("postg") && !engine.contains("psycopg")) throw new Failure(new Problem.NotPostgresInSettings(engine));
+            if (!engine.contains("postg") && !engine.contains("psycopg") && !engine.contains("psql")) throw new Failure(new Problem.NotPostgresInSettings(engine));
             throw new Failure(new Problem.NotTheSame(ours, theirs.user() + "@" + theirs.host() + ":" + theirs.port() + "/" + theirs.name(), theirs.error()));
         }
         if (django.selected().isEmpty()) throw new Failure(new Problem.NoOwnApps());

@@ -51,10 +51,12 @@ public final class PlanText {
         columns(console, largest.stream().limit(LONGEST_LIST).map(table -> List.of(line(table.name()),
                 "%10s rows  %10s".formatted((table.exact() ? "" : "~") + "%,d".formatted(table.rows()), size(table.bytes())))).toList());
         more(console, largest.size());
+        if (!found.look().others().isEmpty()) console.say("  and by kind: " + String.join(", ", found.look().others().entrySet().stream()
+                .map(entry -> entry.getValue() + " " + entry.getKey()).toList()) + "; what no migration makes of these will not be there");
         var strangers = found.strangers();
         if (strangers.isEmpty()) return;
         console.say("");
-        console.heading("Among them " + count(strangers.size(), "table") + " that no migration makes, so not in the new database");
+        console.heading(count(strangers.size(), "table") + " that no migration makes, so not in the new database");
         columns(console, strangers.entrySet().stream().map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
     }
 
@@ -107,6 +109,7 @@ public final class PlanText {
         values.put("reason", found.strategy().reason());
         values.put("warnings", found.warnings());
         values.put("tables", found.look().tables());
+        values.put("other_objects", found.look().others());
         values.put("strangers", found.strangers());
         values.put("old_files", found.old().paths());
         values.put("new_files", found.fresh().keySet());
@@ -119,14 +122,22 @@ public final class PlanText {
     // ---- afterwards --------------------------------------------------------------------------
 
     /** @param goBack the command that brings the old state back */
-    public static void printDone(Console console, Found found, String goBack) {
+    /**
+     * @param backup taken before, or null
+     * @param goBack the command that brings the old state back, or null when that is dropped next
+     */
+    public static void printDone(Console console, Found found, Database db, Path backup, String goBack) {
+        var where = found.strategy().aside().where(db);
         console.say("");
-        console.success("done: " + found.look().name() + " is new, and " + count(found.fresh().size(), "fresh migration") + " match it");
-        console.say("  old tables " + found.strategy().aside().where(Aside.State.NEW_IS_LIVE));
-        console.say("  old files  .reset/" + found.id() + "/old");
-        console.say("  go back    " + goBack);
-        if (!(found.strategy() instanceof DropTables)) console.say("  give up    reset_migrations purge " + found.id() + "   (frees the disk; after that there is no way back)");
-        console.event("result", Map.of("run", found.id(), "aside", found.strategy().aside().where(Aside.State.NEW_IS_LIVE)));
+        console.success("done: %s is new, and %s %s it".formatted(found.look().name(), count(found.fresh().size(), "fresh migration"), found.fresh().size() == 1 ? "matches" : "match"));
+        if (backup != null) console.say("  backup     " + found.project().show(backup));
+        console.say("  old tables " + where + (goBack == null ? ", dropped next" : ""));
+        console.say("  old files  .reset/" + found.id() + "/old" + (goBack == null ? ", moved to backups/ next" : ""));
+        if (goBack != null) {
+            console.say("  go back    " + goBack);
+            if (!(found.strategy() instanceof DropTables)) console.say("  give up    reset_migrations purge " + found.id() + "   (frees the disk; after that there is no way back)");
+        }
+        console.event("result", Map.of("run", found.id(), "aside", where));
     }
 
     public static void printStatus(Console console, List<Run> runs, Database db) throws IOException {
@@ -143,9 +154,9 @@ public final class PlanText {
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
             console.say("  in use     " + state.words());
-            console.say("  set aside  " + run.aside().where(state) + ", " + size(bytes));
+            console.say("  set aside  " + run.aside().where(db) + ", " + size(bytes));
             console.say("  files      " + (run.oldFiles().allHome() ? "the old ones are in place" : "the old ones are in .reset/" + run.id() + "/old"));
-            console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", run.aside().where(state), "bytes", bytes,
+            console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", run.aside().where(db), "bytes", bytes,
                     "old_files_in_place", run.oldFiles().allHome()));
         }
     }

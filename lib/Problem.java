@@ -321,6 +321,7 @@ public interface Problem {
             return text.append("\n  while ").append(doing).toString();
         }
         public List<String> next() {
+            if (words.contains("Error loading psycopg")) return List.of("install PostgreSQL's driver into the project's interpreter: python -m pip install \"psycopg[binary]\"");
             return words.startsWith("ModuleNotFoundError") ? List.of("is this the project's interpreter, with all its requirements? name another: --python PATH") : List.of();
         }
     }
@@ -410,9 +411,11 @@ public interface Problem {
     /** The server did not let us in; {@code words} are PostgreSQL's or the driver's own and never hold a password. */
     record CannotConnect(Credentials where, String what, List<String> next, Exit exit) implements Problem {
         static CannotConnect of(SQLException e, Credentials c) {
-            var words = e.getMessage() == null ? e.toString() : e.getMessage().strip();
+            var said = e.getMessage() == null ? e.toString() : e.getMessage().strip();
             var at = "%s port %d".formatted(c.host(), c.port());
             var state = e.getSQLState() == null ? "" : e.getSQLState();
+            var defaults = c.sources().entrySet().stream().filter(source -> source.getValue().equals("default")).map(java.util.Map.Entry::getKey).sorted().toList();
+            var words = said + (defaults.isEmpty() ? "" : "\n  not set anywhere, so the defaults were taken: " + String.join(", ", defaults));
             return switch (state) {
                 case "28P01" -> new CannotConnect(c, "the password of role %s is wrong (%s): %s".formatted(c.user(), at, words),
                         List.of("correct DB_PASSWORD, or give the role this password: ALTER ROLE … PASSWORD …"), Exit.USAGE);
@@ -619,6 +622,12 @@ public interface Problem {
                     + (known.isEmpty() ? ": no run is known for this project" : "; known runs: " + String.join(", ", known));
         }
         public List<String> next() { return List.of("see reset_migrations status"); }
+    }
+
+    record CopiedProject(Path root, String original) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return root + " is a copy of " + original + ": the runs in .reset/ are the original's, and so is the database"; }
+        public List<String> next() { return List.of("run it in " + original, "or, if this copy is to live on its own, remove its .reset/"); }
     }
 
     record NotTheLatest(String wanted, String latest) implements Problem {

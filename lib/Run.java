@@ -15,6 +15,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
@@ -136,6 +137,29 @@ public record Run(int format, String id, String version, String started, String 
         }
     }
 
+    /** The step that ends a run for good. @param files where its migration files go, or null: nobody wants them */
+    public Step end(Path files) {
+        return Step.of(files == null ? "forget the run " + id + " and the migration files it kept" : "move the migration files of " + id + " to " + files, () -> {
+            if (files != null) keepFiles(files);
+            remove();
+        });
+    }
+
+    private void keepFiles(Path folder) throws IOException {
+        for (var kept : List.of("old", "undone")) {
+            var from = (Files.isDirectory(folder()) ? folder() : copy()).resolve(kept);
+            if (!Files.isDirectory(from)) continue;
+            try (Stream<Path> all = Files.walk(from)) {
+                for (var file : all.filter(Files::isRegularFile).toList()) {
+                    var to = folder.resolve(kept).resolve(from.relativize(file));
+                    Disk.privateFolder(to.getParent());
+                    Disk.writePrivate(to, Files.readAllBytes(file));
+                    Disk.fsync(to.getParent());
+                }
+            }
+        }
+    }
+
     /** Forgets the run: its files were put back, or what it set aside has been purged. */
     public void remove() throws IOException {
         Disk.removeTree(folder());
@@ -196,7 +220,10 @@ public record Run(int format, String id, String version, String started, String 
     /** The runs of this project, oldest first: those in {@code .reset/}, and those of the state folder that it has lost. */
     public static List<Run> of(Project project) throws IOException {
         var found = new LinkedHashMap<String, Run>();
-        for (var file : in(project.runs())) found.put(read(file).id(), read(file));
+        for (var file : in(project.runs())) {
+            var run = read(file);
+            if (!isCopied(project, run)) found.put(run.id(), run.at(project.root()));
+        }
         for (var file : in(stateFolder())) {
             try {
                 var run = read(file);
@@ -206,6 +233,22 @@ public record Run(int format, String id, String version, String started, String 
             }
         }
         return found.values().stream().sorted(Comparator.comparing(Run::id)).toList();
+    }
+
+    /** Where the runs in {@code .reset/} belong when this project is a copy of another, which still has them. */
+    public static Optional<String> original(Project project) throws IOException {
+        for (var file : in(project.runs()))
+            if (isCopied(project, read(file))) return Optional.of(read(file).root());
+        return Optional.empty();
+    }
+
+    /** A project that was moved takes its runs along; one that was copied has the original's, which are not for it to undo. */
+    private static boolean isCopied(Project project, Run run) {
+        return !run.root().equals(project.root().toString()) && Files.exists(run.folder().resolve("run.json"));
+    }
+
+    private Run at(Path newRoot) {
+        return new Run(format, id, version, started, newRoot.toString(), database, strategy, outcome, aside, old, fresh, made, backup);
     }
 
     private static List<Path> in(Path folder) throws IOException {

@@ -2,7 +2,7 @@
 # In: one JSON object a line on stdin. Out: the token, a space and a JSON object, a line; anything else is noise.
 import sys
 sys.path[:] = [p for p in sys.path if p]  # a project's json.py is not the json that is meant here
-import ast, contextlib, gc, importlib, importlib.util, json, os, pkgutil, platform, queue, re, runpy, shutil, signal, tempfile, threading, tokenize, traceback
+import ast, contextlib, gc, importlib, importlib.util, json, os, pkgutil, platform, queue, re, runpy, shutil, signal, threading, tokenize, traceback
 from urllib.parse import quote, unquote
 
 sys.dont_write_bytecode = True
@@ -638,7 +638,8 @@ class Modules:
 
 def stage(labels):
     global staging
-    staging = tempfile.mkdtemp(prefix="reset_migrations_")
+    staging = hello["staging"]  # whoever asks removes it when we are killed
+    os.mkdir(staging, 0o700)
     package = "staged_" + os.urandom(8).hex()
     for label in [""] + labels:
         folder = os.path.join(staging, package, label)

@@ -345,6 +345,55 @@ class ResetTest {
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
 
+    @Test void a_moved_project_takes_its_runs_along_and_a_copied_one_does_not() throws Exception {
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(crm.root());
+        assertDone(reset("--yes"));
+        var original = crm;
+        var after = Snapshot.of(crm.root());
+        new ProcessBuilder("cp", "-a", crm.root().toString(), temp.resolve("copy").toString()).start().waitFor();
+        crm = new SampleProject(temp.resolve("copy").toRealPath(), temp.resolve("copy/crm_backend").toRealPath());
+        var refused = reset("undo", "--yes");
+        assertEquals(4, refused.code(), refused.all());
+        assertTrue(refused.err().contains(original.root().toString()), refused.err());
+        assertEquals(4, reset("purge", "--yes").code());
+        assertEquals(after, Snapshot.of(original.root()));
+        Files.move(original.root(), temp.resolve("moved"));
+        crm = new SampleProject(temp.resolve("moved").toRealPath(), temp.resolve("moved/crm_backend").toRealPath());
+        assertDone(reset("undo", "--yes"));
+        assertEquals(files, Snapshot.of(crm.root()));
+        assertEquals(rows, Snapshot.of(db));
+    }
+
+    @Test void purge_keeps_the_migration_files_beside_the_backup() throws Exception {
+        assertDone(reset("--yes"));
+        SampleProject.write(crm.backend(), "flows/migrations/0002_by_hand.py", "# written by hand after the reset\n");
+        assertDone(reset("undo", "--yes"));
+        assertDone(reset("purge", "--yes"));
+        assertFalse(Files.exists(crm.root().resolve(".reset")));
+        try (var kept = Files.walk(crm.root().resolve("backups"))) {
+            var names = kept.map(file -> file.getFileName().toString()).toList();
+            assertTrue(names.contains("0002_by_hand.py") && names.contains("0004_contact_language.py"), names.toString());
+        }
+    }
+
+    @Test void objects_that_are_no_tables_are_named_in_the_plan() throws Exception {
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            statement.execute("CREATE VIEW talkative AS SELECT contact_id FROM conversations_message GROUP BY 1");
+        }
+        assertTrue(reset("--dry-run").out().contains("1 view"));
+    }
+
+    @Test void status_after_reset_undo_reset_says_where_each_state_is() throws Exception {
+        assertDone(reset("--yes"));
+        assertDone(reset("undo", "--yes"));
+        assertDone(reset("--yes"));
+        var lines = reset("status", "--json").out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject()).toList();
+        assertEquals(2, lines.size());
+        assertTrue(lines.get(0).get("aside").getAsString().contains("_undone_"), lines.toString());
+        assertTrue(lines.get(1).get("aside").getAsString().contains("_before_"), lines.toString());
+    }
+
     @Test void options_are_taken_before_and_after_a_subcommand_and_refused_where_they_mean_nothing() throws Exception {
         assertDone(reset("--project", crm.backend().toString(), "status"));
         assertDone(reset("status", "--project", crm.backend().toString()));
