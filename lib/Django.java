@@ -249,16 +249,9 @@ public final class Django implements Migrator, AutoCloseable {
         }
     }
 
-    /** With all that it started; but it gets the time to remove its temporary folder. */
-    private void stop() {
-        var children = process.descendants().toList();
-        close();
-        children.forEach(ProcessHandle::destroyForcibly);
-    }
-
     private JsonElement ask(String doing, String what, Map<String, ?> with) {
         Interruption.check();
-        try (var handle = Interruption.stoppedBy(this::stop)) {
+        try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
             return answerTo(doing, what, with);
         }
     }
@@ -295,7 +288,7 @@ public final class Django implements Migrator, AutoCloseable {
                 }
                 if (line != null) return line;
                 if (System.nanoTime() - lastSign > patience.toNanos()) {
-                    stop();
+                    Program.kill(process);
                     throw new Failure(new Problem.DjangoSilent(doing, patience.toSeconds(), tail()));
                 }
             }

@@ -121,7 +121,6 @@ public final class PlanText {
 
     // ---- afterwards --------------------------------------------------------------------------
 
-    /** @param goBack the command that brings the old state back */
     /**
      * @param backup taken before, or null
      * @param goBack the command that brings the old state back, or null when that is dropped next
