@@ -394,6 +394,22 @@ class ResetTest {
         assertTrue(lines.get(1).get("aside").getAsString().contains("_before_"), lines.toString());
     }
 
+    @Test void with_apps_only_the_named_ones_get_new_files_and_the_whole_database_is_new() throws Exception {
+        var own = Postgres.database(db.role());
+        var model = "from django.db import models\nclass Thing(models.Model):\n    name = models.CharField(max_length=20)\n";
+        crm = SampleProject.tiny(Files.createDirectory(temp.resolve("two")).toRealPath(), Map.of("left/models.py", model, "right/models.py", model));
+        crm.env(own);
+        for (var app : new String[] {"left", "right"}) assertEquals(0, crm.manage(Python.venv(), "makemigrations", app).code());
+        assertEquals(0, crm.manage(Python.venv(), "makemigrations", "--empty", "left", "-n", "extra").code());
+        assertEquals(0, crm.manage(Python.venv(), "migrate").code());
+        var right = Files.getLastModifiedTime(crm.root().resolve("right/migrations/0001_initial.py"));
+        assertDone(reset("--yes", "--apps", "left"));
+        assertFalse(Files.exists(crm.root().resolve("left/migrations/0002_extra.py")));
+        assertTrue(Files.exists(crm.root().resolve("left/migrations/0001_initial.py")));
+        assertEquals(right, Files.getLastModifiedTime(crm.root().resolve("right/migrations/0001_initial.py")));
+        assertEquals(0, migrateCheck());
+    }
+
     @Test void options_are_taken_before_and_after_a_subcommand_and_refused_where_they_mean_nothing() throws Exception {
         assertDone(reset("--project", crm.backend().toString(), "status"));
         assertDone(reset("status", "--project", crm.backend().toString()));
