@@ -1,5 +1,7 @@
 package lib;
 
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -60,12 +62,21 @@ public record Found(String id, Project project, Environment environment, Django.
             if (gone(importer.module())) warnings.add("%s:%d imports the migration %s, which will be gone"
                     .formatted(project.show(importer.path()), importer.line(), importer.module()));
         for (var app : django.apps())
-            if (!app.own() && app.migrationsFolder() != null && app.path().startsWith(project.root()) && app.whyNotOwn().equals(OUTSIDE))
+            if (!app.own() && app.migrationsFolder() != null && isInside(app.path()) && app.whyNotOwn().equals(OUTSIDE))
                 warnings.add("the app %s keeps its migrations: they are %s".formatted(app.label(), OUTSIDE));
         for (var alias : django.databases())
             if (!alias.isDefault() && !alias.sameDatabase()) warnings.add("the database of alias \"%s\" (%s) stays as it is; where own apps migrate there, its history keeps the old names"
                     .formatted(alias.alias(), alias.name()));
         return warnings;
+    }
+
+    /** A virtual environment that is linked into the project is not inside it. */
+    private boolean isInside(Path folder) {
+        try {
+            return folder.toRealPath().startsWith(project.root());
+        } catch (IOException notOnThisMachine) {
+            return false;
+        }
     }
 
     private boolean gone(String module) {

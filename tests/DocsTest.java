@@ -332,6 +332,12 @@ class DocsTest {
         return missing;
     }
 
+    @Test void the_readme_shows_a_whole_plan() throws Exception {
+        var readme = texts().get("README.md");
+        for (var part : List.of("Set aside: ", "Replace: ", "Strategy: swap", "Steps\n", "dry run: nothing was changed"))
+            assertTrue(readme.contains(part), part);
+    }
+
     @Test void no_placeholder_is_left() throws Exception {
         for (var text : texts().entrySet()) assertEquals(List.of(), placeholders(text.getValue()), text.getKey());
         assertEquals(List.of("TRANSCRIPT", "JSHELL", "TODO"), placeholders("```\nTRANSCRIPT\n```\nJSHELL\n TODO: write, BENCHMARK\n"));

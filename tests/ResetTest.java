@@ -410,6 +410,20 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
+    @Test void an_app_whose_migrations_lie_outside_the_project_is_left_out_and_named_and_a_linked_environment_is_not() throws Exception {
+        var outside = Files.createDirectory(temp.resolve("elsewhere"));
+        var migrations = crm.backend().resolve("stats/migrations");
+        Files.delete(migrations.resolve("__init__.py"));
+        Files.delete(migrations);
+        Files.writeString(outside.resolve("__init__.py"), "");
+        Files.createSymbolicLink(migrations, outside);
+        Files.createSymbolicLink(crm.root().resolve("venv"), Python.venv().getParent().getParent());
+        var output = Tool.in(crm.root(), "reset_migrations").run("--dry-run");
+        assertDone(output);
+        assertTrue(output.err().contains("the app stats keeps its migrations"), output.err());
+        assertFalse(output.err().contains("the app auth keeps"), output.err());
+    }
+
     @Test void options_are_taken_before_and_after_a_subcommand_and_refused_where_they_mean_nothing() throws Exception {
         assertDone(reset("--project", crm.backend().toString(), "status"));
         assertDone(reset("status", "--project", crm.backend().toString()));
