@@ -116,41 +116,44 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var lock = dryRun ? null : db.lockRuns()) {
             refuseUnfinished(project, db);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
-            PlanText.print(console, found, plan(found, Run.of(found), django, db, new AtomicReference<>()));
+            var prepared = prepare(found, django, db);
+            PlanText.print(console, found, prepared.plan());
             if (purge) console.warn("--purge: what is set aside is dropped at the end, and cannot be brought back by undo");
             if (dryRun) {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
             confirm(console, found);
-            var run = carryOut(console, found, django, db);
+            var run = carryOut(console, prepared, django, db);
             whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
         }
     }
 
     /** Only the new database itself shows whether all could be copied; where it was not, the tables are parked instead. */
-    private Run carryOut(Console console, Found found, Django django, Database db) {
+    private Run carryOut(Console console, Prepared prepared, Django django, Database db) {
+        var found = prepared.found();
         try {
-            return run(console, found, django, db);
+            return run(console, prepared, db);
         } catch (Failure failure) {
             if (!(failure.problem() instanceof Problem.NotCopied why) || strategy != Wanted.auto || !(found.strategy() instanceof SwapDatabase swap)) throw failure;
             console.warn(why.what());
             var parked = found.with(runnable(swap.instead(why), found.django()));
             console.heading("Strategy: park, " + parked.strategy().reason());
             parked.strategy().warnings().forEach(console::warn);
-            return run(console, parked, django, db);
+            return run(console, prepare(parked, django, db), db);
         }
     }
 
-    private Run run(Console console, Found found, Django django, Database db) {
-        var run = Run.of(found);
-        var backedUp = new AtomicReference<Path>();
+    private Run run(Console console, Prepared prepared, Database db) {
+        var found = prepared.found();
+        var run = prepared.run();
+        var backedUp = prepared.backedUp();
         var known = found.strategy().warnings();
         Supplier<String> goBack = () -> found.strategy() instanceof DropTables
                 ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
                 : "reset_migrations undo " + run.id();
-        plan(found, run, django, db, backedUp).run(console, goBack);
+        prepared.plan().run(console, goBack);
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
         return run;
@@ -201,8 +204,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     // ---- plan --------------------------------------------------------------------------------
 
+    /** The plan that is printed and the very same that is run. @param backedUp gets the backup's file when there is one */
+    private record Prepared(Found found, Run run, Plan plan, AtomicReference<Path> backedUp) {}
+
     /** Files first, database last: old files must never meet the new database. */
-    private Plan plan(Found found, Run run, Django django, Database db, AtomicReference<Path> backedUp) {
+    private Prepared prepare(Found found, Django django, Database db) {
+        var run = Run.of(found);
+        var backedUp = new AtomicReference<Path>();
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
@@ -214,7 +222,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
         });
         steps.add(check(found));
-        return new Plan(steps);
+        return new Prepared(found, run, new Plan(steps), backedUp);
     }
 
     /** Destroying asks for a backup unless it is declined in so many words. */
@@ -258,7 +266,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         if (guarded) {
             var why = local ? "DEBUG is False" : "the database is not on this machine";
             if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
-        } else if (!console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+        } else goOn(console);
+    }
+
+    private static void goOn(Console console) {
+        if (!console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
     }
 
     // ---- superuser, purge --------------------------------------------------------------------
@@ -317,7 +329,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.heading("Undo the reset " + run.id());
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
-                if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+                if (!top.yes) goOn(console);
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.with("undone").save();
                 console.success("undone: database and files are as they were before " + run.id());
@@ -330,8 +342,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var all = Run.of(project);
             var open = all.stream().filter(run -> run.outcome().equals("done") || run.outcome().equals("running")).toList();
             var known = all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList();
-            if (open.isEmpty()) refuseCopy(project);
-            if (open.isEmpty()) throw new Failure(new Problem.NoRun(wanted, known));
+            if (open.isEmpty()) {
+                refuseCopy(project);
+                throw new Failure(new Problem.NoRun(wanted, known));
+            }
             var last = open.getLast();
             if (wanted == null || wanted.equals(last.id())) return last;
             if (open.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, known));
@@ -369,15 +383,16 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             var environment = top.where.withoutDjango(project);
             try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
-                if (Run.of(project).isEmpty()) refuseCopy(project);
-                var runs = oldest(Run.of(project));
+                var known = Run.of(project);
+                if (known.isEmpty()) refuseCopy(project);
+                var runs = oldest(known);
                 for (var run : runs) refuseHalfWay(run, db);
                 var plan = plan(console, environment, runs, db, noBackup, !noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
-                if (!top.yes && !console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
+                if (!top.yes) goOn(console);
                 plan.run(console, () -> "reset_migrations purge");
                 console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
             }

@@ -20,7 +20,8 @@ import java.util.HexFormat;
 
 /** Files that must still be there after a power cut: written beside, fsynced, renamed, and the folder fsynced. */
 public final class Disk {
-    private static final boolean POSIX = Path.of("").getFileSystem().supportedFileAttributeViews().contains("posix");
+    /** Whether files have permissions and an owner here. */
+    static final boolean POSIX = Path.of("").getFileSystem().supportedFileAttributeViews().contains("posix");
 
     private Disk() {}
 

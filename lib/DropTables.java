@@ -101,7 +101,7 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
-                grants.giveIn(db, look.currentSchema()).forEach(l -> warnings.add("not granted again: " + l));
+                warnings.addAll(grants.giveIn(db, look.currentSchema()));
             }
         };
     }

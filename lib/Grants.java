@@ -45,13 +45,13 @@ record Grants(List<One> all) {
         for (var grant : all) {
             if (has.contains(grant)) continue; // default privileges gave it already
             if (!there.contains(grant.relation)) {
-                lost.add(grant + ": there is no new " + grant.relation);
+                lost.add("not granted again: " + grant + ": there is no new " + grant.relation);
                 continue;
             }
             try {
                 db.run(grant.statement(schema));
             } catch (Failure denied) {
-                lost.add(grant + ": " + Failure.wordsOf(denied));
+                lost.add("not granted again: " + grant + ": " + Failure.wordsOf(denied));
             }
         }
         return lost;

@@ -2,7 +2,6 @@ package lib;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -54,7 +53,7 @@ public record Migrations(Path root, List<Kept> files) {
     private static Kept kept(Path root, Path file) throws IOException {
         var link = Files.isSymbolicLink(file) ? Files.readSymbolicLink(file).toString() : null;
         var content = link != null ? link.getBytes(StandardCharsets.UTF_8) : Files.readAllBytes(file);
-        var mode = link == null && isPosix() ? PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) : "";
+        var mode = link == null && Disk.POSIX ? PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) : "";
         var touched = Files.getLastModifiedTime(file, LinkOption.NOFOLLOW_LINKS).toMillis();
         return new Kept(root.relativize(file).toString(), Disk.sha256(content), mode, link, touched);
     }
@@ -146,9 +145,5 @@ public record Migrations(Path root, List<Kept> files) {
         var counts = new LinkedHashMap<String, Integer>();
         files.forEach(f -> counts.merge(String.valueOf(Path.of(f.path()).getParent()), 1, Integer::sum));
         return counts;
-    }
-
-    private static boolean isPosix() {
-        return FileSystems.getDefault().supportedFileAttributeViews().contains("posix");
     }
 }

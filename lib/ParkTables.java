@@ -156,7 +156,7 @@ public final class ParkTables implements Strategy {
     }
 
     private void giveGrants() {
-        Grants.in(db, aside.parked()).giveIn(db, aside.live()).forEach(l -> warnings.add("not granted again: " + l));
+        warnings.addAll(Grants.in(db, aside.parked()).giveIn(db, aside.live()));
     }
 
     /** In Django's own transaction, which stays open until {@link #commit}; undo rolls it back. */

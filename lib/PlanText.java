@@ -150,13 +150,15 @@ public final class PlanText {
             }
             var state = run.aside().state(db);
             var bytes = run.aside().bytes(db);
+            var where = run.aside().where(db);
+            var home = run.oldFiles().allHome();
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
             console.say("  in use     " + state.words());
-            console.say("  set aside  " + run.aside().where(db) + ", " + size(bytes));
-            console.say("  files      " + (run.oldFiles().allHome() ? "the old ones are in place" : "the old ones are in .reset/" + run.id() + "/old"));
-            console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", run.aside().where(db), "bytes", bytes,
-                    "old_files_in_place", run.oldFiles().allHome()));
+            console.say("  set aside  " + where + ", " + size(bytes));
+            console.say("  files      " + (home ? "the old ones are in place" : "the old ones are in .reset/" + run.id() + "/old"));
+            console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
+                    "old_files_in_place", home));
         }
     }
 

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
  * The user's undo for files: the newer migrations go into the run's {@code undone/}, the old ones come home.
@@ -22,14 +23,10 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
         var folders = new LinkedHashSet<Path>();
         run.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
         run.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
-        var home = Set.copyOf(run.old());
+        var old = run.old().stream().collect(Collectors.toMap(Migrations.Kept::path, Migrations.Kept::sha256));
         var now = Migrations.in(root, folders);
-        return new PutBackFiles(run, new Migrations(root, now.files().stream().filter(f -> !isOld(f, home)).toList()), now.paths());
-    }
-
-    /** A file that an earlier, interrupted undo has put back already is not one of the newer. */
-    private static boolean isOld(Migrations.Kept file, Set<Migrations.Kept> old) {
-        return old.stream().anyMatch(o -> o.path().equals(file.path()) && o.sha256().equals(file.sha256()));
+        return new PutBackFiles(run, new Migrations(root, now.files().stream()
+                .filter(f -> !f.sha256().equals(old.get(f.path()))).toList()), now.paths()); // what an interrupted undo has put back is not newer
     }
 
     @Override public String describe() {

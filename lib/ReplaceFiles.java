@@ -40,9 +40,10 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
     }
 
     @Override public void undo() throws IOException {
+        var replaced = old.paths();
         for (var file : fresh.entrySet()) {
             var path = old.root().resolve(file.getKey());
-            if (!old.paths().contains(file.getKey())) Files.deleteIfExists(path);
+            if (!replaced.contains(file.getKey())) Files.deleteIfExists(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
         old.putBackFrom(record.oldFolder());

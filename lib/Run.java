@@ -67,11 +67,19 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     public Run with(String newOutcome) {
-        return new Run(format, id, version, started, root, database, strategy, newOutcome, aside, old, fresh, made, backup);
+        return but(root, newOutcome, backup);
     }
 
     private Run withBackup(Path file) {
-        return new Run(format, id, version, started, root, database, strategy, outcome, aside, old, fresh, made, file.toString());
+        return but(root, outcome, file.toString());
+    }
+
+    private Run at(Path newRoot) {
+        return but(newRoot.toString(), outcome, backup);
+    }
+
+    private Run but(String newRoot, String newOutcome, String newBackup) {
+        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup);
     }
 
     // ---- where it lies -----------------------------------------------------------------------
@@ -245,10 +253,6 @@ public record Run(int format, String id, String version, String started, String 
     /** A project that was moved takes its runs along; one that was copied has the original's, which are not for it to undo. */
     private static boolean isCopied(Project project, Run run) {
         return !run.root().equals(project.root().toString()) && Files.exists(run.folder().resolve("run.json"));
-    }
-
-    private Run at(Path newRoot) {
-        return new Run(format, id, version, started, newRoot.toString(), database, strategy, outcome, aside, old, fresh, made, backup);
     }
 
     private static List<Path> in(Path folder) throws IOException {

@@ -113,7 +113,7 @@ public final class SwapDatabase implements Strategy {
         public void run() {
             migrator.migrateInto(aside.scratch());
             try (var scratch = live.sibling(aside.scratch())) {
-                Grants.in(live, look.currentSchema()).giveIn(scratch, look.currentSchema()).forEach(l -> warnings.add("not granted again: " + l));
+                warnings.addAll(Grants.in(live, look.currentSchema()).giveIn(scratch, look.currentSchema()));
             }
         }
     }
