@@ -13,6 +13,7 @@
 // One by one: a glob resolves to nothing when the script runs from a URL.
 //SOURCES Aside.java
 //SOURCES Backup.java
+//SOURCES Checkpoint.java
 //SOURCES Cli.java
 //SOURCES Console.java
 //SOURCES Credentials.java

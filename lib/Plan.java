@@ -28,7 +28,9 @@ public record Plan(List<Step> steps) {
             for (var step : steps) {
                 Interruption.check();
                 begun.push(step);
+                Checkpoint.reached("before: " + step.describe());
                 console.step(begun.size(), steps.size(), step);
+                Checkpoint.reached("after: " + step.describe());
             }
             Interruption.check();
         } catch (Exception e) {
@@ -39,6 +41,7 @@ public record Plan(List<Step> steps) {
         for (var step : steps) {
             try {
                 step.finish();
+                Checkpoint.reached("finished: " + step.describe());
             } catch (Exception e) {
                 console.warn("left behind: " + Failure.wordsOf(e));
             }
@@ -52,6 +55,7 @@ public record Plan(List<Step> steps) {
             for (var step : begun) {
                 try {
                     step.undo();
+                    Checkpoint.reached("undone: " + step.describe());
                     console.log("undone: " + step.describe());
                 } catch (Exception e) {
                     left.add(step.describe() + ": " + Failure.wordsOf(e));
