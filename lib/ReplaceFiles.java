@@ -46,7 +46,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
             if (!replaced.contains(file.getKey())) Files.deleteIfExists(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
-        old.putBackFrom(record.oldFolder());
+        old.putBackFrom(record.oldFolders());
         record.removeMade();
     }
 }
