@@ -233,7 +233,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     /** That these credentials are those of the run; another name for the same server counts as another. */
-    boolean isOn(Credentials now) {
+    public boolean isOn(Credentials now) {
         return now.toString().equals(database);
     }
 
