@@ -103,6 +103,22 @@ public record Migrations(Path root, List<Kept> files) {
         if (Files.isDirectory(cache, LinkOption.NOFOLLOW_LINKS)) Disk.removeTree(cache);
     }
 
+    /** @throws Failure when a file is no longer as it was found: somebody is editing it, and that edit is nowhere else */
+    void refuseChanged() throws IOException {
+        for (var file : files) if (!isHome(file)) throw new Failure(new Problem.FileChanged(file.path()));
+    }
+
+    /** Those that are gone or hold what a run wrote in their place; what is neither is an edit by somebody else, and stays. */
+    Migrations displacedBy(Map<String, String> fresh) throws IOException {
+        var displaced = new ArrayList<Kept>();
+        for (var file : files) {
+            if (isHome(file)) continue;
+            var home = root.resolve(file.path());
+            if (!Files.exists(home, LinkOption.NOFOLLOW_LINKS) || kept(root, home).sha256().equals(fresh.get(file.path()))) displaced.add(file);
+        }
+        return new Migrations(root, displaced);
+    }
+
     /** Puts every file back as it was, from {@code store}; one that is home already is left alone. */
     public void putBackFrom(Path store) throws IOException {
         for (var file : files) {

@@ -209,7 +209,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** A step that could not be undone leaves the record: it is what {@code undo} goes by. */
     private void forget(Database db) throws IOException {
-        if (!oldFiles().allHome() || aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.RunStays(id));
+        if (!oldFiles().displacedBy(fresh).files().isEmpty() || aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.RunStays(id));
         remove();
     }
 
