@@ -479,6 +479,7 @@ class KillTest {
         var points = POINTS.get(scenario);
         var tasks = new ArrayList<LaneTask>();
         var begun = System.nanoTime();
+        if (System.getenv("DEBUGKILL") != null && !scenario.name().matches(System.getenv("DEBUGKILL"))) return;
         for (var kill : kills(scenario)) tasks.add(lane -> {
             TRIED.incrementAndGet();
             try {
@@ -490,6 +491,7 @@ class KillTest {
                 var trace = new java.io.StringWriter();
                 e.printStackTrace(new java.io.PrintWriter(trace));
                 wrong.add("%s, %s killed at %d, %s: %s".formatted(scenario, kill.kind, kill.at, points.get(kill.at), shortened(trace.toString())));
+                if (System.getenv("DEBUGKILL") != null) System.out.println(wrong.peek() == null ? "" : wrong.toArray()[wrong.size() - 1]);
             }
         });
         onBothLanes(tasks);
