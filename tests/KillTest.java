@@ -661,6 +661,39 @@ class KillTest {
         }
     }
 
+    // ---- in the middle of a statement ----------------------------------------------------------
+
+    /** Nobody is left to say ROLLBACK: the driver has to notice that the tool is gone, and the server that the driver is. */
+    @Test void a_statement_that_would_take_minutes_is_rolled_back_when_the_tool_is_killed() throws Exception {
+        onBothLanes(List.of(lane -> {
+            var one = Case.of(Scenario.PARK, lane);
+            SampleProject.write(one.root, "crm/apps.py", """
+                from django.apps import AppConfig
+                from django.db import connection
+                from django.db.models.signals import post_migrate
+
+                def wait(**kwargs):
+                    with connection.cursor() as cursor:
+                        cursor.execute("SELECT pg_sleep(300)")
+
+                class CrmConfig(AppConfig):
+                    name = "crm"
+
+                    def ready(self):
+                        post_migrate.connect(wait)
+                """);
+            var tool = Tool.in(one.root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--strategy", "park");
+            waitUntil("the migrations run", () -> !tool.isAlive() || OldState.text(one.db, "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep.300' AND pid <> pg_backend_pid()").equals("1"));
+            var pythons = tool.descendants().toList();
+            assertFalse(pythons.isEmpty());
+            tool.destroyForcibly().waitFor();
+            for (var python : pythons) waitUntil("the driver ends with the tool", () -> !CrashingServer.isAlive(python));
+            one.lane.waitUntilNobodyIsConnected();
+            assertEquals(String.join("\n", one.oldRows), String.join("\n", Snapshot.of(one.db)));
+            one.drop();
+        }));
+    }
+
     // ---- the check can fail --------------------------------------------------------------------
 
     @Test void without_the_record_the_check_fails() throws Exception {
