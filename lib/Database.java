@@ -31,6 +31,7 @@ public final class Database implements AutoCloseable {
 
     private final Credentials credentials;
     private Connection connection;
+    private long lastUsed;
 
     private Database(Credentials credentials) {
         this.credentials = credentials;
@@ -54,11 +55,17 @@ public final class Database implements AutoCloseable {
 
     private Connection connection() {
         try {
-            if (connection == null || connection.isClosed()) connection = connect(credentials);
+            if (connection == null || connection.isClosed() || isGone()) connection = connect(credentials);
+            lastUsed = System.nanoTime();
             return connection;
         } catch (SQLException e) {
             throw new Failure(Problem.CannotConnect.of(e, credentials), e);
         }
+    }
+
+    /** After a while without use the server may have been started anew: no reason to fail, unless a transaction went with it. */
+    private boolean isGone() throws SQLException {
+        return System.nanoTime() - lastUsed > 100_000_000 && connection.getAutoCommit() && !connection.isValid(5);
     }
 
     private static Connection connect(Credentials c) throws SQLException {
