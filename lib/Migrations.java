@@ -78,6 +78,7 @@ public record Migrations(Path root, List<Kept> files) {
             Disk.writePrivate(copy, content);
             if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(copy));
             folders.add(copy.getParent());
+            Checkpoint.reached("copied " + file.path());
         }
         for (var folder : folders) Disk.fsync(folder);
     }
@@ -88,7 +89,9 @@ public record Migrations(Path root, List<Kept> files) {
         for (var file : files) {
             var path = root.resolve(file.path());
             folders.add(path.getParent());
-            if (!stay.contains(file.path())) Files.deleteIfExists(path);
+            if (stay.contains(file.path())) continue;
+            Files.deleteIfExists(path);
+            Checkpoint.reached("removed " + file.path());
         }
         for (var folder : folders) {
             if (!Files.isDirectory(folder)) continue;
@@ -127,6 +130,7 @@ public record Migrations(Path root, List<Kept> files) {
             Files.createDirectories(home.getParent());
             if (file.link() != null) {
                 Files.deleteIfExists(home);
+                Checkpoint.reached("in place of the link " + file.path());
                 Files.createSymbolicLink(home, Path.of(file.link()));
                 continue;
             }
@@ -134,6 +138,7 @@ public record Migrations(Path root, List<Kept> files) {
             Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
             Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
             Disk.fsync(home.getParent());
+            Checkpoint.reached("put back " + file.path());
         }
     }
 

@@ -177,15 +177,19 @@ public final class PlanText {
             var state = run.aside().state(db);
             var bytes = run.aside().bytes(db);
             var where = run.aside().where(db);
-            var home = run.oldFiles().allHome();
+            var home = run.oldInPlace();
+            var fresh = run.freshInPlace();
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
             console.say("  in use     " + state.words());
             console.say("  set aside  " + where + ", " + size(bytes));
             if (!run.root().equals(project.root().toString())) console.say("  made in    " + run.root());
-            console.say("  files      " + (home ? "the old ones are in place" : "the old ones are in " + run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more")));
+            var kept = run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more");
+            console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
+                    : "neither the old ones nor this run's new ones are all in place") + "; the old ones are kept in " + kept));
+            if (run.unfinished()) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
-                    "old_files_in_place", home, "root", run.root()));
+                    "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
         }
     }
 

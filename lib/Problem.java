@@ -70,6 +70,13 @@ public interface Problem {
         }
     }
 
+    /** Every step is done, so nothing is put back. */
+    record NotFinished(List<Problem> left) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "all is done but for this:\n  " + String.join("\n  ", left.stream().map(Problem::what).toList()); }
+        public List<String> next() { return left.stream().flatMap(problem -> problem.next().stream()).toList(); }
+    }
+
     record NotConfirmed() implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "not confirmed, nothing was touched"; }
@@ -693,7 +700,49 @@ public interface Problem {
     record UnfinishedRun(String id) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the run " + id + " was cut short and has not been put back"; }
-        public List<String> next() { return List.of("reset_migrations undo " + id + "  brings the old state back", "reset_migrations status  says what holds now"); }
+        public List<String> next() {
+            return List.of("reset_migrations undo " + id + "  brings the old state back",
+                    "reset_migrations finish " + id + "  keeps the new state, if that is live and proves to be whole",
+                    "reset_migrations status  says what holds now");
+        }
+    }
+
+    /** @param why the new state cannot be called whole */
+    record NotToFinish(String id, String why) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " cannot be finished: " + why; }
+        public List<String> next() { return List.of("reset_migrations undo " + id + "  brings the old state back"); }
+    }
+
+    /** After drop there is no undo. */
+    record NotToFinishDropped(String id, String why, String restore) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " cannot be finished: " + why; }
+        public List<String> next() { return List.of("reset again: reset_migrations", "the old tables: " + restore); }
+    }
+
+    record NothingToFinish(String wanted, List<String> known) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return (wanted == null ? "no run was cut short" : "no run " + wanted + " that was cut short")
+                    + (known.isEmpty() ? ": no run is known for this project" : "; known runs: " + String.join(", ", known));
+        }
+        public List<String> next() { return List.of("see reset_migrations status"); }
+    }
+
+    /** @param ended done, undone */
+    record NotRecorded(String id, String ended, String words, String command) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the run " + id + " is " + ended + ", but that could not be written down: " + words; }
+        public List<String> next() { return List.of("when that is mended: " + command); }
+    }
+
+    record HalfPurged(String id) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "run " + id + " was being purged: what it set aside is no longer whole"; }
+        public List<String> next() {
+            return List.of("reset_migrations purge " + id + "  ends it", "the backup taken before lies in backups/: backup_database list");
+        }
     }
 
     // ---- backup ------------------------------------------------------------------------------

@@ -39,9 +39,12 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
             if (!Files.isDirectory(folder)) continue; // one of the two is there, or this run would not have been found
             Disk.privateFolder(folder.resolve("undone"));
             newer.copyTo(folder.resolve("undone"));
+            Checkpoint.reached("kept the newer files in " + folder);
         }
         reset.oldFiles().putBackFrom(reset.oldFolders());
+        Checkpoint.reached("put all back");
         newer.removeExcept(reset.oldFiles().paths());
+        Checkpoint.reached("removed all newer");
         reset.removeMade();
     }
 

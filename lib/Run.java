@@ -10,6 +10,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
@@ -35,14 +36,17 @@ import java.util.stream.Stream;
  * @param started  ISO 8601, UTC
  * @param root     the project's root, absolute
  * @param database as {@code user@host:port/name}
- * @param outcome  running, done, undone: a hint for people; what holds is found by looking
+ * @param outcome  running, done, undoing, undone, purging; what the database holds is found by looking
  * @param old      the files that were there
  * @param fresh    sha256 of the new files by path
  * @param made     packages' folders and {@code __init__.py} that were missing, the innermost first
  * @param backup   the verified backup's file, or null
+ * @param apps     labels of the apps whose migrations are new
+ * @param drift    what makemigrations would write at once, so no fault of the reset
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
-                  String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup) {
+                  String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup,
+                  List<String> apps, Set<String> drift) {
     static final int FORMAT = 1;
     private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
             .registerTypeAdapter(Aside.class, Aside.JSON).create();
@@ -69,15 +73,46 @@ public record Run(int format, String id, String version, String started, String 
         });
         return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().database().toString(),
                 found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes,
-                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null);
+                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null,
+                found.django().labels(), found.drift());
     }
 
     public Run with(String newOutcome) {
         return but(root, newOutcome, backup);
     }
 
+    /** Killed while it was changing something, or undoing that. */
+    public boolean unfinished() {
+        return outcome.equals("running") || outcome.equals("undoing");
+    }
+
+    /** The step as a part of this run that is {@code during} while it changes things, and what it was when all was put back. */
+    public Step marked(String during, Step step) {
+        return Step.of(step.describe(), () -> {
+            with(during).save();
+            step.run();
+        }, () -> {
+            step.undo();
+            save();
+        }, step::finish);
+    }
+
+    /** All is done: says so, or what it takes to say so. @param command that does it later */
+    public void mark(String ended, String command) {
+        try {
+            with(ended).save();
+        } catch (IOException e) {
+            throw new Failure(new Problem.NotRecorded(id, ended, Failure.wordsOf(e), command), e);
+        }
+    }
+
     private Run withBackup(Path file) {
-        return but(root, outcome, file.toString());
+        return file == null ? this : but(root, outcome, file.toString());
+    }
+
+    /** As it is remembered after its last step. @param file the verified backup, or null */
+    public Run done(Path file) {
+        return with("done").withBackup(file);
     }
 
     private Run at(Path newRoot) {
@@ -85,7 +120,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private Run but(String newRoot, String newOutcome, String newBackup) {
-        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup);
+        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup, apps, drift);
     }
 
     // ---- where it lies -----------------------------------------------------------------------
@@ -129,33 +164,86 @@ public record Run(int format, String id, String version, String started, String 
         return new Migrations(Path.of(root), old);
     }
 
+    /** Whether the old files are all there, and none of the new ones beside them. */
+    public boolean oldInPlace() throws IOException {
+        var replaced = oldFiles().paths();
+        for (var path : fresh.keySet()) if (!replaced.contains(path) && Files.exists(Path.of(root).resolve(path), LinkOption.NOFOLLOW_LINKS)) return false;
+        return oldFiles().allHome();
+    }
+
+    /** Whether this run's new files are all there, and of the old ones none that they should have replaced. */
+    public boolean freshInPlace() throws IOException {
+        for (var file : fresh.entrySet()) {
+            var path = Path.of(root).resolve(file.getKey());
+            if (!Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS) || !Disk.sha256(Files.readAllBytes(path)).equals(file.getValue())) return false;
+        }
+        for (var kept : old) if (!fresh.containsKey(kept.path()) && Files.exists(Path.of(root).resolve(kept.path()), LinkOption.NOFOLLOW_LINKS)) return false;
+        return true;
+    }
+
     // ---- written -----------------------------------------------------------------------------
 
     /** Both copies with the old files in them, durable; nothing else has been touched yet. */
     public void create() throws IOException {
-        keepIn(folder());
-        try {
-            keepIn(copy());
-        } catch (IOException noHome) {
-            Disk.removeTree(copy()); // a service without a home has the first copy all the same
-        }
+        Disk.privateFolder(folder().getParent());
         FolderLock.ignoreItself(folder().getParent());
-        save();
+        keepIn(beside(folder()));
+        Checkpoint.reached("kept in the project alone");
+        try {
+            keepIn(beside(copy()));
+            rename(beside(copy()), copy());
+        } catch (IOException noHome) {
+            Disk.removeTree(beside(copy())); // a service without a home has the first copy all the same
+        }
+        Checkpoint.reached("the copy is whole");
+        rename(beside(folder()), folder());
     }
 
     private void keepIn(Path folder) throws IOException {
-        Disk.privateFolder(folder);
         Disk.privateFolder(old(folder));
         oldFiles().copyTo(old(folder));
+        Disk.writePrivate(folder.resolve("run.json"), text());
+        Disk.fsync(folder);
+    }
+
+    /** A run's folder that is not yet whole, or is being removed: no run at all. */
+    private static Path beside(Path folder) {
+        return folder.resolveSibling("~" + folder.getFileName());
+    }
+
+    private static void rename(Path from, Path to) throws IOException {
+        if (!Files.isDirectory(from)) return;
+        Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+        Disk.fsync(to.getParent());
+    }
+
+    private byte[] text() {
+        return JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** Removes what killed runs of this project have left of folders; only whoever holds the lock may. */
+    public static void sweep(Project project) throws IOException {
+        if (!Files.isDirectory(project.runs())) return;
+        try (Stream<Path> children = Files.list(project.runs())) {
+            for (var left : children.filter(Run::isPartial).toList()) {
+                Disk.removeTree(stateFolder().resolve(left.getFileName()));
+                Disk.removeTree(left); // last: it is by this one that the other is known
+            }
+        }
+    }
+
+    private static boolean isPartial(Path folder) {
+        return folder.getFileName().toString().startsWith("~");
     }
 
     /** Writes run.json in both places, as far as they are there. */
     public void save() throws IOException {
-        var text = JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
+        var text = text();
         for (var folder : List.of(folder(), copy())) {
             if (!Files.isDirectory(folder)) continue;
             Disk.writePrivate(folder.resolve("run.json"), text);
             Disk.fsync(folder);
+            Checkpoint.reached(outcome + " written in " + folder.getParent());
         }
     }
 
@@ -184,8 +272,12 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Forgets the run: its files were put back, or what it set aside has been purged. */
     public void remove() throws IOException {
-        Disk.removeTree(folder());
-        Disk.removeTree(copy());
+        rename(folder(), beside(folder()));
+        Checkpoint.reached("removed from the project alone");
+        rename(copy(), beside(copy()));
+        Checkpoint.reached("removed, but not swept");
+        Disk.removeTree(beside(copy()));
+        Disk.removeTree(beside(folder()));
         for (var parent : List.of(folder().getParent(), copy().getParent())) removeIfBare(parent);
     }
 
@@ -202,8 +294,10 @@ public record Run(int format, String id, String version, String started, String 
         }
     }
 
-    /** Takes away the packages that this run made, as far as nobody has put anything else in. */
+    /** Takes away what a kill left half-written, and the packages that this run made, as far as nobody has put anything else in. */
     void removeMade() throws IOException {
+        for (var path : Stream.of(oldFiles().paths(), fresh.keySet(), made).flatMap(java.util.Collection::stream).toList())
+            if (Files.isDirectory(Path.of(root).resolve(path).getParent())) Disk.sweep(Path.of(root).resolve(path));
         for (var path : made) {
             var file = Path.of(root).resolve(path);
             if (path.endsWith("__init__.py")) {
@@ -220,10 +314,9 @@ public record Run(int format, String id, String version, String started, String 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
     public Step keep(Supplier<Path> backedUp, Database db, Console console) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
-            var file = backedUp.get();
-            (file == null ? this : withBackup(file)).create();
+            withBackup(backedUp.get()).create();
             console.logTo(folder().resolve("log"));
-        }, () -> forget(db), () -> read(id, List.of(folder().resolve("run.json"), copy().resolve("run.json")), true).with("done").save());
+        }, () -> forget(db), () -> done(backedUp.get()).mark("done", "reset_migrations finish " + id));
     }
 
     /** A step that could not be undone leaves the record: it is what {@code undo} goes by. */
@@ -233,7 +326,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     /** That these credentials are those of the run; another name for the same server counts as another. */
-    boolean isOn(Credentials now) {
+    public boolean isOn(Credentials now) {
         return now.toString().equals(database);
     }
 
@@ -303,7 +396,7 @@ public record Run(int format, String id, String version, String started, String 
     private static Set<String> ids(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) return Set.of();
         try (Stream<Path> children = Files.list(folder)) {
-            return children.filter(child -> Files.isRegularFile(child.resolve("run.json"))).map(child -> child.getFileName().toString()).collect(Collectors.toSet());
+            return children.filter(child -> !isPartial(child) && Files.isRegularFile(child.resolve("run.json"))).map(child -> child.getFileName().toString()).collect(Collectors.toSet());
         }
     }
 
