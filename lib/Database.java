@@ -419,7 +419,7 @@ public final class Database implements AutoCloseable {
                     "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3"));
             if (!holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode())) {
                 var holding = holder.list("""
-                        SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''), 'a role whose sessions this one may not see'),
+                        SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''), 'a session without a name'),
                                to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
                         FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
                         WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = ? AND l.objid::bigint = ? AND l.objsubid = 2
