@@ -159,7 +159,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 : "reset_migrations undo " + run.id();
         prepared.plan().run(console, goBack);
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
-        PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
+        try {
+            PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
+        } catch (Failure failure) { // whatever it is, not everything is as it was
+            throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
+        }
         return run.done(backedUp.get());
     }
 

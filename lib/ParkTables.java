@@ -171,6 +171,7 @@ public final class ParkTables implements Strategy {
                 var statements = new ArrayList<String>();
                 statements.add("SET LOCAL lock_timeout = '5s'");
                 statements.add(Database.DURABLE);
+                statements.add(Database.NOTICING);
                 statements.addAll(makeParked());
                 statements.addAll(Parking.moves(objects, aside.parked()));
                 statements.add("SET LOCAL lock_timeout TO DEFAULT");

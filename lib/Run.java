@@ -164,10 +164,11 @@ public record Run(int format, String id, String version, String started, String 
         return new Migrations(Path.of(root), old);
     }
 
-    /** Whether the old files are all there, and none of the new ones beside them. */
+    /** Whether the old files are all there, and nothing new beside them. */
     public boolean oldInPlace() throws IOException {
         var replaced = oldFiles().paths();
-        for (var path : fresh.keySet()) if (!replaced.contains(path) && Files.exists(Path.of(root).resolve(path), LinkOption.NOFOLLOW_LINKS)) return false;
+        for (var path : Stream.concat(fresh.keySet().stream(), made.stream()).toList())
+            if (!replaced.contains(path) && Files.exists(Path.of(root).resolve(path), LinkOption.NOFOLLOW_LINKS)) return false;
         return oldFiles().allHome();
     }
 

@@ -479,6 +479,7 @@ class KillTest {
         var points = POINTS.get(scenario);
         var tasks = new ArrayList<LaneTask>();
         var begun = System.nanoTime();
+        if (System.getenv("DEBUGKILL") != null && !scenario.name().matches(System.getenv("DEBUGKILL"))) return;
         for (var kill : kills(scenario)) tasks.add(lane -> {
             TRIED.incrementAndGet();
             try {
@@ -490,6 +491,7 @@ class KillTest {
                 var trace = new java.io.StringWriter();
                 e.printStackTrace(new java.io.PrintWriter(trace));
                 wrong.add("%s, %s killed at %d, %s: %s".formatted(scenario, kill.kind, kill.at, points.get(kill.at), shortened(trace.toString())));
+                if (System.getenv("DEBUGKILL") != null) System.out.println(wrong.peek() == null ? "" : wrong.toArray()[wrong.size() - 1]);
             }
         });
         onBothLanes(tasks);
@@ -657,6 +659,39 @@ class KillTest {
             var kept = backups.map(Path::toString).toList();
             assertTrue(kept.stream().anyMatch(f -> f.endsWith(".dump")) && kept.stream().anyMatch(f -> f.endsWith("/old/shop/migrations/0002_item.py")), kept.toString());
         }
+    }
+
+    // ---- in the middle of a statement ----------------------------------------------------------
+
+    /** Nobody is left to say ROLLBACK: the driver has to notice that the tool is gone, and the server that the driver is. */
+    @Test void a_statement_that_would_take_minutes_is_rolled_back_when_the_tool_is_killed() throws Exception {
+        onBothLanes(List.of(lane -> {
+            var one = Case.of(Scenario.PARK, lane);
+            SampleProject.write(one.root, "crm/apps.py", """
+                from django.apps import AppConfig
+                from django.db import connection
+                from django.db.models.signals import post_migrate
+
+                def wait(**kwargs):
+                    with connection.cursor() as cursor:
+                        cursor.execute("SELECT pg_sleep(300)")
+
+                class CrmConfig(AppConfig):
+                    name = "crm"
+
+                    def ready(self):
+                        post_migrate.connect(wait)
+                """);
+            var tool = Tool.in(one.root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--strategy", "park");
+            waitUntil("the migrations run", () -> !tool.isAlive() || OldState.text(one.db, "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep.300' AND pid <> pg_backend_pid()").equals("1"));
+            var pythons = tool.descendants().toList();
+            assertFalse(pythons.isEmpty());
+            tool.destroyForcibly().waitFor();
+            for (var python : pythons) waitUntil("the driver ends with the tool", () -> !CrashingServer.isAlive(python));
+            one.lane.waitUntilNobodyIsConnected();
+            assertEquals(String.join("\n", one.oldRows), String.join("\n", Snapshot.of(one.db)));
+            one.drop();
+        }));
     }
 
     // ---- the check can fail --------------------------------------------------------------------
