@@ -12,6 +12,8 @@ import java.util.TreeMap;
 /** The plan, the summary and the status as people read them, and as {@code --json} prints them. */
 public final class PlanText {
     private static final int LONGEST_LIST = 12;
+    /** What will be gone is worth more lines, but no screen holds 20,000. */
+    private static final int LONGEST_LOSSES = 50;
     private static final int WIDEST = 64;
 
     private PlanText() {}
@@ -57,7 +59,8 @@ public final class PlanText {
         if (strangers.isEmpty()) return;
         console.say("");
         console.heading(count(strangers.size(), "table") + " that no migration makes, so not in the new database");
-        columns(console, strangers.entrySet().stream().map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
+        columns(console, strangers.entrySet().stream().limit(LONGEST_LOSSES).map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
+        if (strangers.size() > LONGEST_LOSSES) console.say("  … and %,d more; --json names them all".formatted(strangers.size() - LONGEST_LOSSES));
     }
 
     private static void printFiles(Console console, Found found) {
@@ -207,7 +210,7 @@ public final class PlanText {
     }
 
     private static void more(Console console, int all) {
-        if (all > LONGEST_LIST) console.say("  … and " + (all - LONGEST_LIST) + " more");
+        if (all > LONGEST_LIST) console.say("  … and %,d more".formatted(all - LONGEST_LIST));
     }
 
     static String count(int number, String noun) {
