@@ -21,6 +21,7 @@ import lib.Django;
 import lib.DropTables;
 import lib.Environment;
 import lib.Failure;
+import lib.FolderLock;
 import lib.Found;
 import lib.Guards;
 import lib.Lib;
@@ -34,6 +35,7 @@ import lib.Project;
 import lib.PutBackFiles;
 import lib.ReplaceFiles;
 import lib.Run;
+import lib.SetAside;
 import lib.Step;
 import lib.Strategy;
 import lib.SwapDatabase;
@@ -111,7 +113,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var project = where.project();
         var environment = where.environment(project, python);
         environment.warnings().forEach(console::warn);
-        try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
+        try (var folder = dryRun ? null : FolderLock.take(project.root(), "reset_migrations", console::warn);
+             var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
             refuseUnfinished(project, db);
@@ -200,8 +203,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     /** A run that was cut short has to be put back before another begins; after drop there is nothing that undo could do. */
     private void refuseUnfinished(Project project, Database db) throws Exception {
-        for (var run : Run.of(project)) {
-            if (!run.unfinished() || run.isOn(db.credentials()) && run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE) continue;
+        for (var run : Run.of(project, db)) {
+            if (!run.unfinished() || !run.concerns(project, db.credentials())
+                    || run.isOn(db.credentials()) && run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE) continue;
             if (dryRun) db.lockRuns().close(); // it may be at work this very moment: then that is said
             throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
@@ -306,11 +310,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         console.say(output.out().strip());
     }
 
-    private static void refuseCopy(Project project) throws Exception {
-        var original = Run.original(project);
-        if (original.isPresent()) throw new Failure(new Problem.CopiedProject(project.root(), original.get()));
-    }
-
     // ---- undo, status, purge -----------------------------------------------------------------
 
     @Command(name = "undo", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
@@ -323,10 +322,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            try (var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
+            try (var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
+                 var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
                 Run.sweep(project);
-                var run = latest(project, wanted);
+                var run = latest(project, db, wanted);
                 run.refuseOther(db.credentials());
+                folder.also(Path.of(run.root()));
                 if (run.outcome().equals("purging") && !run.aside().whole(db)) throw new Failure(new Problem.HalfPurged(run.id()));
                 if (run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE)
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
@@ -335,6 +336,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 steps.set(0, run.marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
                 console.heading("Undo the reset " + run.id());
+                PlanText.printMadeIn(console, run, project);
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 if (!top.yes) goOn(console);
@@ -346,14 +348,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             }
         }
 
-        private static Run latest(Project project, String wanted) throws Exception {
-            var all = Run.of(project);
+        private static Run latest(Project project, Database db, String wanted) throws Exception {
+            var all = Run.of(project, db);
             var open = all.stream().filter(run -> !run.outcome().equals("undone")).toList();
             var known = all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList();
-            if (open.isEmpty()) {
-                refuseCopy(project);
-                throw new Failure(new Problem.NoRun(wanted, known));
-            }
+            var lost = SetAside.without(all, db).stream()
+                    .filter(aside -> aside.run().equals(wanted) || aside.old() && (open.isEmpty() || aside.run().compareTo(open.getLast().id()) > 0)).toList();
+            if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
+            if (open.isEmpty()) throw new Failure(new Problem.NoRun(wanted, known));
             var last = open.getLast();
             if (wanted == null || wanted.equals(last.id())) return last;
             if (open.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, known));
@@ -376,9 +378,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var console = top.output.console();
             var project = top.where.project();
             var environment = top.where.environment(project, python);
-            try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
-                var run = unfinished(Run.of(project));
+            try (var folder = FolderLock.take(project.root(), "reset_migrations finish", console::warn);
+                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                var run = unfinished(Run.of(project, db));
                 run.refuseOther(db.credentials());
+                folder.also(Path.of(run.root()));
                 refuseNotLive(run, db);
                 run.aside().complete(db).forEach(console::warn);
                 try {
@@ -419,7 +423,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var project = top.where.project();
             try (var db = Database.open(top.where.withoutDjango(project).database())) {
-                PlanText.printStatus(top.output.console(), Run.of(project), db);
+                PlanText.printStatus(top.output.console(), project, db);
             }
             return Problem.Exit.DONE.code;
         }
@@ -440,10 +444,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var console = top.output.console();
             var project = top.where.project();
             var environment = top.where.withoutDjango(project);
-            try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
-                var known = Run.of(project);
-                if (known.isEmpty()) refuseCopy(project);
+            try (var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
+                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                var known = Run.of(project, db);
+                var lost = SetAside.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
+                if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
                 var runs = oldest(known);
+                for (var run : runs) run.refuseOther(db.credentials());
+                for (var run : runs) folder.also(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
                 var plan = plan(console, environment, runs, db, noBackup, !noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));

@@ -408,6 +408,8 @@ public final class Database implements AutoCloseable {
         }
     }
 
+    private record Holding(int backend, String words) {}
+
     /** The class of our advisory locks: "rset". */
     private static final int LOCK_CLASS = 0x72736574;
 
@@ -420,18 +422,23 @@ public final class Database implements AutoCloseable {
     public Lock lockRuns() {
         var name = name();
         var holder = maintenance().orElseGet(() -> open(credentials));
+        var us = Holder.us(APPLICATION);
         try {
             holder.connection().setAutoCommit(false);
-            holder.run("SET LOCAL idle_in_transaction_session_timeout = 0");
+            // LOCAL: a pooler hands the session on. Keepalives: the lock of a host that has vanished ends within a minute or two.
+            holder.run(List.of("SET LOCAL idle_in_transaction_session_timeout = 0",
+                    "SET LOCAL application_name = " + literal(fitting("%s pid %d on ".formatted(APPLICATION, us.pid()) + us.host(), "")),
+                    "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3"));
             if (!holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode())) {
                 var holding = holder.list("""
-                        SELECT l.pid, coalesce(a.application_name, ''), to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS')
+                        SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''), 'a session without a name'),
+                               to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
                         FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
                         WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = ? AND l.objid::bigint = ? AND l.objsubid = 2
                           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
-                        r -> "pid %s, %s, since %s".formatted(r.getString(1), r.getString(2), r.getString(3)),
+                        r -> new Holding(r.getInt(1), "%s%s, the server's process %d".formatted(r.getString(2), r.getString(3) == null ? "" : ", since " + r.getString(3), r.getInt(1))),
                         (long) LOCK_CLASS, name.hashCode() & 0xffffffffL);
-                throw new Failure(new Problem.Busy(name, holding));
+                throw new Failure(new Problem.Busy(name, holding.stream().map(Holding::words).toList(), holding.stream().map(Holding::backend).toList()));
             }
             return new Lock(holder);
         } catch (SQLException | RuntimeException e) {

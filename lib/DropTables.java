@@ -60,7 +60,7 @@ public final class DropTables implements Strategy {
         return aside;
     }
 
-    /** In batches, as one transaction would fill the lock table. Its undo can only say where the tables are: in the backup. */
+    /** In batches, as one transaction would fill the lock table; the newest first, as dropping one locks all that refer to it. Its undo can only say where the tables are: in the backup. */
     public Step drop() {
         return new Step() {
             public String describe() {
@@ -69,7 +69,7 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 grants = Grants.in(db, look.currentSchema());
-                for (var batch : SchemaObjects.batches(tables, AT_ONCE)) {
+                for (var batch : SchemaObjects.batches(tables.reversed(), AT_ONCE)) {
                     Interruption.check();
                     Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
                             "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObjects.One::identity).collect(Collectors.joining(", "))))));

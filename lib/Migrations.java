@@ -122,8 +122,8 @@ public record Migrations(Path root, List<Kept> files) {
         return new Migrations(root, displaced);
     }
 
-    /** Puts every file back as it was, from {@code store}; one that is home already is left alone. */
-    public void putBackFrom(Path store) throws IOException {
+    /** Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left alone. */
+    public void putBackFrom(List<Path> stores) throws IOException {
         for (var file : files) {
             var home = root.resolve(file.path());
             if (isHome(file)) continue;
@@ -134,13 +134,27 @@ public record Migrations(Path root, List<Kept> files) {
                 Files.createSymbolicLink(home, Path.of(file.link()));
                 continue;
             }
-            var content = Files.readAllBytes(store.resolve(file.path()));
-            if (!Disk.sha256(content).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(store.resolve(file.path())));
+            var content = whole(file, stores);
             Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
             Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
             Disk.fsync(home.getParent());
             Checkpoint.reached("put back " + file.path());
         }
+    }
+
+    private static byte[] whole(Kept file, List<Path> stores) throws IOException {
+        for (var store : stores) {
+            var copy = store.resolve(file.path());
+            if (!Files.isRegularFile(copy, LinkOption.NOFOLLOW_LINKS)) continue;
+            var content = Files.readAllBytes(copy);
+            if (Disk.sha256(content).equals(file.sha256())) return content;
+        }
+        throw new Failure(new Problem.OldFileLost(file.path(), stores));
+    }
+
+    /** @throws Failure a file is not home, and none of these folders has it whole */
+    void requireIn(List<Path> stores) throws IOException {
+        for (var file : files) if (file.link() == null && !isHome(file)) whole(file, stores);
     }
 
     private boolean isHome(Kept file) throws IOException {

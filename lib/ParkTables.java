@@ -148,7 +148,7 @@ public final class ParkTables implements Strategy {
     }
 
     private String moving() {
-        return "move %d objects of schema %s to %s".formatted(aside.objects().values().stream().mapToInt(List::size).sum(), aside.live(), aside.parked());
+        return "move %,d objects of schema %s to %s".formatted(aside.objects().values().stream().mapToInt(List::size).sum(), aside.live(), aside.parked());
     }
 
     private List<String> makeParked() {

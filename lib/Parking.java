@@ -212,9 +212,12 @@ final class Parking {
         }
     }
 
-    /** Of our own objects: relations first and few at a time, as their locks last until the transaction ends. */
+    /**
+     * Of our own objects: relations first and few at a time, as their locks last until the transaction ends. The newest
+     * first: a table that thousands of others refer to takes a lock on each of them along while they are there.
+     */
     private static void dropAll(Database db, String schema, Predicate<SchemaObjects.One> which) {
-        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)), DROPPED_AT_ONCE)) {
+        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)).reversed(), DROPPED_AT_ONCE)) {
             db.inOneTransaction(batch.stream().map(SchemaObjects.One::drop).toList());
             Checkpoint.reached("dropped some of " + schema);
         }

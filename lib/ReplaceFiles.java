@@ -51,7 +51,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
             if (!replaced.contains(file.getKey()) && isOurs(path, file.getValue())) Files.delete(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
-        old.displacedBy(record.fresh()).putBackFrom(record.oldFolder());
+        old.displacedBy(record.fresh()).putBackFrom(record.oldFolders());
         record.removeMade();
     }
 

@@ -4,7 +4,9 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonParseException;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -17,10 +19,12 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
+import java.util.Objects;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -112,7 +116,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private Run at(Path newRoot) {
-        return but(newRoot.toString(), outcome, backup);
+        return newRoot.equals(Path.of(root)) ? this : but(newRoot.toString(), outcome, backup);
     }
 
     private Run but(String newRoot, String newOutcome, String newBackup) {
@@ -138,9 +142,18 @@ public record Run(int format, String id, String version, String started, String 
         return base.resolve("reset_migrations");
     }
 
-    /** Where the old files lie: in the project, or the copy when that is gone. */
-    public Path oldFolder() {
-        return old(Files.isDirectory(folder().resolve("old")) ? folder() : copy());
+    /** Where the old files lie: in the project and in the copy, or what is left of the two. */
+    public List<Path> oldFolders() {
+        return kept("old");
+    }
+
+    /** Where an undo has put the newer files. */
+    List<Path> undoneFolders() {
+        return kept("undone");
+    }
+
+    private List<Path> kept(String name) {
+        return Stream.of(folder(), copy()).map(folder -> folder.resolve(name)).filter(Files::isDirectory).toList();
     }
 
     private static Path old(Path folder) {
@@ -174,8 +187,7 @@ public record Run(int format, String id, String version, String started, String 
     /** Both copies with the old files in them, durable; nothing else has been touched yet. */
     public void create() throws IOException {
         Disk.privateFolder(folder().getParent());
-        var ignore = folder().resolveSibling(".gitignore");
-        if (!Files.exists(ignore)) Files.writeString(ignore, "*\n");
+        FolderLock.ignoreItself(folder().getParent());
         keepIn(beside(folder()));
         Checkpoint.reached("kept in the project alone");
         try {
@@ -246,14 +258,14 @@ public record Run(int format, String id, String version, String started, String 
 
     private void keepFiles(Path folder) throws IOException {
         for (var kept : List.of("old", "undone")) {
-            var from = (Files.isDirectory(folder()) ? folder() : copy()).resolve(kept);
-            if (!Files.isDirectory(from)) continue;
-            try (Stream<Path> all = Files.walk(from)) {
-                for (var file : all.filter(Files::isRegularFile).toList()) {
-                    var to = folder.resolve(kept).resolve(from.relativize(file));
-                    Disk.privateFolder(to.getParent());
-                    Disk.writePrivate(to, Files.readAllBytes(file));
-                    Disk.fsync(to.getParent());
+            for (var from : kept(kept).reversed()) { // the project's own last: it wins
+                try (Stream<Path> all = Files.walk(from)) {
+                    for (var file : all.filter(Files::isRegularFile).toList()) {
+                        var to = folder.resolve(kept).resolve(from.relativize(file));
+                        Disk.privateFolder(to.getParent());
+                        Disk.writePrivate(to, Files.readAllBytes(file));
+                        Disk.fsync(to.getParent());
+                    }
                 }
             }
         }
@@ -270,12 +282,17 @@ public record Run(int format, String id, String version, String started, String 
         for (var parent : List.of(folder().getParent(), copy().getParent())) removeIfBare(parent);
     }
 
+    /** A link or a mount that somebody has put there stays. */
     private static void removeIfBare(Path folder) throws IOException {
-        if (!Files.isDirectory(folder)) return;
+        if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) return;
         try (Stream<Path> left = Files.list(folder)) {
             if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;
         }
-        Disk.removeTree(folder);
+        try {
+            Disk.removeTree(folder);
+        } catch (FileSystemException mount) {
+            // see above
+        }
     }
 
     /** Takes away what a kill left half-written, and the packages that this run made, as far as nobody has put anything else in. */
@@ -321,50 +338,94 @@ public record Run(int format, String id, String version, String started, String 
 
     // ---- found again -------------------------------------------------------------------------
 
-    /** The runs of this project, oldest first: those in {@code .reset/}, and those of the state folder that it has lost. */
-    public static List<Run> of(Project project) throws IOException {
-        var found = new LinkedHashMap<String, Run>();
-        for (var file : in(project.runs())) {
-            var run = read(file);
-            if (!isCopied(project, run)) found.put(run.id(), run.at(project.root()));
+    /**
+     * The runs that concern this project, oldest first: made here, or in another checkout on this very database, which
+     * says so itself. A run belongs to the checkout it was made in as long as that is there; else to this one.
+     * When there are none, those that only lie in {@code .reset/} because it was copied here.
+     */
+    public static List<Run> of(Project project, Database db) throws IOException {
+        var here = ids(project.runs());
+        var aside = SetAside.in(db).stream().map(SetAside::run).collect(Collectors.toSet());
+        var all = new TreeSet<>(here);
+        all.addAll(ids(stateFolder()));
+        var found = new ArrayList<Run>();
+        for (var id : all) {
+            var known = here.contains(id) || aside.contains(id);
+            var run = read(id, Stream.of(project.runs(), stateFolder()).map(runs -> runs.resolve(id).resolve("run.json")).toList(), known);
+            if (run != null && (known || isSame(Path.of(run.root), project.root()) || run.buildsFor(db))) found.add(run.at(run.home(project)));
         }
-        for (var file : in(stateFolder())) {
+        var ours = found.stream().filter(run -> run.concerns(project, db.credentials())).toList();
+        return ours.isEmpty() ? List.copyOf(found) : ours;
+    }
+
+    public boolean concerns(Project project, Credentials now) {
+        return isOn(now) || Path.of(root).equals(project.root());
+    }
+
+    /** Cut short before the database could say anything of it but a name. */
+    private boolean buildsFor(Database db) {
+        return isOn(db.credentials()) && aside instanceof Aside.Database swap && db.oidOf(swap.scratch()).isPresent();
+    }
+
+    /** A project that was moved takes its runs along; one that was copied leaves them to the original. */
+    private Path home(Project project) throws IOException {
+        var made = Path.of(root);
+        var here = project.root();
+        if (isSame(made, here) || !Files.isDirectory(made)) return here;
+        if (Files.exists(folder().resolve("run.json")) || !Files.exists(project.runs().resolve(id).resolve("run.json"))) return made;
+        return isIn(made) ? made : here; // both is possible: moved, and checked out anew; or copied, and .reset/ lost there
+    }
+
+    /** That a file of this run lies there, as the run has written it. */
+    private boolean isIn(Path checkout) throws IOException {
+        for (var file : fresh.entrySet()) {
+            var path = checkout.resolve(file.getKey());
+            if (Files.isRegularFile(path) && Disk.sha256(Files.readAllBytes(path)).equals(file.getValue())) return true;
+        }
+        return false;
+    }
+
+    private static boolean isSame(Path a, Path b) throws IOException {
+        return a.equals(b) || Files.isDirectory(a) && Files.isDirectory(b) && Files.isSameFile(a, b);
+    }
+
+    /** The checkout that the record names, which may be gone by now. */
+    public String madeIn() throws IOException {
+        return read(id, List.of(folder().resolve("run.json"), copy().resolve("run.json")), true).root;
+    }
+
+    private static Set<String> ids(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) return Set.of();
+        try (Stream<Path> children = Files.list(folder)) {
+            return children.filter(child -> !isPartial(child) && Files.isRegularFile(child.resolve("run.json"))).map(child -> child.getFileName().toString()).collect(Collectors.toSet());
+        }
+    }
+
+    /** The first copy that can be read. @param known that it is this project's: then it is missed when none can */
+    private static Run read(String id, List<Path> files, boolean known) throws IOException {
+        var damaged = new ArrayList<Path>();
+        for (var file : files) {
+            if (!Files.isRegularFile(file)) continue;
             try {
                 var run = read(file);
-                if (run.root().equals(project.root().toString())) found.putIfAbsent(run.id(), run);
+                if (run.id.equals(id)) return run;
+                damaged.add(file);
             } catch (Failure unreadable) {
-                // another project's, perhaps of another version: no reason to stop this one
+                damaged.add(file);
             }
         }
-        return found.values().stream().sorted(Comparator.comparing(Run::id)).toList();
-    }
-
-    /** Where the runs in {@code .reset/} belong when this project is a copy of another, which still has them. */
-    public static Optional<String> original(Project project) throws IOException {
-        for (var file : in(project.runs()))
-            if (isCopied(project, read(file))) return Optional.of(read(file).root());
-        return Optional.empty();
-    }
-
-    /** A project that was moved takes its runs along; one that was copied has the original's, which are not for it to undo. */
-    private static boolean isCopied(Project project, Run run) {
-        return !run.root().equals(project.root().toString()) && Files.exists(run.folder().resolve("run.json"));
-    }
-
-    private static List<Path> in(Path folder) throws IOException {
-        if (!Files.isDirectory(folder)) return List.of();
-        try (Stream<Path> children = Files.list(folder)) {
-            return children.filter(child -> !isPartial(child)).map(child -> child.resolve("run.json")).filter(Files::isRegularFile).sorted().toList();
-        }
+        if (known && !damaged.isEmpty()) throw new Failure(new Problem.UnreadableRun(damaged));
+        return null; // another project's, perhaps of another version: no reason to stop this one
     }
 
     static Run read(Path file) throws IOException {
         try {
             var run = JSON.fromJson(Files.readString(file), Run.class);
-            if (run == null || run.id == null || run.format != FORMAT) throw new Failure(new Problem.UnreadableRun(file));
+            if (run == null || run.format != FORMAT || Stream.of(run.id, run.root, run.database, run.outcome, run.aside, run.old, run.fresh, run.made).anyMatch(Objects::isNull))
+                throw new Failure(new Problem.UnreadableRun(List.of(file)));
             return run;
-        } catch (JsonParseException e) {
-            throw new Failure(new Problem.UnreadableRun(file), e);
+        } catch (JsonParseException | IllegalStateException | ClassCastException | UnsupportedOperationException | CharacterCodingException damaged) {
+            throw new Failure(new Problem.UnreadableRun(List.of(file)), damaged);
         }
     }
 }

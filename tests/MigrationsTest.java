@@ -194,9 +194,9 @@ class MigrationsTest {
         var run = run(found(), fresh());
         run.create();
         new ReplaceFiles(found(), fresh(), run).run();
-        Files.writeString(run.folder().resolve("old/backend/flows/migrations/0001_initial.py"), "damaged");
+        for (var store : run.oldFolders()) Files.writeString(store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
-        assertTrue(failure.problem() instanceof Problem.CopyDiffers);
+        assertTrue(failure.problem() instanceof Problem.OldFileLost);
         assertEquals("new 1", Files.readString(folder.resolve("0001_initial.py")));
         run.remove();
     }

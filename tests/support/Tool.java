@@ -2,12 +2,14 @@ package support;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** A script in a process of its own, as users run it, without JBang's part: the classes are the test run's. */
 public final class Tool {
@@ -37,8 +39,9 @@ public final class Tool {
     }
 
     public Process start(String... args) throws IOException {
-        var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"), script));
+        var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
+        command.addAll(runtimeOptions());
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), script));
         command.addAll(List.of(args));
         var builder = new ProcessBuilder(command).directory(folder.toFile());
         builder.environment().keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONHOME|NO_COLOR|BACKUP_).*"));
@@ -48,8 +51,18 @@ public final class Tool {
         return builder.start();
     }
 
+    /** What JBang hands to users' JVM. */
+    private static List<String> runtimeOptions() throws IOException {
+        return Files.readAllLines(Repo.root().resolve("lib/Lib.java")).stream().filter(line -> line.startsWith("//RUNTIME_OPTIONS "))
+            .flatMap(line -> Stream.of(line.split(" ")).skip(1)).toList();
+    }
+
     public Output run(String... args) throws IOException, InterruptedException {
-        var process = start(args);
+        return end(start(args));
+    }
+
+    /** Reads all that it prints until it ends. */
+    public Output end(Process process) throws IOException, InterruptedException {
         process.getOutputStream().close();
         var err = new StringBuilder();
         var reader = Thread.ofPlatform().start(() -> err.append(read(process.getErrorStream())));
