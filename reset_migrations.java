@@ -388,7 +388,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 try {
                     new Plan(List.of(check(environment, settings, run.apps(), run.drift()))).run(console, () -> "");
                 } catch (Failure found) {
-                    throw found.problem() instanceof Problem.CheckFailed ? refused(run, found.problem().what()) : found;
+                    throw found.problem() instanceof Problem.CheckFailed ? refused(run, db, found.problem().what()) : found;
                 }
                 run.mark("done", "reset_migrations finish " + run.id());
                 console.success("finished: the new state of " + run.id() + " is live and whole");
@@ -403,14 +403,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
 
         private static void refuseNotLive(Run run, Database db) throws Exception {
-            if (run.outcome().equals("undoing")) throw refused(run, "it is being undone");
+            if (run.outcome().equals("undoing")) throw refused(run, db, "it is being undone");
             var state = run.aside().state(db);
-            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, "the database holds " + state.words());
-            if (!run.freshInPlace()) throw refused(run, "its new migration files are not all in place");
+            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, db, "the database holds " + state.words());
+            if (!run.freshInPlace()) throw refused(run, db, "its new migration files are not all in place");
         }
 
-        private static Failure refused(Run run, String why) {
-            return new Failure(run.aside() instanceof Aside.Backup aside
+        private static Failure refused(Run run, Database db, String why) {
+            return new Failure(run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE
                     ? new Problem.NotToFinishDropped(run.id(), why, Problem.OnlyBackupHasIt.restore(aside.name(), run.backup())) : new Problem.NotToFinish(run.id(), why));
         }
     }

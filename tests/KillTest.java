@@ -517,8 +517,11 @@ class KillTest {
         var kills = new ArrayList<Kill>();
         for (int at = first; at < points.size(); at++) {
             kills.add(new Kill(at, Kind.jvm));
-            if (!points.get(at).matches("before: .*|.*COMMIT|between the two.*|migrated, .*|moved some.*|dropped some")) continue;
-            for (var kind : scenario.isReset() ? List.of(Kind.driver, Kind.both, Kind.server) : List.of(Kind.server)) kills.add(new Kill(at, kind));
+            if (!scenario.killed.matches("reset|undo") || !points.get(at).matches("before: (?!keep|back up|replace|put).*|.*COMMIT|between the two.*|migrated, .*|moved some.*|dropped some")) continue;
+            kills.add(new Kill(at, Kind.server));
+            if (!scenario.isReset()) continue;
+            kills.add(new Kill(at, Kind.driver));
+            if (!points.get(at).startsWith("before: ")) kills.add(new Kill(at, Kind.both));
         }
         return kills;
     }
