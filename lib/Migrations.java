@@ -105,10 +105,12 @@ public record Migrations(Path root, List<Kept> files) {
 
     /** Puts every file back as it was, from {@code store}; one that is home already is left alone. */
     public void putBackFrom(Path store) throws IOException {
+        var folders = new LinkedHashSet<Path>();
         for (var file : files) {
             var home = root.resolve(file.path());
             if (isHome(file)) continue;
             Files.createDirectories(home.getParent());
+            folders.add(home.getParent());
             if (file.link() != null) {
                 Files.deleteIfExists(home);
                 Files.createSymbolicLink(home, Path.of(file.link()));
@@ -118,8 +120,8 @@ public record Migrations(Path root, List<Kept> files) {
             if (!Disk.sha256(content).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(store.resolve(file.path())));
             Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
             Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
-            Disk.fsync(home.getParent());
         }
+        for (var folder : folders) Disk.fsync(folder);
     }
 
     private boolean isHome(Kept file) throws IOException {

@@ -204,6 +204,7 @@ class LargeTest {
         var files = Snapshot.of(shop.root());
         var park = done(shop, "--yes", "--json", "--strategy", "park");
         assertEquals(String.valueOf(TABLES), objects(tables(), "^parked_"));
+        assertTrue(park.steps().keySet().stream().anyMatch(step -> step.startsWith("move ") && step.endsWith("in batches")), "by itself: " + park.steps());
         var status = done(shop, "status").output().out();
         assertTrue(status.contains("the old one stands aside"), status);
         var back = done(shop, "undo", "--yes", "--json");
@@ -321,12 +322,14 @@ class LargeTest {
         var file = file(big, "public");
         var scans = scans(big);
 
-        var swapEmpty = thereAndBack(empty, "swap", "rename");
-        var swap = thereAndBack(big, "swap", "rename");
-        assertEquals(file, file(big, "public"), "not written anew");
-        var parkEmpty = thereAndBack(empty, "park", "move");
-        var park = thereAndBack(big, "park", "move");
-        assertEquals(file, file(big, "public"), "not written anew");
+        var least = new TreeMap<String, Double>(); // of two: the disk is still busy with what was written
+        for (int round = 0; round < 2; round++)
+            for (var strategy : List.of("swap", "park"))
+                for (var db : List.of(empty, big)) {
+                    least.merge(strategy + (db == big ? "" : " empty"), thereAndBack(db, strategy), Math::min);
+                    assertEquals(file, file(big, "public"), "not written anew");
+                }
+        double swap = least.get("swap"), swapEmpty = least.get("swap empty"), park = least.get("park"), parkEmpty = least.get("park empty");
         assertEquals(scans, scans(big), "nobody has read it");
         assertEquals(rows, Long.parseLong(OldState.text(big, "SELECT max(id) FROM big")));
 
@@ -343,7 +346,8 @@ class LargeTest {
     }
 
     /** Seconds of setting aside and of bringing back. */
-    private double thereAndBack(Postgres.Db db, String strategy, String step) throws Exception {
+    private double thereAndBack(Postgres.Db db, String strategy) throws Exception {
+        var step = strategy.equals("swap") ? "rename" : "move";
         var shop = shop(db);
         var there = done(shop, "--yes", "--json", "--strategy", strategy);
         assertEquals("0", OldState.text(db, "SELECT count(*) FROM shop_order"));
