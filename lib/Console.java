@@ -217,6 +217,7 @@ public final class Console {
         try (var handle = Interruption.stoppedBy(() -> {
             people.println();
             error(interrupted);
+            FolderLock.giveUpAll(); // nothing else of ours is there yet
             Runtime.getRuntime().halt(interrupted.exit().code);
         })) {
             var answer = new BufferedReader(new InputStreamReader(System.in)).readLine();

@@ -73,6 +73,7 @@ public final class DropTables implements Strategy {
                     Interruption.check();
                     Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
                             "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObjects.One::identity).collect(Collectors.joining(", "))))));
+                    Checkpoint.reached("dropped some");
                 }
                 collations.forEach(DropTables.this::dropUnused);
             }
@@ -101,6 +102,7 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
+                db.flush();
                 warnings.addAll(grants.giveIn(db, look.currentSchema()));
             }
         };

@@ -129,6 +129,7 @@ final class Parking {
                 move(db, newer, aside.undone(), terminate);
                 move(db, parked, aside.live(), terminate);
             }
+            Checkpoint.reached("moved, and not yet left " + aside.parked());
             leave(db, aside, aside.parked());
         }
 
@@ -199,6 +200,7 @@ final class Parking {
             }
             for (var schema : schemas) {
                 dropAll(db, schema, o -> true);
+                Checkpoint.reached("emptied " + schema);
                 leave(db, aside, schema);
             }
         }
@@ -215,8 +217,10 @@ final class Parking {
      * first: a table that thousands of others refer to takes a lock on each of them along while they are there.
      */
     private static void dropAll(Database db, String schema, Predicate<SchemaObjects.One> which) {
-        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)).reversed(), DROPPED_AT_ONCE))
+        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)).reversed(), DROPPED_AT_ONCE)) {
             db.inOneTransaction(batch.stream().map(SchemaObjects.One::drop).toList());
+            Checkpoint.reached("dropped some of " + schema);
+        }
         for (var one : in(db, schema, which.and(o -> !o.isRelation() && !o.part()))) db.run(one.drop());
     }
 }

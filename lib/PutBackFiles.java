@@ -17,9 +17,10 @@ import java.util.stream.Collectors;
  */
 public record PutBackFiles(Run reset, Migrations newer, Set<String> there) implements Step {
 
-    /** Looks at what lies in the run's folders now. */
+    /** Looks at what lies in the run's folders now. @throws Failure an old file is lost: before anything is touched */
     public static PutBackFiles of(Run run) throws IOException {
         var root = Path.of(run.root());
+        run.oldFiles().requireIn(run.oldFolders());
         var folders = new LinkedHashSet<Path>();
         run.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
         run.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
@@ -38,16 +39,18 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
             if (!Files.isDirectory(folder)) continue; // one of the two is there, or this run would not have been found
             Disk.privateFolder(folder.resolve("undone"));
             newer.copyTo(folder.resolve("undone"));
+            Checkpoint.reached("kept the newer files in " + folder);
         }
-        reset.oldFiles().putBackFrom(reset.oldFolder());
+        reset.oldFiles().putBackFrom(reset.oldFolders());
+        Checkpoint.reached("put all back");
         newer.removeExcept(reset.oldFiles().paths());
+        Checkpoint.reached("removed all newer");
         reset.removeMade();
     }
 
     @Override public void undo() throws IOException {
-        var store = Files.isDirectory(reset.folder().resolve("undone")) ? reset.folder().resolve("undone") : reset.copy().resolve("undone");
-        if (!Files.isDirectory(store)) return; // nothing was moved yet
-        newer.putBackFrom(store);
+        if (reset.undoneFolders().isEmpty()) return; // nothing was moved yet
+        newer.putBackFrom(reset.undoneFolders());
         reset.oldFiles().removeExcept(there);
         for (var made : reset.made()) {
             var init = Path.of(reset.root()).resolve(made);
