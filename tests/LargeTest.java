@@ -1,12 +1,14 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonParser;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,6 +28,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestMethodOrder;
 import org.junit.jupiter.api.io.TempDir;
+import support.CrashingServer;
 import support.OldState;
 import support.Postgres;
 import support.Python;
@@ -287,6 +290,26 @@ class LargeTest {
         assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]+$'"));
         assertEquals("0", OldState.text(db, "SELECT count(*) FROM shop_order"));
         figure("2,000 dropped in %.1f s", drop.step("drop "));
+    }
+
+    /** Dropping it before them takes a lock on each of them. */
+    @Test void a_table_that_thousands_refer_to_is_dropped_after_them() throws Exception {
+        try (var server = CrashingServer.start()) { // with room for about 1,300 locks, or it takes a minute to make enough tables
+            server.execute("CREATE DATABASE hub");
+            var hub = server.database("hub", Postgres.SUPERUSER);
+            OldState.run(hub, "CREATE TABLE hub (id bigint PRIMARY KEY)");
+            for (int from = 0; from < 1800; from += 100) OldState.run(hub, """
+                DO $$ BEGIN FOR i IN %d..%d LOOP EXECUTE format('CREATE TABLE t%%s (id bigint PRIMARY KEY, hub_id bigint REFERENCES hub)', i); END LOOP; END $$""".formatted(from, from + 99));
+            server.execute("CREATE DATABASE again TEMPLATE hub");
+            var again = server.database("again", Postgres.SUPERUSER);
+            var alone = assertThrows(IllegalStateException.class, () -> OldState.run(hub, "DROP TABLE hub CASCADE"));
+            assertEquals("53200", ((SQLException) alone.getCause()).getSQLState());
+            var shop = shop(hub);
+            done(shop, "--yes", "--strategy", "park");
+            done(shop, "purge", "--yes", "--no-backup");
+            done(shop(again), "--yes", "--strategy", "drop", "--no-backup");
+            for (var db : List.of(hub, again)) assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^(hub|t[0-9]+)$'"));
+        }
     }
 
     // ---- a large table -----------------------------------------------------------------------
