@@ -23,6 +23,7 @@ import lib.Environment;
 import lib.Failure;
 import lib.FolderLock;
 import lib.Found;
+import lib.Git;
 import lib.Guards;
 import lib.Lib;
 import lib.Migrations;
@@ -68,7 +69,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     boolean dryRun;
     @Option(names = "--yes", scope = ScopeType.INHERIT, description = "Do not ask.")
     boolean yes;
-    @Option(names = "--confirm-database", paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
+    @Option(names = "--confirm-database", scope = ScopeType.INHERIT, paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
     String confirmDatabase;
     @Option(names = "--backup", negatable = true, description = "Take a verified backup first, or not even before --purge and drop.")
     Boolean backup;
@@ -117,17 +118,20 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
+            Guards.refuseStandby(db);
             refuseUnfinished(project, db);
             if (!dryRun) Run.sweep(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             var prepared = prepare(found, django, db);
             PlanText.print(console, found, prepared.plan());
             if (purge) console.warn("--purge: what is set aside is dropped at the end, and cannot be brought back by undo");
+            Guards.refuseProtected(db); // the plan is shown all the same
             if (dryRun) {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
-            confirm(console, found);
+            confirm(console, found.look().name(), found.environment().database().local(), found.django().debug());
+            if (asksToTerminate(console, found)) prepared = prepare(found.terminating(), django, db);
             var run = carryOut(console, prepared, django, db);
             whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
@@ -193,7 +197,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
-        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable(chosen, description));
+        var runnable = runnable(chosen, description);
+        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable, runnable.inTheWay(), terminate, Git.uncommitted(project.root(), folders.values()));
     }
 
     /** A migration that cannot run in a transaction cannot run in the one that parks, either. */
@@ -259,23 +264,25 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     // ---- confirm -----------------------------------------------------------------------------
 
-    private void confirm(Console console, Found found) {
-        var name = found.look().name();
+    /** @param debug as Django has it; true where that is not known */
+    private void confirm(Console console, String name, boolean local, boolean debug) {
         if (confirmDatabase != null) {
             if (!confirmDatabase.equals(name)) throw new Failure(new Problem.OtherName(confirmDatabase, name));
             return;
         }
-        var local = found.environment().database().local();
-        var guarded = !local || !found.django().debug();
-        if (yes && local) {
-            if (guarded) console.warn("DEBUG is False: " + name + " may be a production database");
+        if (local && debug) {
+            if (!yes) goOn(console);
             return;
         }
-        if (guarded && (yes || !console.canAsk())) throw new Failure(new Problem.NameNotGiven(name, local));
-        if (guarded) {
-            var why = local ? "DEBUG is False" : "the database is not on this machine";
-            if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
-        } else goOn(console);
+        if (yes || !console.canAsk()) throw new Failure(new Problem.NameNotGiven(name, local));
+        var why = local ? "DEBUG is False" : "the database is not on this machine";
+        if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
+    }
+
+    /** Once, and only where somebody is there to say yes. After a no the run goes on, and says who was in its way. */
+    private boolean asksToTerminate(Console console, Found found) {
+        return !terminate && !yes && !found.inTheWay().isEmpty() && console.canAsk()
+                && console.yes("End these %s when it is time? Type YES, yes or y:".formatted(found.inTheWay().size() == 1 ? "1 session" : found.inTheWay().size() + " sessions"));
     }
 
     private static void goOn(Console console) {
@@ -288,7 +295,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private void whatFollows(Console console, Environment environment, Run run, Database db) {
         try {
             createSuperuser(console, environment);
-            if (purge) Purge.plan(console, environment, List.of(run), db, true, !Boolean.FALSE.equals(backup)).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
+            if (purge) Purge.plan(console, environment, List.of(run), db, true, !Boolean.FALSE.equals(backup), terminate).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
         } catch (Failure failure) {
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
             throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
@@ -324,6 +331,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             try (var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
                  var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
+                Guards.refuseStandby(db);
+                Guards.refuseProtected(db);
                 Run.sweep(project);
                 var run = latest(project, db, wanted);
                 run.refuseOther(db.credentials());
@@ -339,7 +348,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 PlanText.printMadeIn(console, run, project);
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
-                if (!top.yes) goOn(console);
+                top.confirm(console, db.name(), db.credentials().local(), true);
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
                 console.success("undone: database and files are as they were before " + run.id());
@@ -446,6 +455,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var environment = top.where.withoutDjango(project);
             try (var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                Guards.refuseStandby(db);
+                Guards.refuseProtected(db);
                 var known = Run.of(project, db);
                 var lost = SetAside.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
                 if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
@@ -453,12 +464,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 for (var run : runs) run.refuseOther(db.credentials());
                 for (var run : runs) folder.also(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
-                var plan = plan(console, environment, runs, db, noBackup, !noBackup);
+                var plan = plan(console, environment, runs, db, noBackup, !noBackup, top.terminate);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
-                if (!top.yes) goOn(console);
+                top.confirm(console, db.name(), db.credentials().local(), true);
                 plan.run(console, () -> "reset_migrations purge");
                 console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
             }
@@ -482,13 +493,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
 
         /** @param dumped a backup has what is dropped already; @param kept the migration files are kept, too */
-        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean dumped, boolean kept) {
+        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean dumped, boolean kept, boolean terminate) {
             var folder = environment.project().root().resolve("backups");
             var steps = new ArrayList<Step>();
             for (var run : runs) {
                 run.refuseOther(db.credentials());
                 if (!dumped) for (var name : run.aside().holders(db)) steps.add(backup(console, environment, db, name, file -> {}));
-                steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db)));
+                steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db, terminate)));
                 steps.add(run.end(kept ? folder.resolve("migrations_" + run.id()) : null));
             }
             return new Plan(steps);

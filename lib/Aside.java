@@ -87,7 +87,12 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
     long bytes(lib.Database live);
 
     /** Drops for good what is not in use. Its run refuses (exit 4) while that still holds what another run set aside. */
-    Step purge(lib.Database live);
+    default Step purge(lib.Database live) {
+        return purge(live, false);
+    }
+
+    /** @param terminate end sessions that are in the way */
+    Step purge(lib.Database live, boolean terminate);
 
     /** The databases that hold what {@link #purge} would drop: what a backup has to take first. */
     List<String> holders(lib.Database live);
@@ -149,8 +154,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return unused(db).stream().filter(name -> !name.equals(scratch)).toList(); // an unfinished scratch is nobody's data
         }
 
-        public Step purge(lib.Database db) {
-            return new DropDatabases(db, run, live, unused(db));
+        public Step purge(lib.Database db, boolean terminate) {
+            return new DropDatabases(db, run, live, unused(db), terminate);
         }
     }
 
@@ -170,7 +175,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
     }
 
-    record DropDatabases(lib.Database live, String ofRun, String name, List<String> databases) implements Step {
+    record DropDatabases(lib.Database live, String ofRun, String name, List<String> databases, boolean terminate) implements Step {
         public String describe() {
             return databases.isEmpty() ? "nothing is set aside" : "drop database " + String.join(", ", databases);
         }
@@ -182,16 +187,16 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
                     if (!others.isEmpty()) throw new Failure(new Problem.HoldsAnotherRun("database " + database, others));
                 }
             }
-            try (var maintenance = maintenance(live, name)) {
+            try (var maintenance = maintenance(live, name); var second = maintenance.sibling(maintenance.credentials().database())) {
                 for (var database : databases) {
-                    maintenance.oidOf(database).ifPresent(oid -> Sessions.terminateOurs(maintenance, oid));
-                    try {
+                    var oid = maintenance.oidOf(database).orElse(0L);
+                    Sessions.terminateOurs(maintenance, oid);
+                    try (var kept = terminate && oid != 0 ? Sessions.keepOut(second, oid) : Sessions.NOBODY) {
                         maintenance.run("DROP DATABASE IF EXISTS " + lib.Database.quoted(database));
                         Checkpoint.reached("dropped " + database);
                     } catch (Failure e) {
                         if (!lib.Database.state(e).equals("55006")) throw e;
-                        var sessions = Sessions.in(maintenance, maintenance.oidOf(database).orElse(0L));
-                        throw new Failure(new Problem.InUse(database, sessions, true), e);
+                        throw new Failure(new Problem.InUse(database, Sessions.in(maintenance, oid), terminate), e);
                     }
                 }
             }
@@ -244,8 +249,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return bytes(db) == 0 ? List.of() : List.of(db.credentials().database());
         }
 
-        public Step purge(lib.Database db) {
-            return Parking.purge(db, this);
+        public Step purge(lib.Database db, boolean terminate) {
+            return Parking.purge(db, this, terminate);
         }
     }
 
@@ -274,8 +279,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return List.of();
         }
 
-        public Step purge(lib.Database db) {
-            return new DropDatabases(db, run, name, List.of());
+        public Step purge(lib.Database db, boolean terminate) {
+            return new DropDatabases(db, run, name, List.of(), false);
         }
     }
 }

@@ -134,6 +134,14 @@ public final class ParkTables implements Strategy {
         return List.copyOf(warnings);
     }
 
+    public List<String> inTheWay() {
+        return Sessions.othersHolding(db, aside.objects().values().stream().flatMap(List::stream).toList());
+    }
+
+    public ParkTables terminating() {
+        return new ParkTables(db, look, true, reason, inTransaction, aside, warnings);
+    }
+
     public Aside.Schema aside() {
         return aside;
     }
@@ -178,6 +186,7 @@ public final class ParkTables implements Strategy {
                 var objects = unchanged();
                 var statements = new ArrayList<String>();
                 statements.add("SET LOCAL lock_timeout = '5s'");
+                statements.add("SET LOCAL application_name = " + Database.literal(Database.APPLICATION)); // so that we know whom it waits for
                 statements.add(Database.DURABLE);
                 statements.add(Database.NOTICING);
                 statements.addAll(makeParked());
@@ -185,7 +194,7 @@ public final class ParkTables implements Strategy {
                 statements.add("SET LOCAL lock_timeout TO DEFAULT");
                 var relations = Parking.relations(objects);
                 if (terminate) Sessions.terminateHolding(db, relations);
-                try {
+                try (var kept = terminate ? Sessions.keepFromBlocking(db) : Sessions.NOBODY) {
                     migrator.migrateInTransaction(statements);
                 } catch (Failure e) {
                     migrator.rollback(); // our own transaction must not be among those that are named

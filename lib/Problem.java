@@ -85,9 +85,9 @@ public interface Problem {
     record NameNotGiven(String name, boolean local) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
-            return local ? "DEBUG is False, and there is no terminal to ask in" : "the database is not on this machine: its name has to be given";
+            return (local ? "DEBUG is False" : "the database is not on this machine") + ": --yes is not enough, the database's name has to be given";
         }
-        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name + (local ? ", or --yes" : "")); }
+        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name, "or, in a terminal, leave --yes out and type it"); }
     }
 
     record OtherName(String given, String name) implements Problem {
@@ -489,6 +489,14 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "database " + database + " is on a standby server: it cannot be written to"; }
         public List<String> next() { return List.of("name the primary server in DB_HOST"); }
+    }
+
+    record Protected(String database, String comment) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database " + PlanText.line(database) + " is marked as protected by its comment: " + PlanText.line(comment); }
+        public List<String> next() {
+            return List.of("if that is no longer meant, unmark it in psql:", "COMMENT ON DATABASE " + Database.quoted(database) + " IS NULL;");
+        }
     }
 
     record Replicated(String database, List<String> found) implements Problem {
