@@ -95,10 +95,17 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private static Path stateFolder() {
-        var xdg = System.getenv("XDG_STATE_HOME");
-        var home = System.getenv().getOrDefault("HOME", System.getProperty("user.home")); // Java's own asks the password database
-        var base = xdg != null && Path.of(xdg).isAbsolute() ? Path.of(xdg) : Path.of(home, ".local", "state");
-        return base.resolve("reset_migrations");
+        return absolute(System.getenv("XDG_STATE_HOME")).or(() -> home().map(home -> home.resolve(".local/state")))
+                .orElse(Path.of("/")).resolve("reset_migrations"); // nobody's home: where no ordinary user may write
+    }
+
+    private static Optional<Path> home() {
+        return absolute(System.getenv("HOME")).or(() -> absolute(System.getProperty("user.home"))); // Java's own asks the password database
+    }
+
+    /** An empty HOME, or Java's "?" for a user whom the machine does not know, would be a folder of the project. */
+    private static Optional<Path> absolute(String path) {
+        return Optional.ofNullable(path).map(Path::of).filter(Path::isAbsolute);
     }
 
     /** Where the old files lie: in the project, or the copy when that is gone. */
@@ -116,17 +123,24 @@ public record Run(int format, String id, String version, String started, String 
 
     // ---- written -----------------------------------------------------------------------------
 
-    /** Both copies with the old files in them, durable; nothing else has been touched yet. */
-    public void create() throws IOException {
+    /**
+     * Both copies with the old files in them, durable; nothing else has been touched yet.
+     *
+     * @return why there is no second copy: a service without a home has the first one all the same
+     */
+    public Optional<String> create() throws IOException {
         keepIn(folder());
+        var ignore = folder().resolveSibling(".gitignore");
+        if (!Files.exists(ignore)) Disk.writePrivate(ignore, "*\n".getBytes(StandardCharsets.UTF_8));
+        saveIn(folder());
         try {
             keepIn(copy());
+            saveIn(copy());
+            return Optional.empty();
         } catch (IOException noHome) {
-            Disk.removeTree(copy()); // a service without a home has the first copy all the same
+            removeIfThere(copy());
+            return Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
         }
-        var ignore = folder().resolveSibling(".gitignore");
-        if (!Files.exists(ignore)) Files.writeString(ignore, "*\n");
-        save();
     }
 
     private void keepIn(Path folder) throws IOException {
@@ -137,12 +151,21 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Writes run.json in both places, as far as they are there. */
     public void save() throws IOException {
-        var text = JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
-        for (var folder : List.of(folder(), copy())) {
-            if (!Files.isDirectory(folder)) continue;
-            Disk.writePrivate(folder.resolve("run.json"), text);
-            Disk.fsync(folder);
+        if (!Files.isDirectory(folder())) {
+            saveIn(copy());
+            return;
         }
+        saveIn(folder());
+        try {
+            if (Files.isDirectory(copy())) saveIn(copy());
+        } catch (IOException full) {
+            // the first one counts as long as it is there, and the second says where everything is all the same
+        }
+    }
+
+    private void saveIn(Path folder) throws IOException {
+        Disk.writePrivate(folder.resolve("run.json"), JSON.toJson(this).getBytes(StandardCharsets.UTF_8));
+        Disk.fsync(folder);
     }
 
     /** The step that ends a run for good. @param files where its migration files go, or null: nobody wants them */
@@ -170,17 +193,23 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Forgets the run: its files were put back, or what it set aside has been purged. */
     public void remove() throws IOException {
-        Disk.removeTree(folder());
-        Disk.removeTree(copy());
+        removeIfThere(folder());
+        removeIfThere(copy());
         for (var parent : List.of(folder().getParent(), copy().getParent())) removeIfBare(parent);
     }
 
-    private static void removeIfBare(Path folder) throws IOException {
-        if (!Files.isDirectory(folder)) return;
+    /** What we cannot see, in a home that is closed to us, is not ours. */
+    private static void removeIfThere(Path folder) throws IOException {
+        if (Files.isDirectory(folder)) Disk.removeTree(folder);
+    }
+
+    private static void removeIfBare(Path folder) {
         try (Stream<Path> left = Files.list(folder)) {
             if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;
+            Disk.removeTree(folder);
+        } catch (IOException stays) {
+            // gone already, or a file system of its own, or in a folder that is not ours: bare as it is it may stay
         }
-        Disk.removeTree(folder);
     }
 
     /** Takes away the packages that this run made, as far as nobody has put anything else in. */
@@ -202,7 +231,8 @@ public record Run(int format, String id, String version, String started, String 
     public Step keep(Supplier<Path> backedUp, Database db, Console console) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
             var file = backedUp.get();
-            (file == null ? this : withBackup(file)).create();
+            (file == null ? this : withBackup(file)).create().ifPresent(why ->
+                    console.warn("no second copy of the old migration files, so take care of .reset/: cannot write " + why));
             console.logTo(folder().resolve("log"));
         }, () -> forget(db), () -> read(folder().resolve("run.json")).with("done").save());
     }
