@@ -108,6 +108,24 @@ class DeathsTest {
         assertEquals(0, output.code(), output.all());
     }
 
+    @Test void a_row_a_file_a_database_or_a_python_too_many_would_be_noticed() throws Exception {
+        var victim = victim();
+        victim.isAsItWas();
+        Files.writeString(victim.root().resolve("shop/migrations/0003_more.py"), "");
+        assertThrows(AssertionError.class, victim::isAsItWas);
+        Files.delete(victim.root().resolve("shop/migrations/0003_more.py"));
+        victim.sql("CREATE DATABASE %s_new".formatted(victim.db.name()));
+        assertThrows(AssertionError.class, victim::isAsItWas);
+        victim.sql("DROP DATABASE %s_new".formatted(victim.db.name()));
+        var python = new ProcessBuilder(Python.venv().toString(), "-c", "import time; time.sleep(60)").directory(victim.root().toFile()).start();
+        Thread.sleep(300);
+        assertEquals(1, victim.pythons().size());
+        python.destroyForcibly().waitFor();
+        victim.isAsItWas();
+        victim.sql("UPDATE shop_order SET number = -1 WHERE id = 7");
+        assertThrows(AssertionError.class, victim::isAsItWas);
+    }
+
     // ---- Python dies -------------------------------------------------------------------------
 
     @Test void a_python_that_is_killed_leaves_everything_as_it_was() throws Exception {

@@ -45,7 +45,7 @@ public final class Victim {
 
             def pause(where):
                 paused = os.environ.get("PAUSED")
-                if os.environ.get("PAUSE") != where:
+                if os.environ.get("PAUSE") != where or os.path.exists(paused + ".over"):
                     return
                 if where == "check" and not os.path.exists(paused + ".once"):
                     open(paused + ".once", "w").close()  # the first Django is not the check
@@ -53,6 +53,7 @@ public final class Victim {
                 open(paused, "w").close()
                 while os.path.exists(paused):
                     time.sleep(0.05)
+                open(paused + ".over", "w").close()
 
             class Number(models.IntegerField):
                 def deconstruct(self):
