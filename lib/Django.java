@@ -214,7 +214,12 @@ public final class Django implements Migrator, AutoCloseable {
     public void rollback() {
         if (!open) return;
         open = false;
-        if (process.isAlive()) answerTo("rolling back", "rollback", Map.of()); // a dead process has rolled back
+        try {
+            if (process.isAlive()) answerTo("rolling back", "rollback", Map.of());
+        } catch (Failure e) {
+            if (!(e.problem() instanceof Problem.DriverDied || e.problem() instanceof Problem.DjangoSilent)) throw e;
+            // a dead process has rolled back, and a silent one is dead now
+        }
     }
 
     @Override

@@ -1,7 +1,10 @@
 package lib;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** What has to be so before anything is touched, and what has to be so at the end. */
 public final class Guards {
@@ -36,6 +39,23 @@ public final class Guards {
         var selected = django.labels();
         var strangers = django.migrations().stream().filter(file -> !file.migration() && selected.contains(file.app())).map(Django.MigrationFile::path).toList();
         if (!strangers.isEmpty()) throw new Failure(new Problem.NotAMigration(strangers));
+    }
+
+    /**
+     * Before: whatever will be written to lets us. Of a folder that is still to be made the nearest that is there counts; of one
+     * with migrations its {@code __pycache__}, which is to go, counts too: a container has often made it as root.
+     */
+    public static void writable(Project project, Stream<Path> folders) {
+        var closed = folders.flatMap(folder -> Stream.of(folder, folder.resolve("__pycache__"))).map(Guards::nearest).distinct()
+                .filter(folder -> !Files.isWritable(folder) || !Files.isExecutable(folder))
+                .map(folder -> project.show(folder) + " (" + Disk.whoMayWrite(folder) + ")").sorted().toList();
+        if (!closed.isEmpty()) throw new Failure(new Problem.NotWritable(closed));
+    }
+
+    private static Path nearest(Path folder) {
+        var there = folder;
+        while (!Files.isDirectory(there) && there.getParent() != null) there = there.getParent();
+        return there;
     }
 
     /** A migration that stays may name one that goes if a fresh one bears that name. */

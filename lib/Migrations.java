@@ -122,10 +122,13 @@ public record Migrations(Path root, List<Kept> files) {
         return new Migrations(root, displaced);
     }
 
-    /** Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left alone. */
+    /**
+     * Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left
+     * alone. The last first: where the disk became full on the way there, each step back frees what the next one needs.
+     */
     public void putBackFrom(List<Path> stores) throws IOException {
         var folders = new LinkedHashSet<Path>();
-        for (var file : files) {
+        for (var file : files.reversed()) {
             var home = root.resolve(file.path());
             if (isHome(file)) continue;
             Files.createDirectories(home.getParent());

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 
 /**
  * A program to run: argv, a folder, and environment variables of which some are secret. Never a shell, never a secret
@@ -126,10 +127,21 @@ public final class Program {
 
     /** Hands the terminal over and returns the exit code: for programs that ask the user themselves. */
     public int interactive() {
-        try {
-            return start(new ProcessBuilder(argv).inheritIO()).waitFor();
+        Interruption.check();
+        var process = start(new ProcessBuilder(argv).inheritIO());
+        try (var handle = Interruption.stoppedBy(() -> endAfterAll(process))) {
+            return process.waitFor();
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
+        }
+    }
+
+    /** Ctrl-C reaches it without us, and it knows best how to leave the terminal; SIGTERM reaches us alone. */
+    private static void endAfterAll(Process process) {
+        try {
+            if (!process.waitFor(1, TimeUnit.SECONDS)) kill(process);
+        } catch (InterruptedException atOnce) {
+            kill(process);
         }
     }
 
