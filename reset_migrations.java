@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -215,7 +216,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         for (var run : Run.of(project, db)) {
             if (!run.unfinished() || !run.concerns(project, db.credentials())
                     || run.isOn(db.credentials()) && run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE) continue;
-            if (dryRun) db.lockRuns().close(); // it may be at work this very moment: then that is said
+            if (dryRun) { // it may be at work this very moment: then that is said
+                FolderLock.refuseHeld(Path.of(run.root()));
+                db.lockRuns().close();
+            }
             throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
     }
@@ -484,7 +488,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var known = Run.of(project, db);
                 var lost = SetAside.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
                 if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
-                var runs = oldest(known);
+                var runs = oldest(known, db);
                 for (var run : runs) run.refuseOther(db.credentials());
                 for (var run : runs) folder.also(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
@@ -508,9 +512,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (state == Aside.State.OLD_IS_LIVE ? !run.oldFiles().allHome() : state != Aside.State.GONE) throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
 
-        /** A newer run's set-aside state is only reached through the older ones, so these go first. */
-        private List<Run> oldest(List<Run> runs) {
-            if (runs.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
+        /** A newer run's set-aside state is only reached through the older ones, so these go first; unless it went aside within an older one's. */
+        private List<Run> oldest(List<Run> known, Database db) {
+            if (known.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
+            var runs = known.stream().sorted(Comparator.comparing((Run run) -> !(run.isOn(db.credentials()) && run.aside().isInside(db)))).toList();
             if (all) return runs;
             if (wanted == null || wanted.equals(runs.getFirst().id())) return List.of(runs.getFirst());
             if (runs.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, runs.stream().map(Run::id).toList()));

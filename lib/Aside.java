@@ -9,6 +9,7 @@ import com.google.gson.JsonSerializer;
 import java.lang.reflect.Type;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
@@ -96,6 +97,11 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
     /** The databases that hold what {@link #purge} would drop: what a backup has to take first. */
     List<String> holders(lib.Database live);
+
+    /** Whether it lies within what another run has set aside, so that this has to be purged first. */
+    default boolean isInside(lib.Database live) {
+        return false;
+    }
 
     /** A session from which databases can be renamed and dropped. */
     static lib.Database maintenance(lib.Database live, String name) {
@@ -218,9 +224,44 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      * @param objects oids of the old objects by catalog: whatever else the live schema holds is newer
      */
     record Schema(String run, String database, String live, String parked, String undone, boolean fixed, Map<String, List<Long>> objects) implements Aside {
+        /** The database that has its schemas: the live one, or one that went aside with them in it, as when an older run was undone. */
+        private lib.Database home(lib.Database db) {
+            if (isIn(db)) return db;
+            for (var other : SetAside.in(db)) {
+                if (other.schema() != null) continue;
+                try {
+                    var there = db.sibling(other.database());
+                    if (isIn(there)) return there;
+                    there.close();
+                } catch (Failure closedToUs) {
+                    // then it is not ours to purge, either
+                }
+            }
+            return db;
+        }
+
+        private boolean isIn(lib.Database db) {
+            return Parking.schemasOfRuns(db).stream().anyMatch(held -> held.run().equals(run));
+        }
+
+        private <T> T there(lib.Database db, Function<lib.Database, T> look) {
+            var home = home(db);
+            try {
+                return look.apply(home);
+            } finally {
+                if (home != db) home.close(); // opened again when a step uses it
+            }
+        }
+
+        @Override public boolean isInside(lib.Database live) {
+            return there(live, home -> home != live);
+        }
+
         public String where(lib.Database db) {
-            var names = Stream.of(parked, undone).filter(name -> !SchemaObjects.in(db, name).isEmpty()).toList();
-            return names.isEmpty() ? "nowhere" : "schema %s of database %s".formatted(String.join(", ", names), database);
+            return there(db, home -> {
+                var names = Stream.of(parked, undone).filter(name -> !SchemaObjects.in(home, name).isEmpty()).toList();
+                return names.isEmpty() ? "nowhere" : "schema %s of database %s".formatted(String.join(", ", names), home.name());
+            });
         }
 
         public State state(lib.Database db) {
@@ -242,15 +283,15 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
 
         public long bytes(lib.Database db) {
-            return Parking.bytes(db, this);
+            return there(db, home -> Parking.bytes(home, this));
         }
 
         public List<String> holders(lib.Database db) {
-            return bytes(db) == 0 ? List.of() : List.of(db.credentials().database());
+            return there(db, home -> Parking.bytes(home, this) == 0 ? List.of() : List.of(home.credentials().database()));
         }
 
         public Step purge(lib.Database db, boolean terminate) {
-            return Parking.purge(db, this, terminate);
+            return there(db, home -> Parking.purge(home, this, terminate));
         }
     }
 

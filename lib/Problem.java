@@ -719,7 +719,7 @@ public interface Problem {
 
     record NotTheOldest(String wanted, String oldest) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public String what() { return wanted + " is not the oldest run: what it set aside is needed to go back past it to " + oldest; }
+        public String what() { return "%s is not the first to purge: %s is older, or went aside within it".formatted(wanted, oldest); }
         public List<String> next() { return List.of("reset_migrations purge " + oldest, "reset_migrations purge --all"); }
     }
 

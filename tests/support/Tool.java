@@ -46,7 +46,7 @@ public final class Tool {
     }
 
     /** The command line, for somebody else to start. */
-    public List<String> command(String... args) {
+    public List<String> command(String... args) throws IOException {
         var command = new ArrayList<>(starter);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(runtimeOptions());
