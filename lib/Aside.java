@@ -74,11 +74,26 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      */
     List<Step> undo(lib.Database live, boolean terminate);
 
+    /** Does what the killed run has left to do in the new state. @return in words what could not be done */
+    default List<String> complete(lib.Database live) {
+        return List.of();
+    }
+
+    /** Whether all of the old state is still there: false once a purge has begun to drop it. */
+    default boolean whole(lib.Database live) {
+        return true;
+    }
+
     /** Disk taken by what is not in use: the old state, or the newer one after an undo, or what a killed run left. */
     long bytes(lib.Database live);
 
     /** Drops for good what is not in use. Its run refuses (exit 4) while that still holds what another run set aside. */
-    Step purge(lib.Database live);
+    default Step purge(lib.Database live) {
+        return purge(live, false);
+    }
+
+    /** @param terminate end sessions that are in the way */
+    Step purge(lib.Database live, boolean terminate);
 
     /** The databases that hold what {@link #purge} would drop: what a backup has to take first. */
     List<String> holders(lib.Database live);
@@ -145,8 +160,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return unused(db).stream().filter(name -> !name.equals(scratch)).toList(); // an unfinished scratch is nobody's data
         }
 
-        public Step purge(lib.Database db) {
-            return new DropDatabases(db, run, live, unused(db));
+        public Step purge(lib.Database db, boolean terminate) {
+            return new DropDatabases(db, run, live, unused(db), terminate);
         }
     }
 
@@ -166,7 +181,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
     }
 
-    record DropDatabases(lib.Database live, String ofRun, String name, List<String> databases) implements Step {
+    record DropDatabases(lib.Database live, String ofRun, String name, List<String> databases, boolean terminate) implements Step {
         public String describe() {
             return databases.isEmpty() ? "nothing is set aside" : "drop database " + String.join(", ", databases);
         }
@@ -178,15 +193,16 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
                     if (!others.isEmpty()) throw new Failure(new Problem.HoldsAnotherRun("database " + database, others));
                 }
             }
-            try (var maintenance = maintenance(live, name)) {
+            try (var maintenance = maintenance(live, name); var second = maintenance.sibling(maintenance.credentials().database())) {
                 for (var database : databases) {
-                    maintenance.oidOf(database).ifPresent(oid -> Sessions.terminateOurs(maintenance, oid));
-                    try {
+                    var oid = maintenance.oidOf(database).orElse(0L);
+                    Sessions.terminateOurs(maintenance, oid);
+                    try (var kept = terminate && oid != 0 ? Sessions.keepOut(second, oid) : Sessions.NOBODY) {
                         maintenance.run("DROP DATABASE IF EXISTS " + lib.Database.quoted(database));
+                        Checkpoint.reached("dropped " + database);
                     } catch (Failure e) {
                         if (!lib.Database.state(e).equals("55006")) throw e;
-                        var sessions = Sessions.in(maintenance, maintenance.oidOf(database).orElse(0L));
-                        throw new Failure(new Problem.InUse(database, sessions, true), e);
+                        throw new Failure(new Problem.InUse(database, Sessions.in(maintenance, oid), terminate), e);
                     }
                 }
             }
@@ -256,6 +272,16 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return Parking.undo(db, this, terminate);
         }
 
+        /** After the COMMIT, before the grants. */
+        public List<String> complete(lib.Database db) {
+            return Grants.in(db, parked).giveIn(db, live);
+        }
+
+        public boolean whole(lib.Database db) {
+            var old = SchemaObjects.among(objects);
+            return Stream.of(live, parked).flatMap(schema -> SchemaObjects.in(db, schema).stream()).filter(old).count() == objects.values().stream().mapToLong(List::size).sum();
+        }
+
         public long bytes(lib.Database db) {
             return there(db, home -> Parking.bytes(home, this));
         }
@@ -264,8 +290,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return there(db, home -> Parking.bytes(home, this) == 0 ? List.of() : List.of(home.credentials().database()));
         }
 
-        public Step purge(lib.Database db) {
-            return there(db, home -> Parking.purge(home, this));
+        public Step purge(lib.Database db, boolean terminate) {
+            return there(db, home -> Parking.purge(home, this, terminate));
         }
     }
 
@@ -294,8 +320,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return List.of();
         }
 
-        public Step purge(lib.Database db) {
-            return new DropDatabases(db, run, name, List.of());
+        public Step purge(lib.Database db, boolean terminate) {
+            return new DropDatabases(db, run, name, List.of(), false);
         }
     }
 }

@@ -31,6 +31,7 @@ public final class Database implements AutoCloseable {
 
     private final Credentials credentials;
     private Connection connection;
+    private long lastUsed;
 
     private Database(Credentials credentials) {
         this.credentials = credentials;
@@ -54,11 +55,17 @@ public final class Database implements AutoCloseable {
 
     private Connection connection() {
         try {
-            if (connection == null || connection.isClosed()) connection = connect(credentials);
+            if (connection == null || connection.isClosed() || isGone()) connection = connect(credentials);
+            lastUsed = System.nanoTime();
             return connection;
         } catch (SQLException e) {
             throw new Failure(Problem.CannotConnect.of(e, credentials), e);
         }
+    }
+
+    /** After a while without use the server may have been started anew: no reason to fail, unless a transaction went with it. */
+    private boolean isGone() throws SQLException {
+        return System.nanoTime() - lastUsed > 100_000_000 && connection.getAutoCommit() && !connection.isValid(5);
     }
 
     private static Connection connect(Credentials c) throws SQLException {
@@ -172,13 +179,26 @@ public final class Database implements AutoCloseable {
         });
     }
 
+    /** For a server that commits without waiting for the disk: what we go on from must not be lost in its crash. */
+    static final String DURABLE = "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off'";
+
+    /** A server in the middle of a long statement does not see that its client is gone, and keeps its locks; 14 and later can look. */
+    static final String NOTICING = """
+            SELECT set_config(name, '2s', true) FROM pg_settings
+            WHERE name = 'client_connection_check_interval' AND setting = '0' AND version() ~ 'linux'""";
+
+    /** Whatever has been committed by now will be there after a crash of the server. */
+    void flush() {
+        transaction(() -> one("SELECT txid_current()", r -> 0)); // a commit that waits for the disk takes all before it along
+    }
+
     /** One transaction in which no wait for a lock is longer than five seconds; anything thrown takes it back. */
     <T> T transaction(Work<T> work) {
         var c = connection();
         try {
             c.setAutoCommit(false);
             try {
-                run("SET LOCAL lock_timeout = '5s'");
+                run("SET LOCAL lock_timeout = '5s'; " + DURABLE);
                 var result = work.run();
                 c.commit();
                 return result;

@@ -36,7 +36,7 @@ public final class DropTables implements Strategy {
         if (!others.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), others));
         var reached = SchemaObjects.reachedOutside(db, look.currentSchema(), tables, true);
         if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), reached));
-        var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back"));
+        var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back, and what others write after it was taken is lost"));
         var collations = objects.stream().filter(o -> o.kind().equals("collation") && o.ours()).toList();
         var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.part() && !collations.contains(o))
                 .collect(Collectors.groupingBy(SchemaObjects.One::kind, java.util.TreeMap::new, Collectors.counting()));
@@ -56,11 +56,19 @@ public final class DropTables implements Strategy {
         return List.copyOf(warnings);
     }
 
+    public List<String> inTheWay() {
+        return Sessions.othersHolding(db, Parking.relations(tables));
+    }
+
+    public DropTables terminating() {
+        return new DropTables(db, look, aside.run(), true, tables, collations, warnings);
+    }
+
     public Aside.Backup aside() {
         return aside;
     }
 
-    /** In batches, as one transaction would fill the lock table. Its undo can only say where the tables are: in the backup. */
+    /** In batches, as one transaction would fill the lock table; the newest first, as dropping one locks all that refer to it. Its undo can only say where the tables are: in the backup. */
     public Step drop() {
         return new Step() {
             public String describe() {
@@ -69,10 +77,11 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 grants = Grants.in(db, look.currentSchema());
-                for (var batch : SchemaObjects.batches(tables, AT_ONCE)) {
+                for (var batch : SchemaObjects.batches(tables.reversed(), AT_ONCE)) {
                     Interruption.check();
                     Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
                             "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObjects.One::identity).collect(Collectors.joining(", "))))));
+                    Checkpoint.reached("dropped some");
                 }
                 collations.forEach(DropTables.this::dropUnused);
             }
@@ -101,6 +110,7 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
+                db.flush();
                 warnings.addAll(grants.giveIn(db, look.currentSchema()));
             }
         };

@@ -78,6 +78,7 @@ public record Migrations(Path root, List<Kept> files) {
             Disk.writePrivate(copy, content);
             if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(copy));
             folders.add(copy.getParent());
+            Checkpoint.reached("copied " + file.path());
         }
         for (var folder : folders) Disk.fsync(folder);
     }
@@ -88,7 +89,9 @@ public record Migrations(Path root, List<Kept> files) {
         for (var file : files) {
             var path = root.resolve(file.path());
             folders.add(path.getParent());
-            if (!stay.contains(file.path())) Files.deleteIfExists(path);
+            if (stay.contains(file.path())) continue;
+            Files.deleteIfExists(path);
+            Checkpoint.reached("removed " + file.path());
         }
         for (var folder : folders) {
             if (!Files.isDirectory(folder)) continue;
@@ -103,22 +106,45 @@ public record Migrations(Path root, List<Kept> files) {
         if (Files.isDirectory(cache, LinkOption.NOFOLLOW_LINKS)) Disk.removeTree(cache);
     }
 
-    /** Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left alone. */
-    public void putBackFrom(List<Path> stores) throws IOException {
+    /** @throws Failure when a file is no longer as it was found: somebody is editing it, and that edit is nowhere else */
+    void refuseChanged() throws IOException {
+        for (var file : files) if (!isHome(file)) throw new Failure(new Problem.FileChanged(file.path()));
+    }
+
+    /** Those that are gone or hold what a run wrote in their place; what is neither is an edit by somebody else, and stays. */
+    Migrations displacedBy(Map<String, String> fresh) throws IOException {
+        var displaced = new ArrayList<Kept>();
         for (var file : files) {
+            if (isHome(file)) continue;
+            var home = root.resolve(file.path());
+            if (!Files.exists(home, LinkOption.NOFOLLOW_LINKS) || kept(root, home).sha256().equals(fresh.get(file.path()))) displaced.add(file);
+        }
+        return new Migrations(root, displaced);
+    }
+
+    /**
+     * Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left
+     * alone. The last first: where the disk became full on the way there, each step back frees what the next one needs.
+     */
+    public void putBackFrom(List<Path> stores) throws IOException {
+        var folders = new LinkedHashSet<Path>();
+        for (var file : files.reversed()) {
             var home = root.resolve(file.path());
             if (isHome(file)) continue;
             Files.createDirectories(home.getParent());
+            folders.add(home.getParent());
             if (file.link() != null) {
                 Files.deleteIfExists(home);
+                Checkpoint.reached("in place of the link " + file.path());
                 Files.createSymbolicLink(home, Path.of(file.link()));
                 continue;
             }
             var content = whole(file, stores);
             Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
             Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
-            Disk.fsync(home.getParent());
+            Checkpoint.reached("put back " + file.path());
         }
+        for (var folder : folders) Disk.fsync(folder);
     }
 
     private static byte[] whole(Kept file, List<Path> stores) throws IOException {

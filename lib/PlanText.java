@@ -12,6 +12,8 @@ import java.util.TreeMap;
 /** The plan, the summary and the status as people read them, and as {@code --json} prints them. */
 public final class PlanText {
     private static final int LONGEST_LIST = 12;
+    /** What will be gone is worth more lines, but no screen holds 20,000. */
+    private static final int LONGEST_LOSSES = 50;
     private static final int WIDEST = 64;
 
     private PlanText() {}
@@ -22,9 +24,11 @@ public final class PlanText {
         printFiles(console, found);
         printLost(console, found);
         console.say("");
+        printUncommitted(console, found);
         console.heading("Strategy: " + found.strategy().name());
         console.say("  " + found.strategy().reason());
         found.warnings().forEach(console::warn);
+        printInTheWay(console, found);
         printSteps(console, plan);
         console.event("plan", json(found, plan));
     }
@@ -57,7 +61,8 @@ public final class PlanText {
         if (strangers.isEmpty()) return;
         console.say("");
         console.heading(count(strangers.size(), "table") + " that no migration makes, so not in the new database");
-        columns(console, strangers.entrySet().stream().map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
+        columns(console, strangers.entrySet().stream().limit(LONGEST_LOSSES).map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
+        if (strangers.size() > LONGEST_LOSSES) console.say("  … and %,d more; --json names them all".formatted(strangers.size() - LONGEST_LOSSES));
     }
 
     private static void printFiles(Console console, Found found) {
@@ -91,6 +96,27 @@ public final class PlanText {
         }
     }
 
+    private static void printUncommitted(Console console, Found found) {
+        var changes = found.uncommitted();
+        if (changes.isEmpty()) return;
+        console.heading(count(changes.size(), "migration file") + " with changes that git does not have");
+        columns(console, changes.stream().limit(LONGEST_LOSSES).map(change -> List.of(line(change.path()), change.state())).toList());
+        if (changes.size() > LONGEST_LOSSES) console.say("  … and %,d more; --json names them all".formatted(changes.size() - LONGEST_LOSSES));
+        console.say("  they are saved either way, as they are now, in .reset/" + found.id() + "/old");
+        console.say("");
+    }
+
+    /** Whoever is connected now; others may come and go until it matters. */
+    private static void printInTheWay(Console console, Found found) {
+        var sessions = found.inTheWay();
+        if (sessions.isEmpty()) return;
+        console.say("");
+        console.heading(count(sessions.size(), "session") + " in the way");
+        sessions.forEach(session -> console.say("  " + session));
+        console.say(found.terminate() ? "  they are ended when it is time, and kept out until it is done: --terminate"
+                : "  without --terminate the run waits about five seconds for them to leave, then gives up with everything as it was");
+    }
+
     public static void printSteps(Console console, Plan plan) {
         console.say("");
         console.heading("Steps");
@@ -108,6 +134,9 @@ public final class PlanText {
         values.put("strategy", found.strategy().name());
         values.put("reason", found.strategy().reason());
         values.put("warnings", found.warnings());
+        values.put("in_the_way", found.inTheWay());
+        values.put("terminate", found.terminate());
+        values.put("uncommitted", found.uncommitted());
         values.put("tables", found.look().tables());
         values.put("other_objects", found.look().others());
         values.put("strangers", found.strangers());
@@ -177,15 +206,19 @@ public final class PlanText {
             var state = run.aside().state(db);
             var bytes = run.aside().bytes(db);
             var where = run.aside().where(db);
-            var home = run.oldFiles().allHome();
+            var home = run.oldInPlace();
+            var fresh = run.freshInPlace();
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
             console.say("  in use     " + state.words());
             console.say("  set aside  " + where + ", " + size(bytes));
             if (!run.root().equals(project.root().toString())) console.say("  made in    " + run.root());
-            console.say("  files      " + (home ? "the old ones are in place" : "the old ones are in " + run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more")));
+            var kept = run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more");
+            console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
+                    : "neither the old ones nor this run's new ones are all in place") + "; the old ones are kept in " + kept));
+            if (run.unfinished()) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
-                    "old_files_in_place", home, "root", run.root()));
+                    "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
         }
     }
 
@@ -198,12 +231,12 @@ public final class PlanText {
     }
 
     /** Names may hold newlines and worse; shown as one line. */
-    private static String line(String text) {
-        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("\\p{Cntrl}", "?");
+    static String line(String text) {
+        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
     }
 
     private static void more(Console console, int all) {
-        if (all > LONGEST_LIST) console.say("  … and " + (all - LONGEST_LIST) + " more");
+        if (all > LONGEST_LIST) console.say("  … and %,d more".formatted(all - LONGEST_LIST));
     }
 
     static String count(int number, String noun) {

@@ -3,8 +3,10 @@ package lib;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * The old migration files go, the new ones come. The old ones lie in the run's folder before this begins.
@@ -17,12 +19,21 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
         return "replace %d migration file%s by %d".formatted(old.files().size(), old.files().size() == 1 ? "" : "s", fresh.size());
     }
 
+    /** Where it writes. */
+    public Stream<Path> folders() {
+        return Stream.concat(old.paths().stream(), fresh.keySet().stream()).map(path -> old.root().resolve(path).getParent()).distinct();
+    }
+
     @Override public void run() throws IOException {
+        old.refuseChanged(); // minutes may have passed since they were copied
+        for (var path : fresh.keySet())
+            if (!old.paths().contains(path) && Files.exists(old.root().resolve(path), LinkOption.NOFOLLOW_LINKS)) throw new Failure(new Problem.FileChanged(path));
         for (var file : fresh.entrySet()) {
             var path = old.root().resolve(file.getKey());
             makePackage(path.getParent());
             Migrations.removeCache(path.getParent());
             Disk.replace(path, file.getValue().getBytes(StandardCharsets.UTF_8), null, path.getParent());
+            Checkpoint.reached("replaced " + file.getKey());
         }
         old.removeExcept(fresh.keySet());
         for (var folder : fresh.keySet().stream().map(path -> old.root().resolve(path).getParent()).distinct().toList()) Disk.fsync(folder);
@@ -41,12 +52,16 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
 
     @Override public void undo() throws IOException {
         var replaced = old.paths();
-        for (var file : fresh.entrySet()) {
+        for (var file : record.fresh().entrySet()) {
             var path = old.root().resolve(file.getKey());
-            if (!replaced.contains(file.getKey())) Files.deleteIfExists(path);
+            if (!replaced.contains(file.getKey()) && isOurs(path, file.getValue())) Files.delete(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
-        old.putBackFrom(record.oldFolders());
+        old.displacedBy(record.fresh()).putBackFrom(record.oldFolders());
         record.removeMade();
+    }
+
+    private static boolean isOurs(Path file, String sha256) throws IOException {
+        return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) && Disk.sha256(Files.readAllBytes(file)).equals(sha256);
     }
 }

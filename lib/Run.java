@@ -10,6 +10,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
@@ -19,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
@@ -35,14 +37,17 @@ import java.util.stream.Stream;
  * @param started  ISO 8601, UTC
  * @param root     the project's root, absolute
  * @param database as {@code user@host:port/name}
- * @param outcome  running, done, undone: a hint for people; what holds is found by looking
+ * @param outcome  running, done, undoing, undone, purging; what the database holds is found by looking
  * @param old      the files that were there
  * @param fresh    sha256 of the new files by path
  * @param made     packages' folders and {@code __init__.py} that were missing, the innermost first
  * @param backup   the verified backup's file, or null
+ * @param apps     labels of the apps whose migrations are new
+ * @param drift    what makemigrations would write at once, so no fault of the reset
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
-                  String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup) {
+                  String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup,
+                  List<String> apps, Set<String> drift) {
     static final int FORMAT = 1;
     private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
             .registerTypeAdapter(Aside.class, Aside.JSON).create();
@@ -69,15 +74,46 @@ public record Run(int format, String id, String version, String started, String 
         });
         return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().database().toString(),
                 found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes,
-                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null);
+                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null,
+                found.django().labels(), found.drift());
     }
 
     public Run with(String newOutcome) {
         return but(root, newOutcome, backup);
     }
 
+    /** Killed while it was changing something, or undoing that. */
+    public boolean unfinished() {
+        return outcome.equals("running") || outcome.equals("undoing");
+    }
+
+    /** The step as a part of this run that is {@code during} while it changes things, and what it was when all was put back. */
+    public Step marked(String during, Step step) {
+        return Step.of(step.describe(), () -> {
+            with(during).save();
+            step.run();
+        }, () -> {
+            step.undo();
+            save();
+        }, step::finish);
+    }
+
+    /** All is done: says so, or what it takes to say so. @param command that does it later */
+    public void mark(String ended, String command) {
+        try {
+            with(ended).save();
+        } catch (IOException e) {
+            throw new Failure(new Problem.NotRecorded(id, ended, Failure.wordsOf(e), command), e);
+        }
+    }
+
     private Run withBackup(Path file) {
-        return but(root, outcome, file.toString());
+        return file == null ? this : but(root, outcome, file.toString());
+    }
+
+    /** As it is remembered after its last step. @param file the verified backup, or null */
+    public Run done(Path file) {
+        return with("done").withBackup(file);
     }
 
     private Run at(Path newRoot) {
@@ -85,7 +121,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private Run but(String newRoot, String newOutcome, String newBackup) {
-        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup);
+        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup, apps, drift);
     }
 
     // ---- where it lies -----------------------------------------------------------------------
@@ -101,10 +137,17 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private static Path stateFolder() {
-        var xdg = System.getenv("XDG_STATE_HOME");
-        var home = System.getenv().getOrDefault("HOME", System.getProperty("user.home")); // Java's own asks the password database
-        var base = xdg != null && Path.of(xdg).isAbsolute() ? Path.of(xdg) : Path.of(home, ".local", "state");
-        return base.resolve("reset_migrations");
+        return absolute(System.getenv("XDG_STATE_HOME")).or(() -> home().map(home -> home.resolve(".local/state")))
+                .orElse(Path.of("/")).resolve("reset_migrations"); // nobody's home: where no ordinary user may write
+    }
+
+    private static Optional<Path> home() {
+        return absolute(System.getenv("HOME")).or(() -> absolute(System.getProperty("user.home"))); // Java's own asks the password database
+    }
+
+    /** An empty HOME, or Java's "?" for a user whom the machine does not know, would be a folder of the project. */
+    private static Optional<Path> absolute(String path) {
+        return Optional.ofNullable(path).map(Path::of).filter(Path::isAbsolute);
     }
 
     /** Where the old files lie: in the project and in the copy, or what is left of the two. */
@@ -129,34 +172,104 @@ public record Run(int format, String id, String version, String started, String 
         return new Migrations(Path.of(root), old);
     }
 
+    /** Whether the old files are all there, and nothing new beside them. */
+    public boolean oldInPlace() throws IOException {
+        var replaced = oldFiles().paths();
+        for (var path : Stream.concat(fresh.keySet().stream(), made.stream()).toList())
+            if (!replaced.contains(path) && Files.exists(Path.of(root).resolve(path), LinkOption.NOFOLLOW_LINKS)) return false;
+        return oldFiles().allHome();
+    }
+
+    /** Whether this run's new files are all there, and of the old ones none that they should have replaced. */
+    public boolean freshInPlace() throws IOException {
+        for (var file : fresh.entrySet()) {
+            var path = Path.of(root).resolve(file.getKey());
+            if (!Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS) || !Disk.sha256(Files.readAllBytes(path)).equals(file.getValue())) return false;
+        }
+        for (var kept : old) if (!fresh.containsKey(kept.path()) && Files.exists(Path.of(root).resolve(kept.path()), LinkOption.NOFOLLOW_LINKS)) return false;
+        return true;
+    }
+
     // ---- written -----------------------------------------------------------------------------
 
-    /** Both copies with the old files in them, durable; nothing else has been touched yet. */
-    public void create() throws IOException {
-        keepIn(folder());
-        try {
-            keepIn(copy());
-        } catch (IOException noHome) {
-            Disk.removeTree(copy()); // a service without a home has the first copy all the same
-        }
+    /**
+     * Both copies with the old files in them, durable; nothing else has been touched yet.
+     *
+     * @return why there is no second copy: a service without a home has the first one all the same
+     */
+    public Optional<String> create() throws IOException {
+        Disk.privateFolder(folder().getParent());
         FolderLock.ignoreItself(folder().getParent());
-        save();
+        keepIn(beside(folder()));
+        Checkpoint.reached("kept in the project alone");
+        Optional<String> alone = Optional.empty();
+        try {
+            keepIn(beside(copy()));
+            rename(beside(copy()), copy());
+        } catch (IOException noHome) {
+            removeIfThere(beside(copy()));
+            alone = Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
+        }
+        Checkpoint.reached("the copy is whole");
+        rename(beside(folder()), folder());
+        return alone;
     }
 
     private void keepIn(Path folder) throws IOException {
-        Disk.privateFolder(folder);
         Disk.privateFolder(old(folder));
         oldFiles().copyTo(old(folder));
+        Disk.writePrivate(folder.resolve("run.json"), text());
+        Disk.fsync(folder);
+    }
+
+    /** A run's folder that is not yet whole, or is being removed: no run at all. */
+    private static Path beside(Path folder) {
+        return folder.resolveSibling("~" + folder.getFileName());
+    }
+
+    private static void rename(Path from, Path to) throws IOException {
+        if (!Files.isDirectory(from)) return;
+        Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+        Disk.fsync(to.getParent());
+    }
+
+    private byte[] text() {
+        return JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** Removes what killed runs of this project have left of folders; only whoever holds the lock may. */
+    public static void sweep(Project project) throws IOException {
+        if (!Files.isDirectory(project.runs())) return;
+        try (Stream<Path> children = Files.list(project.runs())) {
+            for (var left : children.filter(Run::isPartial).toList()) {
+                Disk.removeTree(stateFolder().resolve(left.getFileName()));
+                Disk.removeTree(left); // last: it is by this one that the other is known
+            }
+        }
+    }
+
+    private static boolean isPartial(Path folder) {
+        return folder.getFileName().toString().startsWith("~");
     }
 
     /** Writes run.json in both places, as far as they are there. */
     public void save() throws IOException {
-        var text = JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
-        for (var folder : List.of(folder(), copy())) {
-            if (!Files.isDirectory(folder)) continue;
-            Disk.writePrivate(folder.resolve("run.json"), text);
-            Disk.fsync(folder);
+        if (!Files.isDirectory(folder())) {
+            saveIn(copy());
+            return;
         }
+        saveIn(folder());
+        try {
+            if (Files.isDirectory(copy())) saveIn(copy());
+        } catch (IOException full) {
+            // the first one counts as long as it is there, and the second says where everything is all the same
+        }
+    }
+
+    private void saveIn(Path folder) throws IOException {
+        Disk.writePrivate(folder.resolve("run.json"), text());
+        Disk.fsync(folder);
+        Checkpoint.reached(outcome + " written in " + folder.getParent());
     }
 
     /** The step that ends a run for good. @param files where its migration files go, or null: nobody wants them */
@@ -184,26 +297,35 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Forgets the run: its files were put back, or what it set aside has been purged. */
     public void remove() throws IOException {
-        Disk.removeTree(folder());
-        Disk.removeTree(copy());
+        rename(folder(), beside(folder()));
+        Checkpoint.reached("removed from the project alone");
+        rename(copy(), beside(copy()));
+        Checkpoint.reached("removed, but not swept");
+        removeIfThere(beside(copy()));
+        removeIfThere(beside(folder()));
         for (var parent : List.of(folder().getParent(), copy().getParent())) removeIfBare(parent);
     }
 
+    /** What we cannot see, in a home that is closed to us, is not ours. */
+    private static void removeIfThere(Path folder) throws IOException {
+        if (Files.isDirectory(folder)) Disk.removeTree(folder);
+    }
+
     /** A link or a mount that somebody has put there stays. */
-    private static void removeIfBare(Path folder) throws IOException {
+    private static void removeIfBare(Path folder) {
         if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) return;
         try (Stream<Path> left = Files.list(folder)) {
             if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;
-        }
-        try {
             Disk.removeTree(folder);
-        } catch (FileSystemException mount) {
-            // see above
+        } catch (IOException stays) {
+            // gone already, or a file system of its own, or in a folder that is not ours: bare as it is it may stay
         }
     }
 
-    /** Takes away the packages that this run made, as far as nobody has put anything else in. */
+    /** Takes away what a kill left half-written, and the packages that this run made, as far as nobody has put anything else in. */
     void removeMade() throws IOException {
+        for (var path : Stream.of(oldFiles().paths(), fresh.keySet(), made).flatMap(java.util.Collection::stream).toList())
+            if (Files.isDirectory(Path.of(root).resolve(path).getParent())) Disk.sweep(Path.of(root).resolve(path));
         for (var path : made) {
             var file = Path.of(root).resolve(path);
             if (path.endsWith("__init__.py")) {
@@ -220,15 +342,15 @@ public record Run(int format, String id, String version, String started, String 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
     public Step keep(Supplier<Path> backedUp, Database db, Console console) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
-            var file = backedUp.get();
-            (file == null ? this : withBackup(file)).create();
+            withBackup(backedUp.get()).create().ifPresent(why ->
+                    console.warn("no second copy of the old migration files, so take care of .reset/: cannot write " + why));
             console.logTo(folder().resolve("log"));
-        }, () -> forget(db), () -> read(id, List.of(folder().resolve("run.json"), copy().resolve("run.json")), true).with("done").save());
+        }, () -> forget(db), () -> done(backedUp.get()).mark("done", "reset_migrations finish " + id));
     }
 
     /** A step that could not be undone leaves the record: it is what {@code undo} goes by. */
     private void forget(Database db) throws IOException {
-        if (!oldFiles().allHome() || aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.RunStays(id));
+        if (!oldFiles().displacedBy(fresh).files().isEmpty() || aside.state(db) != Aside.State.OLD_IS_LIVE) throw new Failure(new Problem.RunStays(id));
         remove();
     }
 
@@ -303,7 +425,7 @@ public record Run(int format, String id, String version, String started, String 
     private static Set<String> ids(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) return Set.of();
         try (Stream<Path> children = Files.list(folder)) {
-            return children.filter(child -> Files.isRegularFile(child.resolve("run.json"))).map(child -> child.getFileName().toString()).collect(Collectors.toSet());
+            return children.filter(child -> !isPartial(child) && Files.isRegularFile(child.resolve("run.json"))).map(child -> child.getFileName().toString()).collect(Collectors.toSet());
         }
     }
 

@@ -66,6 +66,14 @@ public final class SwapDatabase implements Strategy {
         return List.copyOf(warnings);
     }
 
+    public List<String> inTheWay() {
+        return Sessions.othersIn(live, look.oid());
+    }
+
+    public SwapDatabase terminating() {
+        return new SwapDatabase(live, look, runId, true, reason);
+    }
+
     public Aside.Database aside() {
         return aside;
     }
@@ -112,6 +120,7 @@ public final class SwapDatabase implements Strategy {
 
         public void run() {
             migrator.migrateInto(aside.scratch());
+            Checkpoint.reached("migrated, and nothing granted yet");
             try (var scratch = live.sibling(aside.scratch())) {
                 warnings.addAll(Grants.in(live, look.currentSchema()).giveIn(scratch, look.currentSchema()));
             }

@@ -1,5 +1,6 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -61,7 +62,7 @@ class MigrationsTest {
         var hashes = new TreeMap<String, String>();
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
         return new Run(1, "20260101-000000-0000", "test", "", root.toString(), "u@h:1/d", "swap", "running", null, old.files(), hashes,
-                List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations"), null);
+                List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations"), null, List.of("flows", "stats"), java.util.Set.of());
     }
 
     private static Map<String, String> fresh() {
@@ -99,6 +100,30 @@ class MigrationsTest {
         assertEquals(before, tree());
         step.undo();
         assertEquals(before, tree());
+        run.remove();
+    }
+
+    @Test void an_edit_made_while_the_new_database_was_being_built_is_neither_replaced_nor_undone() throws IOException {
+        var run = run(found(), fresh());
+        run.create();
+        var step = new ReplaceFiles(found(), fresh(), run);
+        write("0001_initial.py", "edited meanwhile");
+        var edited = tree();
+        assertInstanceOf(Problem.FileChanged.class, assertThrows(Failure.class, step::run).problem());
+        step.undo();
+        assertEquals(edited, tree());
+        run.remove();
+    }
+
+    @Test void a_migration_that_appeared_where_a_new_one_goes_is_neither_replaced_nor_undone() throws IOException {
+        var run = run(found(), fresh());
+        run.create();
+        var step = new ReplaceFiles(found(), fresh(), run);
+        Files.createDirectory(bare.resolve("migrations"));
+        Files.writeString(bare.resolve("migrations/0001_initial.py"), "made by hand meanwhile");
+        assertInstanceOf(Problem.FileChanged.class, assertThrows(Failure.class, step::run).problem());
+        step.undo();
+        assertEquals("made by hand meanwhile", Files.readString(bare.resolve("migrations/0001_initial.py")));
         run.remove();
     }
 
