@@ -12,9 +12,11 @@ import lib.Console;
 import lib.Credentials;
 import lib.Database;
 import lib.Failure;
+import lib.FolderLock;
 import lib.Lib;
 import lib.Plan;
 import lib.PlanText;
+import lib.Problem;
 import lib.Project;
 import lib.Where;
 import picocli.CommandLine.Command;
@@ -126,14 +128,38 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
-            var environment = top.where.withoutDjango(top.where.project());
+            var project = top.where.project();
+            var environment = top.where.withoutDjango(project);
             var server = environment.database();
-            var pgDump = environment.pgProgram("pg_dump", majorOf(server));
-            new Plan(Backup.restore(file, server, into, pgDump, console::progress))
-                    .run(console, () -> "drop what is left of it: dropdb --force " + into);
+            try (var folder = lock(project, console); var lock = lockRuns(server)) {
+                var pgDump = environment.pgProgram("pg_dump", majorOf(server));
+                new Plan(Backup.restore(file, server, into, pgDump, console::progress))
+                        .run(console, () -> "drop what is left of it: dropdb --force " + into);
+            }
             console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
             console.event("restored", Map.of("file", file.toString(), "database", into));
             return 0;
+        }
+    }
+
+    /** Where nothing can be written no reset can be at work either, and a restore needs nothing of the project. */
+    private static FolderLock lock(Project project, Console console) {
+        try {
+            return FolderLock.take(project.root(), "backup_database restore", console::warn);
+        } catch (Failure failure) {
+            if (!(failure.problem() instanceof Problem.CannotLock cannot)) throw failure;
+            console.warn(cannot.what());
+            return null;
+        }
+    }
+
+    /** No reset of this database meanwhile; one that is gone cannot be reset. */
+    private static Database.Lock lockRuns(Credentials server) {
+        try (var db = Database.open(server)) {
+            return db.lockRuns();
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.CannotConnect) return null;
+            throw failure;
         }
     }
 

@@ -2,7 +2,6 @@
 //JAVA 21+
 //SOURCES lib/Lib.java
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -24,6 +23,7 @@ import lib.Django;
 import lib.DropTables;
 import lib.Environment;
 import lib.Failure;
+import lib.FolderLock;
 import lib.Found;
 import lib.Guards;
 import lib.Lib;
@@ -37,6 +37,7 @@ import lib.Project;
 import lib.PutBackFiles;
 import lib.ReplaceFiles;
 import lib.Run;
+import lib.SetAside;
 import lib.Step;
 import lib.Strategy;
 import lib.SwapDatabase;
@@ -50,7 +51,7 @@ import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.ScopeType;
 
 @Command(name = "reset_migrations", mixinStandardHelpOptions = true, versionProvider = reset_migrations.Version.class, sortOptions = false,
-        subcommands = {reset_migrations.Undo.class, reset_migrations.Status.class, reset_migrations.Purge.class},
+        subcommands = {reset_migrations.Undo.class, reset_migrations.Finish.class, reset_migrations.Status.class, reset_migrations.Purge.class},
         description = {"Gives a Django project on PostgreSQL one fresh set of migrations and a database that matches.",
                 "The new state is built and proven beside the old one, then swapped in; undo swaps it back."})
 public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
@@ -114,10 +115,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var project = where.project();
         var environment = where.environment(project, python);
         environment.warnings().forEach(console::warn);
-        try (var django = Django.start(environment.python(), settings, project.root(), console::progress);
+        try (var folder = dryRun ? null : FolderLock.take(project.root(), "reset_migrations", console::warn);
+             var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
             refuseUnfinished(project, db);
+            if (!dryRun) Run.sweep(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             var prepared = prepare(found, django, db, new AtomicReference<>());
             PlanText.print(console, found, prepared.plan());
@@ -159,8 +162,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 : "reset_migrations undo " + run.id();
         prepared.plan().run(console, goBack);
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
-        PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
-        return run;
+        try {
+            PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
+        } catch (Failure failure) { // whatever it is, not everything is as it was
+            throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
+        }
+        return run.done(backedUp.get());
     }
 
     /** Offers to install what the project needs; only where somebody can say yes. */
@@ -199,8 +206,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     /** A run that was cut short has to be put back before another begins; after drop there is nothing that undo could do. */
     private void refuseUnfinished(Project project, Database db) throws Exception {
-        for (var run : Run.of(project)) {
-            if (!run.outcome().equals("running") || run.aside() instanceof Aside.Backup) continue;
+        for (var run : Run.of(project, db)) {
+            if (!run.unfinished() || !run.concerns(project, db.credentials())
+                    || run.isOn(db.credentials()) && run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE) continue;
             if (dryRun) db.lockRuns().close(); // it may be at work this very moment: then that is said
             throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
@@ -226,7 +234,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             case ParkTables park -> List.of(files, park.park(), park.migrate(django));
             case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
         });
-        steps.add(check(found));
+        steps.add(check(found.environment(), settings, found.django().labels(), found.drift()));
         var writes = new ArrayList<>(List.of(run.folder()));
         files.folders().forEach(writes::add);
         if (wantsBackup || purgeTakesBackup()) writes.add(backups(found.environment()));
@@ -261,11 +269,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** A new process sees the project as everybody else will: files, settings and database as they now are. */
-    private Step check(Found found) {
+    private static Step check(Environment environment, String settings, List<String> apps, Set<String> drift) {
         return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
-            try (var django = Django.start(found.environment().python(), settings, found.project().root(), note -> {});
-                 var db = Database.open(found.environment().database())) {
-                Guards.check(django.check(found.django().labels(), found.drift()), db.oid());
+            try (var django = Django.start(environment.python(), settings, environment.project().root(), note -> {});
+                 var db = Database.open(environment.database())) {
+                Guards.check(django.check(apps, drift), db.oid());
             }
         });
     }
@@ -323,11 +331,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         console.say(output.out().strip());
     }
 
-    private static void refuseCopy(Project project) throws Exception {
-        var original = Run.original(project);
-        if (original.isPresent()) throw new Failure(new Problem.CopiedProject(project.root(), original.get()));
-    }
-
     // ---- undo, status, purge -----------------------------------------------------------------
 
     @Command(name = "undo", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
@@ -340,48 +343,98 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            try (var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
-                var run = latest(project, wanted);
+            try (var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
+                 var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
+                Run.sweep(project);
+                var run = latest(project, db, wanted);
                 run.refuseOther(db.credentials());
+                folder.also(Path.of(run.root()));
+                if (run.outcome().equals("purging") && !run.aside().whole(db)) throw new Failure(new Problem.HalfPurged(run.id()));
                 if (run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE)
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
                 steps.add(files);
+                steps.set(0, run.marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
                 console.heading("Undo the reset " + run.id());
+                PlanText.printMadeIn(console, run, project);
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 Guards.writable(project, files.folders());
                 if (!top.yes) goOn(console);
                 plan.run(console, () -> "reset_migrations undo " + run.id());
-                note(run.with("undone"));
+                run.mark("undone", "reset_migrations undo " + run.id());
                 console.success("undone: database and files are as they were before " + run.id());
                 console.event("result", Map.of("undone", run.id()));
                 return Problem.Exit.DONE.code;
             }
         }
 
-        private static void note(Run undone) {
-            try {
-                undone.save();
-            } catch (IOException full) {
-                throw new Failure(new Problem.UndoneUnnoted(undone.id(), Failure.of(full).problem()), full);
-            }
-        }
-
-        private static Run latest(Project project, String wanted) throws Exception {
-            var all = Run.of(project);
-            var open = all.stream().filter(run -> run.outcome().equals("done") || run.outcome().equals("running")).toList();
+        private static Run latest(Project project, Database db, String wanted) throws Exception {
+            var all = Run.of(project, db);
+            var open = all.stream().filter(run -> !run.outcome().equals("undone")).toList();
             var known = all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList();
-            if (open.isEmpty()) {
-                refuseCopy(project);
-                throw new Failure(new Problem.NoRun(wanted, known));
-            }
+            var lost = SetAside.without(all, db).stream()
+                    .filter(aside -> aside.run().equals(wanted) || aside.old() && (open.isEmpty() || aside.run().compareTo(open.getLast().id()) > 0)).toList();
+            if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
+            if (open.isEmpty()) throw new Failure(new Problem.NoRun(wanted, known));
             var last = open.getLast();
             if (wanted == null || wanted.equals(last.id())) return last;
             if (open.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, known));
             throw new Failure(new Problem.NotTheLatest(wanted, last.id()));
+        }
+    }
+
+    @Command(name = "finish", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Keep the new state of a run that was cut short, once the last check has found it whole.")
+    static final class Finish implements Callable<Integer> {
+        @ParentCommand reset_migrations top;
+        @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run (default: the one that was cut short).")
+        String wanted;
+        @Option(names = "--python", paramLabel = "PATH", description = "The project's Python, as for the reset.")
+        Path python;
+        @Option(names = "--settings", paramLabel = "MODULE", description = "Django's settings module, as for the reset.")
+        String settings;
+
+        @Override public Integer call() throws Exception {
+            var console = top.output.console();
+            var project = top.where.project();
+            var environment = top.where.environment(project, python);
+            try (var folder = FolderLock.take(project.root(), "reset_migrations finish", console::warn);
+                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                var run = unfinished(Run.of(project, db));
+                run.refuseOther(db.credentials());
+                folder.also(Path.of(run.root()));
+                refuseNotLive(run, db);
+                run.aside().complete(db).forEach(console::warn);
+                try {
+                    new Plan(List.of(check(environment, settings, run.apps(), run.drift()))).run(console, () -> "");
+                } catch (Failure found) {
+                    throw found.problem() instanceof Problem.CheckFailed ? refused(run, found.problem().what()) : found;
+                }
+                run.mark("done", "reset_migrations finish " + run.id());
+                console.success("finished: the new state of " + run.id() + " is live and whole");
+                console.event("result", Map.of("finished", run.id(), "aside", run.aside().where(db)));
+                return Problem.Exit.DONE.code;
+            }
+        }
+
+        private Run unfinished(List<Run> all) {
+            return all.stream().filter(run -> run.unfinished() && (wanted == null || wanted.equals(run.id()))).reduce((first, last) -> last)
+                    .orElseThrow(() -> new Failure(new Problem.NothingToFinish(wanted, all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList())));
+        }
+
+        private static void refuseNotLive(Run run, Database db) throws Exception {
+            if (run.outcome().equals("undoing")) throw refused(run, "it is being undone");
+            var state = run.aside().state(db);
+            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, "the database holds " + state.words());
+            if (!run.freshInPlace()) throw refused(run, "its new migration files are not all in place");
+        }
+
+        private static Failure refused(Run run, String why) {
+            return new Failure(run.aside() instanceof Aside.Backup aside
+                    ? new Problem.NotToFinishDropped(run.id(), why, Problem.OnlyBackupHasIt.restore(aside.name(), run.backup())) : new Problem.NotToFinish(run.id(), why));
         }
     }
 
@@ -393,7 +446,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var project = top.where.project();
             try (var db = Database.open(top.where.withoutDjango(project).database())) {
-                PlanText.printStatus(top.output.console(), Run.of(project), db);
+                PlanText.printStatus(top.output.console(), project, db);
             }
             return Problem.Exit.DONE.code;
         }
@@ -414,10 +467,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var console = top.output.console();
             var project = top.where.project();
             var environment = top.where.withoutDjango(project);
-            try (var db = Database.open(environment.database()); var lock = db.lockRuns()) {
-                var known = Run.of(project);
-                if (known.isEmpty()) refuseCopy(project);
+            try (var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
+                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                var known = Run.of(project, db);
+                var lost = SetAside.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
+                if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
                 var runs = oldest(known);
+                for (var run : runs) run.refuseOther(db.credentials());
+                for (var run : runs) folder.also(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
                 var plan = plan(console, environment, runs, db, !noBackup);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
@@ -434,7 +491,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
         /** What a run keeps that was cut short may be all there is of the old files: undo first, or nothing is left to undo with. */
         private static void refuseHalfWay(Run run, Database db) throws Exception {
-            if (!run.outcome().equals("running") || run.aside() instanceof Aside.Backup) return;
+            if (!run.unfinished() || run.aside() instanceof Aside.Backup) return;
             var state = run.aside().state(db);
             if (state == Aside.State.OLD_IS_LIVE ? !run.oldFiles().allHome() : state != Aside.State.GONE) throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
@@ -459,7 +516,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (kept) runs.stream().flatMap(run -> run.aside().holders(db).stream()).distinct() // all before the first is dropped
                     .forEach(name -> steps.add(backup(console, environment, db, name, file -> {})));
             for (var run : runs) {
-                steps.add(run.aside().purge(db));
+                steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db)));
                 steps.add(run.end(kept ? backups(environment).resolve("migrations_" + run.id()) : null));
             }
             return new Plan(steps);

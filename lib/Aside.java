@@ -73,6 +73,16 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      */
     List<Step> undo(lib.Database live, boolean terminate);
 
+    /** Does what the killed run has left to do in the new state. @return in words what could not be done */
+    default List<String> complete(lib.Database live) {
+        return List.of();
+    }
+
+    /** Whether all of the old state is still there: false once a purge has begun to drop it. */
+    default boolean whole(lib.Database live) {
+        return true;
+    }
+
     /** Disk taken by what is not in use: the old state, or the newer one after an undo, or what a killed run left. */
     long bytes(lib.Database live);
 
@@ -177,6 +187,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
                     maintenance.oidOf(database).ifPresent(oid -> Sessions.terminateOurs(maintenance, oid));
                     try {
                         maintenance.run("DROP DATABASE IF EXISTS " + lib.Database.quoted(database));
+                        Checkpoint.reached("dropped " + database);
                     } catch (Failure e) {
                         if (!lib.Database.state(e).equals("55006")) throw e;
                         var sessions = Sessions.in(maintenance, maintenance.oidOf(database).orElse(0L));
@@ -213,6 +224,16 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
         public List<Step> undo(lib.Database db, boolean terminate) {
             return Parking.undo(db, this, terminate);
+        }
+
+        /** After the COMMIT, before the grants. */
+        public List<String> complete(lib.Database db) {
+            return Grants.in(db, parked).giveIn(db, live);
+        }
+
+        public boolean whole(lib.Database db) {
+            var old = SchemaObjects.among(objects);
+            return Stream.of(live, parked).flatMap(schema -> SchemaObjects.in(db, schema).stream()).filter(old).count() == objects.values().stream().mapToLong(List::size).sum();
         }
 
         public long bytes(lib.Database db) {

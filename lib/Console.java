@@ -215,6 +215,7 @@ public final class Console {
         try (var handle = Interruption.stoppedBy(() -> {
             people.println();
             error(interrupted);
+            FolderLock.giveUpAll(); // nothing else of ours is there yet
             Runtime.getRuntime().halt(interrupted.exit().code);
         })) {
             Interruption.check(); // a signal that came before has ended nothing, and nobody would answer

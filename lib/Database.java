@@ -31,6 +31,7 @@ public final class Database implements AutoCloseable {
 
     private final Credentials credentials;
     private Connection connection;
+    private long lastUsed;
 
     private Database(Credentials credentials) {
         this.credentials = credentials;
@@ -54,11 +55,17 @@ public final class Database implements AutoCloseable {
 
     private Connection connection() {
         try {
-            if (connection == null || connection.isClosed()) connection = connect(credentials);
+            if (connection == null || connection.isClosed() || isGone()) connection = connect(credentials);
+            lastUsed = System.nanoTime();
             return connection;
         } catch (SQLException e) {
             throw new Failure(Problem.CannotConnect.of(e, credentials), e);
         }
+    }
+
+    /** After a while without use the server may have been started anew: no reason to fail, unless a transaction went with it. */
+    private boolean isGone() throws SQLException {
+        return System.nanoTime() - lastUsed > 100_000_000 && connection.getAutoCommit() && !connection.isValid(5);
     }
 
     private static Connection connect(Credentials c) throws SQLException {
@@ -172,13 +179,26 @@ public final class Database implements AutoCloseable {
         });
     }
 
+    /** For a server that commits without waiting for the disk: what we go on from must not be lost in its crash. */
+    static final String DURABLE = "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off'";
+
+    /** A server in the middle of a long statement does not see that its client is gone, and keeps its locks; 14 and later can look. */
+    static final String NOTICING = """
+            SELECT set_config(name, '2s', true) FROM pg_settings
+            WHERE name = 'client_connection_check_interval' AND setting = '0' AND version() ~ 'linux'""";
+
+    /** Whatever has been committed by now will be there after a crash of the server. */
+    void flush() {
+        transaction(() -> one("SELECT txid_current()", r -> 0)); // a commit that waits for the disk takes all before it along
+    }
+
     /** One transaction in which no wait for a lock is longer than five seconds; anything thrown takes it back. */
     <T> T transaction(Work<T> work) {
         var c = connection();
         try {
             c.setAutoCommit(false);
             try {
-                run("SET LOCAL lock_timeout = '5s'");
+                run("SET LOCAL lock_timeout = '5s'; " + DURABLE);
                 var result = work.run();
                 c.commit();
                 return result;
@@ -388,6 +408,8 @@ public final class Database implements AutoCloseable {
         }
     }
 
+    private record Holding(int backend, String words) {}
+
     /** The class of our advisory locks: "rset". */
     private static final int LOCK_CLASS = 0x72736574;
 
@@ -400,18 +422,23 @@ public final class Database implements AutoCloseable {
     public Lock lockRuns() {
         var name = name();
         var holder = maintenance().orElseGet(() -> open(credentials));
+        var us = Holder.us(APPLICATION);
         try {
             holder.connection().setAutoCommit(false);
-            holder.run("SET LOCAL idle_in_transaction_session_timeout = 0");
+            // LOCAL: a pooler hands the session on. Keepalives: the lock of a host that has vanished ends within a minute or two.
+            holder.run(List.of("SET LOCAL idle_in_transaction_session_timeout = 0",
+                    "SET LOCAL application_name = " + literal(fitting("%s pid %d on ".formatted(APPLICATION, us.pid()) + us.host(), "")),
+                    "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3"));
             if (!holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode())) {
                 var holding = holder.list("""
-                        SELECT l.pid, coalesce(a.application_name, ''), to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS')
+                        SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''), 'a session without a name'),
+                               to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
                         FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
                         WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = ? AND l.objid::bigint = ? AND l.objsubid = 2
                           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
-                        r -> "pid %s, %s, since %s".formatted(r.getString(1), r.getString(2), r.getString(3)),
+                        r -> new Holding(r.getInt(1), "%s%s, the server's process %d".formatted(r.getString(2), r.getString(3) == null ? "" : ", since " + r.getString(3), r.getInt(1))),
                         (long) LOCK_CLASS, name.hashCode() & 0xffffffffL);
-                throw new Failure(new Problem.Busy(name, holding));
+                throw new Failure(new Problem.Busy(name, holding.stream().map(Holding::words).toList(), holding.stream().map(Holding::backend).toList()));
             }
             return new Lock(holder);
         } catch (SQLException | RuntimeException e) {

@@ -24,6 +24,7 @@ final class DatabaseCopy {
     /** @throws Failure {@link Problem.NotCopied} when the two differ in anything */
     void make(Database maintenance) {
         create(maintenance);
+        Checkpoint.reached("created " + copy);
         tryEach(maintenance, grants());
         tryEach(maintenance, settings());
         tryEach(maintenance, comment());

@@ -64,7 +64,7 @@ public final class Disk {
      * @param like        whose owner and group the file gets, as far as we may give files away; null: ours
      */
     public static void replace(Path file, byte[] content, String permissions, Path like) throws IOException {
-        var beside = file.resolveSibling("~" + file.getFileName() + ".partial"); // ~: Django never takes it for a migration
+        var beside = beside(file);
         Files.deleteIfExists(beside);
         try {
             try (var out = FileChannel.open(beside, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
@@ -74,6 +74,7 @@ public final class Disk {
                 out.force(true);
             }
             if (like != null) giveTo(beside, like);
+            Checkpoint.reached("written beside " + file.getFileName());
             Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (FileSystemException saysWhere) {
             throw saysWhere;
@@ -82,6 +83,15 @@ public final class Disk {
         } finally {
             Files.deleteIfExists(beside);
         }
+    }
+
+    private static Path beside(Path file) {
+        return file.resolveSibling("~" + file.getFileName() + ".partial"); // ~: Django never takes it for a migration
+    }
+
+    /** Removes what a kill in the middle of {@link #replace} has left. */
+    static void sweep(Path file) throws IOException {
+        Files.deleteIfExists(beside(file));
     }
 
     private static String permissionsIn(Path folder) throws IOException {

@@ -60,7 +60,7 @@ public final class DropTables implements Strategy {
         return aside;
     }
 
-    /** In batches, as one transaction would fill the lock table. Its undo can only say where the tables are: in the backup. */
+    /** In batches, as one transaction would fill the lock table; the newest first, as dropping one locks all that refer to it. Its undo can only say where the tables are: in the backup. */
     public Step drop() {
         return new Step() {
             public String describe() {
@@ -69,10 +69,11 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 grants = Grants.in(db, look.currentSchema());
-                for (var batch : SchemaObjects.batches(tables, AT_ONCE)) {
+                for (var batch : SchemaObjects.batches(tables.reversed(), AT_ONCE)) {
                     Interruption.check();
                     Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
                             "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObjects.One::identity).collect(Collectors.joining(", "))))));
+                    Checkpoint.reached("dropped some");
                 }
                 collations.forEach(DropTables.this::dropUnused);
             }
@@ -101,6 +102,7 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
+                db.flush();
                 warnings.addAll(grants.giveIn(db, look.currentSchema()));
             }
         };

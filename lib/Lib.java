@@ -26,9 +26,11 @@
 //SOURCES Environment.java
 //SOURCES Failure.java
 //SOURCES Fingerprint.java
+//SOURCES FolderLock.java
 //SOURCES Found.java
 //SOURCES Grants.java
 //SOURCES Guards.java
+//SOURCES Holder.java
 //SOURCES Interpreter.java
 //SOURCES Interruption.java
 //SOURCES Look.java
@@ -47,6 +49,7 @@
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
 //SOURCES Sessions.java
+//SOURCES SetAside.java
 //SOURCES Step.java
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java

@@ -78,6 +78,7 @@ public record Migrations(Path root, List<Kept> files) {
             Disk.writePrivate(copy, content);
             if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(copy));
             folders.add(copy.getParent());
+            Checkpoint.reached("copied " + file.path());
         }
         for (var folder : folders) Disk.fsync(folder);
     }
@@ -88,7 +89,9 @@ public record Migrations(Path root, List<Kept> files) {
         for (var file : files) {
             var path = root.resolve(file.path());
             folders.add(path.getParent());
-            if (!stay.contains(file.path())) Files.deleteIfExists(path);
+            if (stay.contains(file.path())) continue;
+            Files.deleteIfExists(path);
+            Checkpoint.reached("removed " + file.path());
         }
         for (var folder : folders) {
             if (!Files.isDirectory(folder)) continue;
@@ -120,25 +123,41 @@ public record Migrations(Path root, List<Kept> files) {
     }
 
     /**
-     * Puts every file back as it was, from {@code store}; one that is home already is left alone. The last first: where the disk
-     * became full on the way there, each step back frees what the next one needs.
+     * Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left alone.
+     * The last first: where the disk became full on the way there, each step back frees what the next one needs.
      */
-    public void putBackFrom(Path store) throws IOException {
+    public void putBackFrom(List<Path> stores) throws IOException {
         for (var file : files.reversed()) {
             var home = root.resolve(file.path());
             if (isHome(file)) continue;
             Files.createDirectories(home.getParent());
             if (file.link() != null) {
                 Files.deleteIfExists(home);
+                Checkpoint.reached("in place of the link " + file.path());
                 Files.createSymbolicLink(home, Path.of(file.link()));
                 continue;
             }
-            var content = Files.readAllBytes(store.resolve(file.path()));
-            if (!Disk.sha256(content).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(store.resolve(file.path())));
+            var content = whole(file, stores);
             Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
             Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
             Disk.fsync(home.getParent());
+            Checkpoint.reached("put back " + file.path());
         }
+    }
+
+    private static byte[] whole(Kept file, List<Path> stores) throws IOException {
+        for (var store : stores) {
+            var copy = store.resolve(file.path());
+            if (!Files.isRegularFile(copy, LinkOption.NOFOLLOW_LINKS)) continue;
+            var content = Files.readAllBytes(copy);
+            if (Disk.sha256(content).equals(file.sha256())) return content;
+        }
+        throw new Failure(new Problem.OldFileLost(file.path(), stores));
+    }
+
+    /** @throws Failure a file is not home, and none of these folders has it whole */
+    void requireIn(List<Path> stores) throws IOException {
+        for (var file : files) if (file.link() == null && !isHome(file)) whole(file, stores);
     }
 
     private boolean isHome(Kept file) throws IOException {

@@ -148,7 +148,7 @@ public final class ParkTables implements Strategy {
     }
 
     private String moving() {
-        return "move %d objects of schema %s to %s".formatted(aside.objects().values().stream().mapToInt(List::size).sum(), aside.live(), aside.parked());
+        return "move %,d objects of schema %s to %s".formatted(aside.objects().values().stream().mapToInt(List::size).sum(), aside.live(), aside.parked());
     }
 
     private List<String> makeParked() {
@@ -170,6 +170,8 @@ public final class ParkTables implements Strategy {
                 var objects = unchanged();
                 var statements = new ArrayList<String>();
                 statements.add("SET LOCAL lock_timeout = '5s'");
+                statements.add(Database.DURABLE);
+                statements.add(Database.NOTICING);
                 statements.addAll(makeParked());
                 statements.addAll(Parking.moves(objects, aside.parked()));
                 statements.add("SET LOCAL lock_timeout TO DEFAULT");
@@ -199,12 +201,15 @@ public final class ParkTables implements Strategy {
             }
 
             public void run() {
+                Checkpoint.reached("before COMMIT");
                 migrator.commit();
+                Checkpoint.reached("after COMMIT");
                 giveGrants();
             }
 
             public void undo() {
                 Parking.removeMade(db, aside);
+                Checkpoint.reached("removed what was made");
                 Parking.bringHome(db, aside);
             }
         };
@@ -220,6 +225,7 @@ public final class ParkTables implements Strategy {
             public void run() {
                 var objects = unchanged();
                 db.inOneTransaction(makeParked());
+                Checkpoint.reached("made schema " + aside.parked());
                 Parking.move(db, objects, aside.parked(), terminate);
             }
 
@@ -238,6 +244,8 @@ public final class ParkTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
+                db.flush();
+                Checkpoint.reached("migrated, and nothing granted yet");
                 giveGrants();
             }
 

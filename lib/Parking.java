@@ -69,6 +69,7 @@ final class Parking {
         for (var batch : SchemaObjects.batches(objects, MOVED_AT_ONCE)) {
             Interruption.check();
             inUse(db, relations(batch), terminate, () -> db.inOneTransaction(moves(batch, to)));
+            Checkpoint.reached("moved some to " + to);
         }
     }
 
@@ -128,6 +129,7 @@ final class Parking {
                 move(db, newer, aside.undone(), terminate);
                 move(db, parked, aside.live(), terminate);
             }
+            Checkpoint.reached("moved, and not yet left " + aside.parked());
             leave(db, aside, aside.parked());
         }
 
@@ -198,6 +200,7 @@ final class Parking {
             }
             for (var schema : schemas) {
                 dropAll(db, schema, o -> true);
+                Checkpoint.reached("emptied " + schema);
                 leave(db, aside, schema);
             }
         }
@@ -209,10 +212,15 @@ final class Parking {
         }
     }
 
-    /** Of our own objects: relations first and few at a time, as their locks last until the transaction ends. */
+    /**
+     * Of our own objects: relations first and few at a time, as their locks last until the transaction ends. The newest
+     * first: a table that thousands of others refer to takes a lock on each of them along while they are there.
+     */
     private static void dropAll(Database db, String schema, Predicate<SchemaObjects.One> which) {
-        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)), DROPPED_AT_ONCE))
+        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)).reversed(), DROPPED_AT_ONCE)) {
             db.inOneTransaction(batch.stream().map(SchemaObjects.One::drop).toList());
+            Checkpoint.reached("dropped some of " + schema);
+        }
         for (var one : in(db, schema, which.and(o -> !o.isRelation() && !o.part()))) db.run(one.drop());
     }
 }

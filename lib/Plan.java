@@ -20,7 +20,7 @@ public record Plan(List<Step> steps) {
      * Runs every step, then finishes every step.
      *
      * @param nextIfNotPutBack the command to run when a step could not be undone; asked for only then
-     * @throws Failure what failed; {@link Problem.NotPutBack} around it when something is left to do
+     * @throws Failure what failed; {@link Problem.NotPutBack} around it when something is left to do; {@link Problem.NotFinished} when all was done
      */
     public void run(Console console, Supplier<String> nextIfNotPutBack) {
         var begun = new ArrayDeque<Step>();
@@ -38,14 +38,21 @@ public record Plan(List<Step> steps) {
         } catch (Error e) { // out of memory is no reason to leave things half done
             throw putBack(begun, new IllegalStateException(e), console, nextIfNotPutBack);
         }
+        finish();
+    }
+
+    /** Nothing is put back any more; but what cannot be finished is no success either. */
+    private void finish() {
+        var left = new ArrayList<Failure>();
         for (var step : steps) {
             try {
                 step.finish();
                 Checkpoint.reached("finished: " + step.describe());
             } catch (Exception e) {
-                console.warn("left behind: " + Failure.wordsOf(e));
+                left.add(e instanceof Failure failure ? failure : new Failure(new Problem.FileSystemSaid(step.describe(), Failure.wordsOf(e)), e));
             }
         }
+        if (!left.isEmpty()) throw new Failure(new Problem.NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
     }
 
     private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {

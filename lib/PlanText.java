@@ -12,6 +12,8 @@ import java.util.TreeMap;
 /** The plan, the summary and the status as people read them, and as {@code --json} prints them. */
 public final class PlanText {
     private static final int LONGEST_LIST = 12;
+    /** What will be gone is worth more lines, but no screen holds 20,000. */
+    private static final int LONGEST_LOSSES = 50;
     private static final int WIDEST = 64;
 
     private PlanText() {}
@@ -57,7 +59,8 @@ public final class PlanText {
         if (strangers.isEmpty()) return;
         console.say("");
         console.heading(count(strangers.size(), "table") + " that no migration makes, so not in the new database");
-        columns(console, strangers.entrySet().stream().map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
+        columns(console, strangers.entrySet().stream().limit(LONGEST_LOSSES).map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
+        if (strangers.size() > LONGEST_LOSSES) console.say("  … and %,d more; --json names them all".formatted(strangers.size() - LONGEST_LOSSES));
     }
 
     private static void printFiles(Console console, Found found) {
@@ -139,8 +142,34 @@ public final class PlanText {
         console.event("result", Map.of("run", found.id(), "aside", where));
     }
 
-    public static void printStatus(Console console, List<Run> runs, Database db) throws IOException {
-        if (runs.isEmpty()) console.say("no reset is known for this project");
+    /** Where a run's files belong, when that is not plainly here. */
+    public static void printMadeIn(Console console, Run run, Project project) throws IOException {
+        var made = run.madeIn();
+        if (!run.root().equals(project.root().toString())) console.note("made in %s: its files are put back there, those here stay".formatted(made));
+        else if (!made.equals(run.root())) console.note("made in %s, which is not there any more: its files are put back here".formatted(made));
+    }
+
+    public static void printStatus(Console console, Project project, Database db) throws IOException {
+        var runs = List.<Run>of();
+        try {
+            runs = Run.of(project, db);
+            if (runs.isEmpty()) console.say("no reset is known for this project");
+        } finally { // a record that cannot be read hides nothing
+            printRuns(console, runs, project, db);
+            for (var lost : SetAside.without(runs, db)) printWithoutRecord(console, lost, db);
+        }
+    }
+
+    private static void printWithoutRecord(Console console, SetAside lost, Database db) {
+        var back = lost.back(db);
+        console.heading(lost.run() + "  without a record here");
+        console.say("  set aside  " + line(lost.what()));
+        console.say("  to bring it back by hand, in psql:");
+        back.forEach(line -> console.say("    " + line));
+        console.event("set_aside", Map.of("run", lost.run(), "database", lost.database(), "schema", lost.schema() == null ? "" : lost.schema(), "words", lost.words(), "back", back));
+    }
+
+    private static void printRuns(Console console, List<Run> runs, Project project, Database db) throws IOException {
         for (var run : runs) {
             if (!run.isOn(db.credentials())) {
                 console.heading(run.id() + "  " + run.outcome());
@@ -151,14 +180,19 @@ public final class PlanText {
             var state = run.aside().state(db);
             var bytes = run.aside().bytes(db);
             var where = run.aside().where(db);
-            var home = run.oldFiles().allHome();
+            var home = run.oldInPlace();
+            var fresh = run.freshInPlace();
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
             console.say("  in use     " + state.words());
             console.say("  set aside  " + where + ", " + size(bytes));
-            console.say("  files      " + (home ? "the old ones are in place" : "the old ones are in .reset/" + run.id() + "/old"));
+            if (!run.root().equals(project.root().toString())) console.say("  made in    " + run.root());
+            var kept = run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more");
+            console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
+                    : "neither the old ones nor this run's new ones are all in place") + "; the old ones are kept in " + kept));
+            if (run.unfinished()) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
-                    "old_files_in_place", home));
+                    "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
         }
     }
 
@@ -176,7 +210,7 @@ public final class PlanText {
     }
 
     private static void more(Console console, int all) {
-        if (all > LONGEST_LIST) console.say("  … and " + (all - LONGEST_LIST) + " more");
+        if (all > LONGEST_LIST) console.say("  … and %,d more".formatted(all - LONGEST_LIST));
     }
 
     static String count(int number, String noun) {

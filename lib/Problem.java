@@ -74,6 +74,13 @@ public interface Problem {
         }
     }
 
+    /** Every step is done, so nothing is put back. */
+    record NotFinished(List<Problem> left) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "all is done but for this:\n  " + String.join("\n  ", left.stream().map(Problem::what).toList()); }
+        public List<String> next() { return left.stream().flatMap(problem -> problem.next().stream()).toList(); }
+    }
+
     record NotConfirmed() implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "not confirmed, nothing was touched"; }
@@ -155,12 +162,6 @@ public interface Problem {
         public List<String> next() { return List.of("run this as their owner, or give yourself the right to write there (chown, chmod, mount)"); }
     }
 
-    /** Undone, but run.json still says that it is not. */
-    record UndoneUnnoted(String id, Problem first) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "undone: database and files are as they were before " + id + "; but that could not be noted: " + first.what(); }
-        public List<String> next() { return java.util.stream.Stream.concat(first.next().stream(), java.util.stream.Stream.of("then once more, to note it: reset_migrations undo " + id)).toList(); }
-    }
 
     record ProgramMissing(String program) implements Problem {
         public Exit exit() { return Exit.USAGE; }
@@ -486,12 +487,33 @@ public interface Problem {
         public List<String> next() { return List.of("set DB_HOST=localhost; the server must listen there (listen_addresses)"); }
     }
 
-    record Busy(String database, List<String> holding) implements Problem {
+    /** @param backends the server's process ids, each of which holds the lock */
+    record Busy(String database, List<String> holding, List<Integer> backends) implements Problem {
         public Exit exit() { return Exit.BUSY; }
         public String what() {
             return "another run is at work on database %s%s".formatted(database, holding.isEmpty() ? "" : ": " + String.join("; ", holding));
         }
+        public List<String> next() {
+            return java.util.stream.Stream.concat(java.util.stream.Stream.of("wait until it has ended"), backends.stream()
+                    .map("if that program is gone, and only its session is left: SELECT pg_terminate_backend(%d);"::formatted)).toList();
+        }
+    }
+
+    /** @param holder null when it has not said who it is */
+    record FolderBusy(Path root, Holder holder) implements Problem {
+        public Exit exit() { return Exit.BUSY; }
+        public String what() { return "another run is at work in %s: %s".formatted(root, holder == null ? "it has not said which" : holder.words()); }
         public List<String> next() { return List.of("wait until it has ended"); }
+    }
+
+    record CannotLock(Path root, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "cannot lock the project %s for this run: %s".formatted(root, words); }
+        public List<String> next() {
+            if (words.contains("No space left")) return List.of("make room there, then start again: df -h %s shows how full it is".formatted(root.resolve(".reset")));
+            return List.of("let %s write into %s: the lock, what runs keep, and the migrations are files there".formatted(System.getProperty("user.name"), root),
+                    "if .reset there is a link or a mount, it has to lead somewhere");
+        }
     }
 
     record Standby(String database) implements Problem {
@@ -607,7 +629,7 @@ public interface Problem {
     record HoldsAnotherRun(String where, List<String> held) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "%s still holds what another run set aside:\n  %s".formatted(where, String.join("\n  ", held)); }
-        public List<String> next() { return List.of("purge that run first, or keep both"); }
+        public List<String> next() { return List.of("purge that run first, or keep both; if its record is lost, look into that schema, and drop it by hand once nobody needs it"); }
     }
 
     /** @param backup the file, or null when it is not known here, or was declined */
@@ -645,10 +667,33 @@ public interface Problem {
         public List<String> next() { return List.of("check the disk before anything else"); }
     }
 
-    record UnreadableRun(Path file) implements Problem {
+    /** @param files every copy that there is */
+    record UnreadableRun(List<Path> files) implements Problem {
         public Exit exit() { return Exit.USAGE; }
-        public String what() { return file + " is not a run that this version can read"; }
-        public List<String> next() { return List.of("use the version that wrote it, or the copy in ~/.local/state/reset_migrations"); }
+        public String what() {
+            return "the record of a run cannot be read, for it is damaged or another version's: " + String.join(" and ", files.stream().map(Path::toString).toList());
+        }
+        public List<String> next() {
+            return List.of("use the version that wrote it, or put a copy of the file back from a backup of this disk",
+                    "what the run set aside is not lost: reset_migrations status names it, and the SQL that brings it back",
+                    "to go on without the record, move " + String.join(" and ", files.stream().map(file -> file.getParent().toString()).toList()) + " away");
+        }
+    }
+
+    /** What stands aside is there, but no record that says how it was. @param aside in words */
+    record NoRecord(List<String> aside) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "set aside by a run whose record is not here:\n  " + String.join("\n  ", aside); }
+        public List<String> next() {
+            return List.of("undo and purge go by the record: run them where the reset was run, or bring its folder here, from .reset/ there or ~/.local/state/reset_migrations",
+                    "or by hand: reset_migrations status has the SQL");
+        }
+    }
+
+    record OldFileLost(String path, List<Path> looked) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no whole copy of %s is left in %s".formatted(path, String.join(" or ", looked.stream().map(Path::toString).toList())); }
+        public List<String> next() { return List.of("put it back from git or a backup of this disk, into the project or one of these folders, then run this again"); }
     }
 
     record NoRun(String wanted, List<String> known) implements Problem {
@@ -658,12 +703,6 @@ public interface Problem {
                     + (known.isEmpty() ? ": no run is known for this project" : "; known runs: " + String.join(", ", known));
         }
         public List<String> next() { return List.of("see reset_migrations status"); }
-    }
-
-    record CopiedProject(Path root, String original) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return root + " is a copy of " + original + ": the runs in .reset/ are the original's, and so is the database"; }
-        public List<String> next() { return List.of("run it in " + original, "or, if this copy is to live on its own, remove its .reset/"); }
     }
 
     record NotTheLatest(String wanted, String latest) implements Problem {
@@ -692,7 +731,49 @@ public interface Problem {
     record UnfinishedRun(String id) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the run " + id + " was cut short and has not been put back"; }
-        public List<String> next() { return List.of("reset_migrations undo " + id + "  brings the old state back", "reset_migrations status  says what holds now"); }
+        public List<String> next() {
+            return List.of("reset_migrations undo " + id + "  brings the old state back",
+                    "reset_migrations finish " + id + "  keeps the new state, if that is live and proves to be whole",
+                    "reset_migrations status  says what holds now");
+        }
+    }
+
+    /** @param why the new state cannot be called whole */
+    record NotToFinish(String id, String why) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " cannot be finished: " + why; }
+        public List<String> next() { return List.of("reset_migrations undo " + id + "  brings the old state back"); }
+    }
+
+    /** After drop there is no undo. */
+    record NotToFinishDropped(String id, String why, String restore) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " cannot be finished: " + why; }
+        public List<String> next() { return List.of("reset again: reset_migrations", "the old tables: " + restore); }
+    }
+
+    record NothingToFinish(String wanted, List<String> known) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return (wanted == null ? "no run was cut short" : "no run " + wanted + " that was cut short")
+                    + (known.isEmpty() ? ": no run is known for this project" : "; known runs: " + String.join(", ", known));
+        }
+        public List<String> next() { return List.of("see reset_migrations status"); }
+    }
+
+    /** @param ended done, undone */
+    record NotRecorded(String id, String ended, String words, String command) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the run " + id + " is " + ended + ", but that could not be written down: " + words; }
+        public List<String> next() { return List.of("when that is mended: " + command); }
+    }
+
+    record HalfPurged(String id) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "run " + id + " was being purged: what it set aside is no longer whole"; }
+        public List<String> next() {
+            return List.of("reset_migrations purge " + id + "  ends it", "the backup taken before lies in backups/: backup_database list");
+        }
     }
 
     // ---- backup ------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ import java.util.stream.Stream;
  */
 public record PutBackFiles(Run reset, Migrations newer, Set<String> there) implements Step {
 
-    /** Looks at what lies in the run's folders now. */
+    /** Looks at what lies in the run's folders now. @throws Failure an old file is lost: before anything is touched */
     public static PutBackFiles of(Run run) throws IOException {
         var root = Path.of(run.root());
+        run.oldFiles().requireIn(run.oldFolders());
         var folders = new LinkedHashSet<Path>();
         run.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
         run.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
@@ -47,21 +48,25 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
         } catch (IOException full) {
             if (!kept) throw full; // one copy is enough
         }
-        reset.oldFiles().putBackFrom(reset.oldFolder());
+        reset.oldFiles().putBackFrom(reset.oldFolders());
+        Checkpoint.reached("put all back");
         newer.removeExcept(reset.oldFiles().paths());
+        Checkpoint.reached("removed all newer");
         reset.removeMade();
     }
 
     private void keepIn(Path folder) throws IOException {
         Disk.privateFolder(folder.resolve("undone"));
         newer.copyTo(folder.resolve("undone"));
+        Checkpoint.reached("kept the newer files in " + folder);
     }
 
     @Override public void undo() throws IOException {
-        var store = Files.isDirectory(reset.folder().resolve("undone")) ? reset.folder().resolve("undone") : reset.copy().resolve("undone");
-        if (!Files.isDirectory(store)) return; // nothing was moved yet
+        if (reset.undoneFolders().isEmpty()) return; // nothing was moved yet
         reset.oldFiles().removeExcept(there); // first: on a full disk that makes the room
-        newer.putBackFrom(store);
+        newer.putBackFrom(reset.undoneFolders());
+        for (var store : reset.undoneFolders())
+            for (var path : newer.paths()) Files.deleteIfExists(store.resolve(path)); // home again, so this is one too many
         for (var made : reset.made()) {
             var init = Path.of(reset.root()).resolve(made);
             if (made.endsWith("__init__.py") && Files.isDirectory(init.getParent()) && !Files.exists(init))

@@ -29,13 +29,16 @@ record Renames(String live, long outgoing, String outgoingName, String outgoingC
                     try (var killing = terminate ? terminating(second) : (AutoClosing) () -> {}) {
                         remember(seen, Sessions.in(second, outgoing));
                         maintenance.run(rename(live, outgoingName));
+                        Checkpoint.reached("between the two renames");
                         remember(seen, Sessions.in(second, in));
                         maintenance.run(rename(incoming, live));
                     }
                     maintenance.run(comment(outgoingName, outgoingComment));
                     maintenance.run(comment(live, incomingComment));
+                    Checkpoint.reached("before COMMIT");
                     return null;
                 });
+                Checkpoint.reached("after COMMIT");
             } catch (Failure e) {
                 if (!Database.state(e).equals("55006")) throw e;
                 remember(seen, Sessions.in(second, outgoing));

@@ -33,6 +33,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
             makePackage(path.getParent());
             Migrations.removeCache(path.getParent());
             Disk.replace(path, file.getValue().getBytes(StandardCharsets.UTF_8), null, path.getParent());
+            Checkpoint.reached("replaced " + file.getKey());
         }
         old.removeExcept(fresh.keySet());
         for (var folder : fresh.keySet().stream().map(path -> old.root().resolve(path).getParent()).distinct().toList()) Disk.fsync(folder);
@@ -56,7 +57,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
             if (!replaced.contains(file.getKey()) && isOurs(path, file.getValue())) Files.delete(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
-        old.displacedBy(record.fresh()).putBackFrom(record.oldFolder());
+        old.displacedBy(record.fresh()).putBackFrom(record.oldFolders());
         record.removeMade();
     }
 

@@ -4,20 +4,29 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonParseException;
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -29,14 +38,17 @@ import java.util.stream.Stream;
  * @param started  ISO 8601, UTC
  * @param root     the project's root, absolute
  * @param database as {@code user@host:port/name}
- * @param outcome  running, done, undone: a hint for people; what holds is found by looking
+ * @param outcome  running, done, undoing, undone, purging; what the database holds is found by looking
  * @param old      the files that were there
  * @param fresh    sha256 of the new files by path
  * @param made     packages' folders and {@code __init__.py} that were missing, the innermost first
  * @param backup   the verified backup's file, or null
+ * @param apps     labels of the apps whose migrations are new
+ * @param drift    what makemigrations would write at once, so no fault of the reset
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
-                  String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup) {
+                  String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup,
+                  List<String> apps, Set<String> drift) {
     static final int FORMAT = 1;
     private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
             .registerTypeAdapter(Aside.class, Aside.JSON).create();
@@ -63,23 +75,54 @@ public record Run(int format, String id, String version, String started, String 
         });
         return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().database().toString(),
                 found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes,
-                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null);
+                made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null,
+                found.django().labels(), found.drift());
     }
 
     public Run with(String newOutcome) {
         return but(root, newOutcome, backup);
     }
 
+    /** Killed while it was changing something, or undoing that. */
+    public boolean unfinished() {
+        return outcome.equals("running") || outcome.equals("undoing");
+    }
+
+    /** The step as a part of this run that is {@code during} while it changes things, and what it was when all was put back. */
+    public Step marked(String during, Step step) {
+        return Step.of(step.describe(), () -> {
+            with(during).save();
+            step.run();
+        }, () -> {
+            step.undo();
+            save();
+        }, step::finish);
+    }
+
+    /** All is done: says so, or what it takes to say so. @param command that does it later */
+    public void mark(String ended, String command) {
+        try {
+            with(ended).save();
+        } catch (IOException e) {
+            throw new Failure(new Problem.NotRecorded(id, ended, Failure.wordsOf(e), command), e);
+        }
+    }
+
     private Run withBackup(Path file) {
-        return but(root, outcome, file.toString());
+        return file == null ? this : but(root, outcome, file.toString());
+    }
+
+    /** As it is remembered after its last step. @param file the verified backup, or null */
+    public Run done(Path file) {
+        return with("done").withBackup(file);
     }
 
     private Run at(Path newRoot) {
-        return but(newRoot.toString(), outcome, backup);
+        return newRoot.equals(Path.of(root)) ? this : but(newRoot.toString(), outcome, backup);
     }
 
     private Run but(String newRoot, String newOutcome, String newBackup) {
-        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup);
+        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup, apps, drift);
     }
 
     // ---- where it lies -----------------------------------------------------------------------
@@ -108,9 +151,18 @@ public record Run(int format, String id, String version, String started, String 
         return Optional.ofNullable(path).map(Path::of).filter(Path::isAbsolute);
     }
 
-    /** Where the old files lie: in the project, or the copy when that is gone. */
-    public Path oldFolder() {
-        return old(Files.isDirectory(folder().resolve("old")) ? folder() : copy());
+    /** Where the old files lie: in the project and in the copy, or what is left of the two. */
+    public List<Path> oldFolders() {
+        return kept("old");
+    }
+
+    /** Where an undo has put the newer files. */
+    List<Path> undoneFolders() {
+        return kept("undone");
+    }
+
+    private List<Path> kept(String name) {
+        return Stream.of(folder(), copy()).map(folder -> folder.resolve(name)).filter(Files::isDirectory).toList();
     }
 
     private static Path old(Path folder) {
@@ -121,6 +173,24 @@ public record Run(int format, String id, String version, String started, String 
         return new Migrations(Path.of(root), old);
     }
 
+    /** Whether the old files are all there, and nothing new beside them. */
+    public boolean oldInPlace() throws IOException {
+        var replaced = oldFiles().paths();
+        for (var path : Stream.concat(fresh.keySet().stream(), made.stream()).toList())
+            if (!replaced.contains(path) && Files.exists(Path.of(root).resolve(path), LinkOption.NOFOLLOW_LINKS)) return false;
+        return oldFiles().allHome();
+    }
+
+    /** Whether this run's new files are all there, and of the old ones none that they should have replaced. */
+    public boolean freshInPlace() throws IOException {
+        for (var file : fresh.entrySet()) {
+            var path = Path.of(root).resolve(file.getKey());
+            if (!Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS) || !Disk.sha256(Files.readAllBytes(path)).equals(file.getValue())) return false;
+        }
+        for (var kept : old) if (!fresh.containsKey(kept.path()) && Files.exists(Path.of(root).resolve(kept.path()), LinkOption.NOFOLLOW_LINKS)) return false;
+        return true;
+    }
+
     // ---- written -----------------------------------------------------------------------------
 
     /**
@@ -129,24 +199,58 @@ public record Run(int format, String id, String version, String started, String 
      * @return why there is no second copy: a service without a home has the first one all the same
      */
     public Optional<String> create() throws IOException {
-        keepIn(folder());
-        var ignore = folder().resolveSibling(".gitignore");
-        if (!Files.exists(ignore)) Disk.writePrivate(ignore, "*\n".getBytes(StandardCharsets.UTF_8));
-        saveIn(folder());
+        Disk.privateFolder(folder().getParent());
+        FolderLock.ignoreItself(folder().getParent());
+        keepIn(beside(folder()));
+        Checkpoint.reached("kept in the project alone");
+        var without = Optional.<String>empty();
         try {
-            keepIn(copy());
-            saveIn(copy());
-            return Optional.empty();
+            keepIn(beside(copy()));
+            rename(beside(copy()), copy());
         } catch (IOException noHome) {
-            removeIfThere(copy());
-            return Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
+            removeIfThere(beside(copy()));
+            without = Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
         }
+        Checkpoint.reached("the copy is whole");
+        rename(beside(folder()), folder());
+        return without;
     }
 
     private void keepIn(Path folder) throws IOException {
-        Disk.privateFolder(folder);
         Disk.privateFolder(old(folder));
         oldFiles().copyTo(old(folder));
+        Disk.writePrivate(folder.resolve("run.json"), text());
+        Disk.fsync(folder);
+    }
+
+    /** A run's folder that is not yet whole, or is being removed: no run at all. */
+    private static Path beside(Path folder) {
+        return folder.resolveSibling("~" + folder.getFileName());
+    }
+
+    private static void rename(Path from, Path to) throws IOException {
+        if (!Files.isDirectory(from)) return;
+        Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+        Disk.fsync(to.getParent());
+    }
+
+    private byte[] text() {
+        return JSON.toJson(this).getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** Removes what killed runs of this project have left of folders; only whoever holds the lock may. */
+    public static void sweep(Project project) throws IOException {
+        if (!Files.isDirectory(project.runs())) return;
+        try (Stream<Path> children = Files.list(project.runs())) {
+            for (var left : children.filter(Run::isPartial).toList()) {
+                removeIfThere(stateFolder().resolve(left.getFileName()));
+                Disk.removeTree(left); // last: it is by this one that the other is known
+            }
+        }
+    }
+
+    private static boolean isPartial(Path folder) {
+        return folder.getFileName().toString().startsWith("~");
     }
 
     /** Writes run.json in both places, as far as they are there. */
@@ -164,8 +268,11 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private void saveIn(Path folder) throws IOException {
-        Disk.writePrivate(folder.resolve("run.json"), JSON.toJson(this).getBytes(StandardCharsets.UTF_8));
+        var file = folder.resolve("run.json");
+        if (Files.isRegularFile(file) && Arrays.equals(Files.readAllBytes(file), text())) return; // a full disk has no room to say it again
+        Disk.writePrivate(file, text());
         Disk.fsync(folder);
+        Checkpoint.reached(outcome + " written in " + folder.getParent());
     }
 
     /** The step that ends a run for good. @param files where its migration files go, or null: nobody wants them */
@@ -178,14 +285,14 @@ public record Run(int format, String id, String version, String started, String 
 
     private void keepFiles(Path folder) throws IOException {
         for (var kept : List.of("old", "undone")) {
-            var from = (Files.isDirectory(folder()) ? folder() : copy()).resolve(kept);
-            if (!Files.isDirectory(from)) continue;
-            try (Stream<Path> all = Files.walk(from)) {
-                for (var file : all.filter(Files::isRegularFile).toList()) {
-                    var to = folder.resolve(kept).resolve(from.relativize(file));
-                    Disk.privateFolder(to.getParent());
-                    Disk.writePrivate(to, Files.readAllBytes(file));
-                    Disk.fsync(to.getParent());
+            for (var from : kept(kept).reversed()) { // the project's own last: it wins
+                try (Stream<Path> all = Files.walk(from)) {
+                    for (var file : all.filter(Files::isRegularFile).toList()) {
+                        var to = folder.resolve(kept).resolve(from.relativize(file));
+                        Disk.privateFolder(to.getParent());
+                        Disk.writePrivate(to, Files.readAllBytes(file));
+                        Disk.fsync(to.getParent());
+                    }
                 }
             }
         }
@@ -193,8 +300,12 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Forgets the run: its files were put back, or what it set aside has been purged. */
     public void remove() throws IOException {
-        removeIfThere(folder());
-        removeIfThere(copy());
+        rename(folder(), beside(folder()));
+        Checkpoint.reached("removed from the project alone");
+        rename(copy(), beside(copy()));
+        Checkpoint.reached("removed, but not swept");
+        removeIfThere(beside(copy()));
+        removeIfThere(beside(folder()));
         for (var parent : List.of(folder().getParent(), copy().getParent())) removeIfBare(parent);
     }
 
@@ -203,7 +314,9 @@ public record Run(int format, String id, String version, String started, String 
         if (Files.isDirectory(folder)) Disk.removeTree(folder);
     }
 
-    private static void removeIfBare(Path folder) {
+    /** A link or a mount that somebody has put there stays. */
+    private static void removeIfBare(Path folder) throws IOException {
+        if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) return;
         try (Stream<Path> left = Files.list(folder)) {
             if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;
             Disk.removeTree(folder);
@@ -212,8 +325,10 @@ public record Run(int format, String id, String version, String started, String 
         }
     }
 
-    /** Takes away the packages that this run made, as far as nobody has put anything else in. */
+    /** Takes away what a kill left half-written, and the packages that this run made, as far as nobody has put anything else in. */
     void removeMade() throws IOException {
+        for (var path : Stream.of(oldFiles().paths(), fresh.keySet(), made).flatMap(java.util.Collection::stream).toList())
+            if (Files.isDirectory(Path.of(root).resolve(path).getParent())) Disk.sweep(Path.of(root).resolve(path));
         for (var path : made) {
             var file = Path.of(root).resolve(path);
             if (path.endsWith("__init__.py")) {
@@ -230,11 +345,10 @@ public record Run(int format, String id, String version, String started, String 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
     public Step keep(Supplier<Path> backedUp, Database db, Console console) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
-            var file = backedUp.get();
-            (file == null ? this : withBackup(file)).create().ifPresent(why ->
+            withBackup(backedUp.get()).create().ifPresent(why ->
                     console.warn("no second copy of the old migration files, so take care of .reset/: cannot write " + why));
             console.logTo(folder().resolve("log"));
-        }, () -> forget(db), () -> read(folder().resolve("run.json")).with("done").save());
+        }, () -> forget(db), () -> done(backedUp.get()).mark("done", "reset_migrations finish " + id));
     }
 
     /** A step that could not be undone leaves the record: it is what {@code undo} goes by. */
@@ -244,7 +358,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     /** That these credentials are those of the run; another name for the same server counts as another. */
-    boolean isOn(Credentials now) {
+    public boolean isOn(Credentials now) {
         return now.toString().equals(database);
     }
 
@@ -255,50 +369,94 @@ public record Run(int format, String id, String version, String started, String 
 
     // ---- found again -------------------------------------------------------------------------
 
-    /** The runs of this project, oldest first: those in {@code .reset/}, and those of the state folder that it has lost. */
-    public static List<Run> of(Project project) throws IOException {
-        var found = new LinkedHashMap<String, Run>();
-        for (var file : in(project.runs())) {
-            var run = read(file);
-            if (!isCopied(project, run)) found.put(run.id(), run.at(project.root()));
+    /**
+     * The runs that concern this project, oldest first: made here, or in another checkout on this very database, which
+     * says so itself. A run belongs to the checkout it was made in as long as that is there; else to this one.
+     * When there are none, those that only lie in {@code .reset/} because it was copied here.
+     */
+    public static List<Run> of(Project project, Database db) throws IOException {
+        var here = ids(project.runs());
+        var aside = SetAside.in(db).stream().map(SetAside::run).collect(Collectors.toSet());
+        var all = new TreeSet<>(here);
+        all.addAll(ids(stateFolder()));
+        var found = new ArrayList<Run>();
+        for (var id : all) {
+            var known = here.contains(id) || aside.contains(id);
+            var run = read(id, Stream.of(project.runs(), stateFolder()).map(runs -> runs.resolve(id).resolve("run.json")).toList(), known);
+            if (run != null && (known || isSame(Path.of(run.root), project.root()) || run.buildsFor(db))) found.add(run.at(run.home(project)));
         }
-        for (var file : in(stateFolder())) {
+        var ours = found.stream().filter(run -> run.concerns(project, db.credentials())).toList();
+        return ours.isEmpty() ? List.copyOf(found) : ours;
+    }
+
+    public boolean concerns(Project project, Credentials now) {
+        return isOn(now) || Path.of(root).equals(project.root());
+    }
+
+    /** Cut short before the database could say anything of it but a name. */
+    private boolean buildsFor(Database db) {
+        return isOn(db.credentials()) && aside instanceof Aside.Database swap && db.oidOf(swap.scratch()).isPresent();
+    }
+
+    /** A project that was moved takes its runs along; one that was copied leaves them to the original. */
+    private Path home(Project project) throws IOException {
+        var made = Path.of(root);
+        var here = project.root();
+        if (isSame(made, here) || !Files.isDirectory(made)) return here;
+        if (Files.exists(folder().resolve("run.json")) || !Files.exists(project.runs().resolve(id).resolve("run.json"))) return made;
+        return isIn(made) ? made : here; // both is possible: moved, and checked out anew; or copied, and .reset/ lost there
+    }
+
+    /** That a file of this run lies there, as the run has written it. */
+    private boolean isIn(Path checkout) throws IOException {
+        for (var file : fresh.entrySet()) {
+            var path = checkout.resolve(file.getKey());
+            if (Files.isRegularFile(path) && Disk.sha256(Files.readAllBytes(path)).equals(file.getValue())) return true;
+        }
+        return false;
+    }
+
+    private static boolean isSame(Path a, Path b) throws IOException {
+        return a.equals(b) || Files.isDirectory(a) && Files.isDirectory(b) && Files.isSameFile(a, b);
+    }
+
+    /** The checkout that the record names, which may be gone by now. */
+    public String madeIn() throws IOException {
+        return read(id, List.of(folder().resolve("run.json"), copy().resolve("run.json")), true).root;
+    }
+
+    private static Set<String> ids(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) return Set.of();
+        try (Stream<Path> children = Files.list(folder)) {
+            return children.filter(child -> !isPartial(child) && Files.isRegularFile(child.resolve("run.json"))).map(child -> child.getFileName().toString()).collect(Collectors.toSet());
+        }
+    }
+
+    /** The first copy that can be read. @param known that it is this project's: then it is missed when none can */
+    private static Run read(String id, List<Path> files, boolean known) throws IOException {
+        var damaged = new ArrayList<Path>();
+        for (var file : files) {
+            if (!Files.isRegularFile(file)) continue;
             try {
                 var run = read(file);
-                if (run.root().equals(project.root().toString())) found.putIfAbsent(run.id(), run);
+                if (run.id.equals(id)) return run;
+                damaged.add(file);
             } catch (Failure unreadable) {
-                // another project's, perhaps of another version: no reason to stop this one
+                damaged.add(file);
             }
         }
-        return found.values().stream().sorted(Comparator.comparing(Run::id)).toList();
-    }
-
-    /** Where the runs in {@code .reset/} belong when this project is a copy of another, which still has them. */
-    public static Optional<String> original(Project project) throws IOException {
-        for (var file : in(project.runs()))
-            if (isCopied(project, read(file))) return Optional.of(read(file).root());
-        return Optional.empty();
-    }
-
-    /** A project that was moved takes its runs along; one that was copied has the original's, which are not for it to undo. */
-    private static boolean isCopied(Project project, Run run) {
-        return !run.root().equals(project.root().toString()) && Files.exists(run.folder().resolve("run.json"));
-    }
-
-    private static List<Path> in(Path folder) throws IOException {
-        if (!Files.isDirectory(folder)) return List.of();
-        try (Stream<Path> children = Files.list(folder)) {
-            return children.map(child -> child.resolve("run.json")).filter(Files::isRegularFile).sorted().toList();
-        }
+        if (known && !damaged.isEmpty()) throw new Failure(new Problem.UnreadableRun(damaged));
+        return null; // another project's, perhaps of another version: no reason to stop this one
     }
 
     static Run read(Path file) throws IOException {
         try {
             var run = JSON.fromJson(Files.readString(file), Run.class);
-            if (run == null || run.id == null || run.format != FORMAT) throw new Failure(new Problem.UnreadableRun(file));
+            if (run == null || run.format != FORMAT || Stream.of(run.id, run.root, run.database, run.outcome, run.aside, run.old, run.fresh, run.made).anyMatch(Objects::isNull))
+                throw new Failure(new Problem.UnreadableRun(List.of(file)));
             return run;
-        } catch (JsonParseException e) {
-            throw new Failure(new Problem.UnreadableRun(file), e);
+        } catch (JsonParseException | IllegalStateException | ClassCastException | UnsupportedOperationException | CharacterCodingException damaged) {
+            throw new Failure(new Problem.UnreadableRun(List.of(file)), damaged);
         }
     }
 }

@@ -61,11 +61,10 @@ final class SchemaObjects {
                         FROM pg_class c, n WHERE relnamespace = n.oid AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
                          AND NOT (relkind = 'S' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                                   AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')))
-                    UNION ALL SELECT 8, 'pg_type', t.oid, 'type', typowner
-                        FROM pg_type t, n WHERE typnamespace = n.oid AND typisdefined
-                         AND CASE typtype WHEN 'c' THEN (SELECT relkind = 'c' FROM pg_class c WHERE c.oid = typrelid)
-                                          WHEN 'b' THEN NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
-                                          ELSE typtype IN ('d', 'e', 'r', 'm') END
+                    UNION ALL SELECT 8, 'pg_type', t.oid, 'type', t.typowner
+                        FROM n JOIN pg_type t ON t.typnamespace = n.oid
+                        LEFT JOIN pg_class c ON c.oid = t.typrelid LEFT JOIN pg_type e ON e.typarray = t.oid
+                        WHERE t.typisdefined AND (t.typtype IN ('d', 'e', 'r', 'm') OR t.typtype = 'c' AND c.relkind = 'c' OR t.typtype = 'b' AND e.oid IS NULL)
                 )
                 SELECT o.catalog::text, o.oid, o.kind, i.identity, pg_get_userbyid(o.owner), pg_has_role(o.owner, 'USAGE'),
                        o.kind IN ('routine', 'type') AND EXISTS (SELECT FROM pg_depend d
@@ -101,10 +100,13 @@ final class SchemaObjects {
      */
     static List<String> reachedOutside(Database db, String schema, List<One> dropped, boolean orOfOthers) {
         if (dropped.isEmpty()) return List.of();
-        var start = dropped.stream().map(o -> "('%s'::regclass::oid, %d::oid)".formatted(o.catalog(), o.oid())).collect(Collectors.joining(", "));
+        var oids = oids(dropped);
+        var values = new ArrayList<Object>(oids.values());
+        values.addAll(List.of(schema, orOfOthers));
+        var start = oids.keySet().stream().map(c -> "SELECT '%s'::regclass::oid AS c, unnest(?) AS o".formatted(c)).collect(Collectors.joining(" UNION ALL "));
         return db.texts("""
                 WITH RECURSIVE reached (classid, objid, part) AS (
-                    SELECT s.c, s.o, true FROM (VALUES %s) s (c, o)
+                    SELECT s.c, s.o::oid, true FROM (%s) s
                     UNION
                     SELECT e.classid, e.objid, e.part FROM reached r, LATERAL (
                         SELECT d.classid, d.objid, d.deptype = 'i' AND r.part AS part FROM pg_depend d
@@ -131,6 +133,6 @@ final class SchemaObjects {
                 SELECT DISTINCT pg_describe_object(classid, objid, 0) || coalesce(' in schema ' || schema, '') FROM placed
                 WHERE schema <> ? AND schema !~ '^pg_toast' OR classid = 'pg_event_trigger'::regclass
                    OR ? AND owner IS NOT NULL AND NOT pg_has_role(owner, 'USAGE')
-                ORDER BY 1""".formatted(start), schema, orOfOthers);
+                ORDER BY 1""".formatted(start), values.toArray());
     }
 }

@@ -112,6 +112,7 @@ public final class SwapDatabase implements Strategy {
 
         public void run() {
             migrator.migrateInto(aside.scratch());
+            Checkpoint.reached("migrated, and nothing granted yet");
             try (var scratch = live.sibling(aside.scratch())) {
                 warnings.addAll(Grants.in(live, look.currentSchema()).giveIn(scratch, look.currentSchema()));
             }

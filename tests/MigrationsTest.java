@@ -62,7 +62,7 @@ class MigrationsTest {
         var hashes = new TreeMap<String, String>();
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
         return new Run(1, "20260101-000000-0000", "test", "", root.toString(), "u@h:1/d", "swap", "running", null, old.files(), hashes,
-                List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations"), null);
+                List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations"), null, List.of("flows", "stats"), java.util.Set.of());
     }
 
     private static Map<String, String> fresh() {
@@ -194,9 +194,9 @@ class MigrationsTest {
         var run = run(found(), fresh());
         run.create();
         new ReplaceFiles(found(), fresh(), run).run();
-        Files.writeString(run.folder().resolve("old/backend/flows/migrations/0001_initial.py"), "damaged");
+        for (var store : run.oldFolders()) Files.writeString(store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
-        assertTrue(failure.problem() instanceof Problem.CopyDiffers);
+        assertTrue(failure.problem() instanceof Problem.OldFileLost);
         assertEquals("new 1", Files.readString(folder.resolve("0001_initial.py")));
         run.remove();
     }

@@ -1,5 +1,6 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.util.ArrayList;
@@ -65,9 +66,11 @@ class PlanTest {
         assertEquals(List.of("run a", "undo b", "undo a"), acts);
     }
 
-    @Test void a_failing_finish_is_a_warning_because_the_new_state_holds() {
-        var plan = new Plan(List.of(Step.of("a", () -> {}, () -> {}, () -> { throw new IOException("leftover"); }), step("b")));
-        plan.run(console, () -> "");
+    @Test void what_cannot_be_finished_is_put_back_no_more_but_is_no_success_either() {
+        var plan = new Plan(List.of(Step.of("a", () -> {}, () -> acts.add("undo a"), () -> { throw new IOException("disk full"); }), step("b")));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, () -> ""));
         assertEquals(List.of("run b", "finish b"), acts);
+        assertEquals(Problem.Exit.PARTLY, failure.problem().exit());
+        assertTrue(failure.problem().what().contains("disk full"), failure.problem().what());
     }
 }

@@ -83,7 +83,7 @@ public final class Snapshot {
                 var path = folder.relativize(file).toString();
                 if (path.startsWith(".reset") || path.startsWith("backups") || path.contains("__pycache__")) continue;
                 lines.add(path + " " + PosixFilePermissions.toString(Files.getPosixFilePermissions(file, LinkOption.NOFOLLOW_LINKS)) + " "
-                    + (Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) ? Disk.sha256(Files.readAllBytes(file)) : ""));
+                    + (Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) ? Disk.sha256(Files.readAllBytes(file)) : Files.isSymbolicLink(file) ? "-> " + Files.readSymbolicLink(file) : ""));
             }
         }
         return lines;

@@ -2,12 +2,14 @@ package support;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** A script in a process of its own, as users run it, without JBang's part: the classes are the test run's. */
 public final class Tool {
@@ -44,10 +46,11 @@ public final class Tool {
     }
 
     /** The command line, for somebody else to start. */
-    public List<String> command(String... args) {
+    public List<String> command(String... args) throws IOException {
         var command = new ArrayList<>(starter);
-        command.addAll(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"), script));
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(runtimeOptions());
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), script));
         command.addAll(List.of(args));
         return command;
     }
@@ -66,8 +69,18 @@ public final class Tool {
         return builder.start();
     }
 
+    /** What JBang hands to users' JVM. */
+    private static List<String> runtimeOptions() throws IOException {
+        return Files.readAllLines(Repo.root().resolve("lib/Lib.java")).stream().filter(line -> line.startsWith("//RUNTIME_OPTIONS "))
+            .flatMap(line -> Stream.of(line.split(" ")).skip(1)).toList();
+    }
+
     public Output run(String... args) throws IOException, InterruptedException {
-        var process = start(args);
+        return end(start(args));
+    }
+
+    /** Reads all that it prints until it ends. */
+    public Output end(Process process) throws IOException, InterruptedException {
         process.getOutputStream().close();
         var err = new StringBuilder();
         var reader = Thread.ofPlatform().start(() -> err.append(read(process.getErrorStream())));

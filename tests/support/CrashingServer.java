@@ -1,0 +1,84 @@
+package support;
+
+import io.zonky.test.db.postgres.embedded.EmbeddedPostgres;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * A server of one's own that can be stopped as by a power cut and started again. It commits without waiting for the disk,
+ * as some users' servers do, and has room for few locks.
+ */
+public final class CrashingServer implements AutoCloseable {
+    private final EmbeddedPostgres server;
+    private final Path data;
+
+    private CrashingServer(EmbeddedPostgres server, Path data) {
+        this.server = server;
+        this.data = data;
+    }
+
+    public static CrashingServer start() {
+        try {
+            var server = EmbeddedPostgres.builder().setLocaleConfig("locale", "C").setServerConfig("max_connections", "60")
+                .setServerConfig("max_locks_per_transaction", "16").setServerConfig("synchronous_commit", "off").setServerConfig("wal_writer_delay", "10s")
+                .setServerConfig("full_page_writes", "off").start();
+            var running = new CrashingServer(server, null);
+            var data = Path.of(OldState.text(running.database("postgres", Postgres.SUPERUSER), "SHOW data_directory"));
+            return new CrashingServer(server, data);
+        } catch (IOException e) {
+            throw new IllegalStateException("the embedded PostgreSQL does not start", e);
+        }
+    }
+
+    /** Everybody is let in without being asked for a password. */
+    public Postgres.Db database(String name, Postgres.Role role) {
+        return new Postgres.Db(Postgres.HOST, server.getPort(), name, role);
+    }
+
+    public void execute(String sql) {
+        OldState.run(database("postgres", Postgres.SUPERUSER), sql);
+    }
+
+    /** As {@code pg_ctl stop -m immediate}, and then the recovery. */
+    public void crash() throws IOException, InterruptedException {
+        var pid = Long.parseLong(Files.readAllLines(data.resolve("postmaster.pid")).getFirst().strip());
+        var command = new ArrayList<>(isRoot() ? List.of("unshare", "-U") : List.<String>of()); // PostgreSQL never runs as root
+        command.addAll(Arrays.asList(Files.readString(Path.of("/proc/" + pid + "/cmdline")).split("\0")));
+        var postmaster = ProcessHandle.of(pid).orElseThrow();
+        new ProcessBuilder("kill", "-QUIT", "" + pid).start().waitFor();
+        for (int i = 0; i < 500 && isAlive(postmaster); i++) Thread.sleep(20);
+        new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
+        for (int i = 0; i < 500 && !letsIn(); i++) Thread.sleep(20);
+    }
+
+    /** Whoever is nobody's child any more may stay a zombie. */
+    public static boolean isAlive(ProcessHandle process) throws IOException {
+        var stat = Path.of("/proc/" + process.pid() + "/stat");
+        try {
+            return Files.exists(stat) && !Files.readString(stat).replaceFirst("(?s).*\\) ", "").startsWith("Z");
+        } catch (IOException endedMeanwhile) {
+            return false;
+        }
+    }
+
+    private static boolean isRoot() throws IOException {
+        return Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0);
+    }
+
+    private boolean letsIn() {
+        try (var connection = database("postgres", Postgres.SUPERUSER).connect()) {
+            return connection.isValid(1);
+        } catch (SQLException notYet) {
+            return false;
+        }
+    }
+
+    @Override public void close() throws IOException {
+        server.close();
+    }
+}
