@@ -5,6 +5,7 @@
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -25,6 +26,7 @@ import lib.Environment;
 import lib.Failure;
 import lib.FolderLock;
 import lib.Found;
+import lib.Git;
 import lib.Guards;
 import lib.Lib;
 import lib.Migrations;
@@ -70,7 +72,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     boolean dryRun;
     @Option(names = "--yes", scope = ScopeType.INHERIT, description = "Do not ask.")
     boolean yes;
-    @Option(names = "--confirm-database", paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
+    @Option(names = "--confirm-database", scope = ScopeType.INHERIT, paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
     String confirmDatabase;
     @Option(names = "--backup", negatable = true, description = "Take a verified backup first, or not even before --purge and drop.")
     Boolean backup;
@@ -119,18 +121,21 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
+            Guards.refuseStandby(db);
             refuseUnfinished(project, db);
             if (!dryRun) Run.sweep(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             var prepared = prepare(found, django, db, new AtomicReference<>());
             PlanText.print(console, found, prepared.plan());
             if (purge) console.warn("--purge: what is set aside is dropped at the end%s, and cannot be brought back by undo".formatted(Boolean.FALSE.equals(backup) ? "" : ", after a backup of it"));
+            Guards.refuseProtected(db); // the plan is shown all the same
             Guards.writable(project, prepared.writes().stream());
             if (dryRun) {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
-            confirm(console, found);
+            confirm(console, found.look().name(), found.environment().database().local(), found.django().debug());
+            if (asksToTerminate(console, found)) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             var run = carryOut(console, prepared, django, db);
             whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
@@ -196,7 +201,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
-        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable(chosen, description));
+        var runnable = runnable(chosen, description);
+        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable, runnable.inTheWay(), terminate, Git.uncommitted(project.root(), folders.values()));
     }
 
     /** A migration that cannot run in a transaction cannot run in the one that parks, either. */
@@ -209,7 +215,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         for (var run : Run.of(project, db)) {
             if (!run.unfinished() || !run.concerns(project, db.credentials())
                     || run.isOn(db.credentials()) && run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE) continue;
-            if (dryRun) db.lockRuns().close(); // it may be at work this very moment: then that is said
+            if (dryRun) { // it may be at work this very moment: then that is said
+                FolderLock.refuseHeld(Path.of(run.root()));
+                db.lockRuns().close();
+            }
             throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
     }
@@ -280,23 +289,25 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     // ---- confirm -----------------------------------------------------------------------------
 
-    private void confirm(Console console, Found found) {
-        var name = found.look().name();
+    /** @param debug as Django has it; true where that is not known */
+    private void confirm(Console console, String name, boolean local, boolean debug) {
         if (confirmDatabase != null) {
             if (!confirmDatabase.equals(name)) throw new Failure(new Problem.OtherName(confirmDatabase, name));
             return;
         }
-        var local = found.environment().database().local();
-        var guarded = !local || !found.django().debug();
-        if (yes && local) {
-            if (guarded) console.warn("DEBUG is False: " + name + " may be a production database");
+        if (local && debug) {
+            if (!yes) goOn(console);
             return;
         }
-        if (guarded && (yes || !console.canAsk())) throw new Failure(new Problem.NameNotGiven(name, local));
-        if (guarded) {
-            var why = local ? "DEBUG is False" : "the database is not on this machine";
-            if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
-        } else goOn(console);
+        if (yes || !console.canAsk()) throw new Failure(new Problem.NameNotGiven(name, local));
+        var why = local ? "DEBUG is False" : "the database is not on this machine";
+        if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
+    }
+
+    /** Once, and only where somebody is there to say yes. After a no the run goes on, and says who was in its way. */
+    private boolean asksToTerminate(Console console, Found found) {
+        return !terminate && !yes && !found.inTheWay().isEmpty() && console.canAsk()
+                && console.yes("End these %s when it is time? Type YES, yes or y:".formatted(found.inTheWay().size() == 1 ? "1 session" : found.inTheWay().size() + " sessions"));
     }
 
     private static void goOn(Console console) {
@@ -309,7 +320,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private void whatFollows(Console console, Environment environment, Run run, Database db) {
         try {
             createSuperuser(console, environment);
-            if (purge) Purge.plan(console, environment, List.of(run), db, purgeTakesBackup()).run(console, () -> "reset_migrations purge " + run.id());
+            if (purge) Purge.plan(console, environment, List.of(run), db, purgeTakesBackup(), terminate).run(console, () -> "reset_migrations purge " + run.id());
         } catch (Failure failure) {
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
             throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
@@ -345,6 +356,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             try (var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
                  var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
+                Guards.refuseStandby(db);
+                Guards.refuseProtected(db);
                 Run.sweep(project);
                 var run = latest(project, db, wanted);
                 run.refuseOther(db.credentials());
@@ -362,7 +375,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 Guards.writable(project, files.folders());
-                if (!top.yes) goOn(console);
+                top.confirm(console, db.name(), db.credentials().local(), true);
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
                 console.success("undone: database and files are as they were before " + run.id());
@@ -411,7 +424,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 try {
                     new Plan(List.of(check(environment, settings, run.apps(), run.drift()))).run(console, () -> "");
                 } catch (Failure found) {
-                    throw found.problem() instanceof Problem.CheckFailed ? refused(run, found.problem().what()) : found;
+                    throw found.problem() instanceof Problem.CheckFailed ? refused(run, db, found.problem().what()) : found;
                 }
                 run.mark("done", "reset_migrations finish " + run.id());
                 console.success("finished: the new state of " + run.id() + " is live and whole");
@@ -426,14 +439,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
 
         private static void refuseNotLive(Run run, Database db) throws Exception {
-            if (run.outcome().equals("undoing")) throw refused(run, "it is being undone");
+            if (run.outcome().equals("undoing")) throw refused(run, db, "it is being undone");
             var state = run.aside().state(db);
-            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, "the database holds " + state.words());
-            if (!run.freshInPlace()) throw refused(run, "its new migration files are not all in place");
+            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, db, "the database holds " + state.words());
+            if (!run.freshInPlace()) throw refused(run, db, "its new migration files are not all in place");
         }
 
-        private static Failure refused(Run run, String why) {
-            return new Failure(run.aside() instanceof Aside.Backup aside
+        private static Failure refused(Run run, Database db, String why) {
+            return new Failure(run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE
                     ? new Problem.NotToFinishDropped(run.id(), why, Problem.OnlyBackupHasIt.restore(aside.name(), run.backup())) : new Problem.NotToFinish(run.id(), why));
         }
     }
@@ -469,20 +482,22 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var environment = top.where.withoutDjango(project);
             try (var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                Guards.refuseStandby(db);
+                Guards.refuseProtected(db);
                 var known = Run.of(project, db);
                 var lost = SetAside.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
                 if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
-                var runs = oldest(known);
+                var runs = oldest(known, db);
                 for (var run : runs) run.refuseOther(db.credentials());
                 for (var run : runs) folder.also(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
-                var plan = plan(console, environment, runs, db, !noBackup);
+                var plan = plan(console, environment, runs, db, !noBackup, top.terminate);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
                 Guards.writable(project, Stream.concat(noBackup ? Stream.of() : Stream.of(backups(environment)), runs.stream().map(Run::folder).filter(Files::isDirectory)));
-                if (!top.yes) goOn(console);
+                top.confirm(console, db.name(), db.credentials().local(), true);
                 plan.run(console, () -> "reset_migrations purge");
                 console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
             }
@@ -496,9 +511,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (state == Aside.State.OLD_IS_LIVE ? !run.oldFiles().allHome() : state != Aside.State.GONE) throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
 
-        /** A newer run's set-aside state is only reached through the older ones, so these go first. */
-        private List<Run> oldest(List<Run> runs) {
-            if (runs.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
+        /** A newer run's set-aside state is only reached through the older ones, so these go first; unless it went aside within an older one's. */
+        private List<Run> oldest(List<Run> known, Database db) {
+            if (known.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
+            var runs = known.stream().sorted(Comparator.comparing((Run run) -> !(run.isOn(db.credentials()) && run.aside().isInside(db)))).toList();
             if (all) return runs;
             if (wanted == null || wanted.equals(runs.getFirst().id())) return List.of(runs.getFirst());
             if (runs.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, runs.stream().map(Run::id).toList()));
@@ -510,13 +526,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
          *
          * @param kept in a backup, and the migration files beside it
          */
-        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean kept) {
+        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean kept, boolean terminate) {
             var steps = new ArrayList<Step>();
             for (var run : runs) run.refuseOther(db.credentials());
             if (kept) runs.stream().flatMap(run -> run.aside().holders(db).stream()).distinct() // all before the first is dropped
                     .forEach(name -> steps.add(backup(console, environment, db, name, file -> {})));
             for (var run : runs) {
-                steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db)));
+                steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db, terminate)));
                 steps.add(run.end(kept ? backups(environment).resolve("migrations_" + run.id()) : null));
             }
             return new Plan(steps);

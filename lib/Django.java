@@ -144,7 +144,7 @@ public final class Django implements Migrator, AutoCloseable {
     private Django(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
         this.progress = progress;
         root = projectRoot;
-        process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").start();
+        process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").env("PGAPPNAME", Database.APPLICATION).start();
         commands = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
         Thread.ofPlatform().daemon().start(this::readLines);

@@ -56,6 +56,14 @@ public final class DropTables implements Strategy {
         return List.copyOf(warnings);
     }
 
+    public List<String> inTheWay() {
+        return Sessions.othersHolding(db, Parking.relations(tables));
+    }
+
+    public DropTables terminating() {
+        return new DropTables(db, look, aside.run(), true, tables, collations, warnings);
+    }
+
     public Aside.Backup aside() {
         return aside;
     }

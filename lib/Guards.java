@@ -3,11 +3,25 @@ package lib;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /** What has to be so before anything is touched, and what has to be so at the end. */
 public final class Guards {
     private Guards() {}
+
+    private static final Pattern PROTECTED = Pattern.compile("\\bprotected\\b", Pattern.CASE_INSENSITIVE);
+
+    /** @throws Failure refused (4) on a standby: nothing can be written there */
+    public static void refuseStandby(Database db) {
+        if (db.is("SELECT pg_is_in_recovery()")) throw new Failure(new Problem.Standby(db.name()));
+    }
+
+    /** @throws Failure refused (4) when the database's COMMENT says that it is protected, whatever the options */
+    public static void refuseProtected(Database db) {
+        var comment = db.texts("SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = current_database()").getFirst();
+        if (PROTECTED.matcher(comment).find()) throw new Failure(new Problem.Protected(db.name(), comment));
+    }
 
     /**
      * Before: Django's default database is the one that we look at, and nothing that stays leans on what goes.

@@ -89,9 +89,9 @@ public interface Problem {
     record NameNotGiven(String name, boolean local) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
-            return local ? "DEBUG is False, and there is no terminal to ask in" : "the database is not on this machine: its name has to be given";
+            return (local ? "DEBUG is False" : "the database is not on this machine") + ": --yes is not enough, the database's name has to be given";
         }
-        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name + (local ? ", or --yes" : "")); }
+        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name, "or, in a terminal, leave --yes out and type it"); }
     }
 
     record OtherName(String given, String name) implements Problem {
@@ -161,7 +161,6 @@ public interface Problem {
         public String what() { return "nothing was touched, because what has to be written to is not writable:\n  " + String.join("\n  ", folders); }
         public List<String> next() { return List.of("run this as their owner, or give yourself the right to write there (chown, chmod, mount)"); }
     }
-
 
     record ProgramMissing(String program) implements Problem {
         public Exit exit() { return Exit.USAGE; }
@@ -522,6 +521,14 @@ public interface Problem {
         public List<String> next() { return List.of("name the primary server in DB_HOST"); }
     }
 
+    record Protected(String database, String comment) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database " + PlanText.line(database) + " is marked as protected by its comment: " + PlanText.line(comment); }
+        public List<String> next() {
+            return List.of("if that is no longer meant, unmark it in psql:", "COMMENT ON DATABASE " + Database.quoted(database) + " IS NULL;");
+        }
+    }
+
     record Replicated(String database, List<String> found) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "a reset of database %s would reach others:\n  %s".formatted(database, String.join("\n  ", found)); }
@@ -713,7 +720,7 @@ public interface Problem {
 
     record NotTheOldest(String wanted, String oldest) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public String what() { return wanted + " is not the oldest run: what it set aside is needed to go back past it to " + oldest; }
+        public String what() { return "%s is not the first to purge: %s is older, or went aside within it".formatted(wanted, oldest); }
         public List<String> next() { return List.of("reset_migrations purge " + oldest, "reset_migrations purge --all"); }
     }
 

@@ -17,6 +17,7 @@ public final class Program {
     private final List<String> argv;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final Map<String, String> secrets = new LinkedHashMap<>();
+    private final List<String> without = new ArrayList<>();
     private Path folder;
 
     private Program(List<String> argv) {
@@ -37,6 +38,7 @@ public final class Program {
         var program = new Program(all).in(folder);
         program.environment.putAll(environment);
         program.secrets.putAll(secrets);
+        program.without.addAll(without);
         return program;
     }
 
@@ -47,6 +49,12 @@ public final class Program {
 
     public Program env(String name, String value) {
         environment.put(name, value);
+        return this;
+    }
+
+    /** Inherits no variable whose name begins so. */
+    public Program without(String prefix) {
+        without.add(prefix);
         return this;
     }
 
@@ -80,6 +88,7 @@ public final class Program {
 
     private Process start(ProcessBuilder builder) {
         if (folder != null) builder.directory(folder.toFile());
+        builder.environment().keySet().removeIf(name -> without.stream().anyMatch(name::startsWith));
         builder.environment().putAll(environment);
         builder.environment().putAll(secrets);
         try {

@@ -20,8 +20,8 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
@@ -203,17 +203,17 @@ public record Run(int format, String id, String version, String started, String 
         FolderLock.ignoreItself(folder().getParent());
         keepIn(beside(folder()));
         Checkpoint.reached("kept in the project alone");
-        var without = Optional.<String>empty();
+        Optional<String> alone = Optional.empty();
         try {
             keepIn(beside(copy()));
             rename(beside(copy()), copy());
         } catch (IOException noHome) {
             removeIfThere(beside(copy()));
-            without = Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
+            alone = Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
         }
         Checkpoint.reached("the copy is whole");
         rename(beside(folder()), folder());
-        return without;
+        return alone;
     }
 
     private void keepIn(Path folder) throws IOException {
@@ -315,7 +315,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     /** A link or a mount that somebody has put there stays. */
-    private static void removeIfBare(Path folder) throws IOException {
+    private static void removeIfBare(Path folder) {
         if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) return;
         try (Stream<Path> left = Files.list(folder)) {
             if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;

@@ -438,7 +438,7 @@ class DeathsTest {
                         Files.delete(victim.root().resolve(".filler"));
                         assertDone(victim.reset().run("undo", "--yes"));
                     }
-                    case 3 -> assertTrue(output.err().contains("could not be noted"), output.err());
+                    case 3 -> assertTrue(output.err().contains("could not be written down"), output.err());
                     default -> throw new IllegalStateException(output.all());
                 }
                 victim.rowsAreAsTheyWere();

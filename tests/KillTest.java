@@ -155,6 +155,8 @@ class KillTest {
         final CrashingServer server;
         final Postgres.Role role = new Postgres.Role("kill_user", Postgres.PASSWORD);
         final Path folder;
+        final Map<String, List<String>> snapshots = new LinkedHashMap<>();
+        final Map<Scenario, Case> afterReset = new LinkedHashMap<>();
         private Process worker;
         private BufferedReader answers;
 
@@ -162,6 +164,15 @@ class KillTest {
             this.folder = Files.createDirectory(folder).toRealPath();
             server = CrashingServer.start();
             server.execute("CREATE ROLE kill_user LOGIN CREATEDB PASSWORD '" + Postgres.PASSWORD + "'");
+        }
+
+        /** Where the worker keeps its second copies. */
+        Path state() {
+            return folder.resolveSibling(folder.getFileName() + ".state").resolve("reset_migrations");
+        }
+
+        Path state(Case of) {
+            return folder.resolve(of.db.name() + ".state");
         }
 
         Postgres.Db database(String name) {
@@ -306,19 +317,63 @@ class KillTest {
         OldState.run(small, ROWS.split(";\n"));
         lane.server.execute("CREATE DATABASE large_template TEMPLATE small_template OWNER kill_user");
         OldState.run(lane.database(template(true)), MORE);
+        for (var large : List.of(false, true)) lane.snapshots.put(template(large), Snapshot.of(lane.database(template(large))));
     }
 
     /** One project on one database, and what they were like. */
     private record Case(Scenario scenario, Lane lane, Path root, Postgres.Db db, List<String> oldRows, List<String> oldFiles, String oldOid) {
         static Case of(Scenario scenario, Lane lane) throws Exception {
-            var number = DATABASES.incrementAndGet();
-            var db = lane.database("kill_" + number);
-            var template = lane.database(template(scenario.large));
-            lane.server.execute("CREATE DATABASE %s TEMPLATE %s OWNER kill_user".formatted(db.name(), template.name()));
-            var root = lane.folder.resolve("p" + number);
+            var name = "kill_%05d".formatted(DATABASES.incrementAndGet());
+            var template = template(scenario.large);
+            create(lane, name, template);
+            var root = lane.folder.resolve(name);
             copy(lane.folder.resolve(scenario.killed.equals("failing") ? "failing" : "project"), root);
+            var db = lane.database(name);
             new SampleProject(root, root).env(db);
-            return new Case(scenario, lane, root, db, rows(db), Snapshot.of(root), oid(db));
+            var rows = lane.snapshots.get(template).stream().map(line -> line.replace(template, name)).toList();
+            return new Case(scenario, lane, root, db, rows, Snapshot.of(root), oid(db));
+        }
+
+        private static void create(Lane lane, String name, String template) {
+            lane.server.execute("CREATE DATABASE %s TEMPLATE %s OWNER kill_user".formatted(name, template));
+        }
+
+        /** After a reset. It needs Django and takes its time, so only the first is one; the others are its copies, oids and all. */
+        static Case afterReset(Scenario scenario, Lane lane) throws Exception {
+            var first = lane.afterReset.get(scenario);
+            if (first == null) {
+                first = of(scenario, lane);
+                Python.delete(lane.state());
+                assertDone(first.run(scenario.reset()));
+                Files.move(lane.state(), lane.state(first));
+                lane.afterReset.put(scenario, first);
+            }
+            lane.waitUntilNobodyIsConnected();
+            return first.copied();
+        }
+
+        private Case copied() throws Exception {
+            var name = "kill_%05d".formatted(DATABASES.incrementAndGet());
+            var before = oldOid;
+            for (var beside : Stream.concat(Stream.of(db.name()), databasesBeside().stream()).toList()) {
+                var copy = beside.replace(db.name(), name);
+                create(lane, copy, beside);
+                if (oid(lane.database(beside)).equals(oldOid)) before = oid(lane.database(copy));
+            }
+            var to = lane.folder.resolve(name);
+            copy(root, to);
+            Python.delete(lane.state());
+            copy(lane.state(this), lane.state());
+            for (var folder : List.of(to.resolve(".reset"), lane.state()))
+                try (var records = Files.walk(folder)) {
+                    for (var record : records.filter(f -> f.endsWith("run.json")).toList())
+                        Files.writeString(record, Files.readString(record).replace(db.name(), name).replace("\"oid\": " + oldOid, "\"oid\": " + before));
+                }
+            var there = lane.database(name);
+            new SampleProject(to, to).env(there);
+            var env = Snapshot.of(to).stream().filter(line -> line.startsWith(".env ")).findFirst().orElseThrow();
+            return new Case(scenario, lane, to, there, oldRows.stream().map(line -> line.replace(db.name(), name)).toList(),
+                oldFiles.stream().map(line -> line.startsWith(".env ") ? env : line).toList(), before);
         }
 
         private static void copy(Path from, Path to) throws IOException {
@@ -326,10 +381,6 @@ class KillTest {
                 for (var file : all.filter(f -> !f.toString().contains("__pycache__")).toList())
                     Files.copy(file, to.resolve(from.relativize(file).toString()), StandardCopyOption.COPY_ATTRIBUTES, LinkOption.NOFOLLOW_LINKS);
             }
-        }
-
-        static List<String> rows(Postgres.Db db) throws Exception {
-            return Snapshot.of(db);
         }
 
         private static String oid(Postgres.Db db) {
@@ -356,7 +407,7 @@ class KillTest {
 
         void assertOld(String when) throws Exception {
             assertEquals(String.join("\n", oldFiles), String.join("\n", Snapshot.of(root)), "files " + when);
-            assertEquals(String.join("\n", oldRows), String.join("\n", rows(db)), "database " + when);
+            assertEquals(String.join("\n", oldRows), String.join("\n", Snapshot.of(db)), "database " + when);
         }
 
         /** Where the old state is, without asking the tool. */
@@ -414,8 +465,7 @@ class KillTest {
     }
 
     private static void record(Scenario scenario, Lane lane) throws Exception {
-        var one = Case.of(scenario, lane);
-        if (!scenario.isReset()) assertDone(one.run(scenario.reset()));
+        var one = scenario.isReset() ? Case.of(scenario, lane) : Case.afterReset(scenario, lane);
         var output = one.run(scenario.command());
         if (scenario.killed.equals("failing")) {
             assertEquals(1, output.code, output.all());
@@ -467,8 +517,11 @@ class KillTest {
         var kills = new ArrayList<Kill>();
         for (int at = first; at < points.size(); at++) {
             kills.add(new Kill(at, Kind.jvm));
-            if (!points.get(at).matches("before: .*|.*COMMIT|between the two.*|migrated, .*|moved some.*|dropped some")) continue;
-            for (var kind : scenario.isReset() ? List.of(Kind.driver, Kind.both, Kind.server) : List.of(Kind.server)) kills.add(new Kill(at, kind));
+            if (!scenario.killed.matches("reset|undo") || !points.get(at).matches("before: (?!keep|back up|replace|put).*|.*COMMIT|between the two.*|migrated, .*|moved some.*|dropped some")) continue;
+            kills.add(new Kill(at, Kind.server));
+            if (!scenario.isReset()) continue;
+            kills.add(new Kill(at, Kind.driver));
+            if (!points.get(at).startsWith("before: ")) kills.add(new Kill(at, Kind.both));
         }
         return kills;
     }
@@ -483,7 +536,7 @@ class KillTest {
         for (var kill : kills(scenario)) tasks.add(lane -> {
             TRIED.incrementAndGet();
             try {
-                var one = Case.of(scenario, lane);
+                var one = scenario.isReset() ? Case.of(scenario, lane) : Case.afterReset(scenario, lane);
                 recover(one, kill);
                 RECOVERED.incrementAndGet();
                 one.drop();
@@ -491,7 +544,7 @@ class KillTest {
                 var trace = new java.io.StringWriter();
                 e.printStackTrace(new java.io.PrintWriter(trace));
                 wrong.add("%s, %s killed at %d, %s: %s".formatted(scenario, kill.kind, kill.at, points.get(kill.at), shortened(trace.toString())));
-                if (System.getenv("DEBUGKILL") != null) System.out.println(wrong.peek() == null ? "" : wrong.toArray()[wrong.size() - 1]);
+                if (System.getenv("DEBUGKILL") != null) System.out.println(wrong.toArray()[wrong.size() - 1]);
             }
         });
         onBothLanes(tasks);
@@ -505,7 +558,6 @@ class KillTest {
 
     private static void recover(Case one, Kill kill) throws Exception {
         var scenario = one.scenario;
-        if (!scenario.isReset()) assertDone(one.run(scenario.reset()));
         var newRows = scenario.isReset() ? null : Snapshot.of(one.db);
         var newFiles = Snapshot.of(one.root);
         var output = one.killed(kill.at, kill.kind, scenario.command());
@@ -529,6 +581,7 @@ class KillTest {
             one.assertOld("without a run");
             assertEquals(2, one.run("undo", "--yes").code);
             one.assertOld("after an undo that had nothing to do");
+            assertSwept(one);
             return;
         }
         assertEquals(1, runs.size());
@@ -593,8 +646,16 @@ class KillTest {
         assertTruthful(one, run);
         assertEquals("undone", run.get("outcome").getAsString());
         assertEquals(beside.size(), one.databasesBeside().size(), "undo drops nothing");
-        try (var left = Files.list(one.root.resolve(".reset"))) {
-            assertEquals(List.of(), left.filter(f -> f.getFileName().toString().startsWith("~")).toList());
+        assertSwept(one);
+    }
+
+    /** Of a run that was killed while its folder was made, nothing stays. */
+    private static void assertSwept(Case one) throws Exception {
+        for (var folder : List.of(one.root.resolve(".reset"), one.lane.state())) {
+            if (!Files.isDirectory(folder)) continue;
+            try (var left = Files.list(folder)) {
+                assertEquals(List.of(), left.filter(f -> f.getFileName().toString().startsWith("~")).toList());
+            }
         }
     }
 
