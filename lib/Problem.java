@@ -70,7 +70,7 @@ public interface Problem {
     record NotPutBack(Problem first, List<String> left, List<String> next) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() {
-            return first.what() + "\nand this could not be put back:\n  " + String.join("\n  ", left);
+            return (first instanceof Interrupted ? "interrupted" : first.what()) + "\nand this could not be put back:\n  " + String.join("\n  ", left);
         }
     }
 
