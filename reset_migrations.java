@@ -2,7 +2,6 @@
 //JAVA 21+
 //SOURCES lib/Lib.java
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;

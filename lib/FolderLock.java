@@ -110,17 +110,23 @@ public final class FolderLock implements AutoCloseable {
                 return false;
             }
             if (!locked) throw new Failure(new Problem.FolderBusy(root, patiently(channel)));
-            remains(channel);
-            write(channel, us);
-            ignoreItself(file.getParent());
             held.add(new Held(file, channel, before, ownFolder));
-            return true;
         } catch (OverlappingFileLockException sameProcess) {
             release(file, channel);
             throw new Failure(new Problem.FolderBusy(root, us), sameProcess);
         } catch (IOException | RuntimeException e) {
             release(file, channel);
             throw e;
+        }
+        try {
+            remains(channel);
+            write(channel, us);
+            ignoreItself(file.getParent());
+            return true;
+        } catch (NoSuchFileException removed) { // to be taken again; any other failure is cleared away by close()
+            held.removeLast();
+            release(file, channel);
+            throw removed;
         }
     }
 
@@ -141,7 +147,7 @@ public final class FolderLock implements AutoCloseable {
 
     static void ignoreItself(Path runs) throws IOException {
         var ignore = runs.resolve(".gitignore");
-        if (!Files.exists(ignore)) Files.writeString(ignore, "*\n");
+        if (!Files.exists(ignore)) Disk.writePrivate(ignore, "*\n".getBytes(StandardCharsets.UTF_8));
     }
 
     private void remains(FileChannel channel) throws IOException {

@@ -70,7 +70,7 @@ public interface Problem {
     record NotPutBack(Problem first, List<String> left, List<String> next) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() {
-            return first.what() + "\nand this could not be put back:\n  " + String.join("\n  ", left);
+            return (first instanceof Interrupted ? "interrupted" : first.what()) + "\nand this could not be put back:\n  " + String.join("\n  ", left);
         }
     }
 
@@ -509,6 +509,7 @@ public interface Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "cannot lock the project %s for this run: %s".formatted(root, words); }
         public List<String> next() {
+            if (words.contains("No space left")) return List.of("make room there, then start again: df -h %s shows how full it is".formatted(root.resolve(".reset")));
             return List.of("let %s write into %s: the lock, what runs keep, and the migrations are files there".formatted(System.getProperty("user.name"), root),
                     "if .reset there is a link or a mount, it has to lead somewhere");
         }

@@ -65,6 +65,8 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
         if (reset.undoneFolders().isEmpty()) return; // nothing was moved yet
         reset.oldFiles().removeExcept(there); // first: on a full disk that makes the room
         newer.putBackFrom(reset.undoneFolders());
+        for (var store : reset.undoneFolders())
+            for (var path : newer.paths()) Files.deleteIfExists(store.resolve(path)); // home again, so this is one too many
         for (var made : reset.made()) {
             var init = Path.of(reset.root()).resolve(made);
             if (made.endsWith("__init__.py") && Files.isDirectory(init.getParent()) && !Files.exists(init))

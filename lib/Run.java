@@ -15,6 +15,7 @@ import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -242,7 +243,7 @@ public record Run(int format, String id, String version, String started, String 
         if (!Files.isDirectory(project.runs())) return;
         try (Stream<Path> children = Files.list(project.runs())) {
             for (var left : children.filter(Run::isPartial).toList()) {
-                Disk.removeTree(stateFolder().resolve(left.getFileName()));
+                removeIfThere(stateFolder().resolve(left.getFileName()));
                 Disk.removeTree(left); // last: it is by this one that the other is known
             }
         }
@@ -267,7 +268,9 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private void saveIn(Path folder) throws IOException {
-        Disk.writePrivate(folder.resolve("run.json"), text());
+        var file = folder.resolve("run.json");
+        if (Files.isRegularFile(file) && Arrays.equals(Files.readAllBytes(file), text())) return; // a full disk has no room to say it again
+        Disk.writePrivate(file, text());
         Disk.fsync(folder);
         Checkpoint.reached(outcome + " written in " + folder.getParent());
     }
