@@ -12,6 +12,8 @@ with open(os.devnull) as nothing:
     os.dup2(nothing.fileno(), 0)  # nobody else may eat our commands
 os.dup2(2, 1)                     # nor print into our answers
 sys.stdin = open(0, closefd=False)
+if hasattr(os, "register_at_fork"):  # what settings.py forks must neither answer in our place nor keep the conversation open
+    os.register_at_fork(after_in_child=lambda: (os.dup2(0, stdin.fileno()), os.dup2(2, stdout.fileno())))
 for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to us too, but whoever asked decides, and a commit must not be cut
     if hasattr(signal, name):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -586,7 +588,7 @@ def importers(files):
                     and not os.path.exists(os.path.join(folder, n, "pyvenv.cfg"))]
         for text in sorted(t for t in texts if t.endswith(".py")):
             path = os.path.join(folder, text)
-            if path in paths:
+            if path in paths or not os.path.isfile(path):  # a pipe would never end
                 continue
             try:
                 with tokenize.open(path) as file:
