@@ -366,11 +366,12 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     /** Of a line that does not begin as ours do only the beginning: what a project prints may have no end. */
-    private static String line(BufferedReader reader, String ours) throws IOException {
+    private String line(BufferedReader reader, String ours) throws IOException {
         var line = new StringBuilder();
-        int c;
+        int c, read = 0;
         for (var all = false; (c = reader.read()) >= 0 && c != '\n'; ) {
             if (ours != null && line.length() == ours.length()) all = line.indexOf(ours) == 0;
+            if ((++read & 0xffff) == 0) lastSign = System.nanoTime();
             if (all || line.length() < LONGEST) line.append((char) c);
         }
         if (c < 0 && line.isEmpty()) return null;

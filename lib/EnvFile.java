@@ -330,7 +330,7 @@ public final class EnvFile implements Dotenv {
 
         /** A name of the environment, else one from further up in the file: its value is "" where it has none, not the default. */
         private String resolved(String value) {
-            var matcher = VARIABLE.matcher(value);
+            var matcher = VARIABLE.matcher(value).region(0, value.lastIndexOf('}') + 1); // each unclosed one would look for its end
             var whole = new StringBuilder();
             while (matcher.find()) {
                 var name = matcher.group(1);

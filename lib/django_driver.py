@@ -3,7 +3,7 @@
 import sys
 sys.path[:] = [p for p in sys.path if p]  # a project's json.py is not the json that is meant here
 import ast, contextlib, gc, importlib, importlib.util, json, os, pkgutil, platform, queue, re, runpy, shutil, signal, threading, tokenize, traceback
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 sys.dont_write_bytecode = True
 stdin = os.fdopen(os.dup(0), encoding="utf-8")
@@ -49,7 +49,9 @@ def listen():
 
 def secret(value):
     value = str(value or "")
-    for text in {value, quote(value, safe="")}:
+    doubled = value.replace("\\", "\\\\")
+    quoted = [repr(value), ascii(value), json.dumps(value), json.dumps(value, ensure_ascii=False)]  # as a dict's repr shows it, or a log line
+    for text in {value, quote(value, safe=""), quote(value), quote_plus(value), doubled, doubled.replace("'", "\\'"), value.replace("'", "''"), *(q[1:-1] for q in quoted)}:
         if text and text not in masks:
             pattern = re.escape(text)
             masks[text] = re.compile(pattern if len(text) > 5 else r"(?<!\w)" + pattern + r"(?!\w)")
@@ -67,6 +69,7 @@ def know_secrets():
         if re.search(r"PASSW|SECRET|TOKEN|PRIVATE|API_?KEY|_KEY$", name, re.I) and not name.endswith("FILE") and len(value) > 2:
             secret(value)
         for password in re.findall(r"://[^/@\s]*?:([^/@\s]+)@", value):
+            secret(password)
             secret(unquote(password))
     if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured:
         settings = sys.modules["django.conf"].settings

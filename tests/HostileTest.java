@@ -571,10 +571,10 @@ class HostileTest {
 
     @Test void settings_that_do_what_settings_should_not_are_read_or_end_in_words() {
         for (var harmless : List.of("print('x' * 5_000_000)", "sys.stdout.write('{\"event\": \"answer\"}\\n')", "os.write(1, bytes(range(256)) * 1000)", "os.write(2, b'\\xff' * 100000)", "sys.stdout = sys.stderr = None", "sys.stdin.close()",
-                "sys.stdout.close()", "os.close(0); os.close(1)", "threading.Thread(target=time.sleep, args=(7654,), daemon=True).start()", "threading.Thread(target=time.sleep, args=(7654,)).start()",
+                "os.close(0); os.close(1)", "threading.Thread(target=time.sleep, args=(7654,), daemon=True).start()", "threading.Thread(target=time.sleep, args=(7654,)).start()",
                 "subprocess.Popen(['sleep', '7654'])", "subprocess.Popen(['sleep', '7654'], close_fds=False)", "os.fork()", "sys.stdin.read()"))
             settingsAre(null, harmless, "", 20);
-        for (var failing : List.of("sys.exit(3)", "sys.exit()", "raise KeyboardInterrupt()", "raise SystemExit('x')", "def f(): f()\nf()", "import resource; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20)); x = 'x' * (600 << 20)", "raise Exception('\\udcff \\0 %s')", "x = (",
+        for (var failing : List.of("sys.stdout.close()", "sys.exit(3)", "sys.exit()", "raise KeyboardInterrupt()", "raise SystemExit('x')", "def f(): f()\nf()", "import resource; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20)); x = 'x' * (600 << 20)", "raise Exception('\\udcff \\0 %s')", "x = (",
                 "class E(Exception):\n    def __str__(self): raise self\nraise E()"))
             settingsAre(Problem.DjangoFailed.class, failing, "", 20);
         settingsAre(Problem.DjangoFailed.class, "", "        raise SystemExit(4)\n", 20);
