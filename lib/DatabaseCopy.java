@@ -176,8 +176,8 @@ final class DatabaseCopy {
         var statements = new ArrayList<String>();
         if (!live.is("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'plpgsql')")) statements.add("DROP EXTENSION plpgsql");
         live.list("""
-                SELECT format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L', extname, extnamespace::regnamespace::name, extversion),
-                       CASE WHEN extowner <> current_user::regrole THEN extowner::regrole::text END
+                SELECT format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L', extname, (SELECT nspname FROM pg_namespace n WHERE n.oid = extnamespace), extversion),
+                       CASE WHEN extowner <> quote_ident(current_user)::regrole THEN extowner::regrole::text END
                 FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY oid""",
                 r -> r.getString(2) == null ? statements.add(r.getString(1))
                         : statements.add("SET ROLE %s;\n%s;\nRESET ROLE".formatted(r.getString(2), r.getString(1))));

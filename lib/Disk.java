@@ -2,6 +2,7 @@ package lib;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
@@ -86,7 +87,9 @@ public final class Disk {
     }
 
     private static Path beside(Path file) {
-        return file.resolveSibling("~" + file.getFileName() + ".partial"); // ~: Django never takes it for a migration
+        var name = file.getFileName().toString();
+        var room = name.getBytes(StandardCharsets.UTF_8).length < 240; // a file system's names have 255 bytes
+        return file.resolveSibling("~" + (room ? name : sha256(name.getBytes(StandardCharsets.UTF_8))) + ".partial"); // ~: Django never takes it for a migration
     }
 
     /** Removes what a kill in the middle of {@link #replace} has left. */

@@ -5,6 +5,7 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -116,6 +117,8 @@ public final class Django implements Migrator, AutoCloseable {
     private static final Gson JSON = new GsonBuilder().registerTypeHierarchyAdapter(Path.class,
             (com.google.gson.JsonDeserializer<Path>) (json, type, context) -> Path.of(json.getAsString())).create();
     private static final String END = "";
+    private static final long GRACE = 1_000_000_000; // nanoseconds for the last lines of a process that has ended
+    private static final int LONGEST = 1 << 20;      // characters of a line that is not ours
 
     private final Process process;
     private final Path root;
@@ -241,12 +244,14 @@ public final class Django implements Migrator, AutoCloseable {
 
     @Override
     public void close() {
+        var children = process.descendants().toList(); // once it has ended, they are nobody's
         try {
             commands.close(); // it ends when its stdin does, and what is uncommitted is rolled back
             if (!process.waitFor(3, TimeUnit.SECONDS)) Program.kill(process);
         } catch (IOException | InterruptedException e) {
             Program.kill(process);
         }
+        children.forEach(ProcessHandle::destroyForcibly);
         try {
             Disk.removeTree(staging); // a driver that was killed could not
         } catch (IOException leftInTheTemporaryFolder) {
@@ -268,8 +273,8 @@ public final class Django implements Migrator, AutoCloseable {
         lastSign = System.nanoTime();
         send(request);
         while (true) {
-            var said = JsonParser.parseString(next(doing)).getAsJsonObject();
-            switch (said.get("event").getAsString()) {
+            var said = parsed(doing, next(doing));
+            switch (text(said, "event")) {
                 case "answer" -> { return said.get("value"); }
                 case "progress" -> progress.accept(said.get("text").getAsString());
                 case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
@@ -277,13 +282,27 @@ public final class Django implements Migrator, AutoCloseable {
                         Interpreter.requirements(new Project(root, Path.of(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
                 case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(Path.of(text(said, "managePy"))));
                 case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
-                default -> throw new IllegalStateException("the driver said " + said);
+                case null, default -> throw garbled(doing);
             }
         }
     }
 
+    private JsonObject parsed(String doing, String line) {
+        try {
+            return JsonParser.parseString(line).getAsJsonObject();
+        } catch (JsonParseException | IllegalStateException | StackOverflowError notOurs) {
+            throw garbled(doing);
+        }
+    }
+
+    private Failure garbled(String doing) {
+        Program.kill(process); // what follows such an answer cannot be trusted either
+        return new Failure(new Problem.DriverGarbled(doing, tail()));
+    }
+
     private String next(String doing) {
         try {
+            var alive = System.nanoTime();
             while (true) {
                 var line = lines.poll(100, TimeUnit.MILLISECONDS);
                 if (line != null && line.isEmpty()) {
@@ -292,6 +311,8 @@ public final class Django implements Migrator, AutoCloseable {
                     throw new Failure(new Problem.DriverDied(doing, tail()));
                 }
                 if (line != null) return line;
+                if (process.isAlive()) alive = System.nanoTime();
+                else if (System.nanoTime() - alive > GRACE) lines.add(END); // a child of its own keeps its output open
                 if (System.nanoTime() - lastSign > patience.toNanos()) {
                     Program.kill(process);
                     throw new Failure(new Problem.DjangoSilent(doing, patience.toSeconds(), tail()));
@@ -339,7 +360,7 @@ public final class Django implements Migrator, AutoCloseable {
 
     private void readLines() {
         try (var reader = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
-            for (String line; (line = reader.readLine()) != null; ) {
+            for (String line; (line = line(reader, token)) != null; ) {
                 lastSign = System.nanoTime();
                 if (line.startsWith(token + " ")) lines.add(line.substring(token.length() + 1)); // all else is noise
             }
@@ -349,9 +370,23 @@ public final class Django implements Migrator, AutoCloseable {
         lines.add(END);
     }
 
+    /** Of a line that does not begin as ours do only the beginning: what a project prints may have no end. */
+    private String line(BufferedReader reader, String ours) throws IOException {
+        var line = new StringBuilder();
+        int c, read = 0;
+        for (var all = false; (c = reader.read()) >= 0 && c != '\n'; ) {
+            if (ours != null && line.length() == ours.length()) all = line.indexOf(ours) == 0;
+            if ((++read & 0xffff) == 0) lastSign = System.nanoTime();
+            if (all || line.length() < LONGEST) line.append((char) c);
+        }
+        if (c < 0 && line.isEmpty()) return null;
+        if (!line.isEmpty() && line.charAt(line.length() - 1) == '\r') line.setLength(line.length() - 1);
+        return line.toString();
+    }
+
     private void readErrors() {
         try (var reader = new BufferedReader(new InputStreamReader(process.getErrorStream(), StandardCharsets.UTF_8))) {
-            for (String line; (line = reader.readLine()) != null; ) {
+            for (String line; (line = line(reader, null)) != null; ) {
                 lastSign = System.nanoTime();
                 synchronized (errors) {
                     errors.add(line);

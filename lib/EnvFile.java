@@ -18,6 +18,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -28,6 +32,7 @@ import java.util.regex.Pattern;
  */
 public final class EnvFile implements Dotenv {
     private static final int LARGEST = 1 << 20; // bytes; what is larger is some other file
+    private static final int PATIENCE = 10; // seconds
 
     private final Path path;
     private final Map<String, String> values;
@@ -167,8 +172,8 @@ public final class EnvFile implements Dotenv {
     private static String text(Path path) {
         byte[] bytes;
         if (Files.isDirectory(path)) throw unreadable(path, Problem.Unreadable.FOLDER, 0, null);
-        try (var in = Files.newInputStream(path)) {
-            bytes = in.readNBytes(LARGEST + 1);
+        try {
+            bytes = Files.isRegularFile(path) || !Files.exists(path) ? content(path) : patiently(path);
         } catch (NoSuchFileException e) {
             throw unreadable(path, Problem.Unreadable.MISSING, 0, e);
         } catch (AccessDeniedException e) {
@@ -187,6 +192,32 @@ public final class EnvFile implements Dotenv {
             var before = new String(bytes, 0, buffer.position(), StandardCharsets.UTF_8).replace("\r\n", "\n").replace('\r', '\n');
             // the exception itself is dropped: nothing of the file's content may reach a log
             throw unreadable(path, Problem.Unreadable.NOT_UTF_8, 1 + newlines(before, 0, before.length()), null);
+        }
+    }
+
+    private static byte[] content(Path path) throws IOException {
+        try (var in = Files.newInputStream(path)) {
+            return in.readNBytes(LARGEST + 1);
+        }
+    }
+
+    /** A password manager's pipe takes its time; one that nobody writes into would be waited for without end. */
+    private static byte[] patiently(Path path) throws IOException {
+        var reading = new FutureTask<>(() -> content(path));
+        Thread.ofPlatform().daemon().start(reading);
+        try {
+            for (int i = 0; ; i++) {
+                Interruption.check();
+                try {
+                    return reading.get(100, TimeUnit.MILLISECONDS);
+                } catch (TimeoutException notYet) {
+                    if (i >= PATIENCE * 10) throw unreadable(path, Problem.Unreadable.SILENT, 0, null);
+                }
+            }
+        } catch (ExecutionException e) {
+            throw e.getCause() instanceof IOException io ? io : new IOException(e.getCause());
+        } catch (InterruptedException e) {
+            throw new Failure(new Problem.Interrupted(), e);
         }
     }
 
@@ -230,6 +261,7 @@ public final class EnvFile implements Dotenv {
         final Map<String, String> values = new LinkedHashMap<>();
         final List<Problem.MalformedLine> problems = new ArrayList<>();
         private int at;
+        private int grown;
 
         Reader(Path path, String text, Map<String, String> environment) {
             this.path = path;
@@ -298,12 +330,17 @@ public final class EnvFile implements Dotenv {
 
         /** A name of the environment, else one from further up in the file: its value is "" where it has none, not the default. */
         private String resolved(String value) {
-            return VARIABLE.matcher(value).replaceAll(m -> {
-                var name = m.group(1);
+            var matcher = VARIABLE.matcher(value).region(0, value.lastIndexOf('}') + 1); // each unclosed one would look for its end
+            var whole = new StringBuilder();
+            while (matcher.find()) {
+                var name = matcher.group(1);
                 var known = environment.containsKey(name) ? environment.get(name)
-                        : values.containsKey(name) ? values.get(name) : m.group(2);
-                return known == null ? "" : Matcher.quoteReplacement(known);
-            });
+                        : values.containsKey(name) ? values.get(name) : matcher.group(2);
+                matcher.appendReplacement(whole, known == null ? "" : Matcher.quoteReplacement(known));
+                grown += known == null ? 0 : known.length();
+                if (grown > LARGEST) throw unreadable(path, Problem.Unreadable.GROWN, 0, null); // doubled line by line it would fill the memory
+            }
+            return matcher.appendTail(whole).toString();
         }
 
         private static final char END = '\0'; // text() lets no NUL through

@@ -1,6 +1,7 @@
 package lib;
 
 import java.io.IOException;
+import java.nio.file.InvalidPathException;
 import java.sql.SQLException;
 
 /** An expected failure: data first ({@link Problem}); its stack trace is only for whoever asks with {@code --verbose}. */
@@ -26,6 +27,7 @@ public final class Failure extends RuntimeException {
             case Failure f -> f;
             case SQLException s -> new Failure(Problem.DatabaseSaid.of(s), s);
             case IOException io -> new Failure(Problem.FileSystemSaid.of(io), io);
+            case InvalidPathException name -> new Failure(new Problem.UnusableName(name.getInput()), name);
             case null, default -> null;
         };
     }

@@ -51,18 +51,21 @@ public record Migrations(Path root, List<Kept> files) {
     }
 
     private static Kept kept(Path root, Path file) throws IOException {
+        if (!Files.isSymbolicLink(file) && !Files.isRegularFile(file)) throw new Failure(new Problem.NotAFile(file));
         var link = Files.isSymbolicLink(file) ? Files.readSymbolicLink(file).toString() : null;
         var content = link != null ? link.getBytes(StandardCharsets.UTF_8) : Files.readAllBytes(file);
         var mode = link == null && Disk.POSIX ? PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) : "";
         var touched = Files.getLastModifiedTime(file, LinkOption.NOFOLLOW_LINKS).toMillis();
-        return new Kept(root.relativize(file).toString(), Disk.sha256(content), mode, link, touched);
+        var path = root.relativize(file);
+        if (!Path.of(path.toString()).equals(path)) throw new Failure(new Problem.UnusableName(path.toString()));
+        return new Kept(path.toString(), Disk.sha256(content), mode, link, touched);
     }
 
     /** A folder that a symbolic link leads out of the project belongs to somebody else. */
     private static void refuseOutside(Path root, Path folder) throws IOException {
         var nearest = folder;
-        while (!Files.exists(nearest)) nearest = nearest.getParent();
-        if (!folder.startsWith(root) || !nearest.toRealPath().startsWith(root.toRealPath()))
+        while (!Files.exists(nearest, LinkOption.NOFOLLOW_LINKS)) nearest = nearest.getParent();
+        if (!folder.startsWith(root) || !Files.exists(nearest) || !nearest.toRealPath().startsWith(root.toRealPath())) // or a link to nowhere
             throw new Failure(new Problem.OutsideProject(folder, root));
     }
 

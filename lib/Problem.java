@@ -194,7 +194,8 @@ public interface Problem {
     /** Why a .env could not be read at all. */
     enum Unreadable {
         MISSING("is not there"), FOLDER("is a folder"), FORBIDDEN("may not be read"), BROKEN("could not be read to its end"),
-        TOO_LARGE("is larger than 1 MB: no .env is"), NOT_UTF_8("is not UTF-8"), NUL("holds a NUL byte, so it is no text in UTF-8");
+        TOO_LARGE("is larger than 1 MB: no .env is"),
+        GROWN("has values that grow beyond 1 MB when ${…} is filled in"), SILENT("is a pipe into which nobody writes"), NOT_UTF_8("is not UTF-8"), NUL("holds a NUL byte, so it is no text in UTF-8");
 
         private final String words;
 
@@ -211,6 +212,8 @@ public interface Problem {
             return List.of(switch (why) {
                 case MISSING, FOLDER, TOO_LARGE -> "name the file that is meant: --env-file FILE";
                 case FORBIDDEN, BROKEN -> "look at its owner and mode, or name another: --env-file FILE";
+                case GROWN -> "look for names that are doubled from line to line";
+                case SILENT -> "start what writes into it, or name another: --env-file FILE";
                 case NOT_UTF_8, NUL -> "save it as UTF-8";
             });
         }
@@ -370,6 +373,12 @@ public interface Problem {
     record DriverDied(String doing, List<String> lastLines) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "the Python process ended while " + doing + said(lastLines); }
+    }
+
+    record DriverGarbled(String doing, List<String> lastLines) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the Python process gave an answer that is none while " + doing + said(lastLines); }
+        public List<String> next() { return List.of("look at what the interpreter really is: --python PATH"); }
     }
 
     private static String said(List<String> lines) {
@@ -660,6 +669,20 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return folder + " leads out of the project " + root + ": its files are not this project's to replace"; }
         public List<String> next() { return List.of("replace the link by a folder, or leave that app out with --apps"); }
+    }
+
+    /** A pipe or a device: reading it may never end, and nothing could put it back. */
+    record NotAFile(Path path) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return path + " bears the name of a migration and is neither a file nor a link"; }
+        public List<String> next() { return List.of("move it away"); }
+    }
+
+    /** As the locale of this process reads it, which is not what the disk has. */
+    record UnusableName(String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the file name " + name + " cannot be written in this locale, or is not UTF-8"; }
+        public List<String> next() { return List.of("run it with LC_ALL=C.UTF-8", "if that does not help, rename the file"); }
     }
 
     record FileChanged(String path) implements Problem {

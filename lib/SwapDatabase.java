@@ -46,7 +46,7 @@ public final class SwapDatabase implements Strategy {
                 UNION ALL
                 SELECT format('the database has settings of its own for role %s', setrole::regrole)
                 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase
-                WHERE datname = current_database() AND setrole <> 0 AND setrole <> current_user::regrole
+                WHERE datname = current_database() AND setrole <> 0 AND setrole <> quote_ident(current_user)::regrole
                   AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
                 ORDER BY 1"""));
         if (!found.isEmpty()) return found;

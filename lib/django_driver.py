@@ -3,7 +3,7 @@
 import sys
 sys.path[:] = [p for p in sys.path if p]  # a project's json.py is not the json that is meant here
 import ast, contextlib, gc, importlib, importlib.util, json, os, pkgutil, platform, queue, re, runpy, shutil, signal, threading, tokenize, traceback
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 sys.dont_write_bytecode = True
 stdin = os.fdopen(os.dup(0), encoding="utf-8")
@@ -12,6 +12,8 @@ with open(os.devnull) as nothing:
     os.dup2(nothing.fileno(), 0)  # nobody else may eat our commands
 os.dup2(2, 1)                     # nor print into our answers
 sys.stdin = open(0, closefd=False)
+if hasattr(os, "register_at_fork"):  # what settings.py forks must neither answer in our place nor keep the conversation open
+    os.register_at_fork(after_in_child=lambda: (os.dup2(0, stdin.fileno()), os.dup2(2, stdout.fileno())))
 for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to us too, but whoever asked decides, and a commit must not be cut
     if hasattr(signal, name):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -47,7 +49,9 @@ def listen():
 
 def secret(value):
     value = str(value or "")
-    for text in {value, quote(value, safe="")}:
+    doubled = value.replace("\\", "\\\\")
+    quoted = [repr(value), ascii(value), json.dumps(value), json.dumps(value, ensure_ascii=False)]  # as a dict's repr shows it, or a log line
+    for text in {value, quote(value, safe=""), quote(value), quote_plus(value), doubled, doubled.replace("'", "\\'"), value.replace("'", "''"), *(q[1:-1] for q in quoted)}:
         if text and text not in masks:
             pattern = re.escape(text)
             masks[text] = re.compile(pattern if len(text) > 5 else r"(?<!\w)" + pattern + r"(?!\w)")
@@ -65,6 +69,7 @@ def know_secrets():
         if re.search(r"PASSW|SECRET|TOKEN|PRIVATE|API_?KEY|_KEY$", name, re.I) and not name.endswith("FILE") and len(value) > 2:
             secret(value)
         for password in re.findall(r"://[^/@\s]*?:([^/@\s]+)@", value):
+            secret(password)
             secret(unquote(password))
     if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured:
         settings = sys.modules["django.conf"].settings
@@ -586,7 +591,7 @@ def importers(files):
                     and not os.path.exists(os.path.join(folder, n, "pyvenv.cfg"))]
         for text in sorted(t for t in texts if t.endswith(".py")):
             path = os.path.join(folder, text)
-            if path in paths:
+            if path in paths or not os.path.isfile(path):  # a pipe would never end
                 continue
             try:
                 with tokenize.open(path) as file:
