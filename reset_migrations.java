@@ -2,8 +2,11 @@
 //JAVA 21+
 //SOURCES lib/Lib.java
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -12,6 +15,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import lib.Aside;
 import lib.Backup;
 import lib.Cli;
@@ -23,6 +27,7 @@ import lib.Environment;
 import lib.Failure;
 import lib.FolderLock;
 import lib.Found;
+import lib.Git;
 import lib.Guards;
 import lib.Lib;
 import lib.Migrations;
@@ -68,7 +73,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     boolean dryRun;
     @Option(names = "--yes", scope = ScopeType.INHERIT, description = "Do not ask.")
     boolean yes;
-    @Option(names = "--confirm-database", paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
+    @Option(names = "--confirm-database", scope = ScopeType.INHERIT, paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
     String confirmDatabase;
     @Option(names = "--backup", negatable = true, description = "Take a verified backup first, or not even before --purge and drop.")
     Boolean backup;
@@ -117,17 +122,21 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var django = Django.start(environment.python(), settings, project.root(), console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
+            Guards.refuseStandby(db);
             refuseUnfinished(project, db);
             if (!dryRun) Run.sweep(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
-            var prepared = prepare(found, django, db);
+            var prepared = prepare(found, django, db, new AtomicReference<>());
             PlanText.print(console, found, prepared.plan());
-            if (purge) console.warn("--purge: what is set aside is dropped at the end, and cannot be brought back by undo");
+            if (purge) console.warn("--purge: what is set aside is dropped at the end%s, and cannot be brought back by undo".formatted(Boolean.FALSE.equals(backup) ? "" : ", after a backup of it"));
+            Guards.refuseProtected(db); // the plan is shown all the same
+            Guards.writable(project, prepared.writes().stream());
             if (dryRun) {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
-            confirm(console, found);
+            confirm(console, found.look().name(), found.environment().database().local(), found.django().debug());
+            if (asksToTerminate(console, found)) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             var run = carryOut(console, prepared, django, db);
             whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
@@ -145,7 +154,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var parked = found.with(runnable(swap.instead(why), found.django()));
             console.heading("Strategy: park, " + parked.strategy().reason());
             parked.strategy().warnings().forEach(console::warn);
-            return run(console, prepare(parked, django, db), db);
+            return run(console, prepare(parked, django, db, prepared.backedUp()), db);
         }
     }
 
@@ -193,7 +202,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
-        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable(chosen, description));
+        var runnable = runnable(chosen, description);
+        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable, runnable.inTheWay(), terminate, Git.uncommitted(project.root(), folders.values()));
     }
 
     /** A migration that cannot run in a transaction cannot run in the one that parks, either. */
@@ -206,23 +216,27 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         for (var run : Run.of(project, db)) {
             if (!run.unfinished() || !run.concerns(project, db.credentials())
                     || run.isOn(db.credentials()) && run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE) continue;
-            if (dryRun) db.lockRuns().close(); // it may be at work this very moment: then that is said
+            if (dryRun) { // it may be at work this very moment: then that is said
+                FolderLock.refuseHeld(Path.of(run.root()));
+                db.lockRuns().close();
+            }
             throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
     }
 
     // ---- plan --------------------------------------------------------------------------------
 
-    /** The plan that is printed and the very same that is run. @param backedUp gets the backup's file when there is one */
-    private record Prepared(Found found, Run run, Plan plan, AtomicReference<Path> backedUp) {}
+    /** The plan that is printed and the very same that is run. @param backedUp gets the backup's file when there is one; @param writes into these folders */
+    private record Prepared(Found found, Run run, Plan plan, AtomicReference<Path> backedUp, List<Path> writes) {}
 
-    /** Files first, database last: old files must never meet the new database. */
-    private Prepared prepare(Found found, Django django, Database db) {
+    /** Files first, database last: old files must never meet the new database. @param backedUp has the backup when a plan before this one took it */
+    private Prepared prepare(Found found, Django django, Database db, AtomicReference<Path> backedUp) {
         var run = Run.of(found);
-        var backedUp = new AtomicReference<Path>();
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
-        if (wantsBackup(found.strategy())) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
+        var wantsBackup = wantsBackup(found.strategy());
+        if (wantsBackup && backedUp.get() == null) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
+        if (purgeTakesBackup()) found.environment().pgProgram("pg_dump", db.major()); // one that is missing is better missed now
         steps.add(run.keep(backedUp::get, db, output.console()));
         steps.addAll(switch (found.strategy()) {
             case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
@@ -231,20 +245,37 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
         });
         steps.add(check(found.environment(), settings, found.django().labels(), found.drift()));
-        return new Prepared(found, run, new Plan(steps), backedUp);
+        var writes = new ArrayList<>(List.of(run.folder()));
+        files.folders().forEach(writes::add);
+        if (wantsBackup || purgeTakesBackup()) writes.add(backups(found.environment()));
+        return new Prepared(found, run, new Plan(steps), backedUp, writes);
     }
 
-    /** Destroying asks for a backup unless it is declined in so many words. */
+    /** Destroying asks for a backup unless it is declined in so many words; what {@code --purge} destroys is backed up when it stands aside. */
     private boolean wantsBackup(Strategy strategy) {
-        return backup != null ? backup : purge || strategy instanceof DropTables;
+        return backup != null ? backup : strategy instanceof DropTables;
+    }
+
+    private boolean purgeTakesBackup() {
+        return purge && !Boolean.FALSE.equals(backup);
+    }
+
+    private static Path backups(Environment environment) {
+        return environment.project().root().resolve("backups");
     }
 
     /** @param made gets the file when it is there */
     private static Step backup(Console console, Environment environment, Database db, String name, Consumer<Path> made) {
-        var folder = environment.project().root().resolve("backups");
+        var folder = backups(environment);
         var pgDump = environment.pgProgram("pg_dump", db.major());
         return Step.of("back up " + name + " into " + environment.project().show(folder),
-                () -> made.accept(Backup.create(db.credentials().of(name), pgDump, folder, console::progress).file()));
+                () -> {
+                    try {
+                        made.accept(Backup.create(db.credentials().of(name), pgDump, folder, console::progress).file());
+                    } catch (Failure failure) {
+                        throw new Failure(new Problem.NothingDestroyed(failure.problem()), failure);
+                    }
+                });
     }
 
     /** A new process sees the project as everybody else will: files, settings and database as they now are. */
@@ -259,23 +290,25 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     // ---- confirm -----------------------------------------------------------------------------
 
-    private void confirm(Console console, Found found) {
-        var name = found.look().name();
+    /** @param debug as Django has it; true where that is not known */
+    private void confirm(Console console, String name, boolean local, boolean debug) {
         if (confirmDatabase != null) {
             if (!confirmDatabase.equals(name)) throw new Failure(new Problem.OtherName(confirmDatabase, name));
             return;
         }
-        var local = found.environment().database().local();
-        var guarded = !local || !found.django().debug();
-        if (yes && local) {
-            if (guarded) console.warn("DEBUG is False: " + name + " may be a production database");
+        if (local && debug) {
+            if (!yes) goOn(console);
             return;
         }
-        if (guarded && (yes || !console.canAsk())) throw new Failure(new Problem.NameNotGiven(name, local));
-        if (guarded) {
-            var why = local ? "DEBUG is False" : "the database is not on this machine";
-            if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
-        } else goOn(console);
+        if (yes || !console.canAsk()) throw new Failure(new Problem.NameNotGiven(name, local));
+        var why = local ? "DEBUG is False" : "the database is not on this machine";
+        if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
+    }
+
+    /** Once, and only where somebody is there to say yes. After a no the run goes on, and says who was in its way. */
+    private boolean asksToTerminate(Console console, Found found) {
+        return !terminate && !yes && !found.inTheWay().isEmpty() && console.canAsk()
+                && console.yes("End these %s when it is time? Type YES, yes or y:".formatted(found.inTheWay().size() == 1 ? "1 session" : found.inTheWay().size() + " sessions"));
     }
 
     private static void goOn(Console console) {
@@ -288,7 +321,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private void whatFollows(Console console, Environment environment, Run run, Database db) {
         try {
             createSuperuser(console, environment);
-            if (purge) Purge.plan(console, environment, List.of(run), db, true, !Boolean.FALSE.equals(backup)).run(console, () -> "reset_migrations purge " + run.id()); // the backup was taken first
+            if (purge) Purge.plan(console, environment, List.of(run), db, purgeTakesBackup(), terminate).run(console, () -> "reset_migrations purge " + run.id());
         } catch (Failure failure) {
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
             throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
@@ -324,6 +357,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             try (var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
                  var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
+                Guards.refuseStandby(db);
+                Guards.refuseProtected(db);
                 Run.sweep(project);
                 var run = latest(project, db, wanted);
                 run.refuseOther(db.credentials());
@@ -332,14 +367,16 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 if (run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE)
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
-                steps.add(PutBackFiles.of(run));
+                var files = PutBackFiles.of(run);
+                steps.add(files);
                 steps.set(0, run.marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
                 console.heading("Undo the reset " + run.id());
                 PlanText.printMadeIn(console, run, project);
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
-                if (!top.yes) goOn(console);
+                Guards.writable(project, files.folders());
+                top.confirm(console, db.name(), db.credentials().local(), true);
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
                 console.success("undone: database and files are as they were before " + run.id());
@@ -446,19 +483,22 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var environment = top.where.withoutDjango(project);
             try (var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                Guards.refuseStandby(db);
+                Guards.refuseProtected(db);
                 var known = Run.of(project, db);
                 var lost = SetAside.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
                 if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
-                var runs = oldest(known);
+                var runs = oldest(known, db);
                 for (var run : runs) run.refuseOther(db.credentials());
                 for (var run : runs) folder.also(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
-                var plan = plan(console, environment, runs, db, noBackup, !noBackup);
+                var plan = plan(console, environment, runs, db, !noBackup, top.terminate);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
-                if (!top.yes) goOn(console);
+                Guards.writable(project, Stream.concat(noBackup ? Stream.of() : Stream.of(backups(environment)), runs.stream().map(Run::folder).filter(Files::isDirectory)));
+                top.confirm(console, db.name(), db.credentials().local(), true);
                 plan.run(console, () -> "reset_migrations purge");
                 console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
             }
@@ -472,24 +512,29 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (state == Aside.State.OLD_IS_LIVE ? !run.oldFiles().allHome() : state != Aside.State.GONE) throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
 
-        /** A newer run's set-aside state is only reached through the older ones, so these go first. */
-        private List<Run> oldest(List<Run> runs) {
-            if (runs.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
+        /** A newer run's set-aside state is only reached through the older ones, so these go first; unless it went aside within an older one's. */
+        private List<Run> oldest(List<Run> known, Database db) {
+            if (known.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
+            var runs = known.stream().sorted(Comparator.comparing((Run run) -> !(run.isOn(db.credentials()) && run.aside().isInside(db)))).toList();
             if (all) return runs;
             if (wanted == null || wanted.equals(runs.getFirst().id())) return List.of(runs.getFirst());
             if (runs.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, runs.stream().map(Run::id).toList()));
             throw new Failure(new Problem.NotTheOldest(wanted, runs.getFirst().id()));
         }
 
-        /** @param dumped a backup has what is dropped already; @param kept the migration files are kept, too */
-        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean dumped, boolean kept) {
-            var folder = environment.project().root().resolve("backups");
+        /**
+         * What is dropped is backed up as it stands aside: one of before the reset would lack what others wrote until the swap.
+         *
+         * @param kept in a backup, and the migration files beside it
+         */
+        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean kept, boolean terminate) {
             var steps = new ArrayList<Step>();
+            for (var run : runs) run.refuseOther(db.credentials());
+            if (kept) runs.stream().flatMap(run -> run.aside().holders(db).stream()).distinct() // all before the first is dropped
+                    .forEach(name -> steps.add(backup(console, environment, db, name, file -> {})));
             for (var run : runs) {
-                run.refuseOther(db.credentials());
-                if (!dumped) for (var name : run.aside().holders(db)) steps.add(backup(console, environment, db, name, file -> {}));
-                steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db)));
-                steps.add(run.end(kept ? folder.resolve("migrations_" + run.id()) : null));
+                steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db, terminate)));
+                steps.add(run.end(kept ? backups(environment).resolve("migrations_" + run.id()) : null));
             }
             return new Plan(steps);
         }

@@ -9,6 +9,7 @@ import com.google.gson.JsonSerializer;
 import java.lang.reflect.Type;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
@@ -87,10 +88,20 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
     long bytes(lib.Database live);
 
     /** Drops for good what is not in use. Its run refuses (exit 4) while that still holds what another run set aside. */
-    Step purge(lib.Database live);
+    default Step purge(lib.Database live) {
+        return purge(live, false);
+    }
+
+    /** @param terminate end sessions that are in the way */
+    Step purge(lib.Database live, boolean terminate);
 
     /** The databases that hold what {@link #purge} would drop: what a backup has to take first. */
     List<String> holders(lib.Database live);
+
+    /** Whether it lies within what another run has set aside, so that this has to be purged first. */
+    default boolean isInside(lib.Database live) {
+        return false;
+    }
 
     /** A session from which databases can be renamed and dropped. */
     static lib.Database maintenance(lib.Database live, String name) {
@@ -149,8 +160,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return unused(db).stream().filter(name -> !name.equals(scratch)).toList(); // an unfinished scratch is nobody's data
         }
 
-        public Step purge(lib.Database db) {
-            return new DropDatabases(db, run, live, unused(db));
+        public Step purge(lib.Database db, boolean terminate) {
+            return new DropDatabases(db, run, live, unused(db), terminate);
         }
     }
 
@@ -170,7 +181,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
     }
 
-    record DropDatabases(lib.Database live, String ofRun, String name, List<String> databases) implements Step {
+    record DropDatabases(lib.Database live, String ofRun, String name, List<String> databases, boolean terminate) implements Step {
         public String describe() {
             return databases.isEmpty() ? "nothing is set aside" : "drop database " + String.join(", ", databases);
         }
@@ -182,16 +193,16 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
                     if (!others.isEmpty()) throw new Failure(new Problem.HoldsAnotherRun("database " + database, others));
                 }
             }
-            try (var maintenance = maintenance(live, name)) {
+            try (var maintenance = maintenance(live, name); var second = maintenance.sibling(maintenance.credentials().database())) {
                 for (var database : databases) {
-                    maintenance.oidOf(database).ifPresent(oid -> Sessions.terminateOurs(maintenance, oid));
-                    try {
+                    var oid = maintenance.oidOf(database).orElse(0L);
+                    Sessions.terminateOurs(maintenance, oid);
+                    try (var kept = terminate && oid != 0 ? Sessions.keepOut(second, oid) : Sessions.NOBODY) {
                         maintenance.run("DROP DATABASE IF EXISTS " + lib.Database.quoted(database));
                         Checkpoint.reached("dropped " + database);
                     } catch (Failure e) {
                         if (!lib.Database.state(e).equals("55006")) throw e;
-                        var sessions = Sessions.in(maintenance, maintenance.oidOf(database).orElse(0L));
-                        throw new Failure(new Problem.InUse(database, sessions, true), e);
+                        throw new Failure(new Problem.InUse(database, Sessions.in(maintenance, oid), terminate), e);
                     }
                 }
             }
@@ -213,9 +224,44 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
      * @param objects oids of the old objects by catalog: whatever else the live schema holds is newer
      */
     record Schema(String run, String database, String live, String parked, String undone, boolean fixed, Map<String, List<Long>> objects) implements Aside {
+        /** The database that has its schemas: the live one, or one that went aside with them in it, as when an older run was undone. */
+        private lib.Database home(lib.Database db) {
+            if (isIn(db)) return db;
+            for (var other : SetAside.in(db)) {
+                if (other.schema() != null) continue;
+                try {
+                    var there = db.sibling(other.database());
+                    if (isIn(there)) return there;
+                    there.close();
+                } catch (Failure closedToUs) {
+                    // then it is not ours to purge, either
+                }
+            }
+            return db;
+        }
+
+        private boolean isIn(lib.Database db) {
+            return Parking.schemasOfRuns(db).stream().anyMatch(held -> held.run().equals(run));
+        }
+
+        private <T> T there(lib.Database db, Function<lib.Database, T> look) {
+            var home = home(db);
+            try {
+                return look.apply(home);
+            } finally {
+                if (home != db) home.close(); // opened again when a step uses it
+            }
+        }
+
+        @Override public boolean isInside(lib.Database live) {
+            return there(live, home -> home != live);
+        }
+
         public String where(lib.Database db) {
-            var names = Stream.of(parked, undone).filter(name -> !SchemaObjects.in(db, name).isEmpty()).toList();
-            return names.isEmpty() ? "nowhere" : "schema %s of database %s".formatted(String.join(", ", names), database);
+            return there(db, home -> {
+                var names = Stream.of(parked, undone).filter(name -> !SchemaObjects.in(home, name).isEmpty()).toList();
+                return names.isEmpty() ? "nowhere" : "schema %s of database %s".formatted(String.join(", ", names), home.name());
+            });
         }
 
         public State state(lib.Database db) {
@@ -237,15 +283,15 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
 
         public long bytes(lib.Database db) {
-            return Parking.bytes(db, this);
+            return there(db, home -> Parking.bytes(home, this));
         }
 
         public List<String> holders(lib.Database db) {
-            return bytes(db) == 0 ? List.of() : List.of(db.credentials().database());
+            return there(db, home -> Parking.bytes(home, this) == 0 ? List.of() : List.of(home.credentials().database()));
         }
 
-        public Step purge(lib.Database db) {
-            return Parking.purge(db, this);
+        public Step purge(lib.Database db, boolean terminate) {
+            return there(db, home -> Parking.purge(home, this, terminate));
         }
     }
 
@@ -274,8 +320,8 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
             return List.of();
         }
 
-        public Step purge(lib.Database db) {
-            return new DropDatabases(db, run, name, List.of());
+        public Step purge(lib.Database db, boolean terminate) {
+            return new DropDatabases(db, run, name, List.of(), false);
         }
     }
 }

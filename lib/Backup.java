@@ -224,8 +224,13 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
     private static void makeFolder(Path folder) throws IOException {
         if (Files.isDirectory(folder)) return;
         Disk.privateFolder(folder);
-        // It lies in a project as a rule, and `git add .` must not publish the customers' data.
-        Files.writeString(folder.resolve(".gitignore"), "*\n");
+        try {
+            // It lies in a project as a rule, and `git add .` must not publish the customers' data.
+            Disk.writePrivate(folder.resolve(".gitignore"), "*\n".getBytes(StandardCharsets.UTF_8));
+        } catch (IOException full) {
+            Files.deleteIfExists(folder); // or the next one would take it for ready
+            throw full;
+        }
     }
 
     /** What a killed run left. We hold the lock, so nobody is writing to it. */

@@ -212,14 +212,15 @@ public final class Console {
     /** @param interrupted what Ctrl-C means here: it ends the program at once, with this and its exit code */
     private String ask(String question, Problem interrupted) {
         if (!canAsk) throw new Failure(new Problem.CannotAsk(question));
-        people.print(paint(Ansi.Color.YELLOW, true, question) + " ");
-        people.flush();
         try (var handle = Interruption.stoppedBy(() -> {
             people.println();
             error(interrupted);
             FolderLock.giveUpAll(); // nothing else of ours is there yet
             Runtime.getRuntime().halt(interrupted.exit().code);
         })) {
+            Interruption.check(); // a signal that came before has ended nothing, and nobody would answer
+            people.print(paint(Ansi.Color.YELLOW, true, question) + " ");
+            people.flush();
             var answer = new BufferedReader(new InputStreamReader(System.in)).readLine();
             log(question + " " + (answer == null ? "(end of input)" : answer));
             if (answer == null) people.println(); // Ctrl-D leaves the cursor behind the question

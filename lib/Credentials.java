@@ -2,6 +2,8 @@ package lib;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.net.InetAddress;
+import java.net.UnknownHostException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -51,9 +53,20 @@ public record Credentials(String host, int port, String database, String user, S
         return new Credentials(host, port, otherDatabase, user, password, sslmode, sources);
     }
 
-    /** True when the server is this machine: loopback, or a Unix socket. */
+    /** True when the server is this machine: a Unix socket, loopback, or this machine's own name. No name service is asked. */
     public boolean local() {
-        return host.startsWith("/") || host.equals("localhost") || host.equals("::1") || host.matches("127(\\.\\d{1,3}){3}");
+        var name = host.toLowerCase(Locale.ROOT).replaceFirst("\\.$", "");
+        if (host.startsWith("/") || name.equals("localhost") || name.matches("127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}")) return true;
+        return name.contains(":") ? isLoopback(name) : name.equals(Holder.hostName().toLowerCase(Locale.ROOT));
+    }
+
+    /** Of an address that can be no name: whatever has a colon in it. */
+    private static boolean isLoopback(String address) {
+        try {
+            return InetAddress.getByName(address).isLoopbackAddress();
+        } catch (UnknownHostException noAddress) {
+            return false;
+        }
     }
 
     /** Without the password. */

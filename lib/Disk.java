@@ -2,6 +2,7 @@ package lib;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -75,6 +76,10 @@ public final class Disk {
             if (like != null) giveTo(beside, like);
             Checkpoint.reached("written beside " + file.getFileName());
             Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (FileSystemException saysWhere) {
+            throw saysWhere;
+        } catch (IOException e) { // a full disk: the channel does not say which file it was
+            throw (IOException) new FileSystemException(file.toString(), null, e.getMessage()).initCause(e);
         } finally {
             Files.deleteIfExists(beside);
         }
@@ -113,6 +118,18 @@ public final class Disk {
         if (!POSIX) return; // Windows cannot open a folder for this
         try (var channel = FileChannel.open(folder, StandardOpenOption.READ)) {
             channel.force(true);
+        }
+    }
+
+    /** In words, why we may not: "owned by root, rwxr-xr-x". */
+    static String whoMayWrite(Path folder) {
+        try {
+            if (Files.getFileStore(folder).isReadOnly()) return "on a read-only file system";
+            if (!POSIX) return "write-protected";
+            var is = Files.readAttributes(folder, PosixFileAttributes.class);
+            return "owned by %s, %s".formatted(is.owner().getName(), PosixFilePermissions.toString(is.permissions()));
+        } catch (IOException hidden) {
+            return "not even its owner may be seen";
         }
     }
 

@@ -144,7 +144,7 @@ public final class Django implements Migrator, AutoCloseable {
     private Django(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
         this.progress = progress;
         root = projectRoot;
-        process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").start();
+        process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").env("PGAPPNAME", Database.APPLICATION).start();
         commands = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
         Thread.ofPlatform().daemon().start(this::readLines);
@@ -214,7 +214,12 @@ public final class Django implements Migrator, AutoCloseable {
     public void rollback() {
         if (!open) return;
         open = false;
-        if (process.isAlive()) answerTo("rolling back", "rollback", Map.of()); // a dead process has rolled back
+        try {
+            if (process.isAlive()) answerTo("rolling back", "rollback", Map.of());
+        } catch (Failure e) {
+            if (!(e.problem() instanceof Problem.DriverDied || e.problem() instanceof Problem.DjangoSilent)) throw e;
+            // a dead process has rolled back, and a silent one is dead now
+        }
     }
 
     @Override

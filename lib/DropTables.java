@@ -36,7 +36,7 @@ public final class DropTables implements Strategy {
         if (!others.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), others));
         var reached = SchemaObjects.reachedOutside(db, look.currentSchema(), tables, true);
         if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), reached));
-        var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back"));
+        var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back, and what others write after it was taken is lost"));
         var collations = objects.stream().filter(o -> o.kind().equals("collation") && o.ours()).toList();
         var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.part() && !collations.contains(o))
                 .collect(Collectors.groupingBy(SchemaObjects.One::kind, java.util.TreeMap::new, Collectors.counting()));
@@ -54,6 +54,14 @@ public final class DropTables implements Strategy {
 
     public List<String> warnings() {
         return List.copyOf(warnings);
+    }
+
+    public List<String> inTheWay() {
+        return Sessions.othersHolding(db, Parking.relations(tables));
+    }
+
+    public DropTables terminating() {
+        return new DropTables(db, look, aside.run(), true, tables, collations, warnings);
     }
 
     public Aside.Backup aside() {

@@ -25,7 +25,7 @@ public final class Failure extends RuntimeException {
         return switch (e) {
             case Failure f -> f;
             case SQLException s -> new Failure(Problem.DatabaseSaid.of(s), s);
-            case IOException io -> new Failure(new Problem.FileSystemSaid(io.getClass().getSimpleName(), io.getMessage()), io);
+            case IOException io -> new Failure(Problem.FileSystemSaid.of(io), io);
             case null, default -> null;
         };
     }

@@ -57,6 +57,16 @@ public final class FolderLock implements AutoCloseable {
         return new FolderLock(Holder.us(command), say).also(root);
     }
 
+    /** For who only looks: nothing is made, nothing removed. @throws Failure {@link Problem.FolderBusy} */
+    public static void refuseHeld(Path root) {
+        if (!OURS.isEmpty()) return; // see there
+        try (var channel = FileChannel.open(root.resolve(".reset").resolve(NAME), StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS)) {
+            if (channel.tryLock() == null) throw new Failure(new Problem.FolderBusy(root, patiently(channel)));
+        } catch (IOException nobody) {
+            // no file, no holder
+        }
+    }
+
     /** Another checkout's folder too; given up together. What is held already is fine. */
     public FolderLock also(Path root) {
         var file = root.resolve(".reset").resolve(NAME);
@@ -94,11 +104,12 @@ public final class FolderLock implements AutoCloseable {
         try {
             var before = key(file);
             channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
-            if (channel.tryLock() == null) throw new Failure(new Problem.FolderBusy(root, patiently(channel)));
+            var locked = channel.tryLock() != null;
             if (!before.equals(key(file))) { // removed by its last holder; an open file's key is nobody else's
                 release(file, channel);
                 return false;
             }
+            if (!locked) throw new Failure(new Problem.FolderBusy(root, patiently(channel)));
             remains(channel);
             write(channel, us);
             ignoreItself(file.getParent());

@@ -1,10 +1,27 @@
 package lib;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** What has to be so before anything is touched, and what has to be so at the end. */
 public final class Guards {
     private Guards() {}
+
+    private static final Pattern PROTECTED = Pattern.compile("\\bprotected\\b", Pattern.CASE_INSENSITIVE);
+
+    /** @throws Failure refused (4) on a standby: nothing can be written there */
+    public static void refuseStandby(Database db) {
+        if (db.is("SELECT pg_is_in_recovery()")) throw new Failure(new Problem.Standby(db.name()));
+    }
+
+    /** @throws Failure refused (4) when the database's COMMENT says that it is protected, whatever the options */
+    public static void refuseProtected(Database db) {
+        var comment = db.texts("SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = current_database()").getFirst();
+        if (PROTECTED.matcher(comment).find()) throw new Failure(new Problem.Protected(db.name(), comment));
+    }
 
     /**
      * Before: Django's default database is the one that we look at, and nothing that stays leans on what goes.
@@ -22,6 +39,23 @@ public final class Guards {
         var selected = django.labels();
         var strangers = django.migrations().stream().filter(file -> !file.migration() && selected.contains(file.app())).map(Django.MigrationFile::path).toList();
         if (!strangers.isEmpty()) throw new Failure(new Problem.NotAMigration(strangers));
+    }
+
+    /**
+     * Before: whatever will be written to lets us. Of a folder that is still to be made the nearest that is there counts; of one
+     * with migrations its {@code __pycache__}, which is to go, counts too: a container has often made it as root.
+     */
+    public static void writable(Project project, Stream<Path> folders) {
+        var closed = folders.flatMap(folder -> Stream.of(folder, folder.resolve("__pycache__"))).map(Guards::nearest).distinct()
+                .filter(folder -> !Files.isWritable(folder) || !Files.isExecutable(folder))
+                .map(folder -> project.show(folder) + " (" + Disk.whoMayWrite(folder) + ")").sorted().toList();
+        if (!closed.isEmpty()) throw new Failure(new Problem.NotWritable(closed));
+    }
+
+    private static Path nearest(Path folder) {
+        var there = folder;
+        while (!Files.isDirectory(there) && there.getParent() != null) there = there.getParent();
+        return there;
     }
 
     /** A migration that stays may name one that goes if a fresh one bears that name. */

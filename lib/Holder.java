@@ -24,7 +24,7 @@ public record Holder(long pid, String host, String since, String command) {
     }
 
     /** As the kernel knows it: asking Java would ask the name service, which may take its time. */
-    private static String hostName() {
+    static String hostName() {
         try {
             return Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
         } catch (IOException notLinux) {

@@ -28,6 +28,7 @@
 //SOURCES Fingerprint.java
 //SOURCES FolderLock.java
 //SOURCES Found.java
+//SOURCES Git.java
 //SOURCES Grants.java
 //SOURCES Guards.java
 //SOURCES Holder.java

@@ -122,12 +122,17 @@ public record Migrations(Path root, List<Kept> files) {
         return new Migrations(root, displaced);
     }
 
-    /** Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left alone. */
+    /**
+     * Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left
+     * alone. The last first: where the disk became full on the way there, each step back frees what the next one needs.
+     */
     public void putBackFrom(List<Path> stores) throws IOException {
-        for (var file : files) {
+        var folders = new LinkedHashSet<Path>();
+        for (var file : files.reversed()) {
             var home = root.resolve(file.path());
             if (isHome(file)) continue;
             Files.createDirectories(home.getParent());
+            folders.add(home.getParent());
             if (file.link() != null) {
                 Files.deleteIfExists(home);
                 Checkpoint.reached("in place of the link " + file.path());
@@ -137,9 +142,9 @@ public record Migrations(Path root, List<Kept> files) {
             var content = whole(file, stores);
             Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
             Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
-            Disk.fsync(home.getParent());
             Checkpoint.reached("put back " + file.path());
         }
+        for (var folder : folders) Disk.fsync(folder);
     }
 
     private static byte[] whole(Kept file, List<Path> stores) throws IOException {

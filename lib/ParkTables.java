@@ -1,7 +1,9 @@
 package lib;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.regex.Pattern;
 
 /**
@@ -107,11 +109,17 @@ public final class ParkTables implements Strategy {
                 r -> new Body(r.getString(1), r.getString(2)), Parking.relations(moved));
         var warnings = new ArrayList<String>();
         for (var body : bodies) {
-            var named = look.tables().stream().map(Look.Table::name)
-                    .filter(t -> Pattern.compile("(?<![\\w$])" + Pattern.quote(t) + "(?![\\w$])").matcher(body.text).find()).limit(3).toList();
+            var words = new HashSet<>(List.of(body.text.split("[^\\w$]+")));
+            var named = look.tables().stream().map(Look.Table::name).filter(t -> isNamed(t, words, body.text)).limit(3).toList();
             if (!named.isEmpty()) warnings.add("trigger function %s names %s in its text: a write to a table that is set aside would reach the new one".formatted(body.function, String.join(", ", named)));
         }
         return warnings;
+    }
+
+    /** A search of its own only for names that are no plain words: hundreds of functions times thousands of tables. */
+    private static boolean isNamed(String table, Set<String> words, String text) {
+        if (table.matches("[\\w$]+")) return words.contains(table);
+        return Pattern.compile("(?<![\\w$])" + Pattern.quote(table) + "(?![\\w$])").matcher(text).find();
     }
 
     public String name() {
@@ -124,6 +132,14 @@ public final class ParkTables implements Strategy {
 
     public List<String> warnings() {
         return List.copyOf(warnings);
+    }
+
+    public List<String> inTheWay() {
+        return Sessions.othersHolding(db, aside.objects().values().stream().flatMap(List::stream).toList());
+    }
+
+    public ParkTables terminating() {
+        return new ParkTables(db, look, true, reason, inTransaction, aside, warnings);
     }
 
     public Aside.Schema aside() {
@@ -171,6 +187,7 @@ public final class ParkTables implements Strategy {
                 var objects = unchanged();
                 var statements = new ArrayList<String>();
                 statements.add("SET LOCAL lock_timeout = '5s'");
+                statements.add("SET LOCAL application_name = " + Database.literal(Database.APPLICATION)); // so that we know whom it waits for
                 statements.add(Database.DURABLE);
                 statements.add(Database.NOTICING);
                 statements.addAll(makeParked());
@@ -178,7 +195,7 @@ public final class ParkTables implements Strategy {
                 statements.add("SET LOCAL lock_timeout TO DEFAULT");
                 var relations = Parking.relations(objects);
                 if (terminate) Sessions.terminateHolding(db, relations);
-                try {
+                try (var kept = terminate ? Sessions.keepFromBlocking(db) : Sessions.NOBODY) {
                     migrator.migrateInTransaction(statements);
                 } catch (Failure e) {
                     migrator.rollback(); // our own transaction must not be among those that are named

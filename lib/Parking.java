@@ -76,7 +76,7 @@ final class Parking {
     /** Runs what locks these relations; when others keep them locked, says who. */
     static void inUse(Database db, List<Long> relations, boolean terminate, Runnable work) {
         if (terminate) Sessions.terminateHolding(db, relations);
-        try {
+        try (var kept = terminate ? Sessions.keepFromBlocking(db) : Sessions.NOBODY) {
             work.run();
         } catch (Failure e) {
             if (!Database.state(e).equals("55P03")) throw e;
@@ -162,7 +162,7 @@ final class Parking {
     /** For a run that failed after everything was parked: what stands in the live schema was made by it, and goes as a scratch database would. */
     static void removeMade(Database db, Aside.Schema aside) {
         if (!holds(db, aside, aside.parked()) || state(db, aside) == Aside.State.HALF) return;
-        dropAll(db, aside.live(), SchemaObjects.among(aside.objects()).negate());
+        dropAll(db, aside.live(), SchemaObjects.among(aside.objects()).negate(), false);
     }
 
     /** The schemas of this run whose objects are not in use. */
@@ -176,9 +176,9 @@ final class Parking {
                 WHERE n.nspname = ? AND c.relkind IN ('r', 'm')""", r -> r.getLong(1), s)).sum();
     }
 
-    static Step purge(Database db, Aside.Schema aside) {
+    static Step purge(Database db, Aside.Schema aside, boolean terminate) {
         var schemas = unused(db, aside);
-        return new Purge(db, aside, schemas, count(db, schemas));
+        return new Purge(db, aside, schemas, count(db, schemas), terminate);
     }
 
     private static int count(Database db, List<String> schemas) {
@@ -186,7 +186,7 @@ final class Parking {
     }
 
     /** @param objects how many there are when the plan is made */
-    record Purge(Database db, Aside.Schema aside, List<String> schemas, int objects) implements Step {
+    record Purge(Database db, Aside.Schema aside, List<String> schemas, int objects, boolean terminate) implements Step {
         public String describe() {
             return schemas.isEmpty() ? "nothing is set aside"
                     : "drop what is in schema " + schemas.stream().map(Database::quoted).collect(Collectors.joining(" and "));
@@ -199,7 +199,7 @@ final class Parking {
                 if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("schema " + schema, reached));
             }
             for (var schema : schemas) {
-                dropAll(db, schema, o -> true);
+                dropAll(db, schema, o -> true, terminate);
                 Checkpoint.reached("emptied " + schema);
                 leave(db, aside, schema);
             }
@@ -216,9 +216,9 @@ final class Parking {
      * Of our own objects: relations first and few at a time, as their locks last until the transaction ends. The newest
      * first: a table that thousands of others refer to takes a lock on each of them along while they are there.
      */
-    private static void dropAll(Database db, String schema, Predicate<SchemaObjects.One> which) {
+    private static void dropAll(Database db, String schema, Predicate<SchemaObjects.One> which, boolean terminate) {
         for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)).reversed(), DROPPED_AT_ONCE)) {
-            db.inOneTransaction(batch.stream().map(SchemaObjects.One::drop).toList());
+            inUse(db, relations(batch), terminate, () -> db.inOneTransaction(batch.stream().map(SchemaObjects.One::drop).toList()));
             Checkpoint.reached("dropped some of " + schema);
         }
         for (var one : in(db, schema, which.and(o -> !o.isRelation() && !o.part()))) db.run(one.drop());

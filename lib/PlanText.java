@@ -24,9 +24,11 @@ public final class PlanText {
         printFiles(console, found);
         printLost(console, found);
         console.say("");
+        printUncommitted(console, found);
         console.heading("Strategy: " + found.strategy().name());
         console.say("  " + found.strategy().reason());
         found.warnings().forEach(console::warn);
+        printInTheWay(console, found);
         printSteps(console, plan);
         console.event("plan", json(found, plan));
     }
@@ -94,6 +96,27 @@ public final class PlanText {
         }
     }
 
+    private static void printUncommitted(Console console, Found found) {
+        var changes = found.uncommitted();
+        if (changes.isEmpty()) return;
+        console.heading(count(changes.size(), "migration file") + " with changes that git does not have");
+        columns(console, changes.stream().limit(LONGEST_LOSSES).map(change -> List.of(line(change.path()), change.state())).toList());
+        if (changes.size() > LONGEST_LOSSES) console.say("  … and %,d more; --json names them all".formatted(changes.size() - LONGEST_LOSSES));
+        console.say("  they are saved either way, as they are now, in .reset/" + found.id() + "/old");
+        console.say("");
+    }
+
+    /** Whoever is connected now; others may come and go until it matters. */
+    private static void printInTheWay(Console console, Found found) {
+        var sessions = found.inTheWay();
+        if (sessions.isEmpty()) return;
+        console.say("");
+        console.heading(count(sessions.size(), "session") + " in the way");
+        sessions.forEach(session -> console.say("  " + session));
+        console.say(found.terminate() ? "  they are ended when it is time, and kept out until it is done: --terminate"
+                : "  without --terminate the run waits about five seconds for them to leave, then gives up with everything as it was");
+    }
+
     public static void printSteps(Console console, Plan plan) {
         console.say("");
         console.heading("Steps");
@@ -111,6 +134,9 @@ public final class PlanText {
         values.put("strategy", found.strategy().name());
         values.put("reason", found.strategy().reason());
         values.put("warnings", found.warnings());
+        values.put("in_the_way", found.inTheWay());
+        values.put("terminate", found.terminate());
+        values.put("uncommitted", found.uncommitted());
         values.put("tables", found.look().tables());
         values.put("other_objects", found.look().others());
         values.put("strangers", found.strangers());
@@ -206,8 +232,8 @@ public final class PlanText {
     }
 
     /** Names may hold newlines and worse; shown as one line. */
-    private static String line(String text) {
-        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("\\p{Cntrl}", "?");
+    static String line(String text) {
+        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
     }
 
     private static void more(Console console, int all) {

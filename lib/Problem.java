@@ -1,5 +1,9 @@
 package lib;
 
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
@@ -85,9 +89,9 @@ public interface Problem {
     record NameNotGiven(String name, boolean local) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
-            return local ? "DEBUG is False, and there is no terminal to ask in" : "the database is not on this machine: its name has to be given";
+            return (local ? "DEBUG is False" : "the database is not on this machine") + ": --yes is not enough, the database's name has to be given";
         }
-        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name + (local ? ", or --yes" : "")); }
+        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name, "or, in a terminal, leave --yes out and type it"); }
     }
 
     record OtherName(String given, String name) implements Problem {
@@ -128,9 +132,34 @@ public interface Problem {
         public String what() { return "PostgreSQL: " + words; }
     }
 
-    record FileSystemSaid(String kind, String words) implements Problem {
+    /** @param where the file or folder, or "" when the system did not say; @param words the system's own */
+    record FileSystemSaid(String where, String words) implements Problem {
+        static FileSystemSaid of(IOException e) {
+            var said = e instanceof FileSystemException f && f.getReason() != null ? f.getReason() : switch (e) {
+                case AccessDeniedException denied -> "permission denied";
+                case NoSuchFileException gone -> "it is not there";
+                case FileSystemException f -> f.getClass().getSimpleName();
+                default -> e.getMessage() == null ? e.toString() : e.getMessage();
+            };
+            var where = e instanceof FileSystemException f && f.getFile() != null ? f.getFile() : "";
+            return new FileSystemSaid(where, where.isEmpty() ? said : said.replace(where + ": ", ""));
+        }
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return kind + ": " + words; }
+        public String what() { return where.isEmpty() ? words : where + ": " + words; }
+        public List<String> next() {
+            var there = where.isEmpty() ? "" : " " + Path.of(where).getParent();
+            if (words.contains("No space left") || words.contains("quota")) return List.of("make room there, then start again: df -h" + there + " shows how full it is");
+            if (words.contains("ermission denied") || words.contains("not permitted")) return List.of("look at who owns it and who may write: ls -ld" + there + (where.isEmpty() ? "" : " " + where));
+            if (words.contains("Read-only")) return List.of("mount it so that it can be written to, then start again");
+            return List.of();
+        }
+    }
+
+    /** Found before anything is touched, so that a plan that is going to fail is not begun. @param folders, each with what is to be written there */
+    record NotWritable(List<String> folders) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "nothing was touched, because what has to be written to is not writable:\n  " + String.join("\n  ", folders); }
+        public List<String> next() { return List.of("run this as their owner, or give yourself the right to write there (chown, chmod, mount)"); }
     }
 
     record ProgramMissing(String program) implements Problem {
@@ -491,6 +520,14 @@ public interface Problem {
         public List<String> next() { return List.of("name the primary server in DB_HOST"); }
     }
 
+    record Protected(String database, String comment) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database " + PlanText.line(database) + " is marked as protected by its comment: " + PlanText.line(comment); }
+        public List<String> next() {
+            return List.of("if that is no longer meant, unmark it in psql:", "COMMENT ON DATABASE " + Database.quoted(database) + " IS NULL;");
+        }
+    }
+
     record Replicated(String database, List<String> found) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "a reset of database %s would reach others:\n  %s".formatted(database, String.join("\n  ", found)); }
@@ -682,7 +719,7 @@ public interface Problem {
 
     record NotTheOldest(String wanted, String oldest) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public String what() { return wanted + " is not the oldest run: what it set aside is needed to go back past it to " + oldest; }
+        public String what() { return "%s is not the first to purge: %s is older, or went aside within it".formatted(wanted, oldest); }
         public List<String> next() { return List.of("reset_migrations purge " + oldest, "reset_migrations purge --all"); }
     }
 
@@ -769,6 +806,13 @@ public interface Problem {
                 return List.of("somebody holds a lock on a table: see pg_stat_activity and pg_blocking_pids, then try again");
             return List.of();
         }
+    }
+
+    /** @param first why not */
+    record NothingDestroyed(Problem first) implements Problem {
+        public Exit exit() { return first.exit(); }
+        public String what() { return "no backup could be taken, so nothing was destroyed: " + first.what(); }
+        public List<String> next() { return first.next(); }
     }
 
     record NotAnArchive(String where, String begins, String words) implements Problem {

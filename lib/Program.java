@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 
 /**
  * A program to run: argv, a folder, and environment variables of which some are secret. Never a shell, never a secret
@@ -16,6 +17,7 @@ public final class Program {
     private final List<String> argv;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final Map<String, String> secrets = new LinkedHashMap<>();
+    private final List<String> without = new ArrayList<>();
     private Path folder;
 
     private Program(List<String> argv) {
@@ -36,6 +38,7 @@ public final class Program {
         var program = new Program(all).in(folder);
         program.environment.putAll(environment);
         program.secrets.putAll(secrets);
+        program.without.addAll(without);
         return program;
     }
 
@@ -46,6 +49,12 @@ public final class Program {
 
     public Program env(String name, String value) {
         environment.put(name, value);
+        return this;
+    }
+
+    /** Inherits no variable whose name begins so. */
+    public Program without(String prefix) {
+        without.add(prefix);
         return this;
     }
 
@@ -79,6 +88,7 @@ public final class Program {
 
     private Process start(ProcessBuilder builder) {
         if (folder != null) builder.directory(folder.toFile());
+        builder.environment().keySet().removeIf(name -> without.stream().anyMatch(name::startsWith));
         builder.environment().putAll(environment);
         builder.environment().putAll(secrets);
         try {
@@ -117,10 +127,21 @@ public final class Program {
 
     /** Hands the terminal over and returns the exit code: for programs that ask the user themselves. */
     public int interactive() {
-        try {
-            return start(new ProcessBuilder(argv).inheritIO()).waitFor();
+        Interruption.check();
+        var process = start(new ProcessBuilder(argv).inheritIO());
+        try (var handle = Interruption.stoppedBy(() -> endAfterAll(process))) {
+            return process.waitFor();
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
+        }
+    }
+
+    /** Ctrl-C reaches it without us, and it knows best how to leave the terminal; SIGTERM reaches us alone. */
+    private static void endAfterAll(Process process) {
+        try {
+            if (!process.waitFor(1, TimeUnit.SECONDS)) kill(process);
+        } catch (InterruptedException atOnce) {
+            kill(process);
         }
     }
 

@@ -4,9 +4,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashSet;
-import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * The user's undo for files: the newer migrations go into the run's {@code undone/}, the old ones come home.
@@ -34,12 +34,19 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
         return "put %d old migration file%s back, %d newer aside".formatted(reset.old().size(), reset.old().size() == 1 ? "" : "s", newer.files().size());
     }
 
+    /** Where it writes. */
+    public Stream<Path> folders() {
+        var store = Files.isDirectory(reset.folder()) ? reset.folder() : reset.copy();
+        return Stream.concat(Stream.of(store), new ReplaceFiles(reset.oldFiles(), reset.fresh(), reset).folders());
+    }
+
     @Override public void run() throws IOException {
-        for (var folder : List.of(reset.folder(), reset.copy())) {
-            if (!Files.isDirectory(folder)) continue; // one of the two is there, or this run would not have been found
-            Disk.privateFolder(folder.resolve("undone"));
-            newer.copyTo(folder.resolve("undone"));
-            Checkpoint.reached("kept the newer files in " + folder);
+        var kept = Files.isDirectory(reset.folder()); // one of the two is there, or this run would not have been found
+        if (kept) keepIn(reset.folder());
+        try {
+            if (Files.isDirectory(reset.copy())) keepIn(reset.copy());
+        } catch (IOException full) {
+            if (!kept) throw full; // one copy is enough
         }
         reset.oldFiles().putBackFrom(reset.oldFolders());
         Checkpoint.reached("put all back");
@@ -48,10 +55,16 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
         reset.removeMade();
     }
 
+    private void keepIn(Path folder) throws IOException {
+        Disk.privateFolder(folder.resolve("undone"));
+        newer.copyTo(folder.resolve("undone"));
+        Checkpoint.reached("kept the newer files in " + folder);
+    }
+
     @Override public void undo() throws IOException {
         if (reset.undoneFolders().isEmpty()) return; // nothing was moved yet
+        reset.oldFiles().removeExcept(there); // first: on a full disk that makes the room
         newer.putBackFrom(reset.undoneFolders());
-        reset.oldFiles().removeExcept(there);
         for (var made : reset.made()) {
             var init = Path.of(reset.root()).resolve(made);
             if (made.endsWith("__init__.py") && Files.isDirectory(init.getParent()) && !Files.exists(init))

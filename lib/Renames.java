@@ -26,7 +26,8 @@ record Renames(String live, long outgoing, String outgoingName, String outgoingC
                 maintenance.transaction(() -> {
                     if (terminate || built) Sessions.terminateIn(second, in);
                     else Sessions.terminateOurs(second, in);
-                    try (var killing = terminate ? terminating(second) : (AutoClosing) () -> {}) {
+                    Sessions.terminateOurs(second, outgoing);
+                    try (var kept = terminate ? Sessions.keepOut(second, outgoing, in) : Sessions.NOBODY) {
                         remember(seen, Sessions.in(second, outgoing));
                         maintenance.run(rename(live, outgoingName));
                         Checkpoint.reached("between the two renames");
@@ -51,32 +52,6 @@ record Renames(String live, long outgoing, String outgoingName, String outgoingC
         if (now.isEmpty()) return;
         seen.clear();
         seen.addAll(now);
-    }
-
-    private interface AutoClosing extends AutoCloseable {
-        @Override void close();
-    }
-
-    /** While the rename waits for others to leave, they are told to, again and again. */
-    private AutoClosing terminating(Database second) {
-        var thread = Thread.ofPlatform().daemon().start(() -> {
-            try {
-                while (true) {
-                    Sessions.terminateIn(second, outgoing);
-                    Thread.sleep(100);
-                }
-            } catch (InterruptedException | Failure enough) {
-                // the rename says what is left in the way
-            }
-        });
-        return () -> {
-            thread.interrupt();
-            try {
-                thread.join();
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-        };
     }
 
     static String rename(String from, String to) {

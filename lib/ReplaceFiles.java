@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * The old migration files go, the new ones come. The old ones lie in the run's folder before this begins.
@@ -16,6 +17,11 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
 
     @Override public String describe() {
         return "replace %d migration file%s by %d".formatted(old.files().size(), old.files().size() == 1 ? "" : "s", fresh.size());
+    }
+
+    /** Where it writes. */
+    public Stream<Path> folders() {
+        return Stream.concat(old.paths().stream(), fresh.keySet().stream()).map(path -> old.root().resolve(path).getParent()).distinct();
     }
 
     @Override public void run() throws IOException {

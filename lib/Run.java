@@ -20,6 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
@@ -136,10 +137,17 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private static Path stateFolder() {
-        var xdg = System.getenv("XDG_STATE_HOME");
-        var home = System.getenv().getOrDefault("HOME", System.getProperty("user.home")); // Java's own asks the password database
-        var base = xdg != null && Path.of(xdg).isAbsolute() ? Path.of(xdg) : Path.of(home, ".local", "state");
-        return base.resolve("reset_migrations");
+        return absolute(System.getenv("XDG_STATE_HOME")).or(() -> home().map(home -> home.resolve(".local/state")))
+                .orElse(Path.of("/")).resolve("reset_migrations"); // nobody's home: where no ordinary user may write
+    }
+
+    private static Optional<Path> home() {
+        return absolute(System.getenv("HOME")).or(() -> absolute(System.getProperty("user.home"))); // Java's own asks the password database
+    }
+
+    /** An empty HOME, or Java's "?" for a user whom the machine does not know, would be a folder of the project. */
+    private static Optional<Path> absolute(String path) {
+        return Optional.ofNullable(path).map(Path::of).filter(Path::isAbsolute);
     }
 
     /** Where the old files lie: in the project and in the copy, or what is left of the two. */
@@ -184,20 +192,27 @@ public record Run(int format, String id, String version, String started, String 
 
     // ---- written -----------------------------------------------------------------------------
 
-    /** Both copies with the old files in them, durable; nothing else has been touched yet. */
-    public void create() throws IOException {
+    /**
+     * Both copies with the old files in them, durable; nothing else has been touched yet.
+     *
+     * @return why there is no second copy: a service without a home has the first one all the same
+     */
+    public Optional<String> create() throws IOException {
         Disk.privateFolder(folder().getParent());
         FolderLock.ignoreItself(folder().getParent());
         keepIn(beside(folder()));
         Checkpoint.reached("kept in the project alone");
+        Optional<String> alone = Optional.empty();
         try {
             keepIn(beside(copy()));
             rename(beside(copy()), copy());
         } catch (IOException noHome) {
-            Disk.removeTree(beside(copy())); // a service without a home has the first copy all the same
+            removeIfThere(beside(copy()));
+            alone = Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
         }
         Checkpoint.reached("the copy is whole");
         rename(beside(folder()), folder());
+        return alone;
     }
 
     private void keepIn(Path folder) throws IOException {
@@ -239,13 +254,22 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Writes run.json in both places, as far as they are there. */
     public void save() throws IOException {
-        var text = text();
-        for (var folder : List.of(folder(), copy())) {
-            if (!Files.isDirectory(folder)) continue;
-            Disk.writePrivate(folder.resolve("run.json"), text);
-            Disk.fsync(folder);
-            Checkpoint.reached(outcome + " written in " + folder.getParent());
+        if (!Files.isDirectory(folder())) {
+            saveIn(copy());
+            return;
         }
+        saveIn(folder());
+        try {
+            if (Files.isDirectory(copy())) saveIn(copy());
+        } catch (IOException full) {
+            // the first one counts as long as it is there, and the second says where everything is all the same
+        }
+    }
+
+    private void saveIn(Path folder) throws IOException {
+        Disk.writePrivate(folder.resolve("run.json"), text());
+        Disk.fsync(folder);
+        Checkpoint.reached(outcome + " written in " + folder.getParent());
     }
 
     /** The step that ends a run for good. @param files where its migration files go, or null: nobody wants them */
@@ -277,21 +301,24 @@ public record Run(int format, String id, String version, String started, String 
         Checkpoint.reached("removed from the project alone");
         rename(copy(), beside(copy()));
         Checkpoint.reached("removed, but not swept");
-        Disk.removeTree(beside(copy()));
-        Disk.removeTree(beside(folder()));
+        removeIfThere(beside(copy()));
+        removeIfThere(beside(folder()));
         for (var parent : List.of(folder().getParent(), copy().getParent())) removeIfBare(parent);
     }
 
+    /** What we cannot see, in a home that is closed to us, is not ours. */
+    private static void removeIfThere(Path folder) throws IOException {
+        if (Files.isDirectory(folder)) Disk.removeTree(folder);
+    }
+
     /** A link or a mount that somebody has put there stays. */
-    private static void removeIfBare(Path folder) throws IOException {
+    private static void removeIfBare(Path folder) {
         if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) return;
         try (Stream<Path> left = Files.list(folder)) {
             if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;
-        }
-        try {
             Disk.removeTree(folder);
-        } catch (FileSystemException mount) {
-            // see above
+        } catch (IOException stays) {
+            // gone already, or a file system of its own, or in a folder that is not ours: bare as it is it may stay
         }
     }
 
@@ -315,7 +342,8 @@ public record Run(int format, String id, String version, String started, String 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
     public Step keep(Supplier<Path> backedUp, Database db, Console console) {
         return Step.of("keep the old migration files in .reset/" + id, () -> {
-            withBackup(backedUp.get()).create();
+            withBackup(backedUp.get()).create().ifPresent(why ->
+                    console.warn("no second copy of the old migration files, so take care of .reset/: cannot write " + why));
             console.logTo(folder().resolve("log"));
         }, () -> forget(db), () -> done(backedUp.get()).mark("done", "reset_migrations finish " + id));
     }

@@ -7,24 +7,63 @@ import java.util.List;
 final class Sessions {
     private Sessions() {}
 
-    /** One session in words that let a person find it. */
-    private static final String WORDS = """
-            format('pid %s, %s, %s, %s%s%s', a.pid, coalesce(a.usename, 'no user'),
-                   coalesce(nullif(a.application_name, ''), 'no application name'),
-                   coalesce(host(a.client_addr), 'local'), ', ' || a.state || ' since ' || to_char(a.state_change, 'YYYY-MM-DD HH24:MI:SS'),
-                   ': ' || nullif(left(split_part(a.query, chr(10), 1), 80), ''))""";
+    private static final int LONGEST_QUERY = 80;
 
-    /** Who is connected to a database, also where another role's details are hidden from us; prepared transactions hold it as sessions do. */
+    /** Of each session what lets a person find it; another role's details may be hidden from us. */
+    private static final String COLUMNS = """
+            a.pid, coalesce(a.usename, 'no user'), coalesce(nullif(a.application_name, ''), 'no application name'), coalesce(host(a.client_addr), 'local'),
+            coalesce(a.state, ''), coalesce(extract(epoch FROM clock_timestamp() - a.state_change), -1)::bigint, left(ltrim(coalesce(a.query, ''), E' \\t\\r\\n'), 1000)""";
+
+    private static final Database.Row<String> WORDS = r -> words(r.getInt(1), r.getString(2), r.getString(3), r.getString(4), r.getString(5), r.getLong(6), r.getString(7));
+
+    /** "pid 4711, crm_user, celery, 127.0.0.1, idle in transaction for 3 min 12 s: SELECT 1"; whatever others have put into it is harmless on a terminal. */
+    static String words(int pid, String user, String application, String address, String state, long seconds, String query) {
+        var text = new StringBuilder("pid %d, %s, %s, %s".formatted(pid, PlanText.line(user), PlanText.line(application), address));
+        if (!state.isEmpty()) text.append(", ").append(state).append(seconds < 0 ? "" : " for " + duration(seconds));
+        var first = PlanText.line(query.lines().findFirst().orElse(""));
+        if (first.codePointCount(0, first.length()) > LONGEST_QUERY) first = first.substring(0, first.offsetByCodePoints(0, LONGEST_QUERY - 1)) + "…";
+        return first.isEmpty() ? text.toString() : text + ": " + first;
+    }
+
+    /** 12 s, 3 min 12 s, 2 h 5 min, 4 d 1 h. */
+    static String duration(long seconds) {
+        if (seconds < 60) return seconds + " s";
+        if (seconds < 3600) return "%d min %d s".formatted(seconds / 60, seconds % 60);
+        if (seconds < 86400) return "%d h %d min".formatted(seconds / 3600, seconds / 60 % 60);
+        return "%d d %d h".formatted(seconds / 86400, seconds / 3600 % 24);
+    }
+
+    private static final String NOT_OURS = "a.application_name IS DISTINCT FROM '%s'".formatted(Database.APPLICATION);
+
+    /** Who is connected to a database; prepared transactions hold it as sessions do. */
     static List<String> in(Database db, long database) {
-        return db.texts("""
-                SELECT %s FROM pg_stat_activity a WHERE a.datid = ? AND a.pid <> pg_backend_pid() AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%%'
-                UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts p JOIN pg_database d ON d.datname = p.database AND d.oid = ?
-                ORDER BY 1""".formatted(WORDS), database, database);
+        var found = sessions(db, "a.datid = ? AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%'", database);
+        found.addAll(db.texts("SELECT gid FROM pg_prepared_xacts p JOIN pg_database d ON d.datname = p.database WHERE d.oid = ? ORDER BY 1", database)
+                .stream().map(gid -> "prepared transaction " + PlanText.line(gid)).toList());
+        return found;
+    }
+
+    /** The same without what is our own: we leave before it matters. */
+    static List<String> othersIn(Database db, long database) {
+        return sessions(db, "a.datid = ? AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%' AND " + NOT_OURS, database);
     }
 
     /** Who holds locks on any of these relations, or waits for one. */
     static List<String> holding(Database db, Collection<Long> relations) {
-        return db.texts("SELECT %s FROM pg_stat_activity a WHERE a.pid IN (%s) ORDER BY 1".formatted(WORDS, HOLDERS), relations);
+        var found = sessions(db, "a.pid IN (%s)".formatted(HOLDERS), relations);
+        found.addAll(db.texts("""
+                SELECT DISTINCT gid FROM pg_prepared_xacts p JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction
+                WHERE l.relation = ANY (?) AND p.database = current_database() ORDER BY 1""", relations)
+                .stream().map(gid -> "prepared transaction " + PlanText.line(gid)).toList());
+        return found;
+    }
+
+    static List<String> othersHolding(Database db, Collection<Long> relations) {
+        return sessions(db, "a.pid IN (%s) AND %s".formatted(HOLDERS, NOT_OURS), relations);
+    }
+
+    private static List<String> sessions(Database db, String which, Object value) {
+        return db.list("SELECT %s FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND %s ORDER BY a.pid".formatted(COLUMNS, which), WORDS, value);
     }
 
     private static final String HOLDERS = """
@@ -37,12 +76,20 @@ final class Sessions {
 
     /** Ends what a pooler has kept open of our own. */
     static void terminateOurs(Database db, long database) {
-        terminate(db, db.list("SELECT pid FROM pg_stat_activity WHERE datid = ? AND application_name = ? AND pid <> pg_backend_pid()",
+        terminate(db, db.list("SELECT pid FROM pg_stat_activity WHERE datid = ? AND application_name = ? AND state = 'idle' AND pid <> pg_backend_pid()",
                 r -> r.getInt(1), database, Database.APPLICATION));
     }
 
     static void terminateHolding(Database db, Collection<Long> relations) {
         terminate(db, db.list(HOLDERS, r -> r.getInt(1), relations));
+    }
+
+    /** Whoever our own sessions wait for in this database: holders, and those ahead of us in a queue. */
+    private static void terminateBlocking(Database db) {
+        terminate(db, db.list("""
+                SELECT DISTINCT b FROM pg_stat_activity a, unnest(pg_blocking_pids(a.pid)) b
+                WHERE a.datname = current_database() AND a.application_name = ? AND a.usename = current_user AND a.wait_event_type = 'Lock' AND b <> 0""",
+                r -> r.getInt(1), Database.APPLICATION));
     }
 
     private static void terminate(Database db, List<Integer> pids) {
@@ -53,5 +100,48 @@ final class Sessions {
                 // another role's: it stays, and is named when it is in the way
             }
         }
+    }
+
+    // ---- kept out ----------------------------------------------------------------------------
+
+    interface KeptOut extends AutoCloseable {
+        @Override void close();
+    }
+
+    static final KeptOut NOBODY = () -> {};
+
+    /** Until it is closed, who connects to one of these databases is told to leave, again and again. */
+    static KeptOut keepOut(Database second, long... databases) {
+        return again(() -> {
+            for (var database : databases) terminateIn(second, database);
+        }, () -> {});
+    }
+
+    /** Until it is closed, nobody whom our work in this database waits for stays: one that comes back at once may have been faster than we. */
+    static KeptOut keepFromBlocking(Database db) {
+        var second = db.sibling(db.credentials().database());
+        return again(() -> terminateBlocking(second), second::close);
+    }
+
+    private static KeptOut again(Runnable work, Runnable end) {
+        var thread = Thread.ofPlatform().daemon().start(() -> {
+            try {
+                while (true) {
+                    work.run();
+                    Thread.sleep(100);
+                }
+            } catch (InterruptedException | Failure enough) {
+                // what is left in the way is named by whom it hinders
+            }
+        });
+        return () -> {
+            thread.interrupt();
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+            end.run();
+        };
     }
 }

@@ -14,6 +14,12 @@ public sealed interface Strategy permits SwapDatabase, ParkTables, DropTables {
     /** What will be lost or stays behind, a line each; after the run also what turned out to be lost. */
     List<String> warnings();
 
+    /** Sessions that are connected now and would be in its way, in words. */
+    List<String> inTheWay();
+
+    /** The same, ending whoever is in its way. */
+    Strategy terminating();
+
     /** What it will set aside, for run.json. */
     Aside aside();
 

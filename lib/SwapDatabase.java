@@ -66,6 +66,14 @@ public final class SwapDatabase implements Strategy {
         return List.copyOf(warnings);
     }
 
+    public List<String> inTheWay() {
+        return Sessions.othersIn(live, look.oid());
+    }
+
+    public SwapDatabase terminating() {
+        return new SwapDatabase(live, look, runId, true, reason);
+    }
+
     public Aside.Database aside() {
         return aside;
     }

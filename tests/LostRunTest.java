@@ -115,7 +115,6 @@ class LostRunTest {
         assertDone(reset(from, "undo", "--yes"));
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(crm.root()));
-        assertEquals(2, reset(from, "undo", "--yes").code()); // once is enough
         found++;
     }
 
@@ -124,7 +123,6 @@ class LostRunTest {
         lost++;
         assertDone(reset(from, "purge", "--yes", "--no-backup"));
         assertEquals(rows, Snapshot.of(db));
-        assertEquals(List.of(), status(from));
         assertEquals(List.of(), asideOnServer());
         assertFalse(Files.exists(state.resolve("reset_migrations")));
         found++;
@@ -171,19 +169,18 @@ class LostRunTest {
         return Files.createTempDirectory(OTHER_FILE_SYSTEM, "reset_migrations_test");
     }
 
-    @Test void the_folder_is_a_link_to_another_file_system() throws Exception {
+    @ParameterizedTest @ValueSource(strings = {"first", "second"})
+    void both_are_on_another_file_system_and_one_copy_is_gone(String gone) throws Exception {
         var elsewhere = elsewhere();
         try {
-            Files.createSymbolicLink(crm.root().resolve(".reset"), elsewhere);
-            assertDone(reset("--yes"));
-            assertTrue(Files.isRegularFile(elsewhere.resolve(run().getFileName()).resolve("run.json")));
-            Disk.removeTree(state);
+            Files.createSymbolicLink(crm.root().resolve(".reset"), Files.createDirectory(elsewhere.resolve("first")));
+            state = elsewhere.resolve("second");
+            assertDone(reset("--yes", "--strategy", gone.equals("first") ? "swap" : "park"));
+            assertTrue(Files.isRegularFile(elsewhere.resolve("first").resolve(run().getFileName()).resolve("run.json")));
+            Disk.removeTree(gone.equals("first") ? run() : state);
             assertFound(crm);
-            lost++;
-            assertDone(reset("purge", "--yes", "--no-backup"));
-            assertEquals(List.of(), asideOnServer());
-            assertTrue(Files.isSymbolicLink(crm.root().resolve(".reset")) && Files.isDirectory(elsewhere), "the link is not ours to remove");
-            found++;
+            if (gone.equals("second")) assertPurged(crm);
+            assertTrue(Files.isSymbolicLink(crm.root().resolve(".reset")) && Files.isDirectory(elsewhere.resolve("first")), "the link is not ours to remove");
         } finally {
             Disk.removeTree(elsewhere);
         }
@@ -201,19 +198,6 @@ class LostRunTest {
             assertTrue(Files.isDirectory(folder));
         } finally {
             new ProcessBuilder("umount", folder.toString()).start().waitFor();
-        }
-    }
-
-    @Test void the_state_folder_is_on_another_file_system_and_the_first_copy_is_gone() throws Exception {
-        var elsewhere = elsewhere();
-        try {
-            state = elsewhere;
-            assertDone(reset("--yes"));
-            Disk.removeTree(crm.root().resolve(".reset"));
-            assertFound(crm);
-            assertPurged(crm);
-        } finally {
-            Disk.removeTree(elsewhere);
         }
     }
 
@@ -244,7 +228,11 @@ class LostRunTest {
         var untouched = Snapshot.of(there.root());
         var status = reset(there, "status");
         assertTrue(status.out().contains("made in    " + crm.root()), status.all());
+        try (var lock = lib.FolderLock.take(crm.root(), "a test", line -> {})) { // whose files would be put back
+            assertEquals(5, reset(there, "undo", "--yes").code());
+        }
         assertFound(there);
+        assertEquals(2, reset(there, "undo", "--yes").code()); // once is enough
         assertEquals(untouched, Snapshot.of(there.root()));
         assertPurged(there);
         assertFalse(Files.exists(there.root().resolve(".reset")) || Files.exists(crm.root().resolve(".reset")));
@@ -262,7 +250,6 @@ class LostRunTest {
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(there.root()));
         found++;
-        assertPurged(there);
     }
 
     @Test void another_projects_run_on_a_server_of_the_same_address_is_none_of_ours() throws Exception {
@@ -271,16 +258,7 @@ class LostRunTest {
         for (var name : asideOnServer()) Postgres.execute("COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(name))); // as if it were not this server
         assertEquals(List.of(), status(there));
         assertEquals(2, reset(there, "undo", "--yes").code());
-        assertFound(crm);
-    }
-
-    @Test void while_the_first_checkout_is_locked_the_second_cannot_undo_there() throws Exception {
-        assertDone(reset("--yes"));
-        var there = checkout();
-        try (var lock = lib.FolderLock.take(crm.root(), "a test", line -> {})) {
-            assertEquals(5, reset(there, "undo", "--yes").code());
-        }
-        assertFound(there);
+        assertEquals("NEW_IS_LIVE", status(crm).getLast().get("state").getAsString()); // to its own project it is what it was
     }
 
     // ---- no record at all --------------------------------------------------------------------
@@ -359,7 +337,7 @@ class LostRunTest {
     @Test void a_record_or_an_old_file_that_is_damaged_in_one_place_is_taken_from_the_other() throws Exception {
         assertDone(reset("--yes"));
         var record = Files.readString(copy().resolve("run.json"));
-        for (var text : List.of("", "{}", "[]", "\0\0\0", record.replaceFirst("\"aside\": \\{[^}]*}", "\"aside\": 7"), record.replace(run().getFileName().toString(), "another"))) {
+        for (var text : List.of("{}", "\0\0\0", record.replaceFirst("\"aside\": \\{[^}]*}", "\"aside\": 7"), record.replace(run().getFileName().toString(), "another"))) {
             Files.writeString(run().resolve("run.json"), text);
             assertEquals("done", status(crm).getLast().get("outcome").getAsString());
         }
@@ -395,6 +373,19 @@ class LostRunTest {
         found++;
     }
 
+    @Test void a_run_that_went_aside_within_an_older_one_is_purged_first() throws Exception {
+        assertDone(reset("--yes", "--strategy", "swap"));
+        assertDone(reset("--yes", "--strategy", "park"));
+        assertDone(reset("undo", "--yes"));
+        assertDone(reset("undo", "--yes"));
+        var aside = status(crm).stream().map(run -> run.get("aside").getAsString()).toList();
+        assertTrue(aside.get(0).matches("database .*_undone_.*") && aside.get(1).matches("schema undone_.* of database .*_undone_.*"), aside.toString());
+        assertEquals(4, reset("purge", aside.get(0).replaceAll(".*_undone_(\\d+)_(\\d+)_(\\w+)$", "$1-$2-$3"), "--yes", "--no-backup").code()); // it holds the other
+        assertDone(reset("purge", "--all", "--yes", "--no-backup"));
+        assertEquals(List.of(), asideOnServer());
+        assertEquals(rows, Snapshot.of(db));
+    }
+
     // ---- purge and what is another run's -----------------------------------------------------
 
     private void execute(String database, String sql) throws Exception {
@@ -403,31 +394,33 @@ class LostRunTest {
         }
     }
 
-    @ParameterizedTest @ValueSource(booleans = {false, true})
-    void purge_refuses_to_drop_a_database_that_holds_another_runs_schema(boolean cleaned) throws Exception {
+    @Test void purge_refuses_to_drop_a_database_that_holds_another_runs_schema() throws Exception {
         assertDone(reset("--yes", "--strategy", "swap"));
         var aside = asideOnServer().getFirst();
         execute(aside, "CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations 20251122-101500-ffff: schema public as it was before'");
-        if (cleaned) Disk.removeTree(crm.root().resolve(".reset"));
-        var refused = reset("purge", "--yes", "--no-backup");
-        assertEquals(4, refused.code(), refused.all());
-        assertTrue(refused.err().contains("parked_before of run 20251122-101500-ffff"), refused.err());
+        for (var lost : List.of(false, true)) {
+            if (lost) Disk.removeTree(crm.root().resolve(".reset"));
+            var refused = reset("purge", "--yes", "--no-backup");
+            assertEquals(4, refused.code(), refused.all());
+            assertTrue(refused.err().contains("parked_before of run 20251122-101500-ffff"), refused.err());
+        }
         execute(aside, "DROP SCHEMA parked_before");
         assertDone(reset("purge", "--yes", "--no-backup"));
         assertEquals(List.of(), asideOnServer());
     }
 
-    @ParameterizedTest @ValueSource(booleans = {false, true})
-    void purge_refuses_to_drop_a_schema_that_another_runs_schema_leans_on(boolean cleaned) throws Exception {
+    @Test void purge_refuses_to_drop_a_schema_that_another_runs_schema_leans_on() throws Exception {
         assertDone(reset("--yes", "--strategy", "park"));
         var aside = asideOnServer().getFirst();
         execute(db.name(), """
             CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations 20251122-101500-ffff: schema public as it was before';
             CREATE VIEW parked_before.leaning AS SELECT number FROM %s.shop_order""".formatted(aside));
-        if (cleaned) Disk.removeTree(crm.root().resolve(".reset"));
-        var refused = reset("purge", "--yes", "--no-backup");
-        assertEquals(4, refused.code(), refused.all());
-        assertTrue(refused.err().contains("parked_before"), refused.err());
+        for (var lost : List.of(false, true)) {
+            if (lost) Disk.removeTree(crm.root().resolve(".reset"));
+            var refused = reset("purge", "--yes", "--no-backup");
+            assertEquals(4, refused.code(), refused.all());
+            assertTrue(refused.err().contains("parked_before"), refused.err());
+        }
         execute(db.name(), "DROP SCHEMA parked_before CASCADE");
         assertDone(reset("purge", "--yes", "--no-backup"));
         assertEquals(List.of(), asideOnServer());

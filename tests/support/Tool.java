@@ -16,6 +16,7 @@ public final class Tool {
     private final String script;
     private final Path folder;
     private final Map<String, String> environment = new LinkedHashMap<>();
+    private List<String> starter = List.of();
 
     /** What it printed and how it ended. */
     public record Output(int code, String out, String err) {
@@ -38,11 +39,28 @@ public final class Tool {
         return this;
     }
 
-    public Process start(String... args) throws IOException {
-        var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
+    /** Started by another program: {@code setsid}, {@code setpriv …}. */
+    public Tool by(String... program) {
+        starter = List.of(program);
+        return this;
+    }
+
+    /** The command line, for somebody else to start. */
+    public List<String> command(String... args) throws IOException {
+        var command = new ArrayList<>(starter);
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(runtimeOptions());
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), script));
         command.addAll(List.of(args));
+        return command;
+    }
+
+    public Process start(String... args) throws IOException {
+        return start(command(args));
+    }
+
+    /** Any command, in the folder and with the environment of the script. */
+    public Process start(List<String> command) throws IOException {
         var builder = new ProcessBuilder(command).directory(folder.toFile());
         builder.environment().keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONHOME|NO_COLOR|BACKUP_).*"));
         // its second copy of runs must not meet the user's

@@ -1,0 +1,51 @@
+package support;
+
+import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
+import lib.Checkpoint;
+
+/**
+ * A script that gets a signal at chosen points, where a person would have to be very quick:
+ * {@code java support.SignalAt INT group 'before: commit.*' reset_migrations ARGS…}.
+ * {@code group} sends it to all processes, as a terminal does; {@code self} to the script alone; {@code python} to the child
+ * that appears next.
+ */
+public final class SignalAt {
+    private SignalAt() {}
+
+    public static void main(String... args) throws ReflectiveOperationException {
+        var signal = args[0];
+        var whom = args[1];
+        var points = args[2];
+        Checkpoint.listen(point -> {
+            if (!point.matches(points)) return;
+            System.err.println("SignalAt: " + point);
+            if (whom.equals("python")) Thread.ofPlatform().daemon().start(() -> kill(signal, nextPython()));
+            else kill(signal, (whom.equals("group") ? "-" : "") + ProcessHandle.current().pid());
+        });
+        var script = Class.forName(args[3]).getMethod("main", String[].class);
+        try {
+            script.invoke(null, (Object) java.util.Arrays.copyOfRange(args, 4, args.length));
+        } catch (InvocationTargetException e) {
+            throw new IllegalStateException(e.getCause());
+        }
+    }
+
+    private static void kill(String signal, String to) {
+        try {
+            new ProcessBuilder("kill", "-" + signal, "--", to).start().waitFor();
+            Thread.sleep(200); // its handler runs in another thread
+        } catch (IOException | InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static String nextPython() {
+        var known = ProcessHandle.current().children().map(ProcessHandle::pid).toList();
+        while (true) {
+            var next = ProcessHandle.current().children().filter(p -> !known.contains(p.pid()) && p.info().command().orElse("").contains("python")).findFirst();
+            if (next.isPresent()) return String.valueOf(next.get().pid());
+            Thread.onSpinWait();
+        }
+    }
+}
