@@ -528,7 +528,7 @@ class KillTest {
         var kills = new ArrayList<Kill>();
         for (int at = first; at < points.size(); at++) {
             kills.add(new Kill(at, Kind.jvm));
-            if (!scenario.killed.matches("reset|undo") || !points.get(at).matches("before: (?!keep|back up|replace|put).*|.*COMMIT|between the two.*|migrated, .*|moved some.*|dropped some")) continue;
+            if (!scenario.killed.matches("reset|undo|purge") || !points.get(at).matches("before: (?!keep|back up).*|.*COMMIT|between the two.*|migrated, .*|moved some.*|dropped some")) continue;
             kills.add(new Kill(at, Kind.server));
             if (!scenario.isReset()) continue;
             kills.add(new Kill(at, Kind.driver));
