@@ -110,8 +110,8 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
-                db.flush();
                 warnings.addAll(grants.giveIn(db, look.currentSchema()));
+                db.flush();
             }
         };
     }

@@ -173,6 +173,7 @@ public final class ParkTables implements Strategy {
 
     private void giveGrants() {
         warnings.addAll(Grants.in(db, aside.parked()).giveIn(db, aside.live()));
+        db.flush();
     }
 
     /** In Django's own transaction, which stays open until {@link #commit}; undo rolls it back. */
@@ -261,7 +262,6 @@ public final class ParkTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
-                db.flush();
                 Checkpoint.reached("migrated, and nothing granted yet");
                 giveGrants();
             }

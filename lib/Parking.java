@@ -147,7 +147,7 @@ final class Parking {
     private static void leave(Database db, Aside.Schema aside, String schema) {
         if (!holds(db, aside, schema)) return;
         try {
-            db.run(aside.fixed() ? "COMMENT ON SCHEMA %s IS NULL".formatted(Database.quoted(schema)) : "DROP SCHEMA " + Database.quoted(schema));
+            db.inOneTransaction(List.of(aside.fixed() ? "COMMENT ON SCHEMA %s IS NULL".formatted(Database.quoted(schema)) : "DROP SCHEMA " + Database.quoted(schema)));
         } catch (Failure notEmpty) {
             if (!Database.state(notEmpty).equals("2BP01")) throw notEmpty;
         }

@@ -216,6 +216,7 @@ public final class PlanText {
             var kept = run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more");
             console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
                     : "neither the old ones nor this run's new ones are all in place") + "; the old ones are kept in " + kept));
+            if (run.outcome().equals("purging")) console.say("  cut short  " + new Problem.HalfPurged(run.id()).next().getFirst());
             if (run.unfinished()) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
                     "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
