@@ -32,6 +32,7 @@ class PoolerTest {
     private SampleProject shop;
     private Postgres.Db db;
     private Process pooler;
+    private Path folder; // not below one that only we may enter
 
     /** @param all whether it knows every database of the server, or the live one alone */
     private void project(boolean all) throws Exception {
@@ -52,7 +53,7 @@ class PoolerTest {
         try (var socket = new ServerSocket(0)) {
             port = socket.getLocalPort();
         }
-        var folder = Files.createTempDirectory("pooler", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        folder = Files.createTempDirectory("pooler", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         var users = secret(folder.resolve("users"), "\"%s\" \"%s\"\n".formatted(db.role().name(), db.role().password()));
         var ini = secret(folder.resolve("pgbouncer.ini"), """
             [databases]
@@ -91,6 +92,7 @@ class PoolerTest {
             pooler.destroy();
             pooler.waitFor();
         }
+        if (folder != null) Python.delete(folder);
     }
 
     @AfterAll static void figures() {
