@@ -52,7 +52,8 @@ final class Sessions {
     static List<String> holding(Database db, Collection<Long> relations) {
         var found = sessions(db, "a.pid IN (%s)".formatted(HOLDERS), relations);
         found.addAll(db.texts("""
-                SELECT DISTINCT gid FROM pg_prepared_xacts p JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction
+                SELECT DISTINCT gid FROM pg_prepared_xacts p JOIN pg_locks t ON t.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = p.transaction
+                JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = t.virtualtransaction
                 WHERE l.relation = ANY (?) AND p.database = current_database() ORDER BY 1""", relations)
                 .stream().map(gid -> "prepared transaction " + PlanText.line(gid)).toList());
         return found;

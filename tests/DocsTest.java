@@ -238,6 +238,7 @@ class DocsTest {
         return List.of(new Problem.MissingSetting("DB_PASSWORD", "./.env", List.of(), null), new Problem.NotTheSame(credentials, "crm_test", null),
             new Problem.NoVirtualEnvironment(Path.of("/usr/bin/python3"), "on PATH"), new Problem.NoDjango("/usr/bin/python3", null),
             new Problem.InUse("crm", List.of("4711 crm_user"), false), new Problem.TablesInUse(List.of("4711 crm_user"), false),
+            new Problem.Protected("crm", "protected"), new Problem.Standby("crm"),
             new Problem.UnfinishedRun("20261122-101500"), new Problem.Busy("crm", List.of(), List.of()),
             new Problem.Pinned(List.of(new Django.Pin("shop", "0002_x", "dependencies", "crm", "0005_y", false))));
     }

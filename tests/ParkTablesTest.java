@@ -327,7 +327,7 @@ class ParkTablesTest {
                 var park = inTransaction ? park(database) : park(database).withoutTransaction();
                 var problem = assertThrows(Failure.class, () -> SwapDatabaseTest.run(steps(park, OldState.migrator(db)))).problem();
                 assertInstanceOf(Problem.TablesInUse.class, problem);
-                assertTrue(problem.what().contains("idle in transaction since") && problem.what().contains("SELECT name FROM crm_customer"), problem.what());
+                assertTrue(problem.what().contains("idle in transaction for ") && problem.what().contains("SELECT name FROM crm_customer"), problem.what());
                 blocking.rollback();
                 assertEquals(before, Snapshot.of(db));
             }

@@ -295,7 +295,7 @@ class SwapDatabaseTest {
             var swap = swap(database);
             var problem = assertThrows(Failure.class, () -> run(steps(swap, OldState.migrator(db)))).problem();
             assertInstanceOf(Problem.InUse.class, problem);
-            assertTrue(problem.what().contains("postgres, the shop, 127.0.0.1, idle since") && problem.what().contains("what it did last"), problem.what());
+            assertTrue(problem.what().contains("postgres, the shop, 127.0.0.1, idle for ") && problem.what().contains("what it did last"), problem.what());
             assertTrue(problem.next().toString().contains("--terminate"));
             assertTrue(blocking.isValid(1), "it lives on");
         }
