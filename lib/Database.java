@@ -332,13 +332,20 @@ public final class Database implements AutoCloseable {
     private record Size(Look.Table table, long pages, boolean countable) {}
 
     private List<Look.Table> tables(String schema) {
+        // a table that a stuck migration holds is neither measured nor counted: both would wait for it
         var sizes = list("""
-                SELECT c.relname, c.oid, pg_get_userbyid(c.relowner) AS owner,
+                WITH locked AS MATERIALIZED (
+                    SELECT coalesce(i.indrelid, t.oid, l.relation) AS "table" FROM pg_locks l
+                    LEFT JOIN pg_index i ON i.indexrelid = l.relation LEFT JOIN pg_class t ON t.reltoastrelid = l.relation
+                    WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+                SELECT c.relname, c.oid, pg_get_userbyid(c.relowner) AS owner, c.oid IN (SELECT "table" FROM locked) AS locked,
                        CASE c.relkind WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
-                       CASE c.relkind WHEN 'r' THEN pg_total_relation_size(c.oid) ELSE 0 END AS bytes,
-                       CASE c.relkind WHEN 'r' THEN pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END AS pages,
+                       CASE WHEN c.relkind <> 'r' THEN 0 WHEN c.oid IN (SELECT "table" FROM locked) THEN c.relpages * current_setting('block_size')::bigint
+                            ELSE pg_total_relation_size(c.oid) END AS bytes,
+                       CASE WHEN c.relkind <> 'r' THEN 0 WHEN c.oid IN (SELECT "table" FROM locked) THEN c.relpages
+                            ELSE pg_relation_size(c.oid) / current_setting('block_size')::int END AS pages,
                        c.relispartition, c.relpages, greatest(c.reltuples, 0)::float8 AS reltuples,
-                       c.relkind = 'r' AND NOT row_security_active(c.oid) AND has_table_privilege(c.oid, 'SELECT')
+                       c.relkind = 'r' AND c.oid NOT IN (SELECT "table" FROM locked) AND NOT row_security_active(c.oid) AND has_table_privilege(c.oid, 'SELECT')
                            AND has_schema_privilege(c.relnamespace, 'USAGE') AS countable,
                        EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extension
                 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -348,7 +355,7 @@ public final class Database implements AutoCloseable {
                     var pages = r.getLong("pages");
                     var perPage = r.getLong("relpages") > 0 ? r.getDouble("reltuples") / r.getLong("relpages") : 50;
                     return new Size(new Look.Table(r.getString("relname"), r.getLong("oid"), r.getString("kind"), Math.round(perPage * pages),
-                            !r.getString("kind").equals("foreign table") && pages == 0, r.getLong("bytes"), r.getString("owner"), r.getBoolean("extension"), r.getBoolean("relispartition")),
+                            !r.getString("kind").equals("foreign table") && pages == 0 && !r.getBoolean("locked"), r.getLong("bytes"), r.getString("owner"), r.getBoolean("extension"), r.getBoolean("relispartition")),
                             pages, r.getBoolean("countable"));
                 }, schema);
         var left = CHEAP_IN_ALL;

@@ -13,11 +13,13 @@ import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
 import java.io.UncheckedIOException;
 import java.io.Writer;
+import java.lang.reflect.RecordComponent;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayDeque;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -181,8 +183,7 @@ public final class Django implements Migrator, AutoCloseable {
      * @throws Failure also when one of the labels is not an own app
      */
     public Description describe(long proofKey, List<String> onlyApps) {
-        var description = JSON.fromJson(ask("reading the project's settings and models", "describe",
-                Map.of("key", proofKey, "only", onlyApps)), Description.class);
+        var description = ask("reading the project's settings and models", "describe", Map.of("key", proofKey, "only", onlyApps), Description.class);
         var own = description.apps().stream().filter(App::own).map(App::label).toList();
         var unknown = onlyApps.stream().filter(label -> !own.contains(label)).toList();
         if (!unknown.isEmpty()) throw new Failure(new Problem.NotOwnApps(unknown, own));
@@ -191,8 +192,7 @@ public final class Django implements Migrator, AutoCloseable {
 
     /** Makes fresh migrations for these apps in a folder of its own; from then on migrate uses those. After {@link #describe}. */
     public Fresh generate(List<String> labels, List<Carried> carried) {
-        return JSON.fromJson(ask("making the new migrations", "generate",
-                Map.of("labels", labels, "carried", carried.stream().map(Carried::number).toList())), Fresh.class);
+        return ask("making the new migrations", "generate", Map.of("labels", labels, "carried", carried.stream().map(Carried::number).toList()), Fresh.class);
     }
 
     @Override
@@ -232,7 +232,7 @@ public final class Django implements Migrator, AutoCloseable {
 
     /** Looks at the live project as it stands; meant for a process that has not generated anything. */
     public Check check(List<String> labels, Set<String> baseline) {
-        return JSON.fromJson(ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline)), Check.class);
+        return ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline), Check.class);
     }
 
     /** The last lines of its stderr, passwords masked. */
@@ -259,6 +259,16 @@ public final class Django implements Migrator, AutoCloseable {
         }
     }
 
+    private <T extends Record> T ask(String doing, String what, Map<String, ?> with, Class<T> as) {
+        var value = ask(doing, what, with);
+        try {
+            if (value.getAsJsonObject().keySet().containsAll(Arrays.stream(as.getRecordComponents()).map(RecordComponent::getName).toList())) return JSON.fromJson(value, as);
+        } catch (JsonParseException | IllegalStateException | UnsupportedOperationException | NullPointerException notOurs) {
+            // said below
+        }
+        throw garbled(doing);
+    }
+
     private JsonElement ask(String doing, String what, Map<String, ?> with) {
         Interruption.check();
         try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
@@ -274,15 +284,19 @@ public final class Django implements Migrator, AutoCloseable {
         send(request);
         while (true) {
             var said = parsed(doing, next(doing));
-            switch (text(said, "event")) {
-                case "answer" -> { return said.get("value"); }
-                case "progress" -> progress.accept(said.get("text").getAsString());
-                case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
-                case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(),
-                        Interpreter.requirements(new Project(root, Path.of(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
-                case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(Path.of(text(said, "managePy"))));
-                case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
-                case null, default -> throw garbled(doing);
+            try {
+                switch (text(said, "event")) {
+                    case "answer" -> { return said.get("value"); }
+                    case "progress" -> progress.accept(said.get("text").getAsString());
+                    case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
+                    case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(),
+                            Interpreter.requirements(new Project(root, Path.of(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
+                    case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(Path.of(text(said, "managePy"))));
+                    case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
+                    case null, default -> throw garbled(doing);
+                }
+            } catch (ClassCastException | IllegalStateException | UnsupportedOperationException | NullPointerException notOurs) {
+                throw garbled(doing);
             }
         }
     }

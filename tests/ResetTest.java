@@ -259,6 +259,23 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
+    @Test void a_table_that_a_stuck_migration_holds_for_itself_does_not_keep_terminate_from_its_work() throws Exception {
+        var rows = Snapshot.of(db);
+        try (var other = db.connect(); var statement = other.createStatement()) {
+            statement.execute("SET application_name = 'a stuck migration'");
+            other.setAutoCommit(false);
+            statement.execute("LOCK TABLE auth_user IN ACCESS EXCLUSIVE MODE");
+            var refused = reset("--yes");
+            assertEquals(1, refused.code(), refused.all());
+            assertTrue(refused.err().contains("a stuck migration"), refused.err());
+            other.rollback();
+            assertEquals(rows, Snapshot.of(db));
+            statement.execute("LOCK TABLE auth_user IN ACCESS EXCLUSIVE MODE");
+            assertDone(reset("--yes", "--terminate"));
+        }
+        assertEquals(0, migrateCheck());
+    }
+
     @Test void a_second_run_on_the_same_database_is_busy() throws Exception {
         try (var ours = lib.Database.open(credentials()); var lock = ours.lockRuns()) {
             var busy = reset("--yes");
