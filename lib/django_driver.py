@@ -109,7 +109,10 @@ def why_not_own(path):
 def words_of(error):
     name = type(error).__name__
     module = type(error).__module__
-    text = str(error).strip()
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = "(it cannot be shown as text)"
     full = name if module in ("builtins", "django.core.management.base") or module.startswith(("django.", "psycopg")) else module + "." + name
     return full + (": " + text if text else "")
 
