@@ -102,8 +102,14 @@ public final class SwapDatabase implements Strategy {
         /** Its name holds this run's id: nobody else made it. */
         public void undo() {
             try (var maintenance = Aside.maintenance(live, aside.live())) {
-                if (maintenance.oidOf(aside.scratch()).filter(oid -> oid != aside.oid()).isPresent())
-                    maintenance.run("DROP DATABASE %s WITH (FORCE)".formatted(Database.quoted(aside.scratch())));
+                maintenance.oidOf(aside.scratch()).filter(oid -> oid != aside.oid()).ifPresent(oid -> drop(maintenance, oid));
+            }
+        }
+
+        /** Not WITH (FORCE): that is denied to an owner while autovacuum happens to be there, which a plain DROP ends by itself. */
+        private void drop(Database maintenance, long scratch) {
+            try (var second = maintenance.sibling(maintenance.credentials().database()); var kept = Sessions.keepOut(second, scratch)) {
+                maintenance.run("DROP DATABASE " + Database.quoted(aside.scratch()));
             }
         }
     }
