@@ -192,7 +192,7 @@ class DeathsTest {
     private static Tool.Output signalled(Victim victim, String signal, String whom, String points, String... args) throws Exception {
         var all = new ArrayList<>(List.of(signal, whom, points, "reset_migrations"));
         all.addAll(List.of(args));
-        var output = victim.tool("support.SignalAt").by("setsid").run(all.toArray(String[]::new));
+        var output = victim.tool("support.SignalAt").by("env", "--default-signal=HUP", "setsid").run(all.toArray(String[]::new));
         assertTrue(output.err().contains("SignalAt: "), "the point was never reached: " + output.all());
         return output;
     }
@@ -237,7 +237,7 @@ class DeathsTest {
             for (var at : List.of("INT migrate", "HUP migrate", "TERM check"))
                 deaths.add(survived("SIG%s of %s".formatted(at, strategy), () -> {
                     var victim = victim();
-                    var process = victim.pausing(at.replaceFirst(".* ", "")).by("setsid").start("--yes", "--quiet", "--strategy", strategy);
+                    var process = victim.pausing(at.replaceFirst(".* ", "")).by("env", "--default-signal=HUP", "setsid").start("--yes", "--quiet", "--strategy", strategy);
                     victim.untilPaused(process);
                     kill(at.replaceFirst(" .*", ""), -process.pid());
                     assertEquals(130, code(process));
