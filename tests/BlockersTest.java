@@ -185,11 +185,14 @@ class BlockersTest {
                     assertEquals(Problem.Exit.REFUSED, refused.problem().exit(), hindrance);
                 }
                 if (hindrance.contains("PREPARE")) { // allowed, but it holds the tables: named, nothing changes
-                    var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, true));
-                    assertTrue(failure.problem().what().contains("prepared transaction two_" + strategy), failure.problem().what());
-                    NAMED.incrementAndGet();
-                    assertEquals(before, Snapshot.of(db));
-                    OldState.run(db, "ROLLBACK PREPARED 'two_" + strategy + "'");
+                    try {
+                        var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, true));
+                        assertTrue(failure.problem().what().contains("prepared transaction two_" + strategy), failure.problem().what());
+                        NAMED.incrementAndGet();
+                        assertEquals(before, Snapshot.of(db));
+                    } finally { // the next slot would wait for it for ever
+                        OldState.run(db, "ROLLBACK PREPARED 'two_" + strategy + "'");
+                    }
                 } else {
                     try {
                         run(database, strategy, false, db, true);
