@@ -134,7 +134,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             try (var folder = lock(project, console); var lock = lockRuns(server)) {
                 var pgDump = environment.pgProgram("pg_dump", majorOf(server));
                 new Plan(Backup.restore(file, server, into, pgDump, console::progress))
-                        .run(console, () -> "drop what is left of it: dropdb --force " + into);
+                        .run(console, () -> "drop what is left of it: dropdb " + into);
             }
             console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
             console.event("restored", Map.of("file", file.toString(), "database", into));
@@ -158,7 +158,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         try (var db = Database.open(server)) {
             return db.lockRuns();
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.CannotConnect) return null;
+            if (Database.isMissing(failure)) return null;
             throw failure;
         }
     }

@@ -416,16 +416,18 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var environment = top.where.environment(project, python);
             try (var folder = FolderLock.take(project.root(), "reset_migrations finish", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                Guards.refuseStandby(db);
+                Guards.refuseProtected(db);
                 var run = unfinished(Run.of(project, db));
                 run.refuseOther(db.credentials());
-                folder.also(Path.of(run.root()));
+                if (!Path.of(run.root()).equals(project.root())) throw new Failure(new Problem.FinishElsewhere(run.id(), run.root()));
                 refuseNotLive(run, db);
-                run.aside().complete(db).forEach(console::warn);
                 try {
                     new Plan(List.of(check(environment, settings, run.apps(), run.drift()))).run(console, () -> "");
                 } catch (Failure found) {
                     throw found.problem() instanceof Problem.CheckFailed ? refused(run, db, found.problem().what()) : found;
                 }
+                run.aside().complete(db).forEach(console::warn);
                 run.mark("done", "reset_migrations finish " + run.id());
                 console.success("finished: the new state of " + run.id() + " is live and whole");
                 console.event("result", Map.of("finished", run.id(), "aside", run.aside().where(db)));
@@ -441,7 +443,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         private static void refuseNotLive(Run run, Database db) throws Exception {
             if (run.outcome().equals("undoing")) throw refused(run, db, "it is being undone");
             var state = run.aside().state(db);
-            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, db, "the database holds " + state.words());
+            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, db, "the database holds " + run.aside().words(state));
             if (!run.freshInPlace()) throw refused(run, db, "its new migration files are not all in place");
         }
 
@@ -506,15 +508,17 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
         /** What a run keeps that was cut short may be all there is of the old files: undo first, or nothing is left to undo with. */
         private static void refuseHalfWay(Run run, Database db) throws Exception {
-            if (!run.unfinished() || run.aside() instanceof Aside.Backup) return;
+            if (!run.unfinished()) return;
             var state = run.aside().state(db);
-            if (state == Aside.State.OLD_IS_LIVE ? !run.oldFiles().allHome() : state != Aside.State.GONE) throw new Failure(new Problem.UnfinishedRun(run.id()));
+            if (state == Aside.State.OLD_IS_LIVE ? !run.oldInPlace() : !(run.aside() instanceof Aside.Backup) && state != Aside.State.GONE)
+                throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
 
-        /** A newer run's set-aside state is only reached through the older ones, so these go first; unless it went aside within an older one's. */
+        /** A newer run's set-aside state is only reached through the older ones, so these go first; unless it went aside within an older one's, or left nothing aside. */
         private List<Run> oldest(List<Run> known, Database db) {
             if (known.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
-            var runs = known.stream().sorted(Comparator.comparing((Run run) -> !(run.isOn(db.credentials()) && run.aside().isInside(db)))).toList();
+            var ours = known.stream().filter(run -> run.isOn(db.credentials())).toList(); // the order matters within one database
+            var runs = (ours.isEmpty() ? known : ours).stream().sorted(Comparator.comparing((Run run) -> !(run.isOn(db.credentials()) && (run.aside().isInside(db) || run.aside() instanceof Aside.Backup)))).toList();
             if (all) return runs;
             if (wanted == null || wanted.equals(runs.getFirst().id())) return List.of(runs.getFirst());
             if (runs.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, runs.stream().map(Run::id).toList()));

@@ -65,6 +65,11 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
 
     String run();
 
+    /** What the live database holds, for people. */
+    default String words(State state) {
+        return state.words();
+    }
+
     State state(lib.Database live);
 
     /**
@@ -189,6 +194,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         public void run() {
             for (var database : databases) {
                 try (var inside = live.sibling(database)) {
+                    Guards.refuseProtected(inside);
                     var others = Parking.schemasOfRuns(inside).stream().filter(s -> !s.run().equals(ofRun)).map(s -> s.name() + " of run " + s.run()).toList();
                     if (!others.isEmpty()) throw new Failure(new Problem.HoldsAnotherRun("database " + database, others));
                 }
@@ -287,7 +293,7 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
         }
 
         public List<String> holders(lib.Database db) {
-            return there(db, home -> Parking.bytes(home, this) == 0 ? List.of() : List.of(home.credentials().database()));
+            return there(db, home -> Stream.of(parked, undone).allMatch(schema -> SchemaObjects.in(home, schema).isEmpty()) ? List.of() : List.of(home.credentials().database()));
         }
 
         public Step purge(lib.Database db, boolean terminate) {
@@ -299,6 +305,19 @@ public sealed interface Aside permits Aside.Database, Aside.Schema, Aside.Backup
     record Backup(String run, String name, String schema, List<Long> tables) implements Aside {
         public String where(lib.Database db) {
             return "nowhere: drop leaves the tables to a backup";
+        }
+
+        @Override public String words(State state) {
+            return switch (state) {
+                case OLD_IS_LIVE -> state.words();
+                case HALF -> "a part of the old tables; the others were dropped, only a backup has them";
+                case NEW_IS_LIVE, GONE -> "the new state of this run, or of a later one; the old tables were dropped, only a backup has them";
+            };
+        }
+
+        /** The grants of what was dropped are known to nobody any more. */
+        @Override public List<String> complete(lib.Database db) {
+            return List.of("what was granted on the dropped tables may not have been given again: compare with the backup");
         }
 
         public State state(lib.Database db) {

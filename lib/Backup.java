@@ -404,7 +404,7 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
 
         @Override public void undo() {
             for (var from : created)
-                connected(sibling(pgDump, "dropdb"), server).with("--no-password", "--force", "--maintenance-db=" + uri(server.of(from)), "--", name).output();
+                connected(sibling(pgDump, "dropdb"), server).with("--no-password", "--maintenance-db=" + uri(server.of(from)), "--", name).output();
             created.clear();
         }
     }

@@ -10,7 +10,6 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
@@ -230,6 +229,11 @@ public final class Database implements AutoCloseable {
         return "";
     }
 
+    /** That the connection failed because there is no such database. */
+    public static boolean isMissing(Failure failure) {
+        return state(failure).equals("3D000");
+    }
+
     // ---- who and where -----------------------------------------------------------------------
 
     /** The name that the server knows it by now. */
@@ -436,7 +440,12 @@ public final class Database implements AutoCloseable {
             holder.run(List.of("SET LOCAL idle_in_transaction_session_timeout = 0",
                     "SET LOCAL application_name = " + literal(fitting("%s pid %d on ".formatted(APPLICATION, us.pid()) + us.host(), "")),
                     "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3"));
-            if (!holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode())) {
+            var got = holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode());
+            for (int i = 0; i < 10 && !got; i++) { // the server takes its time to notice that a killed run is gone
+                Thread.sleep(200);
+                got = holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode());
+            }
+            if (!got) {
                 var holding = holder.list("""
                         SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''), 'a session without a name'),
                                to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
@@ -448,9 +457,9 @@ public final class Database implements AutoCloseable {
                 throw new Failure(new Problem.Busy(name, holding.stream().map(Holding::words).toList(), holding.stream().map(Holding::backend).toList()));
             }
             return new Lock(holder);
-        } catch (SQLException | RuntimeException e) {
+        } catch (SQLException | InterruptedException | RuntimeException e) {
             holder.close();
-            throw e instanceof RuntimeException unchecked ? unchecked : Failure.of((SQLException) e);
+            throw e instanceof RuntimeException unchecked ? unchecked : e instanceof SQLException sql ? Failure.of(sql) : new Failure(new Problem.Interrupted(), e);
         }
     }
 }

@@ -226,9 +226,9 @@ public final class ParkTables implements Strategy {
             }
 
             public void undo() {
-                Parking.removeMade(db, aside);
+                Parking.removeMade(db, aside, terminate);
                 Checkpoint.reached("removed what was made");
-                Parking.bringHome(db, aside);
+                Parking.bringHome(db, aside, terminate);
             }
         };
     }
@@ -248,7 +248,7 @@ public final class ParkTables implements Strategy {
             }
 
             public void undo() {
-                Parking.bringHome(db, aside);
+                Parking.bringHome(db, aside, terminate);
             }
         };
     }
@@ -267,7 +267,7 @@ public final class ParkTables implements Strategy {
             }
 
             public void undo() {
-                Parking.removeMade(db, aside);
+                Parking.removeMade(db, aside, terminate);
             }
         };
     }

@@ -135,7 +135,7 @@ final class Parking {
 
         /** The other way round: what was taken away is live again, the old objects parked. */
         public void undo() {
-            if (!holds(db, aside, aside.undone())) return;
+            if (!holds(db, aside, aside.undone()) && (holds(db, aside, aside.parked()) || state(db, aside) != Aside.State.OLD_IS_LIVE)) return; // nothing was moved
             db.inOneTransaction(make(aside, aside.parked(), "schema %s as it was before".formatted(aside.live())));
             move(db, in(db, aside.live(), SchemaObjects.among(aside.objects())), aside.parked(), terminate);
             move(db, in(db, aside.undone(), o -> true), aside.live(), terminate);
@@ -154,15 +154,15 @@ final class Parking {
     }
 
     /** For a run that failed half way: the old objects home. Anything else in the live schema is not ours to touch. */
-    static void bringHome(Database db, Aside.Schema aside) {
-        move(db, in(db, aside.parked(), SchemaObjects.among(aside.objects())), aside.live(), false);
+    static void bringHome(Database db, Aside.Schema aside, boolean terminate) {
+        move(db, in(db, aside.parked(), SchemaObjects.among(aside.objects())), aside.live(), terminate);
         leave(db, aside, aside.parked());
     }
 
     /** For a run that failed after everything was parked: what stands in the live schema was made by it, and goes as a scratch database would. */
-    static void removeMade(Database db, Aside.Schema aside) {
+    static void removeMade(Database db, Aside.Schema aside, boolean terminate) {
         if (!holds(db, aside, aside.parked()) || state(db, aside) == Aside.State.HALF) return;
-        dropAll(db, aside.live(), SchemaObjects.among(aside.objects()).negate(), false);
+        dropAll(db, aside.live(), SchemaObjects.among(aside.objects()).negate(), terminate);
     }
 
     /** The schemas of this run whose objects are not in use. */

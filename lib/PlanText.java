@@ -210,14 +210,16 @@ public final class PlanText {
             var fresh = run.freshInPlace();
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
-            console.say("  in use     " + state.words());
+            console.say("  in use     " + run.aside().words(state));
             console.say("  set aside  " + where + ", " + size(bytes));
             if (!run.root().equals(project.root().toString())) console.say("  made in    " + run.root());
             var kept = run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more");
             console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
                     : "neither the old ones nor this run's new ones are all in place") + "; the old ones are kept in " + kept));
             if (run.outcome().equals("purging")) console.say("  cut short  " + new Problem.HalfPurged(run.id()).next().getFirst());
-            if (run.unfinished()) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
+            var dropped = run.aside() instanceof Aside.Backup && state != Aside.State.OLD_IS_LIVE;
+            if (run.unfinished() && dropped) console.say("  cut short  after tables were dropped: reset again, or " + Problem.OnlyBackupHasIt.restore(db.name(), run.backup()));
+            if (run.unfinished() && !dropped) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
                     "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
         }

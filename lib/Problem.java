@@ -619,7 +619,7 @@ public interface Problem {
 
     record ChangedSincePlan(String where) implements Problem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return where + " has changed since the plan was made; nothing was touched"; }
+        public String what() { return where + " has changed since the plan was made"; }
         public List<String> next() { return List.of("start again"); }
     }
 
@@ -796,6 +796,12 @@ public interface Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "the run " + id + " is " + ended + ", but that could not be written down: " + words; }
         public List<String> next() { return List.of("when that is mended: " + command); }
+    }
+
+    record FinishElsewhere(String run, String root) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + run + " was made in " + root + ": its files are there, and only there can it be checked"; }
+        public List<String> next() { return List.of("reset_migrations finish " + run + " --project " + root); }
     }
 
     record HalfPurged(String id) implements Problem {

@@ -6,7 +6,6 @@ import com.google.gson.JsonParseException;
 import java.io.IOException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -49,6 +48,12 @@ import java.util.stream.Stream;
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
                   String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup,
                   List<String> apps, Set<String> drift) {
+    /** Records of before {@code finish} have neither. */
+    public Run {
+        if (apps == null) apps = List.of();
+        if (drift == null) drift = Set.of();
+    }
+
     static final int FORMAT = 1;
     private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
             .registerTypeAdapter(Aside.class, Aside.JSON).create();
@@ -95,7 +100,7 @@ public record Run(int format, String id, String version, String started, String 
             step.run();
         }, () -> {
             step.undo();
-            save();
+            if (Files.isDirectory(folder()) || Files.isDirectory(copy())) save();
         }, step::finish);
     }
 
@@ -280,7 +285,9 @@ public record Run(int format, String id, String version, String started, String 
         return Step.of(files == null ? "forget the run " + id + " and the migration files it kept" : "move the migration files of " + id + " to " + files, () -> {
             if (files != null) keepFiles(files);
             remove();
-        });
+        }, () -> {
+            if (!Files.isDirectory(folder()) && !Files.isDirectory(copy())) throw new Failure(new Problem.Purged("the record of run " + id));
+        }, () -> {});
     }
 
     private void keepFiles(Path folder) throws IOException {
@@ -319,7 +326,8 @@ public record Run(int format, String id, String version, String started, String 
         if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) return;
         try (Stream<Path> left = Files.list(folder)) {
             if (left.anyMatch(f -> !f.getFileName().toString().equals(".gitignore"))) return;
-            Disk.removeTree(folder);
+            Files.deleteIfExists(folder.resolve(".gitignore"));
+            Files.delete(folder); // not what another project puts there this very moment
         } catch (IOException stays) {
             // gone already, or a file system of its own, or in a folder that is not ours: bare as it is it may stay
         }

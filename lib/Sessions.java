@@ -37,7 +37,7 @@ final class Sessions {
 
     /** Who is connected to a database; prepared transactions hold it as sessions do. */
     static List<String> in(Database db, long database) {
-        var found = sessions(db, "a.datid = ? AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%'", database);
+        var found = sessions(db, "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%'", database);
         found.addAll(db.texts("SELECT gid FROM pg_prepared_xacts p JOIN pg_database d ON d.datname = p.database WHERE d.oid = ? ORDER BY 1", database)
                 .stream().map(gid -> "prepared transaction " + PlanText.line(gid)).toList());
         return found;
@@ -45,7 +45,7 @@ final class Sessions {
 
     /** The same without what is our own: we leave before it matters. */
     static List<String> othersIn(Database db, long database) {
-        return sessions(db, "a.datid = ? AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%' AND " + NOT_OURS, database);
+        return sessions(db, "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%' AND " + NOT_OURS, database);
     }
 
     /** Who holds locks on any of these relations, or waits for one. */
@@ -89,7 +89,8 @@ final class Sessions {
     private static void terminateBlocking(Database db) {
         terminate(db, db.list("""
                 SELECT DISTINCT b FROM pg_stat_activity a, unnest(pg_blocking_pids(a.pid)) b
-                WHERE a.datname = current_database() AND a.application_name = ? AND a.usename = current_user AND a.wait_event_type = 'Lock' AND b <> 0""",
+                WHERE a.datname = current_database() AND a.application_name = ? AND a.usename = current_user AND a.wait_event_type = 'Lock' AND b <> 0
+                  AND NOT EXISTS (SELECT FROM pg_stat_activity o WHERE o.pid = b AND o.application_name = a.application_name AND o.usename = current_user)""",
                 r -> r.getInt(1), Database.APPLICATION));
     }
 
