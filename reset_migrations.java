@@ -135,6 +135,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 return 0;
             }
             confirm(console, found.look().name(), found.environment().database().local(), found.django().debug());
+            lock.requireHeld();
             if (asksToTerminate(console, found)) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             var run = carryOut(console, prepared, django, db);
             whatFollows(console, environment, run, db);
@@ -376,6 +377,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 Guards.writable(project, files.folders());
                 top.confirm(console, db.name(), db.credentials().local(), true);
+                lock.requireHeld();
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
                 console.success("undone: database and files are as they were before " + run.id());
@@ -500,6 +502,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.warn("what is dropped here cannot be brought back by undo");
                 Guards.writable(project, Stream.concat(noBackup ? Stream.of() : Stream.of(backups(environment)), runs.stream().map(Run::folder).filter(Files::isDirectory)));
                 top.confirm(console, db.name(), db.credentials().local(), true);
+                lock.requireHeld();
                 plan.run(console, () -> "reset_migrations purge");
                 console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
             }

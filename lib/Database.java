@@ -413,6 +413,16 @@ public final class Database implements AutoCloseable {
 
     /** That this run is the only one for its database; closing gives it up. */
     public record Lock(Database holder) implements AutoCloseable {
+        /** @throws Failure when it ended without us: a prompt may stand for hours, and the server be restarted meanwhile */
+        public void requireHeld() {
+            try {
+                if (holder.connection != null && holder.connection.isValid(5)) return;
+            } catch (SQLException gone) {
+                // as said below
+            }
+            throw new Failure(new Problem.LockLost(holder.credentials.database()));
+        }
+
         @Override
         public void close() {
             holder.close();
@@ -439,7 +449,8 @@ public final class Database implements AutoCloseable {
             // LOCAL: a pooler hands the session on. Keepalives: the lock of a host that has vanished ends within a minute or two.
             holder.run(List.of("SET LOCAL idle_in_transaction_session_timeout = 0",
                     "SET LOCAL application_name = " + literal(fitting("%s pid %d on ".formatted(APPLICATION, us.pid()) + us.host(), "")),
-                    "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3"));
+                    "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3",
+                    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'")); // 17 and later
             var got = holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode());
             for (int i = 0; i < 10 && !got; i++) { // the server takes its time to notice that a killed run is gone
                 Thread.sleep(200);

@@ -2,6 +2,7 @@ package lib;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -176,14 +177,12 @@ public final class PlanText {
     }
 
     public static void printStatus(Console console, Project project, Database db) throws IOException {
-        var runs = List.<Run>of();
-        try {
-            runs = Run.of(project, db);
-            if (runs.isEmpty()) console.say("no reset is known for this project");
-        } finally { // a record that cannot be read hides nothing
-            printRuns(console, runs, project, db);
-            for (var lost : SetAside.without(runs, db)) printWithoutRecord(console, lost, db);
-        }
+        var unreadable = new ArrayList<Failure>(); // hides neither the other runs nor what its own has set aside
+        var runs = Run.of(project, db, unreadable::add);
+        if (runs.isEmpty() && unreadable.isEmpty()) console.say("no reset is known for this project");
+        printRuns(console, runs, project, db);
+        for (var lost : SetAside.without(runs, db)) printWithoutRecord(console, lost, db);
+        if (!unreadable.isEmpty()) throw unreadable.getFirst();
     }
 
     private static void printWithoutRecord(Console console, SetAside lost, Database db) {

@@ -524,6 +524,12 @@ public interface Problem {
         }
     }
 
+    record LockLost(String through) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the connection to database " + through + " that kept other runs away has ended; nothing was touched"; }
+        public List<String> next() { return List.of("when the server is up again, start again"); }
+    }
+
     record Standby(String database) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "database " + database + " is on a standby server: it cannot be written to"; }

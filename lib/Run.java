@@ -24,6 +24,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -383,6 +384,11 @@ public record Run(int format, String id, String version, String started, String 
      * When there are none, those that only lie in {@code .reset/} because it was copied here.
      */
     public static List<Run> of(Project project, Database db) throws IOException {
+        return of(project, db, Run::missed);
+    }
+
+    /** @param unreadable gets what is wrong with a record that concerns this project and can be read nowhere */
+    static List<Run> of(Project project, Database db, Consumer<Failure> unreadable) throws IOException {
         var here = ids(project.runs());
         var aside = SetAside.in(db).stream().map(SetAside::run).collect(Collectors.toSet());
         var all = new TreeSet<>(here);
@@ -390,7 +396,7 @@ public record Run(int format, String id, String version, String started, String 
         var found = new ArrayList<Run>();
         for (var id : all) {
             var known = here.contains(id) || aside.contains(id);
-            var run = read(id, Stream.of(project.runs(), stateFolder()).map(runs -> runs.resolve(id).resolve("run.json")).toList(), known);
+            var run = read(id, Stream.of(project.runs(), stateFolder()).map(runs -> runs.resolve(id).resolve("run.json")).toList(), known ? unreadable : another -> {});
             if (run != null && (known || isSame(Path.of(run.root), project.root()) || run.buildsFor(db))) found.add(run.at(run.home(project)));
         }
         var ours = found.stream().filter(run -> run.concerns(project, db.credentials())).toList();
@@ -430,7 +436,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** The checkout that the record names, which may be gone by now. */
     public String madeIn() throws IOException {
-        return read(id, List.of(folder().resolve("run.json"), copy().resolve("run.json")), true).root;
+        return read(id, List.of(folder().resolve("run.json"), copy().resolve("run.json")), Run::missed).root;
     }
 
     private static Set<String> ids(Path folder) throws IOException {
@@ -440,8 +446,12 @@ public record Run(int format, String id, String version, String started, String 
         }
     }
 
-    /** The first copy that can be read. @param known that it is this project's: then it is missed when none can */
-    private static Run read(String id, List<Path> files, boolean known) throws IOException {
+    private static void missed(Failure unreadable) {
+        throw unreadable;
+    }
+
+    /** The first copy that can be read, or null. @param unreadable gets the damage when none can; for another project's that is nothing */
+    private static Run read(String id, List<Path> files, Consumer<Failure> unreadable) throws IOException {
         var damaged = new ArrayList<Path>();
         for (var file : files) {
             if (!Files.isRegularFile(file)) continue;
@@ -449,12 +459,12 @@ public record Run(int format, String id, String version, String started, String 
                 var run = read(file);
                 if (run.id.equals(id)) return run;
                 damaged.add(file);
-            } catch (Failure unreadable) {
+            } catch (Failure thisOne) {
                 damaged.add(file);
             }
         }
-        if (known && !damaged.isEmpty()) throw new Failure(new Problem.UnreadableRun(damaged));
-        return null; // another project's, perhaps of another version: no reason to stop this one
+        if (!damaged.isEmpty()) unreadable.accept(new Failure(new Problem.UnreadableRun(damaged)));
+        return null;
     }
 
     static Run read(Path file) throws IOException {
