@@ -308,7 +308,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     /** Once, and only where somebody is there to say yes. After a no the run goes on, and says who was in its way. */
     private boolean asksToTerminate(Console console, Found found) {
         return !terminate && !yes && !found.inTheWay().isEmpty() && console.canAsk()
-                && console.yes("End these %s when it is time? Type YES, yes or y:".formatted(found.inTheWay().size() == 1 ? "1 session" : found.inTheWay().size() + " sessions"));
+                && console.yes("End %s when it is time? Type YES, yes or y:".formatted(found.inTheWay().size() == 1 ? "this session" : "these %d sessions".formatted(found.inTheWay().size())));
     }
 
     private static void goOn(Console console) {
