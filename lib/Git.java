@@ -9,7 +9,7 @@ import java.util.List;
 public final class Git {
     private Git() {}
 
-    /** @param path relative to the project's root; @param state "modified", "untracked" and the like */
+    /** @param path relative to the project's root; @param state "modified", "untracked" and the like, also "ignored": in no commit either */
     public record Change(String path, String state) {}
 
     /** Changes to migration files that no commit has. */
@@ -17,7 +17,7 @@ public final class Git {
         try {
             if (folders.isEmpty()) return List.of();
             var prefix = git(root, "rev-parse", "--show-prefix").run();
-            var status = git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--")
+            var status = git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored", "--")
                     .with(folders.stream().map(folder -> root.relativize(folder).toString()).toArray(String[]::new)).run();
             return prefix.code() != 0 || status.code() != 0 ? List.of() : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders);
         } catch (Failure failure) {
@@ -48,6 +48,7 @@ public final class Git {
     private static String words(String status) {
         return switch (status) {
             case "??" -> "untracked";
+            case "!!" -> "ignored, so not in git";
             case "DD", "AU", "UD", "UA", "DU", "AA", "UU" -> "in conflict";
             default -> status.contains("D") ? "deleted" : status.contains("A") ? "added" : "modified";
         };

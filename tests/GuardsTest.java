@@ -155,6 +155,9 @@ class GuardsTest {
         var changes = Git.uncommitted(shop.root(), List.of(folder));
         assertEquals(List.of(new Git.Change("shop/migrations/0001_old.py", "modified"), new Git.Change("shop/migrations/" + hostile, "untracked")), changes);
         assertEquals(before, Snapshot.of(temp.resolve(".git")));
+        Files.writeString(folder.resolve(".gitignore"), "0002_*\n");
+        assertTrue(Git.uncommitted(shop.root(), List.of(folder)).contains(new Git.Change("shop/migrations/" + hostile, "ignored, so not in git")));
+        Files.delete(folder.resolve(".gitignore"));
         Files.delete(folder.resolve(hostile)); // Django itself cannot import such a name
         Files.copy(folder.resolve("0001_old.py"), folder.resolve("0003_new.py"));
         var tool = Tool.in(shop.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).env("GIT_DIR", "/nowhere").env("GIT_INDEX_FILE", "/nowhere");
