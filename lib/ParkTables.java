@@ -226,6 +226,8 @@ public final class ParkTables implements Strategy {
             }
 
             public void undo() {
+                migrator.rollback();
+                Parking.awaitCommit(db, aside);
                 Parking.removeMade(db, aside, terminate);
                 Checkpoint.reached("removed what was made");
                 Parking.bringHome(db, aside, terminate);

@@ -153,6 +153,26 @@ final class Parking {
         }
     }
 
+    /**
+     * A COMMIT whose answer never came may still be under way, waiting for a standby: what it does cannot be seen yet, but its locks can.
+     *
+     * @throws Failure when they are still there after a while: whether it was done is not known, so nothing may be put back
+     */
+    static void awaitCommit(Database db, Aside.Schema aside) {
+        var relations = aside.objects().getOrDefault("pg_class", List.of());
+        for (int i = 0; i < 50; i++) {
+            if (!db.is("""
+                    SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ANY (?) AND mode = 'AccessExclusiveLock' AND granted AND pid <> pg_backend_pid()
+                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))""", relations)) return;
+            try {
+                Thread.sleep(100);
+            } catch (InterruptedException e) {
+                throw new Failure(new Problem.Interrupted(), e);
+            }
+        }
+        throw new Failure(new Problem.TablesInUse(Sessions.holding(db, relations), false));
+    }
+
     /** For a run that failed half way: the old objects home. Anything else in the live schema is not ours to touch. */
     static void bringHome(Database db, Aside.Schema aside, boolean terminate) {
         move(db, in(db, aside.parked(), SchemaObjects.among(aside.objects())), aside.live(), terminate);

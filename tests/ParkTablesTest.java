@@ -84,6 +84,21 @@ class ParkTablesTest {
         thereAndBack(filled(Postgres.SUPERUSER), true);
     }
 
+    @Test void a_commit_that_nobody_knows_the_end_of_is_not_taken_for_one_that_did_not_happen() throws Exception {
+        var db = filled(Postgres.SUPERUSER);
+        try (var database = SwapDatabaseTest.open(db)) {
+            var park = (ParkTables) SwapDatabaseTest.choose(database, "park", false);
+            var working = OldState.migrator(db);
+            park.parkAndMigrate(working).run();
+            var commit = park.commit(OldState.migrator(db)); // one that has lost sight of the transaction
+            assertInstanceOf(Problem.TablesInUse.class, assertThrows(Failure.class, commit::undo).problem());
+            working.commit();
+            assertEquals(Aside.State.NEW_IS_LIVE, park.aside().state(database));
+            commit.undo();
+            assertEquals(Aside.State.OLD_IS_LIVE, park.aside().state(database));
+        }
+    }
+
     @Test void everything_goes_aside_and_comes_back_in_batches() throws Exception {
         thereAndBack(filled(Postgres.SUPERUSER), false);
     }
