@@ -389,7 +389,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         private static Run latest(Project project, Database db, String wanted) throws Exception {
             var all = Run.of(project, db);
             var open = all.stream().filter(run -> !run.outcome().equals("undone")).toList();
-            var known = all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList();
+            var known = Run.told(all);
             var lost = SetAside.without(all, db).stream()
                     .filter(aside -> aside.run().equals(wanted) || aside.old() && (open.isEmpty() || aside.run().compareTo(open.getLast().id()) > 0)).toList();
             if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
@@ -439,7 +439,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
         private Run unfinished(List<Run> all) {
             return all.stream().filter(run -> run.unfinished() && (wanted == null || wanted.equals(run.id()))).reduce((first, last) -> last)
-                    .orElseThrow(() -> new Failure(new Problem.NothingToFinish(wanted, all.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList())));
+                    .orElseThrow(() -> new Failure(new Problem.NothingToFinish(wanted, Run.told(all))));
         }
 
         private static void refuseNotLive(Run run, Database db) throws Exception {
@@ -521,7 +521,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         private List<Run> oldest(List<Run> known, Database db) {
             if (known.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
             var ours = known.stream().filter(run -> run.isOn(db.credentials())).toList(); // the order matters within one database
-            var runs = (ours.isEmpty() ? known : ours).stream().sorted(Comparator.comparing((Run run) -> !(run.isOn(db.credentials()) && (run.aside().isInside(db) || run.aside() instanceof Aside.Backup)))).toList();
+            var runs = ours.isEmpty() ? known : ours.stream().sorted(Comparator.comparing((Run run) -> !(run.aside().isInside(db) || run.aside() instanceof Aside.Backup))).toList();
             if (all) return runs;
             if (wanted == null || wanted.equals(runs.getFirst().id())) return List.of(runs.getFirst());
             if (runs.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, runs.stream().map(Run::id).toList()));
@@ -535,7 +535,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
          */
         static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean kept, boolean terminate) {
             var steps = new ArrayList<Step>();
-            for (var run : runs) run.refuseOther(db.credentials());
             if (kept) runs.stream().flatMap(run -> run.aside().holders(db).stream()).distinct() // all before the first is dropped
                     .forEach(name -> steps.add(backup(console, environment, db, name, file -> {})));
             for (var run : runs) {

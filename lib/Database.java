@@ -451,9 +451,9 @@ public final class Database implements AutoCloseable {
                     "SET LOCAL application_name = " + literal(fitting("%s pid %d on ".formatted(APPLICATION, us.pid()) + us.host(), "")),
                     "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3",
                     "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'")); // 17 and later
-            var got = holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode());
-            for (int i = 0; i < 10 && !got; i++) { // the server takes its time to notice that a killed run is gone
-                Thread.sleep(200);
+            var got = false;
+            for (int i = 0; i <= 10 && !got; i++) { // the server takes its time to notice that a killed run is gone
+                if (i > 0) Thread.sleep(200);
                 got = holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode());
             }
             if (!got) {

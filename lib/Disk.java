@@ -35,6 +35,11 @@ public final class Disk {
         }
     }
 
+    /** That this file, and no link to one, has this content. */
+    static boolean holds(Path file, String sha256) throws IOException {
+        return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) && sha256(Files.readAllBytes(file)).equals(sha256);
+    }
+
     /** Makes the folder and those above it; each new one is open to its owner alone. */
     public static void privateFolder(Path folder) throws IOException {
         if (Files.isDirectory(folder)) return;

@@ -54,14 +54,10 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
         var replaced = old.paths();
         for (var file : record.fresh().entrySet()) {
             var path = old.root().resolve(file.getKey());
-            if (!replaced.contains(file.getKey()) && isOurs(path, file.getValue())) Files.delete(path);
+            if (!replaced.contains(file.getKey()) && Disk.holds(path, file.getValue())) Files.delete(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
         old.displacedBy(record.fresh()).putBackFrom(record.oldFolders());
         record.removeMade();
-    }
-
-    private static boolean isOurs(Path file, String sha256) throws IOException {
-        return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) && Disk.sha256(Files.readAllBytes(file)).equals(sha256);
     }
 }

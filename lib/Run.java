@@ -189,10 +189,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** Whether this run's new files are all there, and of the old ones none that they should have replaced. */
     public boolean freshInPlace() throws IOException {
-        for (var file : fresh.entrySet()) {
-            var path = Path.of(root).resolve(file.getKey());
-            if (!Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS) || !Disk.sha256(Files.readAllBytes(path)).equals(file.getValue())) return false;
-        }
+        for (var file : fresh.entrySet()) if (!Disk.holds(Path.of(root).resolve(file.getKey()), file.getValue())) return false;
         for (var kept : old) if (!fresh.containsKey(kept.path()) && Files.exists(Path.of(root).resolve(kept.path()), LinkOption.NOFOLLOW_LINKS)) return false;
         return true;
     }
@@ -401,6 +398,11 @@ public record Run(int format, String id, String version, String started, String 
         }
         var ours = found.stream().filter(run -> run.concerns(project, db.credentials())).toList();
         return ours.isEmpty() ? List.copyOf(found) : ours;
+    }
+
+    /** For a message: each run with its outcome. */
+    public static List<String> told(List<Run> runs) {
+        return runs.stream().map(run -> run.id() + " (" + run.outcome() + ")").toList();
     }
 
     public boolean concerns(Project project, Credentials now) {
