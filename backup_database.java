@@ -2,23 +2,37 @@
 //JAVA 21+
 //SOURCES lib/Lib.java
 
+import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import lib.Backup;
+import lib.BackupFile;
+import lib.BackupFolder;
+import lib.BackupText;
 import lib.Cli;
+import lib.Compression;
+import lib.Consent;
 import lib.Console;
 import lib.Credentials;
 import lib.Database;
+import lib.Environment;
 import lib.Failure;
 import lib.FolderLock;
+import lib.Guards;
 import lib.Lib;
+import lib.PgPrograms;
 import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
 import lib.Project;
+import lib.Restoration;
+import lib.Restore;
+import lib.Settings;
 import lib.Where;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Mixin;
@@ -28,12 +42,13 @@ import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.ScopeType;
 
 @Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
-        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Restore.class},
+        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Verify.class, backup_database.RestoreBackup.class},
         description = {"Backs up the database of a Django project on PostgreSQL; without a command: create.",
-                "A file called a backup has been read back to its end."})
+                "A file called a backup has been read back to its end; verify restores it to see that it can be."})
 public class backup_database implements Callable<Integer>, Cli.HasOutput {
     @Mixin Where where;
     @Mixin Folder dir;
+    @Mixin Making making;
     @Mixin Cli.Output output;
 
     @Override public Cli.Output output() {
@@ -41,104 +56,265 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     @Override public Integer call() throws Exception {
-        create();
-        return 0;
+        return create(making);
     }
 
     public static void main(String... args) {
         System.exit(Cli.run(new backup_database(), args));
     }
 
-    static final class Folder {
-        @Option(names = "--dir", paramLabel = "DIR", scope = ScopeType.INHERIT, description = "Where the backups are (default: backups/ in the project).")
-        Path folder;
-
-        Path in(Project project) {
-            return folder != null ? folder : project.root().resolve("backups");
+    static final class Version implements IVersionProvider {
+        @Override public String[] getVersion() {
+            return new String[] {"backup_database " + Lib.VERSION};
         }
     }
+
+    static final class Folder {
+        @Option(names = "--dir", paramLabel = "DIR", scope = ScopeType.INHERIT, description = "Where the backups are (default: backups/ in the project; BACKUP_DIR).")
+        Path folder;
+
+        BackupFolder in(Project project, Settings settings) {
+            var given = settings.path(folder, "BACKUP_DIR");
+            return new BackupFolder(given == null ? project.root().resolve("backups") : folder == null ? project.root().resolve(given) : given);
+        }
+    }
+
+    /** How a backup is made; each of them may stand in {@code .env} as BACKUP_… */
+    static final class Making {
+        @Option(names = "--format", paramLabel = "FORMAT", description = "custom (default, an archive) or plain (SQL).")
+        Format format;
+        @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
+        String compress;
+        @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
+        Integer jobs;
+
+        enum Format { custom, plain }
+
+        Backup.Options options(Settings settings) {
+            var chosen = settings.text(format == null ? null : format.name(), "BACKUP_FORMAT");
+            var how = settings.text(compress, "BACKUP_COMPRESS");
+            var threads = settings.number(jobs, "BACKUP_JOBS");
+            return new Backup.Options("plain".equals(chosen), Compression.parse(how == null ? "zstd" : how), null, threads == null ? 1 : threads);
+        }
+    }
+
+    /** What a command works with. */
+    private record Setting(Project project, Settings settings, Environment environment, BackupFolder folder) {
+        Credentials server() {
+            return environment.database();
+        }
+
+        PgPrograms programs(int major) {
+            return new PgPrograms(environment.pgProgram("pg_dump", major), server());
+        }
+    }
+
+    private Setting setting() {
+        var project = where.project();
+        var settings = new Settings(where.envFile(project));
+        return new Setting(project, settings, where.withoutDjango(project), dir.in(project, settings));
+    }
+
+    // ---- create ------------------------------------------------------------------------------
 
     @Command(name = "create", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Takes a backup, reads it back to its end, and only then gives it its name.")
     static final class Create implements Callable<Integer> {
         @ParentCommand backup_database top;
+        @Mixin Making making;
 
         @Override public Integer call() throws Exception {
-            return top.call();
+            return top.create(making);
         }
     }
 
-    private void create() throws Exception {
+    private int create(Making how) throws Exception {
         var console = output.console();
-        var project = where.project();
-        var environment = where.withoutDjango(project);
-        var database = environment.database();
-        var folder = dir.in(project);
-        int major;
-        long databaseBytes;
-        try (var db = Database.open(database)) {
-            major = db.major();
-            databaseBytes = db.bytes();
-        }
-        var pgDump = environment.pgProgram("pg_dump", major);
-        console.heading("Backing up " + database + " into " + folder);
+        var at = setting();
+        var options = how.options(at.settings());
+        var programs = at.programs(majorOf(at.server()));
+        console.heading("Backing up " + at.server() + " into " + at.folder().path());
         Backup backup;
-        try (var making = new Backup.Making(database, pgDump, folder, console::progress)) {
-            new Plan(making.steps()).run(console, () -> "look into " + folder);
+        try (var making = new Backup.Making(programs, at.folder(), options, console::progress)) {
+            new Plan(making.steps()).run(console, () -> "look into " + at.folder().path());
             backup = making.made();
         }
-        backup.warnings().forEach(console::warn);
-        report(console, backup, databaseBytes, Backup.restoreCommand(backup.file(), database, pgDump));
-        print(console, Backup.recent(folder).stream().limit(5).toList());
+        BackupText.printMade(console, backup);
+        BackupText.print(console, at.folder().found().stream().limit(5).toList());
+        return Problem.Exit.DONE.code;
     }
 
-    private static void report(Console console, Backup backup, long databaseBytes, String restore) {
-        console.success("backed up: " + backup.file());
-        console.note("  %s, %d %% of the database's %s; %d tables; %.1f s".formatted(PlanText.size(backup.bytes()),
-                Math.round(100.0 * backup.bytes() / Math.max(1, databaseBytes)), PlanText.size(databaseBytes), backup.tables(), backup.seconds()));
-        console.note("restore into a new database:");
-        console.note("  " + restore);
-        console.event("backup", Map.of("file", backup.file().toString(), "bytes", backup.bytes(), "database_bytes", databaseBytes,
-                "tables", backup.tables(), "seconds", backup.seconds(), "restore", restore));
+    private static int majorOf(Credentials server) {
+        try (var db = Database.open(server)) {
+            return db.major();
+        }
     }
+
+    // ---- list --------------------------------------------------------------------------------
 
     @Command(name = "list", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
-            description = "Shows the backups that are there, the latest first.")
+            description = "Shows the backups that are there, the latest first, and how well each is proven.")
     static final class ListBackups implements Callable<Integer> {
         @ParentCommand backup_database top;
 
         @Override public Integer call() {
             var console = top.output.console();
-            var folder = top.dir.in(top.where.project());
-            var found = Backup.recent(folder);
-            if (found.isEmpty()) console.note("no backups in " + folder);
-            else print(console, found);
-            return 0;
+            var project = top.where.project();
+            var folder = top.dir.in(project, new Settings(top.where.envFile(project)));
+            var found = folder.found();
+            if (found.isEmpty()) console.note("no backups in " + folder.path());
+            else BackupText.print(console, found);
+            return Problem.Exit.DONE.code;
         }
     }
 
-    @Command(name = "restore", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
-            description = "Restores a backup into a new database; on failure that database is gone again.")
-    static final class Restore implements Callable<Integer> {
+    // ---- verify ------------------------------------------------------------------------------
+
+    @Command(name = "verify", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Restores a backup into a scratch database, compares every table, and drops that database again.")
+    static final class Verify implements Callable<Integer> {
         @ParentCommand backup_database top;
-        @Parameters(paramLabel = "FILE", description = "The backup.")
-        Path file;
-        @Option(names = "--into", paramLabel = "NAME", required = true, description = "The new database's name; it must not exist yet.")
-        String into;
+        @ArgGroup Which which = new Which();
+
+        static final class Which {
+            @Parameters(arity = "0..1", paramLabel = "FILE", description = "The backup.")
+            Path file;
+            @Option(names = "--latest", description = "The latest backup in the folder (default).")
+            boolean latest;
+            @Option(names = "--all", description = "Every backup in the folder, the latest first.")
+            boolean all;
+        }
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
-            var project = top.where.project();
-            var environment = top.where.withoutDjango(project);
-            var server = environment.database();
-            try (var folder = lock(project, console); var lock = lockRuns(server)) {
-                var pgDump = environment.pgProgram("pg_dump", majorOf(server));
-                new Plan(Backup.restore(file, server, into, pgDump, console::progress))
-                        .run(console, () -> "drop what is left of it: dropdb " + into);
+            var at = top.setting();
+            var files = files(at.folder());
+            try (var server = Database.openServer(at.server())) {
+                Restore.sweep(server, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
+                var failed = 0;
+                for (var file : files) {
+                    try {
+                        verify(console, at, server, file);
+                    } catch (Failure failure) {
+                        if (files.size() == 1 || failure.problem().exit() != Problem.Exit.FAILED) throw failure;
+                        console.error(failure.problem());
+                        failed++;
+                    }
+                }
+                if (failed > 0) throw new Failure(new Problem.SomeFailed(failed, files.size()));
             }
-            console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
-            console.event("restored", Map.of("file", file.toString(), "database", into));
-            return 0;
+            return Problem.Exit.DONE.code;
+        }
+
+        private List<Path> files(BackupFolder folder) {
+            if (which.file != null) return List.of(which.file);
+            var found = folder.found().stream().map(BackupFolder.Found::file).toList();
+            if (found.isEmpty()) throw new Failure(new Problem.NoBackups(folder.path()));
+            return which.all ? found : found.subList(0, 1);
+        }
+
+        private void verify(Console console, Setting at, Database server, Path path) throws IOException {
+            console.heading("Verifying " + path);
+            var file = BackupFile.of(path, null);
+            var scratch = Restore.scratchName();
+            var restoration = new Restoration(file, at.programs(file.atLeast(server.major())), scratch, List.of("--no-owner", "--no-privileges"), console::progress);
+            try {
+                new Plan(restoration.steps(Restore.createScratch(server, scratch))).run(console, () -> "dropdb " + scratch);
+            } catch (Failure failure) {
+                file.disproven(failure.problem());
+                throw failure;
+            }
+            BackupText.printVerified(console, path, file.proven(restoration), restoration.compares());
+        }
+    }
+
+    // ---- restore -----------------------------------------------------------------------------
+
+    @Command(name = "restore", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = {"Restores a backup into a new database, compares every table, and then puts it in place of the one in use, which is kept.",
+                    "Takes archives of pg_dump's and SQL of anybody's too."})
+    static final class RestoreBackup implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Parameters(paramLabel = "FILE", description = "The backup.")
+        Path file;
+        @Option(names = "--into", paramLabel = "NAME", description = "Into a new database of this name beside the one in use, which is not touched.")
+        String into;
+        @Option(names = "--no-owner", description = "All that is restored belongs to this role, and nothing is granted to others.")
+        boolean noOwner;
+        @Option(names = "--dry-run", description = "Read the backup to its end, show the plan and change nothing.")
+        boolean dryRun;
+        @Option(names = "--terminate", description = "End sessions that stand in the way.")
+        boolean terminate;
+        @Mixin Consent consent;
+
+        @Override public Integer call() throws Exception {
+            var console = top.output.console();
+            var at = top.setting();
+            var backup = BackupFile.of(file, null);
+            try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.server())) {
+                var gone = !db.name().equals(at.server().database());
+                try (var lock = dryRun || gone ? null : db.lockRuns()) {
+                    Guards.refuseStandby(db);
+                    if (into == null && !gone) inPlace(console, at, backup, db, lock);
+                    else beside(console, at, backup, db, into != null ? into : at.server().database());
+                }
+            }
+            return Problem.Exit.DONE.code;
+        }
+
+        private void beside(Console console, Setting at, BackupFile backup, Database db, String name) {
+            var restoration = restoration(console, at, backup, db, name);
+            var plan = new Plan(restoration.steps(Restore.create(db, name)));
+            show(console, "Restore %s into a new database %s".formatted(backup.file(), name), plan);
+            if (isDry(console, restoration)) return;
+            plan.run(console, () -> "drop what is left of it: dropdb " + name);
+            done(console, restoration, name, Map.of("file", backup.file().toString(), "database", name));
+        }
+
+        private void inPlace(Console console, Setting at, BackupFile backup, Database db, Database.Lock lock) {
+            var wanted = Restore.InPlace.of(at.project(), db, backup.file(), terminate);
+            var restoration = restoration(console, at, backup, db, wanted.aside().scratch());
+            show(console, "Restore %s in place of database %s, which is kept as %s".formatted(backup.file(), db.name(), wanted.aside().aside()), new Plan(wanted.steps(restoration, console)));
+            PlanText.printInTheWay(console, wanted.inTheWay(), terminate);
+            Guards.refuseProtected(db);
+            if (isDry(console, restoration)) return;
+            consent.ask(console, db.name(), db.credentials().local(), true);
+            lock.requireHeld();
+            var terminating = !terminate && consent.toTerminate(console, wanted.inTheWay().size()) ? wanted.terminating() : wanted;
+            new Plan(terminating.steps(restoration, console)).run(console, () -> "reset_migrations undo " + wanted.run().id());
+            wanted.warnings().forEach(console::warn);
+            var goBack = "reset_migrations undo " + wanted.run().id();
+            done(console, restoration, db.name(), Map.of("file", backup.file().toString(), "database", db.name(), "aside", wanted.aside().aside(), "undo", goBack));
+            console.note("the database as it was before is kept as " + wanted.aside().aside());
+            console.note("go back:              " + goBack);
+            console.note("give its disk back:   reset_migrations purge " + wanted.run().id());
+            if (restoration.restored().lastMigration() != null)
+                console.note("its last migration:   %s.%s; python manage.py migrate --check tells whether your files fit".formatted(restoration.restored().lastMigration().app(), restoration.restored().lastMigration().name()));
+        }
+
+        private Restoration restoration(Console console, Setting at, BackupFile backup, Database db, String name) {
+            var options = noOwner ? List.of("--no-owner", "--no-privileges") : List.<String>of();
+            return new Restoration(backup, at.programs(backup.atLeast(db.major())), name, options, console::progress);
+        }
+
+        private static void show(Console console, String heading, Plan plan) {
+            console.heading(heading);
+            PlanText.printSteps(console, plan);
+            console.event("plan", Map.of("what", heading, "steps", plan.describe()));
+        }
+
+        private boolean isDry(Console console, Restoration restoration) {
+            if (!dryRun) return false;
+            new Plan(List.of(restoration.check())).run(console, () -> "");
+            console.success("dry run: nothing was changed");
+            return true;
+        }
+
+        private static void done(Console console, Restoration restoration, String name, Map<String, String> event) {
+            var restored = restoration.restored();
+            console.success("restored into database %s: %,d tables, %,d rows%s".formatted(name, restored.tables().size(), restored.rows(),
+                    restoration.compares() ? ", each compared with the backup" : "; there was nothing to compare them with"));
+            console.event("restored", event);
         }
     }
 
@@ -150,43 +326,6 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             if (!(failure.problem() instanceof Problem.CannotLock cannot)) throw failure;
             console.warn(cannot.what());
             return null;
-        }
-    }
-
-    /** No reset of this database meanwhile; one that is gone cannot be reset. */
-    private static Database.Lock lockRuns(Credentials server) {
-        try (var db = Database.open(server)) {
-            return db.lockRuns();
-        } catch (Failure failure) {
-            if (Database.isMissing(failure)) return null;
-            throw failure;
-        }
-    }
-
-    /** A restore is needed most when the database is gone: any other one tells the server's version too. */
-    private static int majorOf(Credentials server) {
-        try (var db = Database.open(server)) {
-            return db.major();
-        } catch (Failure gone) {
-            try (var db = Database.open(server.of("postgres"))) {
-                return db.major();
-            } catch (Failure notThisOneEither) {
-                throw gone;
-            }
-        }
-    }
-
-    private static void print(Console console, List<Backup.Found> backups) {
-        console.note("backups:");
-        for (var backup : backups) {
-            console.note("  %s  %9s  %s  %s".formatted(backup.taken().toString().replace('T', ' '), PlanText.size(backup.bytes()), backup.database(), backup.file()));
-            console.event("found", Map.of("file", backup.file().toString(), "database", backup.database(), "taken", backup.taken().toString(), "bytes", backup.bytes()));
-        }
-    }
-
-    static final class Version implements IVersionProvider {
-        @Override public String[] getVersion() {
-            return new String[] {"backup_database " + Lib.VERSION};
         }
     }
 }

@@ -123,6 +123,7 @@ public final class Console {
 
     /** What happened, where, and what to do next, on stderr. */
     public void error(Problem problem) {
+        if (options.quiet()) errors.print(early); // who hears nothing as long as all is well wants the whole story now
         errors.println(paint(Ansi.Color.RED, true, "error: ") + problem.what());
         problem.next().forEach(line -> errors.println(paint(Ansi.Color.CYAN, false, "  → ") + line));
         log("error: " + problem.what());

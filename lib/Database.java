@@ -43,6 +43,23 @@ public final class Database implements AutoCloseable {
         return database;
     }
 
+    /** The database itself, or where it is gone any other of the server: a restore is needed most then. */
+    public static Database openServer(Credentials credentials) {
+        try {
+            return open(credentials);
+        } catch (Failure gone) {
+            if (!isMissing(gone)) throw gone;
+            for (var other : List.of("postgres", "template1")) {
+                try {
+                    return open(credentials.of(other));
+                } catch (Failure notThisOneEither) {
+                    // a pooler may not know it
+                }
+            }
+            throw gone;
+        }
+    }
+
     public Credentials credentials() {
         return credentials;
     }

@@ -4,6 +4,7 @@
 //DEPS org.fusesource.jansi:jansi:2.4.2
 //DEPS io.github.cdimascio:dotenv-java:3.2.0
 //DEPS com.google.code.gson:gson:2.13.2
+//DEPS com.github.luben:zstd-jni:1.5.7-28
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
 //RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
 // The same for an exported jar, or Jansi's native part is a warning that cron mails every night.
@@ -11,14 +12,24 @@
 // javac has no other way not to warn of sun.misc.Signal, the only way to hear of Ctrl-C before the JVM ends.
 //COMPILE_OPTIONS -XDignore.symbol.file
 // One by one: a glob resolves to nothing when the script runs from a URL.
+//SOURCES Age.java
+//SOURCES Archive.java
 //SOURCES Aside.java
 //SOURCES Backup.java
+//SOURCES BackupFile.java
+//SOURCES BackupFolder.java
+//SOURCES BackupText.java
 //SOURCES Checkpoint.java
+//SOURCES Child.java
 //SOURCES Cli.java
+//SOURCES Compression.java
+//SOURCES Consent.java
 //SOURCES Console.java
+//SOURCES Contents.java
 //SOURCES Credentials.java
 //SOURCES Database.java
 //SOURCES DatabaseCopy.java
+//SOURCES Differences.java
 //SOURCES Disk.java
 //SOURCES Django.java
 //SOURCES DropTables.java
@@ -35,10 +46,12 @@
 //SOURCES Interpreter.java
 //SOURCES Interruption.java
 //SOURCES Look.java
+//SOURCES Manifest.java
 //SOURCES Migrations.java
 //SOURCES Migrator.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
+//SOURCES PgPrograms.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
@@ -47,14 +60,19 @@
 //SOURCES PutBackFiles.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java
+//SOURCES Restoration.java
+//SOURCES Restore.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
 //SOURCES Sessions.java
 //SOURCES SetAside.java
+//SOURCES Settings.java
+//SOURCES SqlScan.java
 //SOURCES Step.java
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java
 //SOURCES Where.java
+//SOURCES XxHash64.java
 //FILES django_driver.py
 package lib;
 

@@ -29,7 +29,7 @@ public final class PlanText {
         console.heading("Strategy: " + found.strategy().name());
         console.say("  " + found.strategy().reason());
         found.warnings().forEach(console::warn);
-        printInTheWay(console, found);
+        printInTheWay(console, found.inTheWay(), found.terminate());
         printSteps(console, plan);
         console.event("plan", json(found, plan));
     }
@@ -108,13 +108,12 @@ public final class PlanText {
     }
 
     /** Whoever is connected now; others may come and go until it matters. */
-    private static void printInTheWay(Console console, Found found) {
-        var sessions = found.inTheWay();
+    public static void printInTheWay(Console console, List<String> sessions, boolean terminate) {
         if (sessions.isEmpty()) return;
         console.say("");
         console.heading(count(sessions.size(), "session") + " in the way");
         sessions.forEach(session -> console.say("  " + session));
-        console.say(found.terminate() ? "  they are ended when it is time, and kept out until it is done: --terminate"
+        console.say(terminate ? "  they are ended when it is time, and kept out until it is done: --terminate"
                 : "  without --terminate the run waits about five seconds for them to leave, then gives up with everything as it was");
     }
 

@@ -862,8 +862,90 @@ public interface Problem {
 
     record DamagedArchive(Path file, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return file + " does not decode to its end:\n" + words.strip().indent(2).stripTrailing(); }
-        public List<String> next() { return new PgProgramFailed("pg_restore", 1, words).next(); }
+        public String what() { return file + " is damaged, it does not decode to its end: " + words.strip(); }
+        public List<String> next() {
+            return List.of(file.toString().endsWith(".partial") ? "run it again; if it happens twice look at the disk. Earlier backups were not touched" : "take another one: backup_database list");
+        }
+    }
+
+    record NotAsRecorded(Path file, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " is not what its manifest says:\n" + first(differences); }
+        public List<String> next() { return List.of("take another one: backup_database list"); }
+    }
+
+    record RestoredDiffers(Path file, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " does not restore to what it holds:\n" + first(differences); }
+        public List<String> next() { return List.of("take another one: backup_database list"); }
+    }
+
+    /** The first ten of a list, a line each. */
+    private static String first(List<String> lines) {
+        var shown = String.join("\n", lines.subList(0, Math.min(10, lines.size()))).indent(2).stripTrailing();
+        return lines.size() <= 10 ? shown : shown + "\n  and %,d more".formatted(lines.size() - 10);
+    }
+
+    record NotADump(Path file, String begins) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return begins.isBlank() ? file + " is empty" : file + " is no dump that can be restored: it begins with \"" + begins + "\""; }
+        public List<String> next() { return List.of("what can be: pg_dump's archives (-Fc, -Ft) and SQL, packed with zstd or gzip or not, encrypted with age or not"); }
+    }
+
+    record ReachesBeyond(Path file, long line, String text) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "line %,d of %s would reach beyond the new database: %s".formatted(line, file, text); }
+        public List<String> next() {
+            return List.of("dump without --create (and not with pg_dumpall), or take such lines out of the file first: nothing was touched");
+        }
+    }
+
+    record MissingExtension(Path file, String extension, boolean mayNot) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return mayNot ? "%s needs the extension %s, which this role may not create".formatted(file, extension)
+                    : "%s needs the extension %s, which this server does not have".formatted(file, extension);
+        }
+        public List<String> next() {
+            return List.of(mayNot ? "ask a superuser, or restore as one; verify can use a server of its own: --embedded"
+                    : "install it on the server (its packages, as postgresql-N-postgis), and try again; the file itself is good as far as it was read");
+        }
+    }
+
+    record MissingRole(Path file, String role) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "%s gives things to the role %s, which this server does not have".formatted(file, role); }
+        public List<String> next() { return List.of("create the role, or restore all of it as your own: --no-owner"); }
+    }
+
+    record NoSpace(Path file, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "too little space on the server to restore " + file + ":\n" + words.strip().indent(2).stripTrailing(); }
+        public List<String> next() { return List.of("make room on the server's disk; the file itself is good as far as it was read"); }
+    }
+
+    record NotRestored(Path file, PgProgramFailed said) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " does not restore: " + said.what(); }
+        public List<String> next() { return said.next(); }
+    }
+
+    record NotOurs(String database, List<String> reasons) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database %s cannot be replaced by the restored one: %s".formatted(database, String.join("; ", reasons)); }
+        public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
+    }
+
+    record NoBackups(Path folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "there is no backup in " + folder; }
+        public List<String> next() { return List.of("make one: backup_database", "or say where they are: --dir DIR"); }
+    }
+
+    record SomeFailed(int failed, int all) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "%d of %d backups did not pass".formatted(failed, all); }
+        public List<String> next() { return List.of("each says above what is wrong with it; backup_database list shows those that are good"); }
     }
 
     record CannotWriteBackup(Path folder, String words) implements Problem {

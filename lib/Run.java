@@ -85,6 +85,19 @@ public record Run(int format, String id, String version, String started, String 
                 found.django().labels(), found.drift());
     }
 
+    /** The record of a restore that has not begun: it replaces the database and no file. */
+    static Run ofRestore(String id, Project project, Credentials database, Aside aside, Path backup) {
+        return new Run(FORMAT, id, Lib.VERSION, Instant.now().toString(), project.root().toString(), database.toString(), RESTORE, "running", aside,
+                List.of(), Map.of(), List.of(), backup.toString(), List.of(), Set.of());
+    }
+
+    private static final String RESTORE = "restore";
+
+    /** What kind of run it was, for people: a reset or a restore. */
+    public String kind() {
+        return strategy.equals(RESTORE) ? RESTORE : "reset";
+    }
+
     public Run with(String newOutcome) {
         return but(root, newOutcome, backup);
     }
@@ -350,7 +363,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
     public Step keep(Supplier<Path> backedUp, Database db, Console console) {
-        return Step.of("keep the old migration files in .reset/" + id, () -> {
+        return Step.of(kind().equals(RESTORE) ? "note in .reset/%s what undo needs".formatted(id) : "keep the old migration files in .reset/" + id, () -> {
             withBackup(backedUp.get()).create().ifPresent(why ->
                     console.warn("no second copy of the old migration files, so take care of .reset/: cannot write " + why));
             console.logTo(folder().resolve("log"));
