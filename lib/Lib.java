@@ -13,6 +13,7 @@
 // One by one: a glob resolves to nothing when the script runs from a URL.
 //SOURCES Aside.java
 //SOURCES Backup.java
+//SOURCES BackupStatus.java
 //SOURCES Checkpoint.java
 //SOURCES Cli.java
 //SOURCES Console.java
@@ -25,6 +26,7 @@
 //SOURCES EnvFile.java
 //SOURCES Environment.java
 //SOURCES Failure.java
+//SOURCES Fall.java
 //SOURCES Fingerprint.java
 //SOURCES FolderLock.java
 //SOURCES Found.java
@@ -47,6 +49,7 @@
 //SOURCES PutBackFiles.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java
+//SOURCES Retention.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
 //SOURCES Sessions.java
