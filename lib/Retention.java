@@ -61,7 +61,8 @@ public final class Retention {
 
         /** "2026-W53": its year is that of the week's Thursday. */
         private static String week(LocalDate day) {
-            return DateTimeFormatter.ISO_WEEK_DATE.format(day).replaceFirst("-\\d$", "");
+            var date = DateTimeFormatter.ISO_WEEK_DATE.format(day); // 2026-W53-5
+            return date.substring(0, date.length() - 2);
         }
 
         /** "last 3, daily 7". */
@@ -95,10 +96,12 @@ public final class Retention {
      */
     public static List<Decision> decide(List<Item> items, Policy policy, ZoneId zone, Instant now) {
         var come = items.stream().filter(item -> !item.taken.isAfter(now)).toList();
+        var byClock = come.stream().sorted(BY_CLOCK).toList();
+        var byCreation = come.stream().sorted(BY_CREATION).toList();
         var reasons = new HashMap<Item, Set<String>>();
         for (var rule : policy.rules(zone)) {
-            rule.fill(come.stream().sorted(BY_CLOCK).toList(), "", reasons);
-            rule.fill(come.stream().sorted(BY_CREATION).toList(), " by the order of creation", reasons);
+            rule.fill(byClock, "", reasons);
+            rule.fill(byCreation, " by the order of creation", reasons);
         }
         return items.stream().sorted(BY_CLOCK).map(item -> decide(item, policy, now, reasons.getOrDefault(item, Set.of()))).toList();
     }
@@ -115,6 +118,7 @@ public final class Retention {
     /** @param period what an item's slot is called; of several items with the same the first in order gets it */
     private record Rule(String name, int slots, Function<Item, String> period) {
         void fill(List<Item> latestFirst, String order, Map<Item, Set<String>> reasons) {
+            if (slots == 0) return;
             var good = latestFirst.stream().filter(Item::good).map(period).collect(Collectors.toSet());
             var filled = new HashSet<String>();
             for (var item : latestFirst) {
