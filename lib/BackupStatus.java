@@ -87,7 +87,7 @@ public record BackupStatus(Instant at, Seen newest, Seen lastRestore, int good, 
 
     /** Why monitoring should call somebody, or null: there is a good one, and it is not older than that. */
     public String stale(Duration maxAge) {
-        if (newest == null) return all == 0 ? "there is no backup at all" : "none of the %,d backups is known to be good".formatted(all);
+        if (newest == null) return all == 0 ? "there is no backup at all" : all == 1 ? "the only backup is not known to be good" : "none of the %,d backups is known to be good".formatted(all);
         var age = age();
         if (age == null) return "the newest good backup, %s, is dated in the future (%s): nobody can tell its age".formatted(newest.file, newest.taken);
         return age.compareTo(maxAge) <= 0 ? null : "the newest good backup, %s, is %s old, and %s is the most".formatted(newest.file, words(age), words(maxAge));
