@@ -18,6 +18,7 @@
 //SOURCES Backup.java
 //SOURCES BackupFile.java
 //SOURCES BackupFolder.java
+//SOURCES BackupStatus.java
 //SOURCES BackupText.java
 //SOURCES Checkpoint.java
 //SOURCES Child.java
@@ -36,6 +37,7 @@
 //SOURCES EnvFile.java
 //SOURCES Environment.java
 //SOURCES Failure.java
+//SOURCES Fall.java
 //SOURCES Fingerprint.java
 //SOURCES FolderLock.java
 //SOURCES Found.java
@@ -62,6 +64,7 @@
 //SOURCES ReplaceFiles.java
 //SOURCES Restoration.java
 //SOURCES Restore.java
+//SOURCES Retention.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
 //SOURCES Sessions.java

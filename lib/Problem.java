@@ -977,4 +977,37 @@ public interface Problem {
         public String what() { return setting + " has letters that the locale of this process cannot hand to another program"; }
         public List<String> next() { return List.of("set a UTF-8 locale, in a crontab by a line LC_ALL=C.UTF-8"); }
     }
+
+    // ---- keeping and watching backups --------------------------------------------------------
+
+    record NegativeKeep(String rule, int number) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot keep %d: keep-%s has to be 0 or more".formatted(number, rule); }
+        public List<String> next() { return List.of("leave every keep-… out to keep all backups for ever"); }
+    }
+
+    record NoPercentage(int given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no percentage from 0 to 100"; }
+        public List<String> next() { return List.of("50 warns of what has fallen to less than half"); }
+    }
+
+    record NoDuration(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no duration"; }
+        public List<String> next() { return List.of("give a number above 0 with m, h, d or w behind it: 90m, 26h, 2d, 1w"); }
+    }
+
+    record NotProm(Path file) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return file + ": node_exporter reads only files whose names end in .prom"; }
+        public List<String> next() { return List.of("give it such a name, in the folder of --collector.textfile.directory"); }
+    }
+
+    /** For monitoring, whose only language is the exit code. @param why from {@link BackupStatus#stale} */
+    record BackupStale(String why) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return why; }
+        public List<String> next() { return List.of("take one and read what it says: backup_database create"); }
+    }
 }
