@@ -39,6 +39,7 @@
 //SOURCES Migrator.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
+//SOURCES PgFolders.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
@@ -49,11 +50,14 @@
 //SOURCES ReplaceFiles.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
+//SOURCES ServerPrograms.java
+//SOURCES ServerUser.java
 //SOURCES Sessions.java
 //SOURCES SetAside.java
 //SOURCES Step.java
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java
+//SOURCES ThrowawayServer.java
 //SOURCES Where.java
 //FILES django_driver.py
 package lib;
