@@ -1,6 +1,5 @@
 package lib;
 
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -8,8 +7,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /** Where PostgreSQL and Django run. */
 public sealed interface Environment permits Environment.Local {
@@ -52,8 +49,6 @@ public sealed interface Environment permits Environment.Local {
      */
     record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> django, List<String> warnings)
             implements Environment {
-        private static final Pattern VERSION = Pattern.compile("\\(PostgreSQL\\) (\\d+)");
-
         @Override
         public Program python(String... args) {
             return Program.of(interpreter.python().toString()).with(args).in(project.backend())
@@ -62,7 +57,7 @@ public sealed interface Environment permits Environment.Local {
 
         @Override
         public Program pgProgram(String name, int serverMajor) {
-            return pgProgram(name, serverMajor, folders());
+            return pgProgram(name, serverMajor, PgFolders.all());
         }
 
         /** As above, from these folders; of equal versions the first one's. */
@@ -70,7 +65,7 @@ public sealed interface Environment permits Environment.Local {
             record Candidate(Path path, int major) {}
             var found = folders.stream().map(folder -> folder.resolve(name))
                     .filter(path -> Files.isExecutable(path) && !isChooser(path))
-                    .map(path -> new Candidate(path, major(path))).filter(c -> c.major > 0).toList();
+                    .map(path -> new Candidate(path, PgFolders.major(path))).filter(c -> c.major > 0).toList();
             return found.stream().filter(c -> c.major >= serverMajor).min(Comparator.comparingInt(Candidate::major))
                     .map(c -> Program.of(c.path.toString()))
                     .orElseThrow(() -> new Failure(new Problem.PgProgramTooOld(name, serverMajor,
@@ -84,26 +79,6 @@ public sealed interface Environment permits Environment.Local {
             } catch (IOException gone) {
                 return true;
             }
-        }
-
-        private static int major(Path program) {
-            var version = VERSION.matcher(Program.of(program.toString(), "--version").run().out());
-            return version.find() ? Integer.parseInt(version.group(1)) : 0;
-        }
-
-        /** PATH, then where the packages keep each version apart: Debian, Red Hat, Homebrew, Postgres.app. */
-        private static List<Path> folders() {
-            var folders = new ArrayList<Path>();
-            for (var folder : System.getenv().getOrDefault("PATH", "").split(File.pathSeparator))
-                if (!folder.isEmpty()) folders.add(Path.of(folder));
-            for (var place : List.of("/usr/lib/postgresql", "/usr", "/opt/homebrew/opt", "/usr/local/opt", "/Applications/Postgres.app/Contents/Versions")) {
-                try (Stream<Path> versions = Files.list(Path.of(place))) {
-                    versions.filter(v -> v.getFileName().toString().matches("(pgsql-|postgresql@)?\\d+")).map(v -> v.resolve("bin")).sorted().forEach(folders::add);
-                } catch (IOException notOnThisMachine) {
-                    // most of them are not
-                }
-            }
-            return folders;
         }
 
         @Override

@@ -53,6 +53,7 @@
 //SOURCES Migrator.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
+//SOURCES PgFolders.java
 //SOURCES PgPrograms.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
@@ -67,6 +68,8 @@
 //SOURCES Retention.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
+//SOURCES ServerPrograms.java
+//SOURCES ServerUser.java
 //SOURCES Sessions.java
 //SOURCES SetAside.java
 //SOURCES Settings.java
@@ -74,6 +77,7 @@
 //SOURCES Step.java
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java
+//SOURCES ThrowawayServer.java
 //SOURCES Where.java
 //SOURCES XxHash64.java
 //FILES django_driver.py

@@ -1009,5 +1009,46 @@ public interface Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return why; }
         public List<String> next() { return List.of("take one and read what it says: backup_database create"); }
+    // ---- a server of our own -----------------------------------------------------------------
+
+    /** @param why they could not be fetched either */
+    record NoServerPrograms(int major, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "no PostgreSQL " + major + " or newer to start here: initdb, pg_ctl and postgres are in none of the usual folders nor on PATH, and " + why;
+        }
+        public List<String> next() {
+            return List.of("install the server's programs: postgresql-" + major + " (Debian, Ubuntu), postgresql" + major + "-server (Red Hat), postgresql@" + major + " (Homebrew)",
+                    "or install JBang, which fetches them from Maven Central or your mirror of it: https://www.jbang.dev/download",
+                    "or let the role make databases, and leave --embedded out: ALTER ROLE … CREATEDB");
+        }
+    }
+
+    record NoServerUser() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "postgres refuses to run as root, and root cannot become postgres or nobody here (runuser, setpriv, su-exec, gosu and sudo were tried)"; }
+        public List<String> next() { return List.of("run this as an ordinary user, or install one of those programs"); }
+    }
+
+    /** @param tried folders with why each will not do */
+    record NoFolderForServer(List<String> tried) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no folder for a server of our own:\n  " + String.join("\n  ", tried); }
+        public List<String> next() { return List.of("make one of them writable, or run this as an ordinary user"); }
+    }
+
+    /** @param needs bytes, or 0 when it was found out by running out of it */
+    record NoRoomForServer(Path folder, long needs, long free) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return "too little space in " + folder + ": " + megabytes(free) + " free" + (needs > 0 ? ", a server of our own needs about " + megabytes(needs) : "");
+        }
+        public List<String> next() { return List.of("make room there: df -h " + folder + " shows how full it is"); }
+        private static String megabytes(long bytes) { return (bytes >> 20) + " MB"; }
+    }
+
+    record ServerNotStarted(Path bin, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the PostgreSQL of " + bin + " does not start:\n" + words.strip().indent(2).stripTrailing(); }
     }
 }
