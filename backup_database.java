@@ -103,10 +103,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         enum Format { custom, plain }
 
         Backup.Options options(Settings settings) {
-            var chosen = settings.text(format == null ? null : format.name(), "BACKUP_FORMAT");
+            var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
             var how = settings.text(compress, "BACKUP_COMPRESS");
             var threads = settings.number(jobs, "BACKUP_JOBS");
-            return new Backup.Options("plain".equals(chosen), Compression.parse(how == null ? "zstd" : how), null, threads == null ? 1 : threads);
+            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), null, threads == null ? 1 : threads);
         }
     }
 
@@ -175,7 +175,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var left = new ArrayList<String>();
         if (before != null) left.addAll(alarm.heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), alarm.percent())));
         if (left.isEmpty()) prune(console, new Prune(at.folder(), at.server().database(), policy), left);
-        BackupText.print(console, at.folder().found().stream().limit(5).toList());
+        BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
         if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
         return Problem.Exit.DONE.code;
     }
