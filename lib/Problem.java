@@ -1009,6 +1009,8 @@ public interface Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return why; }
         public List<String> next() { return List.of("take one and read what it says: backup_database create"); }
+    }
+
     // ---- a server of our own -----------------------------------------------------------------
 
     /** @param why they could not be fetched either */
