@@ -11,6 +11,7 @@ import java.util.concurrent.Callable;
 import lib.Backup;
 import lib.BackupFile;
 import lib.BackupFolder;
+import lib.BackupStatus;
 import lib.BackupText;
 import lib.Cli;
 import lib.Compression;
@@ -20,6 +21,7 @@ import lib.Credentials;
 import lib.Database;
 import lib.Environment;
 import lib.Failure;
+import lib.Fall;
 import lib.FolderLock;
 import lib.Guards;
 import lib.Lib;
@@ -28,9 +30,12 @@ import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
 import lib.Project;
+import lib.Prune;
 import lib.Restoration;
 import lib.Restore;
+import lib.Retention;
 import lib.Settings;
+import lib.ThrowawayServer;
 import lib.Where;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -42,7 +47,8 @@ import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.ScopeType;
 
 @Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
-        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Verify.class, backup_database.RestoreBackup.class},
+        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Verify.class,
+                backup_database.RestoreBackup.class, backup_database.PruneBackups.class, backup_database.Status.class},
         description = {"Backs up the database of a Django project on PostgreSQL; without a command: create.",
                 "A file called a backup has been read back to its end; verify restores it to see that it can be."})
 public class backup_database implements Callable<Integer>, Cli.HasOutput {
@@ -88,6 +94,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;
 
+        @Mixin Keep keep;
+        @Option(names = "--alarm-drop", paramLabel = "PERCENT", description = "Warn when a table's rows, or the size, fell by more than this since the last good backup (default: 50).")
+        Integer alarmDrop;
+        @Option(names = "--strict", description = "Such a fall is exit code 3, and nothing older is pruned.")
+        boolean strict;
+
         enum Format { custom, plain }
 
         Backup.Options options(Settings settings) {
@@ -95,6 +107,23 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var how = settings.text(compress, "BACKUP_COMPRESS");
             var threads = settings.number(jobs, "BACKUP_JOBS");
             return new Backup.Options("plain".equals(chosen), Compression.parse(how == null ? "zstd" : how), null, threads == null ? 1 : threads);
+        }
+    }
+
+    /** Which backups stay; without any of these all of them do. */
+    static final class Keep {
+        @Option(names = "--keep-last", paramLabel = "N", description = "Of the good backups keep the last N, and the last of each of")
+        Integer last;
+        @Option(names = "--keep-daily", paramLabel = "N", description = "the latest N days,")
+        Integer daily;
+        @Option(names = "--keep-weekly", paramLabel = "N", description = "the latest N weeks,")
+        Integer weekly;
+        @Option(names = "--keep-monthly", paramLabel = "N", description = "the latest N months that have one; without any of the four all stay.")
+        Integer monthly;
+
+        Retention.Policy policy(Settings settings) {
+            return new Retention.Policy(settings.number(last, "BACKUP_KEEP_LAST"), settings.number(daily, "BACKUP_KEEP_DAILY"),
+                    settings.number(weekly, "BACKUP_KEEP_WEEKLY"), settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
         }
     }
 
@@ -132,16 +161,46 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var console = output.console();
         var at = setting();
         var options = how.options(at.settings());
+        var policy = how.keep.policy(at.settings());
+        var alarm = new Alarm(at.settings().number(how.alarmDrop, "BACKUP_ALARM_DROP"), at.settings().flag(how.strict, "BACKUP_STRICT"));
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
+        var before = at.folder().newestGood(at.server().database());
         Backup backup;
         try (var making = new Backup.Making(programs, at.folder(), options, console::progress)) {
             new Plan(making.steps()).run(console, () -> "look into " + at.folder().path());
             backup = making.made();
         }
         BackupText.printMade(console, backup);
+        var left = new ArrayList<String>();
+        if (before != null) left.addAll(alarm.heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), alarm.percent())));
+        if (left.isEmpty()) prune(console, new Prune(at.folder(), at.server().database(), policy), left);
         BackupText.print(console, at.folder().found().stream().limit(5).toList());
+        if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
         return Problem.Exit.DONE.code;
+    }
+
+    /** What a sudden fall means: a warning, or with {@code --strict} an exit code and that nothing older goes. */
+    private record Alarm(Integer given, boolean strict) {
+        int percent() {
+            return given == null ? 50 : given;
+        }
+
+        List<String> heard(Console console, List<Fall> falls) {
+            falls.forEach(fall -> console.warn("much less than in the last good backup: " + fall));
+            return strict ? falls.stream().map(fall -> "much less than in the last good one: " + fall).toList() : List.of();
+        }
+    }
+
+    private static void prune(Console console, Prune prune, List<String> left) {
+        if (prune.policy().keepsAll()) return;
+        try {
+            var gone = prune.run();
+            if (!gone.isEmpty()) console.note("pruned, as %s are kept: %s".formatted(prune.policy(), String.join(", ", gone.stream().map(file -> file.getFileName().toString()).toList())));
+            console.event("pruned", Map.of("files", gone.stream().map(Path::toString).toList()));
+        } catch (Failure failure) {
+            left.add("older ones could not be pruned: " + failure.problem().what());
+        }
     }
 
     private static int majorOf(Credentials server) {
@@ -175,6 +234,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     static final class Verify implements Callable<Integer> {
         @ParentCommand backup_database top;
         @ArgGroup Which which = new Which();
+        @Option(names = "--embedded", description = "In a PostgreSQL server of its own that lives only as long: for a role that may not create databases.")
+        boolean embedded;
 
         static final class Which {
             @Parameters(arity = "0..1", paramLabel = "FILE", description = "The backup.")
@@ -189,20 +250,20 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var console = top.output.console();
             var at = top.setting();
             var files = files(at.folder());
-            try (var server = Database.openServer(at.server())) {
-                Restore.sweep(server, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
-                var failed = 0;
-                for (var file : files) {
-                    try {
-                        verify(console, at, server, file);
-                    } catch (Failure failure) {
-                        if (files.size() == 1 || failure.problem().exit() != Problem.Exit.FAILED) throw failure;
-                        console.error(failure.problem());
-                        failed++;
-                    }
+            var failed = 0;
+            for (var path : files) {
+                console.heading("Verifying " + path);
+                try {
+                    var file = BackupFile.of(path, null);
+                    if (embedded) inOwnServer(console, at, file);
+                    else onServer(console, at, file);
+                } catch (Failure failure) {
+                    if (files.size() == 1 || failure.problem().exit() != Problem.Exit.FAILED) throw failure;
+                    console.error(failure.problem());
+                    failed++;
                 }
-                if (failed > 0) throw new Failure(new Problem.SomeFailed(failed, files.size()));
             }
+            if (failed > 0) throw new Failure(new Problem.SomeFailed(failed, files.size()));
             return Problem.Exit.DONE.code;
         }
 
@@ -213,18 +274,37 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             return which.all ? found : found.subList(0, 1);
         }
 
-        private void verify(Console console, Setting at, Database server, Path path) throws IOException {
-            console.heading("Verifying " + path);
-            var file = BackupFile.of(path, null);
+        private static void onServer(Console console, Setting at, BackupFile file) throws IOException {
+            try (var db = Database.openServer(at.server())) {
+                Restore.sweep(db, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
+                verify(console, db, at.programs(file.atLeast(db.major())), file, false);
+            } catch (Failure failure) {
+                if (!Database.isDenied(failure)) throw failure;
+                console.warn(at.server().user() + " may not create databases: into a server of our own then");
+                inOwnServer(console, at, file);
+            }
+        }
+
+        /** There everything belongs to who it belonged to: the roles are made, and nobody knows them later. */
+        private static void inOwnServer(Console console, Setting at, BackupFile file) throws IOException {
+            try (var server = ThrowawayServer.start(file.server(), Path.of(System.getProperty("java.io.tmpdir")), console::progress); var db = Database.open(server.credentials())) {
+                console.note("into " + server);
+                verify(console, db, new PgPrograms(at.environment().pgProgram("pg_dump", file.atLeast(db.major())), server.credentials()), file, true);
+            }
+        }
+
+        private static void verify(Console console, Database db, PgPrograms programs, BackupFile file, boolean own) throws IOException {
             var scratch = Restore.scratchName();
-            var restoration = new Restoration(file, at.programs(file.atLeast(server.major())), scratch, List.of("--no-owner", "--no-privileges"), console::progress);
+            var restoration = new Restoration(file, programs, scratch, own ? List.of() : List.of("--no-owner", "--no-privileges"), console::progress);
+            var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
+            if (own) steps.add(1, Restore.createRoles(db, restoration));
             try {
-                new Plan(restoration.steps(Restore.createScratch(server, scratch))).run(console, () -> "dropdb " + scratch);
+                new Plan(steps).run(console, () -> "dropdb " + scratch);
             } catch (Failure failure) {
                 file.disproven(failure.problem());
                 throw failure;
             }
-            BackupText.printVerified(console, path, file.proven(restoration), restoration.compares());
+            BackupText.printVerified(console, file.file(), file.proven(restoration), restoration.compares());
         }
     }
 
@@ -315,6 +395,62 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             console.success("restored into database %s: %,d tables, %,d rows%s".formatted(name, restored.tables().size(), restored.rows(),
                     restoration.compares() ? ", each compared with the backup" : "; there was nothing to compare them with"));
             console.event("restored", event);
+        }
+    }
+
+    // ---- prune, status -----------------------------------------------------------------------
+
+    @Command(name = "prune", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Removes the backups of this database that the --keep options let go; never the newest good one, and no file that is not ours.")
+    static final class PruneBackups implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Mixin Keep keep;
+        @Option(names = "--dry-run", description = "Say for each backup whether it stays, and why; remove nothing.")
+        boolean dryRun;
+
+        @Override public Integer call() {
+            var console = top.output.console();
+            var at = top.setting();
+            var policy = keep.policy(at.settings());
+            if (policy.keepsAll()) throw new Failure(new Problem.NoPolicy());
+            var prune = new Prune(at.folder(), at.server().database(), policy);
+            var decisions = prune.decide();
+            console.heading("Backups of %s in %s, keeping %s".formatted(at.server().database(), at.folder().path(), policy));
+            for (var decision : decisions) {
+                console.note("  %s  %s".formatted(decision.item().name(), decision.reason()));
+                console.event("decision", Map.of("file", decision.item().name(), "keep", decision.keep(), "reason", decision.reason()));
+            }
+            if (dryRun) {
+                console.success("dry run: nothing was removed");
+                return Problem.Exit.DONE.code;
+            }
+            var gone = prune.run();
+            console.success("removed %d of %d".formatted(gone.size(), decisions.size()));
+            return Problem.Exit.DONE.code;
+        }
+    }
+
+    @Command(name = "status", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Says how old the newest good backup is and how well it is proven, for people and for monitoring.")
+    static final class Status implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Option(names = "--max-age", paramLabel = "AGE", description = "Exit code 1 when there is no good backup that is at most this old: 90m, 26h, 2d, 1w (BACKUP_MAX_AGE).")
+        String maxAge;
+        @Option(names = "--prometheus", paramLabel = "FILE", description = "Write the same for node_exporter's textfile collector, *.prom (BACKUP_PROMETHEUS).")
+        Path prometheus;
+
+        @Override public Integer call() throws IOException {
+            var console = top.output.console();
+            var at = top.setting();
+            var most = at.settings().text(maxAge, "BACKUP_MAX_AGE");
+            var limit = most == null ? null : BackupStatus.parse(most);
+            var status = at.folder().status(at.server().database());
+            BackupText.print(console, at.server().database(), status);
+            var file = at.settings().path(prometheus, "BACKUP_PROMETHEUS");
+            if (file != null) status.writePrometheus(file, at.server().database());
+            var stale = limit == null ? null : status.stale(limit);
+            if (stale != null) throw new Failure(new Problem.BackupStale(stale));
+            return Problem.Exit.DONE.code;
         }
     }
 

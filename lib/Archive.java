@@ -14,7 +14,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.regex.Pattern;
 import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
@@ -52,6 +54,7 @@ public final class Archive implements AutoCloseable {
     private final SortedMap<String, Contents.Rows> tables = new TreeMap<>();
     private final SortedMap<String, String> sequences = new TreeMap<>();
     private final SortedMap<String, String> constraints = new TreeMap<>();
+    private final SortedSet<String> roles = new TreeSet<>();
     private final Set<Integer> missing = new HashSet<>();
     private final LargeObjects objects = new LargeObjects();
     private Contents.Migration lastMigration;
@@ -99,7 +102,7 @@ public final class Archive implements AutoCloseable {
             var first = items.get(missing.stream().sorted().findFirst().get()).entry();
             throw new EOFException("it ends before the data of %s%s".formatted(first, missing.size() == 1 ? "" : " and %d others".formatted(missing.size() - 1)));
         }
-        return new Contents(database, server, pgDump, List.copyOf(entries), tables, sequences, objects.rows(), constraints, lastMigration);
+        return new Contents(database, server, pgDump, List.copyOf(entries), tables, sequences, objects.rows(), constraints, roles, lastMigration);
     }
 
     private void requireMagic() throws IOException {
@@ -147,8 +150,18 @@ public final class Archive implements AutoCloseable {
         switch (kind) {
             case "SEQUENCE SET" -> sequences.put(Contents.named(entry.schema(), name), position(definition));
             case "CONSTRAINT", "FK CONSTRAINT" -> constraints.put(entry.schema() + "." + name, definition.strip());
+            case "ACL", "DEFAULT ACL", "POLICY" -> roles.addAll(rolesIn(definition));
             default -> {}
         }
+        if (!entry.owner().isEmpty()) roles.add(entry.owner());
+    }
+
+    private static final Pattern GIVEN = Pattern.compile("\\b(?:TO|FROM|FOR ROLE) ((?:\"(?:[^\"]|\"\")+\"|[a-z_][\\w$]*)(?:, (?:\"(?:[^\"]|\"\")+\"|[a-z_][\\w$]*))*)");
+
+    /** More than there are does no harm: a name that only looks like a role's. */
+    private static List<String> rolesIn(String definition) {
+        return GIVEN.matcher(definition).results().flatMap(given -> Arrays.stream(given.group(1).split(", ")))
+                .map(name -> name.startsWith("\"") ? name.substring(1, name.length() - 1).replace("\"\"", "\"") : name).toList();
     }
 
     private static final Pattern SETVAL = Pattern.compile("(-?\\d+, (?:true|false))\\);\\s*$");

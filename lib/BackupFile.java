@@ -114,6 +114,15 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
         return wrote.isEmpty() ? serverMajor : Math.max(serverMajor, Integer.parseInt(wrote));
     }
 
+    /** The major version of the server it came from, as far as the file tells; else the oldest one that is maintained. */
+    public int server() {
+        var text = manifest != null ? manifest.server() : "";
+        var major = text.replaceFirst("\\D.*", "");
+        return major.isEmpty() ? OLDEST : Math.max(OLDEST, Integer.parseInt(major));
+    }
+
+    private static final int OLDEST = 14;
+
     // ---- what is known of it afterwards ------------------------------------------------------
 
     /** Stamps the manifest of a backup of ours, made again where it had none. */

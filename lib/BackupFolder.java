@@ -12,7 +12,9 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
 import java.time.LocalDateTime;
+import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
@@ -66,6 +68,26 @@ public record BackupFolder(Path path) {
         } catch (IOException e) {
             throw Failure.of(e);
         }
+    }
+
+    /** The newest good backup of a database, by the order they were made in; null when there is none. */
+    public Found newestGood(String database) {
+        return found().stream().filter(f -> f.database().equals(database) && f.isGood()).max(Comparator.comparingLong(f -> f.manifest().number())).orElse(null);
+    }
+
+    /** What monitoring has to know of the backups of a database. */
+    public BackupStatus status(String database) {
+        var all = found().stream().filter(f -> f.database().equals(database)).toList();
+        var problems = all.stream().filter(f -> f.manifest() != null && !f.isGood()).map(f -> f.file().getFileName() + ": " + BackupText.proof(f)).toList();
+        return BackupStatus.of(all.stream().map(BackupFolder::seen).toList(), all.stream().mapToLong(Found::bytes).sum(), problems, Instant.now());
+    }
+
+    private static BackupStatus.Seen seen(Found found) {
+        var manifest = found.manifest;
+        var restored = found.level() == Manifest.Level.RESTORED ? manifest.proof().verifiedAt().toInstant() : null;
+        return new BackupStatus.Seen(found.file.getFileName().toString(), manifest == null ? 0 : manifest.number(),
+                manifest == null ? found.taken.atZone(ZoneId.systemDefault()).toInstant() : manifest.started().toInstant(), found.bytes,
+                manifest == null ? -1 : manifest.rows(), found.isGood(), restored, restored == null ? null : manifest.proof().restoreSeconds());
     }
 
     private record Name(String database, LocalDateTime taken) {}

@@ -46,6 +46,19 @@ public final class BackupText {
         console.event("verified", facts(file, manifest));
     }
 
+    public static void print(Console console, String database, BackupStatus status) {
+        console.heading("Backups of " + database);
+        var newest = status.newest();
+        if (newest == null) console.note("  none that is known to be good");
+        else console.note("  the newest good one:  %s, %s old, %s, %,d rows, %s".formatted(newest.file(), status.age() == null ? "in the future, so nobody knows how" : BackupStatus.words(status.age()),
+                PlanText.size(newest.bytes()), newest.rows(), newest.proof().equals("restored") ? "restored and compared" : "read back"));
+        if (status.lastRestore() != null) console.note("  last restored:        %s, %s ago".formatted(status.lastRestore().file(), BackupStatus.words(status.restoreAge())));
+        else if (newest != null) console.note("  last restored:        never: backup_database verify");
+        console.note("  %d good of %d, %s on disk".formatted(status.good(), status.all(), PlanText.size(status.diskBytes())));
+        status.problems().forEach(console::warn);
+        console.event("status", status.json());
+    }
+
     /** How well it is proven, for people. */
     static String proof(BackupFolder.Found backup) {
         var manifest = backup.manifest();

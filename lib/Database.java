@@ -246,6 +246,11 @@ public final class Database implements AutoCloseable {
         return "";
     }
 
+    /** That the role may not do what it tried. */
+    public static boolean isDenied(Failure failure) {
+        return state(failure).equals("42501");
+    }
+
     /** That the connection failed because there is no such database. */
     public static boolean isMissing(Failure failure) {
         return state(failure).equals("3D000");

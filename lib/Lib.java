@@ -60,6 +60,7 @@
 //SOURCES Problem.java
 //SOURCES Program.java
 //SOURCES Project.java
+//SOURCES Prune.java
 //SOURCES PutBackFiles.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java

@@ -16,6 +16,7 @@ import java.time.OffsetDateTime;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.SortedMap;
+import java.util.stream.Collectors;
 
 /**
  * What is known of a backup; it lies beside it as {@code NAME.json}, and all but the name of its machine's moment can be
@@ -84,6 +85,12 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
 
     public long rows() {
         return tables.stream().filter(t -> t.rows >= 0).mapToLong(Table::rows).sum();
+    }
+
+    /** What a later backup is compared with. */
+    public Fall.Seen seen() {
+        var rows = tables.stream().collect(Collectors.toMap(Table::name, Table::rows, (a, b) -> a));
+        return new Fall.Seen(rows, bytes, "%s %s %s".formatted(format, compression, encryptedTo.isEmpty() ? "" : "encrypted"));
     }
 
     public Manifest proven(Proof proof) {

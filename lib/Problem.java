@@ -936,6 +936,12 @@ public interface Problem {
         public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
     }
 
+    record NoPolicy() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says which backups to keep, so none is removed"; }
+        public List<String> next() { return List.of("for example: --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12, or BACKUP_KEEP_DAILY=7 and so on in .env"); }
+    }
+
     record NoBackups(Path folder) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "there is no backup in " + folder; }
@@ -1009,6 +1015,13 @@ public interface Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return why; }
         public List<String> next() { return List.of("take one and read what it says: backup_database create"); }
+    }
+
+    /** @param again the command for what is left, or null */
+    record BackedUpBut(Path file, List<String> left, String again) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the backup %s is good, but: %s".formatted(file, String.join("; ", left)); }
+        public List<String> next() { return again == null ? List.of() : List.of(again); }
     }
 
     // ---- a server of our own -----------------------------------------------------------------

@@ -103,6 +103,15 @@ public final class Restore {
         return Step.of("create the scratch database " + name, create::run, create::undo, create::undo);
     }
 
+    /** For a server that knows nobody: the roles that own something in the backup, or are granted something. */
+    public static Step createRoles(Database server, Restoration restoration) {
+        return Step.of("make the roles that it names", () -> {
+            if (restoration.wanted() == null) return; // SQL does not tell
+            for (var role : restoration.wanted().roles())
+                if (!role.startsWith("pg_") && server.texts("SELECT rolname FROM pg_roles WHERE rolname = ?", role).isEmpty()) server.run("CREATE ROLE " + Database.quoted(role));
+        });
+    }
+
     /** Drops the scratch databases of killed runs: ours by name and owner, and nobody in them for at least a day. @param told gets their names */
     public static void sweep(Database server, Consumer<String> told) {
         var left = server.texts("""
