@@ -936,6 +936,40 @@ public interface Problem {
         public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
     }
 
+    record NoCompression(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "no way to compress: " + given; }
+        public List<String> next() { return List.of("zstd:1 to zstd:19, gzip:1 to gzip:9, or none; zstd alone is zstd:3"); }
+    }
+
+    /** @param given null: it was a secret key */
+    record NoRecipient(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given == null ? "a secret key was given where a recipient belongs" : "no recipient of age's: " + given; }
+        public List<String> next() { return List.of("give what age-keygen calls the public key: age1…; keys of ssh and of plugins are not supported"); }
+    }
+
+    record NoIdentity(Path file, boolean encrypted) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return encrypted ? file + " is itself encrypted" : file + " is no file of identities as age-keygen writes it"; }
+        public List<String> next() { return List.of(encrypted ? "decrypt it first: age --decrypt" : "it has a line that begins with AGE-SECRET-KEY-1"); }
+    }
+
+    /** @param tried false: there was none */
+    record WrongKey(boolean tried) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return tried ? "the key is the wrong one: the backup was not encrypted for it" : "the backup is encrypted, and no key was given"; }
+        public List<String> next() {
+            return List.of("--identity FILE with the identity of one of its recipients (its manifest names them), or its passphrase in BACKUP_PASSPHRASE; the file itself may be good");
+        }
+    }
+
+    record TwoSeals() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
+        public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
+    }
+
     record NoPolicy() implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "nothing says which backups to keep, so none is removed"; }
