@@ -202,9 +202,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** What a sudden fall means: a warning, or with {@code --strict} an exit code and that nothing older goes. */
-    private record Alarm(Integer given, boolean strict) {
-        int percent() {
-            return given == null ? 50 : given;
+    private record Alarm(Integer percent, boolean strict) {
+        Alarm {
+            percent = Fall.requireShare(percent == null ? 50 : percent);
         }
 
         List<String> heard(Console console, List<Fall> falls) {
