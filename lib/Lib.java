@@ -55,6 +55,7 @@
 //SOURCES Parking.java
 //SOURCES PgFolders.java
 //SOURCES PgPrograms.java
+//SOURCES Ping.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
@@ -62,6 +63,7 @@
 //SOURCES Project.java
 //SOURCES Prune.java
 //SOURCES PutBackFiles.java
+//SOURCES Remote.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java
 //SOURCES Restoration.java
