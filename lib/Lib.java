@@ -59,6 +59,7 @@
 //SOURCES Passphrase.java
 //SOURCES PgFolders.java
 //SOURCES PgPrograms.java
+//SOURCES Ping.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
@@ -66,6 +67,7 @@
 //SOURCES Project.java
 //SOURCES Prune.java
 //SOURCES PutBackFiles.java
+//SOURCES Remote.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java
 //SOURCES Restoration.java
