@@ -54,6 +54,7 @@
 //SOURCES Manifest.java
 //SOURCES Migrations.java
 //SOURCES Migrator.java
+//SOURCES OffSite.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
 //SOURCES Passphrase.java

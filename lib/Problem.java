@@ -970,6 +970,12 @@ public interface Problem {
         public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
     }
 
+    record NoRemote() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says where the off-site copies are"; }
+        public List<String> next() { return List.of("--remote RCLONE_PATH, or BACKUP_REMOTE in .env: s3:bucket/crm"); }
+    }
+
     record NoPolicy() implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "nothing says which backups to keep, so none is removed"; }
