@@ -1066,12 +1066,9 @@ public interface Problem {
 
     // ---- a server of our own -----------------------------------------------------------------
 
-    /** @param why they could not be fetched either */
     record NoServerPrograms(int major, String why) implements Problem {
         public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "no PostgreSQL " + major + " or newer to start here: initdb, pg_ctl and postgres are in none of the usual folders nor on PATH, and " + why;
-        }
+        public String what() { return "no PostgreSQL " + major + " or newer can be started here: " + why; }
         public List<String> next() {
             return List.of("install the server's programs: postgresql-" + major + " (Debian, Ubuntu), postgresql" + major + "-server (Red Hat), postgresql@" + major + " (Homebrew)",
                     "or install JBang, which fetches them from Maven Central or your mirror of it: https://www.jbang.dev/download",
