@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import lib.Age;
 import lib.Backup;
 import lib.BackupFile;
 import lib.BackupFolder;
@@ -91,8 +92,18 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         Format format;
         @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
         String compress;
+        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several. With BACKUP_PASSPHRASE set: by that instead.")
+        List<String> recipients;
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;
+
+        /** Null: not encrypted. */
+        private Age seal(Settings settings) {
+            var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
+            var passphrase = settings.text(null, "BACKUP_PASSPHRASE");
+            if (!to.isEmpty() && passphrase != null && recipients == null) throw new Failure(new Problem.TwoSeals());
+            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.with(passphrase) : null;
+        }
 
         @Mixin Keep keep;
         @Option(names = "--alarm-drop", paramLabel = "PERCENT", description = "Warn when a table's rows, or the size, fell by more than this since the last good backup (default: 50).")
@@ -103,10 +114,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         enum Format { custom, plain }
 
         Backup.Options options(Settings settings) {
-            var chosen = settings.text(format == null ? null : format.name(), "BACKUP_FORMAT");
+            var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
             var how = settings.text(compress, "BACKUP_COMPRESS");
             var threads = settings.number(jobs, "BACKUP_JOBS");
-            return new Backup.Options("plain".equals(chosen), Compression.parse(how == null ? "zstd" : how), null, threads == null ? 1 : threads);
+            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), seal(settings), threads == null ? 1 : threads);
         }
     }
 
@@ -124,6 +135,16 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         Retention.Policy policy(Settings settings) {
             return new Retention.Policy(settings.number(last, "BACKUP_KEEP_LAST"), settings.number(daily, "BACKUP_KEEP_DAILY"),
                     settings.number(weekly, "BACKUP_KEEP_WEEKLY"), settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
+        }
+    }
+
+    /** What opens an encrypted backup. */
+    static final class Key {
+        @Option(names = "--identity", paramLabel = "FILE", description = "Opens encrypted backups: a file as age-keygen writes it (BACKUP_IDENTITY); a passphrase comes from BACKUP_PASSPHRASE alone.")
+        Path identity;
+
+        BackupFile.Key in(Settings settings) {
+            return Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE"));
         }
     }
 
@@ -175,15 +196,15 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var left = new ArrayList<String>();
         if (before != null) left.addAll(alarm.heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), alarm.percent())));
         if (left.isEmpty()) prune(console, new Prune(at.folder(), at.server().database(), policy), left);
-        BackupText.print(console, at.folder().found().stream().limit(5).toList());
+        BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
         if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
         return Problem.Exit.DONE.code;
     }
 
     /** What a sudden fall means: a warning, or with {@code --strict} an exit code and that nothing older goes. */
-    private record Alarm(Integer given, boolean strict) {
-        int percent() {
-            return given == null ? 50 : given;
+    private record Alarm(Integer percent, boolean strict) {
+        Alarm {
+            percent = Fall.requireShare(percent == null ? 50 : percent);
         }
 
         List<String> heard(Console console, List<Fall> falls) {
@@ -234,6 +255,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     static final class Verify implements Callable<Integer> {
         @ParentCommand backup_database top;
         @ArgGroup Which which = new Which();
+        @Mixin Key key;
         @Option(names = "--embedded", description = "In a PostgreSQL server of its own that lives only as long: for a role that may not create databases.")
         boolean embedded;
 
@@ -254,7 +276,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             for (var path : files) {
                 console.heading("Verifying " + path);
                 try {
-                    var file = BackupFile.of(path, null);
+                    var file = BackupFile.of(path, key.in(at.settings()));
                     if (embedded) inOwnServer(console, at, file);
                     else onServer(console, at, file);
                 } catch (Failure failure) {
@@ -325,12 +347,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         boolean dryRun;
         @Option(names = "--terminate", description = "End sessions that stand in the way.")
         boolean terminate;
+        @Mixin Key key;
         @Mixin Consent consent;
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var at = top.setting();
-            var backup = BackupFile.of(file, null);
+            var backup = BackupFile.of(file, key.in(at.settings()));
             try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.server())) {
                 var gone = !db.name().equals(at.server().database());
                 try (var lock = dryRun || gone ? null : db.lockRuns()) {

@@ -339,7 +339,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
-                steps.add(files);
+                if (run.changesFiles() || steps.isEmpty()) steps.add(files);
                 steps.set(0, run.marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
                 console.heading("Undo the %s %s".formatted(run.kind(), run.id()));
@@ -351,7 +351,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 lock.requireHeld();
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
-                console.success("undone: database and files are as they were before " + run.id());
+                console.success("undone: %s as %s before %s".formatted(run.changesFiles() ? "database and files are" : "the database is", run.changesFiles() ? "they were" : "it was", run.id()));
                 console.event("result", Map.of("undone", run.id()));
                 return Problem.Exit.DONE.code;
             }
@@ -510,7 +510,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     .forEach(name -> steps.add(backup(console, environment, db, name, file -> {})));
             for (var run : runs) {
                 steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db, terminate)));
-                steps.add(run.end(kept ? backups(environment).resolve("migrations_" + run.id()) : null));
+                steps.add(run.end(kept && run.changesFiles() ? backups(environment).resolve("migrations_" + run.id()) : null));
             }
             return new Plan(steps);
         }

@@ -5,8 +5,11 @@
 //DEPS io.github.cdimascio:dotenv-java:3.2.0
 //DEPS com.google.code.gson:gson:2.13.2
 //DEPS com.github.luben:zstd-jni:1.5.7-28
+//DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
+//DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
+//DEPS org.bouncycastle:bcprov-jdk18on:1.87
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
-//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
+//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g --enable-native-access=ALL-UNNAMED
 // The same for an exported jar, or Jansi's native part is a warning that cron mails every night.
 //MANIFEST Enable-Native-Access=ALL-UNNAMED
 // javac has no other way not to warn of sun.misc.Signal, the only way to hear of Ctrl-C before the JVM ends.
@@ -53,8 +56,10 @@
 //SOURCES Migrator.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
+//SOURCES Passphrase.java
 //SOURCES PgFolders.java
 //SOURCES PgPrograms.java
+//SOURCES Ping.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
@@ -62,6 +67,7 @@
 //SOURCES Project.java
 //SOURCES Prune.java
 //SOURCES PutBackFiles.java
+//SOURCES Remote.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java
 //SOURCES Restoration.java

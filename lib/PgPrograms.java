@@ -110,7 +110,7 @@ public record PgPrograms(Program pgDump, Credentials server) {
             return "( %s%s && %s | %s )".formatted(ssl, quoted(create.argv()), from, quoted(restore.argv()));
         }
         return unpack == null ? "( %s%s && %s < %s )".formatted(ssl, quoted(create.argv()), quoted(restore.argv()), name)
-                : "( %s%s -t %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, quoted(create.argv()), unpack, name, quoted(restore.argv()));
+                : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, quoted(create.argv()), unpack, name, quoted(restore.argv()));
     }
 
     private static String restored(String database) {

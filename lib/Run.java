@@ -98,6 +98,11 @@ public record Run(int format, String id, String version, String started, String 
         return strategy.equals(RESTORE) ? RESTORE : "reset";
     }
 
+    /** A restore leaves all files as they are. */
+    public boolean changesFiles() {
+        return !strategy.equals(RESTORE);
+    }
+
     public Run with(String newOutcome) {
         return but(root, newOutcome, backup);
     }
@@ -293,7 +298,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** The step that ends a run for good. @param files where its migration files go, or null: nobody wants them */
     public Step end(Path files) {
-        return Step.of(files == null ? "forget the run " + id + " and the migration files it kept" : "move the migration files of " + id + " to " + files, () -> {
+        return Step.of(files == null ? "forget the run " + id + (changesFiles() ? " and the migration files it kept" : "") : "move the migration files of " + id + " to " + files, () -> {
             if (files != null) keepFiles(files);
             remove();
         }, () -> {

@@ -3,7 +3,9 @@ package lib;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /** Options that may also stand in {@code .env}, or in the environment before it: what was given on the command line wins. */
 public record Settings(EnvFile file) {
@@ -11,6 +13,15 @@ public record Settings(EnvFile file) {
         if (given != null) return given;
         var value = file.get(name);
         return value == null || value.isBlank() ? null : value.strip();
+    }
+
+    /** @param otherwise when nobody says */
+    public <E extends Enum<E>> E choice(E given, String name, E otherwise) {
+        if (given != null) return given;
+        var all = otherwise.getDeclaringClass().getEnumConstants();
+        var found = parsed(name, "one of " + Arrays.stream(all).map(Enum::name).collect(Collectors.joining(", ")),
+                text -> Enum.valueOf(otherwise.getDeclaringClass(), text.toLowerCase(Locale.ROOT)));
+        return found == null ? otherwise : found;
     }
 
     public Path path(Path given, String name) {
@@ -27,7 +38,7 @@ public record Settings(EnvFile file) {
 
     public boolean flag(boolean given, String name) {
         if (given) return true;
-        var value = parsed(name, "true or false", text -> switch (text.toLowerCase(java.util.Locale.ROOT)) {
+        var value = parsed(name, "true or false", text -> switch (text.toLowerCase(Locale.ROOT)) {
             case "true", "1", "yes", "on" -> true;
             case "false", "0", "no", "off" -> false;
             default -> throw new IllegalArgumentException();
