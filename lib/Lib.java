@@ -5,6 +5,8 @@
 //DEPS io.github.cdimascio:dotenv-java:3.2.0
 //DEPS com.google.code.gson:gson:2.13.2
 //DEPS com.github.luben:zstd-jni:1.5.7-28
+//DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
+//DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
 //RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
 // The same for an exported jar, or Jansi's native part is a warning that cron mails every night.
@@ -71,6 +73,7 @@
 //SOURCES SchemaObjects.java
 //SOURCES ServerPrograms.java
 //SOURCES ServerUser.java
+//SOURCES Scrypt.java
 //SOURCES Sessions.java
 //SOURCES SetAside.java
 //SOURCES Settings.java

@@ -1066,4 +1066,44 @@ public interface Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "the PostgreSQL of " + bin + " does not start:\n" + words.strip().indent(2).stripTrailing(); }
     }
+
+    // ---- packing and sealing -----------------------------------------------------------------
+
+    record NoCompression(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no compression"; }
+        public List<String> next() { return List.of("give zstd, zstd:1 to zstd:19, gzip, gzip:1 to gzip:9, or none"); }
+    }
+
+    record NoZstd(String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "zstd's native library does not load: " + words; }
+        public List<String> next() {
+            return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
+                    "or pack with gzip: --compress gzip");
+        }
+    }
+
+    /** @param given never a secret key */
+    record NoRecipient(String given, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no recipient to encrypt to: " + why; }
+        public List<String> next() { return List.of("give an age1… recipient, the line that says \"public key\" in a file made by: age-keygen -o key.txt"); }
+    }
+
+    record NoPassphrase() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the passphrase to encrypt with is empty"; }
+        public List<String> next() { return List.of("set BACKUP_PASSPHRASE, or leave it out to encrypt to a recipient: --encrypt-to age1…"); }
+    }
+
+    record NoIdentity(Path file, String why, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot take an identity from " + file + ": " + why; }
+    }
+
+    /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
+    record WrongKey(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+    }
 }
