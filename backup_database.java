@@ -108,7 +108,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
             var passphrase = settings.text(null, "BACKUP_PASSPHRASE");
             if (!to.isEmpty() && passphrase != null && recipients == null) throw new Failure(new Problem.TwoSeals());
-            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.with(passphrase) : null;
+            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.withPassphrase(passphrase) : null;
         }
 
         @Mixin Keep keep;

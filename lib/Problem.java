@@ -936,34 +936,6 @@ public interface Problem {
         public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
     }
 
-    record NoCompression(String given) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "no way to compress: " + given; }
-        public List<String> next() { return List.of("zstd:1 to zstd:19, gzip:1 to gzip:9, or none; zstd alone is zstd:3"); }
-    }
-
-    /** @param given null: it was a secret key */
-    record NoRecipient(String given) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return given == null ? "a secret key was given where a recipient belongs" : "no recipient of age's: " + given; }
-        public List<String> next() { return List.of("give what age-keygen calls the public key: age1…; keys of ssh and of plugins are not supported"); }
-    }
-
-    record NoIdentity(Path file, boolean encrypted) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return encrypted ? file + " is itself encrypted" : file + " is no file of identities as age-keygen writes it"; }
-        public List<String> next() { return List.of(encrypted ? "decrypt it first: age --decrypt" : "it has a line that begins with AGE-SECRET-KEY-1"); }
-    }
-
-    /** @param tried false: there was none */
-    record WrongKey(boolean tried) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return tried ? "the key is the wrong one: the backup was not encrypted for it" : "the backup is encrypted, and no key was given"; }
-        public List<String> next() {
-            return List.of("--identity FILE with the identity of one of its recipients (its manifest names them), or its passphrase in BACKUP_PASSPHRASE; the file itself may be good");
-        }
-    }
-
     record TwoSeals() implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
@@ -1173,5 +1145,45 @@ public interface Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "--ping-url " + shown + " " + why; }
         public List<String> next() { return List.of("give the check's whole URL, as in https://hc-ping.com/<uuid>; ? and & need quotes in a shell"); }
+    }
+
+    // ---- packing and sealing -----------------------------------------------------------------
+
+    record NoCompression(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no compression"; }
+        public List<String> next() { return List.of("give zstd, zstd:1 to zstd:19, gzip, gzip:1 to gzip:9, or none"); }
+    }
+
+    record NoZstd(String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "zstd's native library does not load: " + words; }
+        public List<String> next() {
+            return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
+                    "or pack with gzip: --compress gzip");
+        }
+    }
+
+    /** @param given never a secret key */
+    record NoRecipient(String given, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no recipient to encrypt to: " + why; }
+        public List<String> next() { return List.of("give an age1… recipient, the line that says \"public key\" in a file made by: age-keygen -o key.txt"); }
+    }
+
+    record NoPassphrase() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the passphrase to encrypt with is empty"; }
+        public List<String> next() { return List.of("set BACKUP_PASSPHRASE, or leave it out to encrypt to a recipient: --encrypt-to age1…"); }
+    }
+
+    record NoIdentity(Path file, String why, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot take an identity from " + file + ": " + why; }
+    }
+
+    /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
+    record WrongKey(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
     }
 }
