@@ -201,7 +201,7 @@ public final class Age {
             if (readers.isEmpty()) throw noIdentity(file, "no line of it begins with " + X25519_SECRET);
             return readers;
         } catch (IOException e) {
-            throw new Failure(new Problem.NoIdentity(file, Failure.wordsOf(e), List.of()), e);
+            throw new Failure(new Problem.NoIdentity(file, Failure.wordsOf(e).replace(file + ": ", ""), List.of("look at the name, and at who may read it: ls -l " + file)), e);
         }
     }
 

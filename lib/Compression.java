@@ -68,20 +68,27 @@ public record Compression(Kind kind, int level) {
      * @param workers threads beside ours, for zstd only; each needs memory of its own
      */
     public OutputStream onto(OutputStream out, int workers) throws IOException {
-        return switch (kind) {
-            case ZSTD -> zstd(out, workers);
-            case GZIP -> new GZIPOutputStream(out, BLOCK) {{ def.setLevel(level); }};
-            case NONE -> out;
-        };
-    }
-
-    /** Not ZstdOutputStream: its finalizer closes, so the end could be written behind a backup that was given up. */
-    private OutputStream zstd(OutputStream out, int workers) throws IOException {
         try {
-            var zstd = new ZstdOutputStreamNoFinalizer(out, level).setChecksum(true);
-            return workers > 0 ? zstd.setWorkers(workers) : zstd;
+            return switch (kind) {
+                case ZSTD -> Zstd.onto(out, level, workers);
+                case GZIP -> new GZIPOutputStream(out, BLOCK) {{ def.setLevel(level); }};
+                case NONE -> out;
+            };
         } catch (LinkageError e) {
             throw noZstd(e);
+        }
+    }
+
+    /** A class of its own, so that the others do without zstd's. */
+    private static final class Zstd {
+        /** Not ZstdOutputStream: its finalizer closes, so the end could be written behind a backup that was given up. */
+        static OutputStream onto(OutputStream out, int level, int workers) throws IOException {
+            var zstd = new ZstdOutputStreamNoFinalizer(out, level).setChecksum(true);
+            return workers > 0 ? zstd.setWorkers(workers) : zstd;
+        }
+
+        static InputStream reading(InputStream in) throws IOException {
+            return new ZstdInputStreamNoFinalizer(in);
         }
     }
 
@@ -104,7 +111,11 @@ public record Compression(Kind kind, int level) {
         ahead.mark(ZSTD_MAGIC.length);
         var head = ahead.readNBytes(ZSTD_MAGIC.length);
         ahead.reset();
-        if (begins(head, ZSTD_MAGIC) || skippable(head)) return unzstd(ahead);
+        try {
+            if (begins(head, ZSTD_MAGIC) || skippable(head)) return Zstd.reading(ahead);
+        } catch (LinkageError e) {
+            throw noZstd(e);
+        }
         return begins(head, GZIP_MAGIC) ? new Gunzip(ahead) : ahead;
     }
 
@@ -117,14 +128,6 @@ public record Compression(Kind kind, int level) {
     /** The frames that pzstd puts before its data. */
     private static boolean skippable(byte[] head) {
         return head.length == 4 && (head[0] & 0xf0) == 0x50 && head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18;
-    }
-
-    private static InputStream unzstd(InputStream in) throws IOException {
-        try {
-            return new ZstdInputStreamNoFinalizer(in);
-        } catch (LinkageError e) {
-            throw noZstd(e);
-        }
     }
 
     /** One gzip member after another. Java's own takes whatever follows the first, and does not understand, for the end. */
