@@ -1108,7 +1108,7 @@ public interface Problem {
             + "|AccessDenied|Forbidden|Unauthorized|status code: 40[13]|unable to authenticate|permission denied|NoSuchBucket");
 
         public Exit exit() { return OURS_TO_MEND.matcher(words).find() ? Exit.USAGE : Exit.FAILED; }
-        public String what() { return "rclone cannot use " + path + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+        public String what() { return "rclone failed (" + path + ")" + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
         public List<String> next() {
             return exit() == Exit.USAGE
                 ? List.of("set its variables RCLONE_CONFIG_<REMOTE>_TYPE and so on in .env, or run  rclone config  as the very user the backup runs as; then try: rclone lsf " + path)
