@@ -8,7 +8,7 @@
 //DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
 //DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
-//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
+//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g --enable-native-access=ALL-UNNAMED
 // The same for an exported jar, or Jansi's native part is a warning that cron mails every night.
 //MANIFEST Enable-Native-Access=ALL-UNNAMED
 // javac has no other way not to warn of sun.misc.Signal, the only way to hear of Ctrl-C before the JVM ends.
@@ -53,10 +53,12 @@
 //SOURCES Manifest.java
 //SOURCES Migrations.java
 //SOURCES Migrator.java
+//SOURCES OffSite.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
 //SOURCES PgFolders.java
 //SOURCES PgPrograms.java
+//SOURCES Ping.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
@@ -64,6 +66,7 @@
 //SOURCES Project.java
 //SOURCES Prune.java
 //SOURCES PutBackFiles.java
+//SOURCES Remote.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java
 //SOURCES Restoration.java
@@ -71,9 +74,9 @@
 //SOURCES Retention.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
+//SOURCES Scrypt.java
 //SOURCES ServerPrograms.java
 //SOURCES ServerUser.java
-//SOURCES Scrypt.java
 //SOURCES Sessions.java
 //SOURCES SetAside.java
 //SOURCES Settings.java

@@ -936,6 +936,18 @@ public interface Problem {
         public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
     }
 
+    record TwoSeals() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
+        public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
+    }
+
+    record NoRemote() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says where the off-site copies are"; }
+        public List<String> next() { return List.of("--remote RCLONE_PATH, or BACKUP_REMOTE in .env: s3:bucket/crm"); }
+    }
+
     record NoPolicy() implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "nothing says which backups to keep, so none is removed"; }
@@ -1026,12 +1038,9 @@ public interface Problem {
 
     // ---- a server of our own -----------------------------------------------------------------
 
-    /** @param why they could not be fetched either */
     record NoServerPrograms(int major, String why) implements Problem {
         public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "no PostgreSQL " + major + " or newer to start here: initdb, pg_ctl and postgres are in none of the usual folders nor on PATH, and " + why;
-        }
+        public String what() { return "no PostgreSQL " + major + " or newer can be started here: " + why; }
         public List<String> next() {
             return List.of("install the server's programs: postgresql-" + major + " (Debian, Ubuntu), postgresql" + major + "-server (Red Hat), postgresql@" + major + " (Homebrew)",
                     "or install JBang, which fetches them from Maven Central or your mirror of it: https://www.jbang.dev/download",
@@ -1065,6 +1074,77 @@ public interface Problem {
     record ServerNotStarted(Path bin, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "the PostgreSQL of " + bin + " does not start:\n" + words.strip().indent(2).stripTrailing(); }
+    }
+
+    // ---- off-site ----------------------------------------------------------------------------
+
+    record RcloneMissing(String program) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return program + " is not installed, or not on PATH (cron's is short); it is what copies backups off-site"; }
+        public List<String> next() { return List.of("apt install rclone, dnf install rclone, brew install rclone, or https://rclone.org/install/", "or leave --remote out"); }
+    }
+
+    record UnusableRemote(String path, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--remote " + path + ": " + why; }
+        public List<String> next() { return List.of("a remote of rclone's and a folder in it, as in  s3:bucket/crm , or a folder of this machine, as in  /mnt/nas/crm"); }
+    }
+
+    record NoRemoteFolder(String path) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--remote " + path + ": no such folder; it is not made by itself, because that would fill this machine's disk when the other one is not mounted"; }
+        public List<String> next() { return List.of("mount it, or make it once: mkdir -p " + path); }
+    }
+
+    record NoBucket(String bucket) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "there is no bucket " + bucket + ", or its owner does not let us see it"; }
+        public List<String> next() { return List.of("look for a slip in --remote, or make it once: rclone mkdir " + bucket); }
+    }
+
+    /** @param words rclone's own, without secrets */
+    record RemoteSaid(String path, String words) implements Problem {
+        private static final Pattern OURS_TO_MEND = Pattern.compile("(?i)didn't find section|didn't find backend|couldn't find type|SignatureDoesNotMatch|InvalidAccessKeyId"
+            + "|AccessDenied|Forbidden|Unauthorized|status code: 40[13]|unable to authenticate|permission denied|NoSuchBucket");
+
+        public Exit exit() { return OURS_TO_MEND.matcher(words).find() ? Exit.USAGE : Exit.FAILED; }
+        public String what() { return "rclone failed (" + path + ")" + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+        public List<String> next() {
+            return exit() == Exit.USAGE
+                ? List.of("set its variables RCLONE_CONFIG_<REMOTE>_TYPE and so on in .env, or run  rclone config  as the very user the backup runs as; then try: rclone lsf " + path)
+                : List.of("try by hand: rclone lsf " + path);
+        }
+    }
+
+    /** The backup here is good, the copy is not there. @param left what could not be removed from the remote, or null */
+    record UploadFailed(Path file, String remote, String words, String left) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return "the backup " + file + " is good, but its copy on " + remote + " failed:\n" + words.strip().indent(2).stripTrailing()
+                    + (left == null ? "" : "\n" + left + " may be left there; without its manifest it never counts as a backup");
+        }
+        public List<String> next() { return List.of("when that is mended, the next backup uploads again"); }
+    }
+
+    /** @param how what was compared */
+    record RemoteDamaged(String file, String how) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " is not what its manifest says: " + how; }
+        public List<String> next() { return List.of("take another backup: backup_database list"); }
+    }
+
+    record NoFileName(String name) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + name.replaceAll("\\p{Cntrl}", "?") + "\" is no plain file name"; }
+        public List<String> next() { return List.of("see the names that are there: backup_database list"); }
+    }
+
+    // ---- ping --------------------------------------------------------------------------------
+
+    record UnusablePing(String shown, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--ping-url " + shown + " " + why; }
+        public List<String> next() { return List.of("give the check's whole URL, as in https://hc-ping.com/<uuid>; ? and & need quotes in a shell"); }
     }
 
     // ---- packing and sealing -----------------------------------------------------------------

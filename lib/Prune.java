@@ -20,7 +20,7 @@ public record Prune(BackupFolder folder, String database, Retention.Policy polic
     private static Retention.Item item(BackupFolder.Found found, ZoneId zone) {
         var manifest = found.manifest();
         var taken = manifest != null ? manifest.started().toInstant() : found.taken().atZone(zone).toInstant();
-        return new Retention.Item(found.file().getFileName().toString(), taken, manifest != null ? manifest.number() : 0, found.isGood());
+        return new Retention.Item(found.file().getFileName().toString(), taken, manifest != null ? manifest.number() : 0, found.isGood(), found.level() == Manifest.Level.RESTORED);
     }
 
     /**
