@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import lib.Age;
 import lib.Backup;
 import lib.BackupFile;
@@ -26,12 +27,17 @@ import lib.Fall;
 import lib.FolderLock;
 import lib.Guards;
 import lib.Lib;
+import lib.Manifest;
+import lib.OffSite;
 import lib.PgPrograms;
+import lib.Ping;
 import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
+import lib.Program;
 import lib.Project;
 import lib.Prune;
+import lib.Remote;
 import lib.Restoration;
 import lib.Restore;
 import lib.Retention;
@@ -48,7 +54,7 @@ import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.ScopeType;
 
 @Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
-        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Verify.class,
+        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Fetch.class, backup_database.Verify.class,
                 backup_database.RestoreBackup.class, backup_database.PruneBackups.class, backup_database.Status.class},
         description = {"Backs up the database of a Django project on PostgreSQL; without a command: create.",
                 "A file called a backup has been read back to its end; verify restores it to see that it can be."})
@@ -102,7 +108,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
             var passphrase = settings.text(null, "BACKUP_PASSPHRASE");
             if (!to.isEmpty() && passphrase != null && recipients == null) throw new Failure(new Problem.TwoSeals());
-            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.with(passphrase) : null;
+            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.withPassphrase(passphrase) : null;
         }
 
         @Mixin Keep keep;
@@ -113,7 +119,19 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         enum Format { custom, plain }
 
-        Backup.Options options(Settings settings) {
+        @Option(names = "--ping-url", paramLabel = "URL", description = "Tell a dead man's switch (healthchecks.io and alike) of start, success and failure; better as BACKUP_PING_URL, for it is a secret.")
+        String pingUrl;
+        @Mixin Away away;
+
+        /** All of it, so that what is wrong is known before anything begins. */
+        Order order(Setting at) {
+            var settings = at.settings();
+            var url = settings.text(pingUrl, "BACKUP_PING_URL");
+            return new Order(options(settings), keep.policy(settings), new Alarm(settings.number(alarmDrop, "BACKUP_ALARM_DROP"), settings.flag(strict, "BACKUP_STRICT")),
+                    url == null ? null : new Ping(url), away.remote(settings, false));
+        }
+
+        private Backup.Options options(Settings settings) {
             var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
             var how = settings.text(compress, "BACKUP_COMPRESS");
             var threads = settings.number(jobs, "BACKUP_JOBS");
@@ -137,6 +155,22 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                     settings.number(weekly, "BACKUP_KEEP_WEEKLY"), settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
         }
     }
+
+    /** A place on another machine. */
+    static final class Away {
+        @Option(names = "--remote", paramLabel = "RCLONE_PATH", description = "Where copies lie off-site, as rclone names it: s3:bucket/crm (BACKUP_REMOTE); RCLONE_CONFIG_… may be in .env too.")
+        String path;
+
+        /** Null when there is none, unless one is needed. */
+        Remote remote(Settings settings, boolean needed) {
+            var given = settings.text(path, "BACKUP_REMOTE");
+            if (given == null && needed) throw new Failure(new Problem.NoRemote());
+            return given == null ? null : new Remote(Program.of("rclone").secrets(settings.beginning("RCLONE_")), given);
+        }
+    }
+
+    /** How a backup is ordered. @param ping, remote null: none */
+    private record Order(Backup.Options options, Retention.Policy policy, Alarm alarm, Ping ping, Remote remote) {}
 
     /** What opens an encrypted backup. */
     static final class Key {
@@ -181,24 +215,55 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private int create(Making how) throws Exception {
         var console = output.console();
         var at = setting();
-        var options = how.options(at.settings());
-        var policy = how.keep.policy(at.settings());
-        var alarm = new Alarm(at.settings().number(how.alarmDrop, "BACKUP_ALARM_DROP"), at.settings().flag(how.strict, "BACKUP_STRICT"));
+        var order = how.order(at);
+        try {
+            var left = create(console, at, order);
+            if (!left.isEmpty()) throw left.getFirst();
+        } catch (Failure failure) {
+            if (order.ping() != null && failure.problem().exit() != Problem.Exit.BUSY) // the one that is at work will say how it ends
+                order.ping().fail(failure.problem().exit().code, failure.problem().what()).forEach(console::warn);
+            throw failure;
+        }
+        if (order.ping() != null) order.ping().success().forEach(console::warn);
+        return Problem.Exit.DONE.code;
+    }
+
+    /** @return what is left to do although the backup is good */
+    private List<Failure> create(Console console, Setting at, Order order) throws Exception {
+        if (order.remote() != null) order.remote().require();
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server().database());
         Backup backup;
-        try (var making = new Backup.Making(programs, at.folder(), options, console::progress)) {
+        try (var making = new Backup.Making(programs, at.folder(), order.options(), console::progress)) {
+            if (order.ping() != null) order.ping().start();
             new Plan(making.steps()).run(console, () -> "look into " + at.folder().path());
             backup = making.made();
         }
         BackupText.printMade(console, backup);
         var left = new ArrayList<String>();
-        if (before != null) left.addAll(alarm.heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), alarm.percent())));
-        if (left.isEmpty()) prune(console, new Prune(at.folder(), at.server().database(), policy), left);
+        if (before != null) left.addAll(order.alarm().heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
+        var mayPrune = left.isEmpty();
+        if (mayPrune) prune(console, new Prune(at.folder(), at.server().database(), order.policy()), left);
+        if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
         BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
-        if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
-        return Problem.Exit.DONE.code;
+        return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
+    }
+
+    private static void upload(Console console, Setting at, Order order, Backup backup, boolean mayPrune, List<String> left) {
+        try {
+            var proof = console.during("uploading to " + order.remote(), () -> order.remote().upload(backup.file(), backup.manifest().sha256(), Manifest.fileOf(backup.file())));
+            console.success("off-site: %s (%s)".formatted(order.remote(), proof));
+            console.event("uploaded", Map.of("remote", order.remote().toString(), "file", backup.file().getFileName().toString(), "proof", proof.toString()));
+            if (!mayPrune) return;
+            var gone = new OffSite(order.remote(), at.server().database()).prune(order.policy());
+            if (!gone.isEmpty()) console.note("pruned there: " + String.join(", ", gone));
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.Interrupted) left.add("interrupted while it was copied off-site");
+            else left.add(failure.problem().what() + failure.problem().next().stream().map(next -> "; " + next).collect(Collectors.joining()));
+        } catch (Exception e) {
+            throw new IllegalStateException(e); // during() hands on what the work throws, and that throws failures
+        }
     }
 
     /** What a sudden fall means: a warning, or with {@code --strict} an exit code and that nothing older goes. */
@@ -236,14 +301,42 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             description = "Shows the backups that are there, the latest first, and how well each is proven.")
     static final class ListBackups implements Callable<Integer> {
         @ParentCommand backup_database top;
+        @Option(names = "--off-site", description = "Those of this database on the remote.")
+        boolean offSite;
+        @Mixin Away away;
 
         @Override public Integer call() {
             var console = top.output.console();
             var project = top.where.project();
-            var folder = top.dir.in(project, new Settings(top.where.envFile(project)));
+            var settings = new Settings(top.where.envFile(project));
+            if (offSite || away.path != null) {
+                var remote = away.remote(settings, true);
+                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).database().database()).found());
+                return Problem.Exit.DONE.code;
+            }
+            var folder = top.dir.in(project, settings);
             var found = folder.found();
             if (found.isEmpty()) console.note("no backups in " + folder.path());
             else BackupText.print(console, found);
+            return Problem.Exit.DONE.code;
+        }
+    }
+
+    @Command(name = "fetch", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Brings a backup from the remote into the folder, and compares its hash.")
+    static final class Fetch implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Parameters(paramLabel = "NAME", description = "As list --off-site shows it.")
+        String name;
+        @Mixin Away away;
+
+        @Override public Integer call() throws IOException {
+            var console = top.output.console();
+            var at = top.setting();
+            var file = new OffSite(away.remote(at.settings(), true), at.server().database()).fetch(name, at.folder());
+            console.success("fetched: " + file);
+            console.note("  backup_database restore " + file);
+            console.event("fetched", Map.of("file", file.toString()));
             return Problem.Exit.DONE.code;
         }
     }

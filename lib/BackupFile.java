@@ -134,7 +134,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     /** A file that did not pass is not listed as good any more; what the server lacked says nothing of the file. */
     public void disproven(Problem problem) throws IOException {
         var file = problem instanceof Problem.DamagedArchive || problem instanceof Problem.NotAsRecorded || problem instanceof Problem.RestoredDiffers;
-        if (file && manifest != null) stamp(manifest.proven(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what())));
+        if (file && manifest != null) stamp(manifest.proven(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what().lines().findFirst().orElse("").replace(this.file + " ", "it "))));
     }
 
     /** Only beside a backup of ours, and one that nobody has pruned meanwhile. */

@@ -7,7 +7,6 @@
 //DEPS com.github.luben:zstd-jni:1.5.7-28
 //DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
 //DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
-//DEPS org.bouncycastle:bcprov-jdk18on:1.87
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
 //RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g --enable-native-access=ALL-UNNAMED
 // The same for an exported jar, or Jansi's native part is a warning that cron mails every night.
@@ -54,9 +53,9 @@
 //SOURCES Manifest.java
 //SOURCES Migrations.java
 //SOURCES Migrator.java
+//SOURCES OffSite.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
-//SOURCES Passphrase.java
 //SOURCES PgFolders.java
 //SOURCES PgPrograms.java
 //SOURCES Ping.java
@@ -75,6 +74,7 @@
 //SOURCES Retention.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
+//SOURCES Scrypt.java
 //SOURCES ServerPrograms.java
 //SOURCES ServerUser.java
 //SOURCES Sessions.java

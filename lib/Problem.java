@@ -936,38 +936,16 @@ public interface Problem {
         public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
     }
 
-    record NoCompression(String given) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "no way to compress: " + given; }
-        public List<String> next() { return List.of("zstd:1 to zstd:19, gzip:1 to gzip:9, or none; zstd alone is zstd:3"); }
-    }
-
-    /** @param given null: it was a secret key */
-    record NoRecipient(String given) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return given == null ? "a secret key was given where a recipient belongs" : "no recipient of age's: " + given; }
-        public List<String> next() { return List.of("give what age-keygen calls the public key: age1…; keys of ssh and of plugins are not supported"); }
-    }
-
-    record NoIdentity(Path file, boolean encrypted) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return encrypted ? file + " is itself encrypted" : file + " is no file of identities as age-keygen writes it"; }
-        public List<String> next() { return List.of(encrypted ? "decrypt it first: age --decrypt" : "it has a line that begins with AGE-SECRET-KEY-1"); }
-    }
-
-    /** @param tried false: there was none */
-    record WrongKey(boolean tried) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return tried ? "the key is the wrong one: the backup was not encrypted for it" : "the backup is encrypted, and no key was given"; }
-        public List<String> next() {
-            return List.of("--identity FILE with the identity of one of its recipients (its manifest names them), or its passphrase in BACKUP_PASSPHRASE; the file itself may be good");
-        }
-    }
-
     record TwoSeals() implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
         public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
+    }
+
+    record NoRemote() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says where the off-site copies are"; }
+        public List<String> next() { return List.of("--remote RCLONE_PATH, or BACKUP_REMOTE in .env: s3:bucket/crm"); }
     }
 
     record NoPolicy() implements Problem {
@@ -1060,12 +1038,9 @@ public interface Problem {
 
     // ---- a server of our own -----------------------------------------------------------------
 
-    /** @param why they could not be fetched either */
     record NoServerPrograms(int major, String why) implements Problem {
         public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "no PostgreSQL " + major + " or newer to start here: initdb, pg_ctl and postgres are in none of the usual folders nor on PATH, and " + why;
-        }
+        public String what() { return "no PostgreSQL " + major + " or newer can be started here: " + why; }
         public List<String> next() {
             return List.of("install the server's programs: postgresql-" + major + " (Debian, Ubuntu), postgresql" + major + "-server (Red Hat), postgresql@" + major + " (Homebrew)",
                     "or install JBang, which fetches them from Maven Central or your mirror of it: https://www.jbang.dev/download",
@@ -1133,7 +1108,7 @@ public interface Problem {
             + "|AccessDenied|Forbidden|Unauthorized|status code: 40[13]|unable to authenticate|permission denied|NoSuchBucket");
 
         public Exit exit() { return OURS_TO_MEND.matcher(words).find() ? Exit.USAGE : Exit.FAILED; }
-        public String what() { return "rclone cannot use " + path + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+        public String what() { return "rclone failed (" + path + ")" + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
         public List<String> next() {
             return exit() == Exit.USAGE
                 ? List.of("set its variables RCLONE_CONFIG_<REMOTE>_TYPE and so on in .env, or run  rclone config  as the very user the backup runs as; then try: rclone lsf " + path)
@@ -1170,5 +1145,45 @@ public interface Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "--ping-url " + shown + " " + why; }
         public List<String> next() { return List.of("give the check's whole URL, as in https://hc-ping.com/<uuid>; ? and & need quotes in a shell"); }
+    }
+
+    // ---- packing and sealing -----------------------------------------------------------------
+
+    record NoCompression(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no compression"; }
+        public List<String> next() { return List.of("give zstd, zstd:1 to zstd:19, gzip, gzip:1 to gzip:9, or none"); }
+    }
+
+    record NoZstd(String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "zstd's native library does not load: " + words; }
+        public List<String> next() {
+            return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
+                    "or pack with gzip: --compress gzip");
+        }
+    }
+
+    /** @param given never a secret key */
+    record NoRecipient(String given, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no recipient to encrypt to: " + why; }
+        public List<String> next() { return List.of("give an age1… recipient, the line that says \"public key\" in a file made by: age-keygen -o key.txt"); }
+    }
+
+    record NoPassphrase() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the passphrase to encrypt with is empty"; }
+        public List<String> next() { return List.of("set BACKUP_PASSPHRASE, or leave it out to encrypt to a recipient: --encrypt-to age1…"); }
+    }
+
+    record NoIdentity(Path file, String why, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot take an identity from " + file + ": " + why; }
+    }
+
+    /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
+    record WrongKey(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
     }
 }

@@ -47,13 +47,11 @@ public final class Remote {
     /** The hashes that the JDK knows too, the strongest first. CRC-32 proves too little. */
     private static final List<String> HASHES = List.of("sha256", "sha1", "md5");
     /**
-     * Ours unless the user has others: rclone's own patience with a dead server is many minutes.
-     * <p>No checksum kept by the uploader: rclone would hand us back our own hash of a multipart upload, which proves nothing. So as
-     * few multipart uploads as can be, because each has to be read back, and that traffic may cost money. No bucket made by a slip.
+     * Ours unless the user has others: rclone's own patience with a dead server is many minutes. No bucket made by a slip.
+     * <p>And no checksum kept by the uploader: rclone would hand us back our own hash of a multipart upload, which proves nothing.
      */
     private static final Map<String, String> SETTINGS = Map.of("RCLONE_CONTIMEOUT", "20s", "RCLONE_TIMEOUT", "2m", "RCLONE_RETRIES", "3", "RCLONE_LOW_LEVEL_RETRIES", "4",
-        "RCLONE_S3_DISABLE_CHECKSUM", "true", "RCLONE_B2_DISABLE_CHECKSUM", "true", "RCLONE_AZUREBLOB_DISABLE_CHECKSUM", "true",
-        "RCLONE_S3_UPLOAD_CUTOFF", "4G", "RCLONE_B2_UPLOAD_CUTOFF", "4G", "RCLONE_S3_NO_CHECK_BUCKET", "true");
+        "RCLONE_S3_NO_CHECK_BUCKET", "true", "RCLONE_S3_DISABLE_CHECKSUM", "true", "RCLONE_B2_DISABLE_CHECKSUM", "true", "RCLONE_AZUREBLOB_DISABLE_CHECKSUM", "true");
     private static final String[] NEVER = {"--ask-password=false", "--stats=0", "--log-format=", "--dry-run=false", "--interactive=false"};
     private static final String[] BRIEFLY = {"--contimeout=5s", "--timeout=10s", "--retries=1", "--low-level-retries=1"};
     private static final Pattern REMOTE = Pattern.compile("(?<name>:?[^/:]*):(?<rest>.*)", Pattern.DOTALL);
@@ -266,6 +264,11 @@ public final class Remote {
             .map(RemoteFile::name).filter(name -> ours.test(name.substring(0, name.length() - PARTIAL.length()))).toList();
         stale.forEach(this::remove);
         return stale;
+    }
+
+    /** The path alone: what opens it is in the environment. */
+    @Override public String toString() {
+        return path;
     }
 
     // ---- rclone ------------------------------------------------------------------------------
