@@ -51,6 +51,7 @@ public final class Remote {
      * <p>And no checksum kept by the uploader: rclone would hand us back our own hash of a multipart upload, which proves nothing.
      */
     private static final Map<String, String> SETTINGS = Map.of("RCLONE_CONTIMEOUT", "20s", "RCLONE_TIMEOUT", "2m", "RCLONE_RETRIES", "3", "RCLONE_LOW_LEVEL_RETRIES", "4",
+        "RCLONE_INPLACE", "true", // from 1.63 on it has temporary names of its own, which a kill would leave
         "RCLONE_S3_NO_CHECK_BUCKET", "true", "RCLONE_S3_DISABLE_CHECKSUM", "true", "RCLONE_B2_DISABLE_CHECKSUM", "true", "RCLONE_AZUREBLOB_DISABLE_CHECKSUM", "true");
     private static final String[] NEVER = {"--ask-password=false", "--stats=0", "--log-format=", "--dry-run=false", "--interactive=false"};
     private static final String[] BRIEFLY = {"--contimeout=5s", "--timeout=10s", "--retries=1", "--low-level-retries=1"};
