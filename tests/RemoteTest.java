@@ -154,6 +154,24 @@ class RemoteTest {
     }
 
     @Test
+    void what_is_there_and_proven_is_not_sent_again_and_what_is_damaged_is_mended() throws Exception {
+        var there = folder();
+        var log = here.resolve("argv");
+        var remote = new Remote(plain(script("echo \"$1\" >>" + log + "\nexec rclone \"$@\"\n")), there.toString());
+        var data = backup(NAME, 100_000);
+        remote.upload(data, sha256(data), manifest(data));
+        Files.delete(log);
+        assertEquals("sha256 compared", remote.upload(data, sha256(data), manifest(data)).toString());
+        assertFalse(Files.readString(log).contains("copyto"));
+
+        overwrite(there.resolve(NAME), 70_000);
+        remote.upload(data, sha256(data), manifest(data));
+        assertEquals(sha256(data), sha256(there.resolve(NAME)));
+        var done = Files.readAllLines(log).stream().filter(line -> line.matches("deletefile|copyto")).toList();
+        assertEquals(List.of("deletefile", "copyto", "copyto"), done, "the manifest first");
+    }
+
+    @Test
     void only_our_own_stale_partial_files_are_swept() throws Exception {
         var there = folder();
         for (var name : List.of(NAME + ".partial", NAME, "crm_20261122_030000.dump.zst.partial", "film.mkv.partial")) Files.writeString(there.resolve(name), "x");
@@ -174,7 +192,7 @@ class RemoteTest {
         remote.delete(NAME);
         var done = Files.readAllLines(log).stream().filter(line -> line.matches("(deletefile|copyto|moveto) .*"))
             .map(line -> line.split(" ")[0] + (line.contains(NAME + ".json") ? " manifest" : " data")).toList();
-        assertEquals(List.of("deletefile manifest", "copyto data", "moveto data", "copyto manifest", "moveto manifest", "deletefile manifest", "deletefile data"), done);
+        assertEquals(List.of("copyto data", "moveto data", "copyto manifest", "moveto manifest", "deletefile manifest", "deletefile data"), done);
         assertFalse(Files.readString(log).contains(S3.KEY));
         assertTrue(Files.readAllLines(log).stream().allMatch(line -> line.contains("--ask-password=false")));
     }
@@ -243,7 +261,7 @@ class RemoteTest {
         var data = backup(NAME, 1000);
         var sha256 = sha256(data);
         overwrite(data, 500);
-        assertTrue(fails(Problem.Exit.PARTLY, () -> new Remote(plain("rclone"), there.toString()).upload(data, sha256, manifest(data))).contains("it has changed since"));
+        assertTrue(fails(Problem.Exit.FAILED, () -> new Remote(plain("rclone"), there.toString()).upload(data, sha256, manifest(data))).contains("it has changed since"));
         assertEquals(List.of(), names(there));
     }
 
