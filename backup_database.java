@@ -2,23 +2,49 @@
 //JAVA 21+
 //SOURCES lib/Lib.java
 
+import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import lib.Age;
 import lib.Backup;
+import lib.BackupFile;
+import lib.BackupFolder;
+import lib.BackupStatus;
+import lib.BackupText;
 import lib.Cli;
+import lib.Compression;
+import lib.Consent;
 import lib.Console;
 import lib.Credentials;
 import lib.Database;
+import lib.Environment;
 import lib.Failure;
+import lib.Fall;
 import lib.FolderLock;
+import lib.Guards;
 import lib.Lib;
+import lib.Manifest;
+import lib.OffSite;
+import lib.PgPrograms;
+import lib.Ping;
 import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
+import lib.Program;
 import lib.Project;
+import lib.Prune;
+import lib.Remote;
+import lib.Restoration;
+import lib.Restore;
+import lib.Retention;
+import lib.Settings;
+import lib.ThrowawayServer;
 import lib.Where;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Mixin;
@@ -28,12 +54,14 @@ import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.ScopeType;
 
 @Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
-        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Restore.class},
+        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Fetch.class, backup_database.Verify.class,
+                backup_database.RestoreBackup.class, backup_database.PruneBackups.class, backup_database.Status.class},
         description = {"Backs up the database of a Django project on PostgreSQL; without a command: create.",
-                "A file called a backup has been read back to its end."})
+                "A file called a backup has been read back to its end; verify restores it to see that it can be."})
 public class backup_database implements Callable<Integer>, Cli.HasOutput {
     @Mixin Where where;
     @Mixin Folder dir;
+    @Mixin Making making;
     @Mixin Cli.Output output;
 
     @Override public Cli.Output output() {
@@ -41,104 +69,504 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     @Override public Integer call() throws Exception {
-        create();
-        return 0;
+        return create(making);
     }
 
     public static void main(String... args) {
         System.exit(Cli.run(new backup_database(), args));
     }
 
-    static final class Folder {
-        @Option(names = "--dir", paramLabel = "DIR", scope = ScopeType.INHERIT, description = "Where the backups are (default: backups/ in the project).")
-        Path folder;
-
-        Path in(Project project) {
-            return folder != null ? folder : project.root().resolve("backups");
+    static final class Version implements IVersionProvider {
+        @Override public String[] getVersion() {
+            return new String[] {"backup_database " + Lib.VERSION};
         }
     }
+
+    static final class Folder {
+        @Option(names = "--dir", paramLabel = "DIR", scope = ScopeType.INHERIT, description = "Where the backups are (default: backups/ in the project; BACKUP_DIR).")
+        Path folder;
+
+        BackupFolder in(Project project, Settings settings) {
+            var given = settings.path(folder, "BACKUP_DIR");
+            return new BackupFolder(given == null ? project.root().resolve("backups") : folder == null ? project.root().resolve(given) : given);
+        }
+    }
+
+    /** How a backup is made; each of them may stand in {@code .env} as BACKUP_… */
+    static final class Making {
+        @Option(names = "--format", paramLabel = "FORMAT", description = "custom (default, an archive) or plain (SQL).")
+        Format format;
+        @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
+        String compress;
+        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several. With BACKUP_PASSPHRASE set: by that instead.")
+        List<String> recipients;
+        @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
+        Integer jobs;
+
+        /** Null: not encrypted. */
+        private Age seal(Settings settings) {
+            var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
+            var passphrase = settings.text(null, "BACKUP_PASSPHRASE");
+            if (!to.isEmpty() && passphrase != null && recipients == null) throw new Failure(new Problem.TwoSeals());
+            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.withPassphrase(passphrase) : null;
+        }
+
+        @Mixin Keep keep;
+        @Option(names = "--alarm-drop", paramLabel = "PERCENT", description = "Warn when a table's rows, or the size, fell by more than this since the last good backup (default: 50).")
+        Integer alarmDrop;
+        @Option(names = "--strict", description = "Such a fall is exit code 3, and nothing older is pruned.")
+        boolean strict;
+
+        enum Format { custom, plain }
+
+        @Option(names = "--ping-url", paramLabel = "URL", description = "Tell a dead man's switch (healthchecks.io and alike) of start, success and failure; better as BACKUP_PING_URL, for it is a secret.")
+        String pingUrl;
+        @Mixin Away away;
+
+        /** All of it, so that what is wrong is known before anything begins. */
+        Order order(Setting at) {
+            var settings = at.settings();
+            var url = settings.text(pingUrl, "BACKUP_PING_URL");
+            return new Order(options(settings), keep.policy(settings), new Alarm(settings.number(alarmDrop, "BACKUP_ALARM_DROP"), settings.flag(strict, "BACKUP_STRICT")),
+                    url == null ? null : new Ping(url), away.remote(settings, false));
+        }
+
+        private Backup.Options options(Settings settings) {
+            var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
+            var how = settings.text(compress, "BACKUP_COMPRESS");
+            var threads = settings.number(jobs, "BACKUP_JOBS");
+            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), seal(settings), threads == null ? 1 : threads);
+        }
+    }
+
+    /** Which backups stay; without any of these all of them do. */
+    static final class Keep {
+        @Option(names = "--keep-last", paramLabel = "N", description = "Of the good backups keep the last N, and the last of each of")
+        Integer last;
+        @Option(names = "--keep-daily", paramLabel = "N", description = "the latest N days,")
+        Integer daily;
+        @Option(names = "--keep-weekly", paramLabel = "N", description = "the latest N weeks,")
+        Integer weekly;
+        @Option(names = "--keep-monthly", paramLabel = "N", description = "the latest N months that have one; without any of the four all stay.")
+        Integer monthly;
+
+        Retention.Policy policy(Settings settings) {
+            return new Retention.Policy(settings.number(last, "BACKUP_KEEP_LAST"), settings.number(daily, "BACKUP_KEEP_DAILY"),
+                    settings.number(weekly, "BACKUP_KEEP_WEEKLY"), settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
+        }
+    }
+
+    /** A place on another machine. */
+    static final class Away {
+        @Option(names = "--remote", paramLabel = "RCLONE_PATH", description = "Where copies lie off-site, as rclone names it: s3:bucket/crm (BACKUP_REMOTE); RCLONE_CONFIG_… may be in .env too.")
+        String path;
+
+        /** Null when there is none, unless one is needed. */
+        Remote remote(Settings settings, boolean needed) {
+            var given = settings.text(path, "BACKUP_REMOTE");
+            if (given == null && needed) throw new Failure(new Problem.NoRemote());
+            return given == null ? null : new Remote(Program.of("rclone").secrets(settings.beginning("RCLONE_")), given);
+        }
+    }
+
+    /** How a backup is ordered. @param ping, remote null: none */
+    private record Order(Backup.Options options, Retention.Policy policy, Alarm alarm, Ping ping, Remote remote) {}
+
+    /** What opens an encrypted backup. */
+    static final class Key {
+        @Option(names = "--identity", paramLabel = "FILE", description = "Opens encrypted backups: a file as age-keygen writes it (BACKUP_IDENTITY); a passphrase comes from BACKUP_PASSPHRASE alone.")
+        Path identity;
+
+        BackupFile.Key in(Settings settings) {
+            return Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE"));
+        }
+    }
+
+    /** What a command works with. */
+    private record Setting(Project project, Settings settings, Environment environment, BackupFolder folder) {
+        Credentials server() {
+            return environment.database();
+        }
+
+        PgPrograms programs(int major) {
+            return new PgPrograms(environment.pgProgram("pg_dump", major), server());
+        }
+    }
+
+    private Setting setting() {
+        var project = where.project();
+        var settings = new Settings(where.envFile(project));
+        return new Setting(project, settings, where.withoutDjango(project), dir.in(project, settings));
+    }
+
+    // ---- create ------------------------------------------------------------------------------
 
     @Command(name = "create", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
             description = "Takes a backup, reads it back to its end, and only then gives it its name.")
     static final class Create implements Callable<Integer> {
         @ParentCommand backup_database top;
+        @Mixin Making making;
 
         @Override public Integer call() throws Exception {
-            return top.call();
+            return top.create(making);
         }
     }
 
-    private void create() throws Exception {
+    private int create(Making how) throws Exception {
         var console = output.console();
-        var project = where.project();
-        var environment = where.withoutDjango(project);
-        var database = environment.database();
-        var folder = dir.in(project);
-        int major;
-        long databaseBytes;
-        try (var db = Database.open(database)) {
-            major = db.major();
-            databaseBytes = db.bytes();
+        var at = setting();
+        var order = how.order(at);
+        try {
+            var left = create(console, at, order);
+            if (!left.isEmpty()) throw left.getFirst();
+        } catch (Failure failure) {
+            if (order.ping() != null && failure.problem().exit() != Problem.Exit.BUSY) // the one that is at work will say how it ends
+                order.ping().fail(failure.problem().exit().code, failure.problem().what()).forEach(console::warn);
+            throw failure;
         }
-        var pgDump = environment.pgProgram("pg_dump", major);
-        console.heading("Backing up " + database + " into " + folder);
+        if (order.ping() != null) order.ping().success().forEach(console::warn);
+        return Problem.Exit.DONE.code;
+    }
+
+    /** @return what is left to do although the backup is good */
+    private List<Failure> create(Console console, Setting at, Order order) throws Exception {
+        if (order.remote() != null) order.remote().require();
+        var programs = at.programs(majorOf(at.server()));
+        console.heading("Backing up " + at.server() + " into " + at.folder().path());
+        var before = at.folder().newestGood(at.server().database());
         Backup backup;
-        try (var making = new Backup.Making(database, pgDump, folder, console::progress)) {
-            new Plan(making.steps()).run(console, () -> "look into " + folder);
+        try (var making = new Backup.Making(programs, at.folder(), order.options(), console::progress)) {
+            if (order.ping() != null) order.ping().start();
+            new Plan(making.steps()).run(console, () -> "look into " + at.folder().path());
             backup = making.made();
         }
-        backup.warnings().forEach(console::warn);
-        report(console, backup, databaseBytes, Backup.restoreCommand(backup.file(), database, pgDump));
-        print(console, Backup.recent(folder).stream().limit(5).toList());
+        BackupText.printMade(console, backup);
+        var left = new ArrayList<String>();
+        if (before != null) left.addAll(order.alarm().heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
+        var mayPrune = left.isEmpty();
+        if (mayPrune) prune(console, new Prune(at.folder(), at.server().database(), order.policy()), left);
+        if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
+        BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
+        return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
     }
 
-    private static void report(Console console, Backup backup, long databaseBytes, String restore) {
-        console.success("backed up: " + backup.file());
-        console.note("  %s, %d %% of the database's %s; %d tables; %.1f s".formatted(PlanText.size(backup.bytes()),
-                Math.round(100.0 * backup.bytes() / Math.max(1, databaseBytes)), PlanText.size(databaseBytes), backup.tables(), backup.seconds()));
-        console.note("restore into a new database:");
-        console.note("  " + restore);
-        console.event("backup", Map.of("file", backup.file().toString(), "bytes", backup.bytes(), "database_bytes", databaseBytes,
-                "tables", backup.tables(), "seconds", backup.seconds(), "restore", restore));
+    private static void upload(Console console, Setting at, Order order, Backup backup, boolean mayPrune, List<String> left) {
+        try {
+            var proof = console.during("uploading to " + order.remote(), () -> order.remote().upload(backup.file(), backup.manifest().sha256(), Manifest.fileOf(backup.file())));
+            console.success("off-site: %s (%s)".formatted(order.remote(), proof));
+            console.event("uploaded", Map.of("remote", order.remote().toString(), "file", backup.file().getFileName().toString(), "proof", proof.toString()));
+            if (!mayPrune) return;
+            var gone = new OffSite(order.remote(), at.server().database()).prune(order.policy());
+            if (!gone.isEmpty()) console.note("pruned there: " + String.join(", ", gone));
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.Interrupted) left.add("interrupted while it was copied off-site");
+            else left.add(failure.problem().what() + failure.problem().next().stream().map(next -> "; " + next).collect(Collectors.joining()));
+        } catch (Exception e) {
+            throw new IllegalStateException(e); // during() hands on what the work throws, and that throws failures
+        }
     }
+
+    /** What a sudden fall means: a warning, or with {@code --strict} an exit code and that nothing older goes. */
+    private record Alarm(Integer percent, boolean strict) {
+        Alarm {
+            percent = Fall.requireShare(percent == null ? 50 : percent);
+        }
+
+        List<String> heard(Console console, List<Fall> falls) {
+            falls.forEach(fall -> console.warn("much less than in the last good backup: " + fall));
+            return strict ? falls.stream().map(fall -> "much less than in the last good one: " + fall).toList() : List.of();
+        }
+    }
+
+    private static void prune(Console console, Prune prune, List<String> left) {
+        if (prune.policy().keepsAll()) return;
+        try {
+            var gone = prune.run();
+            if (!gone.isEmpty()) console.note("pruned, as %s are kept: %s".formatted(prune.policy(), String.join(", ", gone.stream().map(file -> file.getFileName().toString()).toList())));
+            console.event("pruned", Map.of("files", gone.stream().map(Path::toString).toList()));
+        } catch (Failure failure) {
+            left.add("older ones could not be pruned: " + failure.problem().what());
+        }
+    }
+
+    private static int majorOf(Credentials server) {
+        try (var db = Database.open(server)) {
+            return db.major();
+        }
+    }
+
+    // ---- list --------------------------------------------------------------------------------
 
     @Command(name = "list", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
-            description = "Shows the backups that are there, the latest first.")
+            description = "Shows the backups that are there, the latest first, and how well each is proven.")
     static final class ListBackups implements Callable<Integer> {
         @ParentCommand backup_database top;
+        @Option(names = "--off-site", description = "Those of this database on the remote.")
+        boolean offSite;
+        @Mixin Away away;
 
         @Override public Integer call() {
             var console = top.output.console();
-            var folder = top.dir.in(top.where.project());
-            var found = Backup.recent(folder);
-            if (found.isEmpty()) console.note("no backups in " + folder);
-            else print(console, found);
-            return 0;
+            var project = top.where.project();
+            var settings = new Settings(top.where.envFile(project));
+            if (offSite || away.path != null) {
+                var remote = away.remote(settings, true);
+                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).database().database()).found());
+                return Problem.Exit.DONE.code;
+            }
+            var folder = top.dir.in(project, settings);
+            var found = folder.found();
+            if (found.isEmpty()) console.note("no backups in " + folder.path());
+            else BackupText.print(console, found);
+            return Problem.Exit.DONE.code;
         }
     }
 
-    @Command(name = "restore", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
-            description = "Restores a backup into a new database; on failure that database is gone again.")
-    static final class Restore implements Callable<Integer> {
+    @Command(name = "fetch", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Brings a backup from the remote into the folder, and compares its hash.")
+    static final class Fetch implements Callable<Integer> {
         @ParentCommand backup_database top;
-        @Parameters(paramLabel = "FILE", description = "The backup.")
-        Path file;
-        @Option(names = "--into", paramLabel = "NAME", required = true, description = "The new database's name; it must not exist yet.")
-        String into;
+        @Parameters(paramLabel = "NAME", description = "As list --off-site shows it.")
+        String name;
+        @Mixin Away away;
+
+        @Override public Integer call() throws IOException {
+            var console = top.output.console();
+            var at = top.setting();
+            var file = new OffSite(away.remote(at.settings(), true), at.server().database()).fetch(name, at.folder());
+            console.success("fetched: " + file);
+            console.note("  backup_database restore " + file);
+            console.event("fetched", Map.of("file", file.toString()));
+            return Problem.Exit.DONE.code;
+        }
+    }
+
+    // ---- verify ------------------------------------------------------------------------------
+
+    @Command(name = "verify", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Restores a backup into a scratch database, compares every table, and drops that database again.")
+    static final class Verify implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @ArgGroup Which which = new Which();
+        @Mixin Key key;
+        @Option(names = "--embedded", description = "In a PostgreSQL server of its own that lives only as long: for a role that may not create databases.")
+        boolean embedded;
+
+        static final class Which {
+            @Parameters(arity = "0..1", paramLabel = "FILE", description = "The backup.")
+            Path file;
+            @Option(names = "--latest", description = "The latest backup in the folder (default).")
+            boolean latest;
+            @Option(names = "--all", description = "Every backup in the folder, the latest first.")
+            boolean all;
+        }
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
-            var project = top.where.project();
-            var environment = top.where.withoutDjango(project);
-            var server = environment.database();
-            try (var folder = lock(project, console); var lock = lockRuns(server)) {
-                var pgDump = environment.pgProgram("pg_dump", majorOf(server));
-                new Plan(Backup.restore(file, server, into, pgDump, console::progress))
-                        .run(console, () -> "drop what is left of it: dropdb " + into);
+            var at = top.setting();
+            var files = files(at.folder());
+            var failed = 0;
+            for (var path : files) {
+                console.heading("Verifying " + path);
+                try {
+                    var file = BackupFile.of(path, key.in(at.settings()));
+                    if (embedded) inOwnServer(console, at, file);
+                    else onServer(console, at, file);
+                } catch (Failure failure) {
+                    if (files.size() == 1 || failure.problem().exit() != Problem.Exit.FAILED) throw failure;
+                    console.error(failure.problem());
+                    failed++;
+                }
             }
-            console.success("restored %s into database %s on %s:%d".formatted(file, into, server.host(), server.port()));
-            console.event("restored", Map.of("file", file.toString(), "database", into));
-            return 0;
+            if (failed > 0) throw new Failure(new Problem.SomeFailed(failed, files.size()));
+            return Problem.Exit.DONE.code;
+        }
+
+        private List<Path> files(BackupFolder folder) {
+            if (which.file != null) return List.of(which.file);
+            var found = folder.found().stream().map(BackupFolder.Found::file).toList();
+            if (found.isEmpty()) throw new Failure(new Problem.NoBackups(folder.path()));
+            return which.all ? found : found.subList(0, 1);
+        }
+
+        private static void onServer(Console console, Setting at, BackupFile file) throws IOException {
+            try (var db = Database.openServer(at.server())) {
+                Restore.sweep(db, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
+                verify(console, db, at.programs(file.atLeast(db.major())), file, false);
+            } catch (Failure failure) {
+                if (!Database.isDenied(failure)) throw failure;
+                console.warn(at.server().user() + " may not create databases: into a server of our own then");
+                inOwnServer(console, at, file);
+            }
+        }
+
+        /** There everything belongs to who it belonged to: the roles are made, and nobody knows them later. */
+        private static void inOwnServer(Console console, Setting at, BackupFile file) throws IOException {
+            try (var server = ThrowawayServer.start(file.server(), Path.of(System.getProperty("java.io.tmpdir")), console::progress); var db = Database.open(server.credentials())) {
+                console.note("into " + server);
+                verify(console, db, new PgPrograms(at.environment().pgProgram("pg_dump", file.atLeast(db.major())), server.credentials()), file, true);
+            }
+        }
+
+        private static void verify(Console console, Database db, PgPrograms programs, BackupFile file, boolean own) throws IOException {
+            var scratch = Restore.scratchName();
+            var restoration = new Restoration(file, programs, scratch, own ? List.of() : List.of("--no-owner", "--no-privileges"), console::progress);
+            var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
+            if (own) steps.add(1, Restore.createRoles(db, restoration));
+            try {
+                new Plan(steps).run(console, () -> "dropdb " + scratch);
+            } catch (Failure failure) {
+                file.disproven(failure.problem());
+                throw failure;
+            }
+            BackupText.printVerified(console, file.file(), file.proven(restoration), restoration.compares());
+        }
+    }
+
+    // ---- restore -----------------------------------------------------------------------------
+
+    @Command(name = "restore", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = {"Restores a backup into a new database, compares every table, and then puts it in place of the one in use, which is kept.",
+                    "Takes archives of pg_dump's and SQL of anybody's too."})
+    static final class RestoreBackup implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Parameters(paramLabel = "FILE", description = "The backup.")
+        Path file;
+        @Option(names = "--into", paramLabel = "NAME", description = "Into a new database of this name beside the one in use, which is not touched.")
+        String into;
+        @Option(names = "--no-owner", description = "All that is restored belongs to this role, and nothing is granted to others.")
+        boolean noOwner;
+        @Option(names = "--dry-run", description = "Read the backup to its end, show the plan and change nothing.")
+        boolean dryRun;
+        @Option(names = "--terminate", description = "End sessions that stand in the way.")
+        boolean terminate;
+        @Mixin Key key;
+        @Mixin Consent consent;
+
+        @Override public Integer call() throws Exception {
+            var console = top.output.console();
+            var at = top.setting();
+            var backup = BackupFile.of(file, key.in(at.settings()));
+            try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.server())) {
+                var gone = !db.name().equals(at.server().database());
+                try (var lock = dryRun || gone ? null : db.lockRuns()) {
+                    Guards.refuseStandby(db);
+                    if (into == null && !gone) inPlace(console, at, backup, db, lock);
+                    else beside(console, at, backup, db, into != null ? into : at.server().database());
+                }
+            }
+            return Problem.Exit.DONE.code;
+        }
+
+        private void beside(Console console, Setting at, BackupFile backup, Database db, String name) {
+            var restoration = restoration(console, at, backup, db, name);
+            var plan = new Plan(restoration.steps(Restore.create(db, name)));
+            show(console, "Restore %s into a new database %s".formatted(backup.file(), name), plan);
+            if (isDry(console, restoration)) return;
+            plan.run(console, () -> "drop what is left of it: dropdb " + name);
+            done(console, restoration, name, Map.of("file", backup.file().toString(), "database", name));
+        }
+
+        private void inPlace(Console console, Setting at, BackupFile backup, Database db, Database.Lock lock) {
+            var wanted = Restore.InPlace.of(at.project(), db, backup.file(), terminate);
+            var restoration = restoration(console, at, backup, db, wanted.aside().scratch());
+            show(console, "Restore %s in place of database %s, which is kept as %s".formatted(backup.file(), db.name(), wanted.aside().aside()), new Plan(wanted.steps(restoration, console)));
+            PlanText.printInTheWay(console, wanted.inTheWay(), terminate);
+            Guards.refuseProtected(db);
+            if (isDry(console, restoration)) return;
+            consent.ask(console, db.name(), db.credentials().local(), true);
+            lock.requireHeld();
+            var terminating = !terminate && consent.toTerminate(console, wanted.inTheWay().size()) ? wanted.terminating() : wanted;
+            new Plan(terminating.steps(restoration, console)).run(console, () -> "reset_migrations undo " + wanted.run().id());
+            wanted.warnings().forEach(console::warn);
+            var goBack = "reset_migrations undo " + wanted.run().id();
+            done(console, restoration, db.name(), Map.of("file", backup.file().toString(), "database", db.name(), "aside", wanted.aside().aside(), "undo", goBack));
+            console.note("the database as it was before is kept as " + wanted.aside().aside());
+            console.note("go back:              " + goBack);
+            console.note("give its disk back:   reset_migrations purge " + wanted.run().id());
+            if (restoration.restored().lastMigration() != null)
+                console.note("its last migration:   %s.%s; python manage.py migrate --check tells whether your files fit".formatted(restoration.restored().lastMigration().app(), restoration.restored().lastMigration().name()));
+        }
+
+        private Restoration restoration(Console console, Setting at, BackupFile backup, Database db, String name) {
+            var options = noOwner ? List.of("--no-owner", "--no-privileges") : List.<String>of();
+            return new Restoration(backup, at.programs(backup.atLeast(db.major())), name, options, console::progress);
+        }
+
+        private static void show(Console console, String heading, Plan plan) {
+            console.heading(heading);
+            PlanText.printSteps(console, plan);
+            console.event("plan", Map.of("what", heading, "steps", plan.describe()));
+        }
+
+        private boolean isDry(Console console, Restoration restoration) {
+            if (!dryRun) return false;
+            new Plan(List.of(restoration.check())).run(console, () -> "");
+            console.success("dry run: nothing was changed");
+            return true;
+        }
+
+        private static void done(Console console, Restoration restoration, String name, Map<String, String> event) {
+            var restored = restoration.restored();
+            console.success("restored into database %s: %,d tables, %,d rows%s".formatted(name, restored.tables().size(), restored.rows(),
+                    restoration.compares() ? ", each compared with the backup" : "; there was nothing to compare them with"));
+            console.event("restored", event);
+        }
+    }
+
+    // ---- prune, status -----------------------------------------------------------------------
+
+    @Command(name = "prune", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Removes the backups of this database that the --keep options let go; never the newest good one, and no file that is not ours.")
+    static final class PruneBackups implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Mixin Keep keep;
+        @Option(names = "--dry-run", description = "Say for each backup whether it stays, and why; remove nothing.")
+        boolean dryRun;
+
+        @Override public Integer call() {
+            var console = top.output.console();
+            var at = top.setting();
+            var policy = keep.policy(at.settings());
+            if (policy.keepsAll()) throw new Failure(new Problem.NoPolicy());
+            var prune = new Prune(at.folder(), at.server().database(), policy);
+            var decisions = prune.decide();
+            console.heading("Backups of %s in %s, keeping %s".formatted(at.server().database(), at.folder().path(), policy));
+            for (var decision : decisions) {
+                console.note("  %s  %s".formatted(decision.item().name(), decision.reason()));
+                console.event("decision", Map.of("file", decision.item().name(), "keep", decision.keep(), "reason", decision.reason()));
+            }
+            if (dryRun) {
+                console.success("dry run: nothing was removed");
+                return Problem.Exit.DONE.code;
+            }
+            var gone = prune.run();
+            console.success("removed %d of %d".formatted(gone.size(), decisions.size()));
+            return Problem.Exit.DONE.code;
+        }
+    }
+
+    @Command(name = "status", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Says how old the newest good backup is and how well it is proven, for people and for monitoring.")
+    static final class Status implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Option(names = "--max-age", paramLabel = "AGE", description = "Exit code 1 when there is no good backup that is at most this old: 90m, 26h, 2d, 1w (BACKUP_MAX_AGE).")
+        String maxAge;
+        @Option(names = "--prometheus", paramLabel = "FILE", description = "Write the same for node_exporter's textfile collector, *.prom (BACKUP_PROMETHEUS).")
+        Path prometheus;
+
+        @Override public Integer call() throws IOException {
+            var console = top.output.console();
+            var at = top.setting();
+            var most = at.settings().text(maxAge, "BACKUP_MAX_AGE");
+            var limit = most == null ? null : BackupStatus.parse(most);
+            var status = at.folder().status(at.server().database());
+            BackupText.print(console, at.server().database(), status);
+            var file = at.settings().path(prometheus, "BACKUP_PROMETHEUS");
+            if (file != null) status.writePrometheus(file, at.server().database());
+            var stale = limit == null ? null : status.stale(limit);
+            if (stale != null) throw new Failure(new Problem.BackupStale(stale));
+            return Problem.Exit.DONE.code;
         }
     }
 
@@ -150,43 +578,6 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             if (!(failure.problem() instanceof Problem.CannotLock cannot)) throw failure;
             console.warn(cannot.what());
             return null;
-        }
-    }
-
-    /** No reset of this database meanwhile; one that is gone cannot be reset. */
-    private static Database.Lock lockRuns(Credentials server) {
-        try (var db = Database.open(server)) {
-            return db.lockRuns();
-        } catch (Failure failure) {
-            if (Database.isMissing(failure)) return null;
-            throw failure;
-        }
-    }
-
-    /** A restore is needed most when the database is gone: any other one tells the server's version too. */
-    private static int majorOf(Credentials server) {
-        try (var db = Database.open(server)) {
-            return db.major();
-        } catch (Failure gone) {
-            try (var db = Database.open(server.of("postgres"))) {
-                return db.major();
-            } catch (Failure notThisOneEither) {
-                throw gone;
-            }
-        }
-    }
-
-    private static void print(Console console, List<Backup.Found> backups) {
-        console.note("backups:");
-        for (var backup : backups) {
-            console.note("  %s  %9s  %s  %s".formatted(backup.taken().toString().replace('T', ' '), PlanText.size(backup.bytes()), backup.database(), backup.file()));
-            console.event("found", Map.of("file", backup.file().toString(), "database", backup.database(), "taken", backup.taken().toString(), "bytes", backup.bytes()));
-        }
-    }
-
-    static final class Version implements IVersionProvider {
-        @Override public String[] getVersion() {
-            return new String[] {"backup_database " + Lib.VERSION};
         }
     }
 }

@@ -18,6 +18,7 @@ import java.util.stream.Stream;
 import lib.Aside;
 import lib.Backup;
 import lib.Cli;
+import lib.Consent;
 import lib.Console;
 import lib.Database;
 import lib.Django;
@@ -70,10 +71,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     Wanted strategy;
     @Option(names = "--dry-run", description = "Show the plan and change nothing.")
     boolean dryRun;
-    @Option(names = "--yes", scope = ScopeType.INHERIT, description = "Do not ask.")
-    boolean yes;
-    @Option(names = "--confirm-database", scope = ScopeType.INHERIT, paramLabel = "NAME", description = "The database's name, as a script has to give it where a person has to type it.")
-    String confirmDatabase;
+    @Mixin Consent consent;
     @Option(names = "--backup", negatable = true, description = "Take a verified backup first, or not even before --purge and drop.")
     Boolean backup;
     @Option(names = "--purge", description = "When all is done, drop what was set aside; takes a backup first.")
@@ -134,9 +132,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
-            confirm(console, found.look().name(), found.environment().database().local(), found.django().debug());
+            consent.ask(console, found.look().name(), found.environment().database().local(), found.django().debug());
             lock.requireHeld();
-            if (asksToTerminate(console, found)) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
+            if (!terminate && consent.toTerminate(console, found.inTheWay().size())) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             var run = carryOut(console, prepared, django, db);
             whatFollows(console, environment, run, db);
             return Problem.Exit.DONE.code;
@@ -288,33 +286,6 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         });
     }
 
-    // ---- confirm -----------------------------------------------------------------------------
-
-    /** @param debug as Django has it; true where that is not known */
-    private void confirm(Console console, String name, boolean local, boolean debug) {
-        if (confirmDatabase != null) {
-            if (!confirmDatabase.equals(name)) throw new Failure(new Problem.OtherName(confirmDatabase, name));
-            return;
-        }
-        if (local && debug) {
-            if (!yes) goOn(console);
-            return;
-        }
-        if (yes || !console.canAsk()) throw new Failure(new Problem.NameNotGiven(name, local));
-        var why = local ? "DEBUG is False" : "the database is not on this machine";
-        if (!console.ask(why + ". Type the database's name to go on:").equals(name)) throw new Failure(new Problem.NotConfirmed());
-    }
-
-    /** Once, and only where somebody is there to say yes. After a no the run goes on, and says who was in its way. */
-    private boolean asksToTerminate(Console console, Found found) {
-        return !terminate && !yes && !found.inTheWay().isEmpty() && console.canAsk()
-                && console.yes("End %s when it is time? Type YES, yes or y:".formatted(found.inTheWay().size() == 1 ? "this session" : "these %d sessions".formatted(found.inTheWay().size())));
-    }
-
-    private static void goOn(Console console) {
-        if (!console.yes("Go on? Type YES, yes or y:")) throw new Failure(new Problem.NotConfirmed());
-    }
-
     // ---- superuser, purge --------------------------------------------------------------------
 
     /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part". */
@@ -330,7 +301,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     private void createSuperuser(Console console, Environment environment) {
         var manage = environment.python("manage.py", "createsuperuser");
-        var wanted = superuser != null ? superuser : !yes && console.canAsk()
+        var wanted = superuser != null ? superuser : !consent.yes && console.canAsk()
                 && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
         if (!wanted) return;
         if (console.canAsk() && !output.json) {
@@ -368,19 +339,19 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
-                steps.add(files);
+                if (run.changesFiles() || steps.isEmpty()) steps.add(files);
                 steps.set(0, run.marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
-                console.heading("Undo the reset " + run.id());
+                console.heading("Undo the %s %s".formatted(run.kind(), run.id()));
                 PlanText.printMadeIn(console, run, project);
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 Guards.writable(project, files.folders());
-                top.confirm(console, db.name(), db.credentials().local(), true);
+                top.consent.ask(console, db.name(), db.credentials().local(), true);
                 lock.requireHeld();
                 plan.run(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
-                console.success("undone: database and files are as they were before " + run.id());
+                console.success("undone: %s as %s before %s".formatted(run.changesFiles() ? "database and files are" : "the database is", run.changesFiles() ? "they were" : "it was", run.id()));
                 console.event("result", Map.of("undone", run.id()));
                 return Problem.Exit.DONE.code;
             }
@@ -501,7 +472,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
                 Guards.writable(project, Stream.concat(noBackup ? Stream.of() : Stream.of(backups(environment)), runs.stream().map(Run::folder).filter(Files::isDirectory)));
-                top.confirm(console, db.name(), db.credentials().local(), true);
+                top.consent.ask(console, db.name(), db.credentials().local(), true);
                 lock.requireHeld();
                 plan.run(console, () -> "reset_migrations purge");
                 console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));
@@ -539,7 +510,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     .forEach(name -> steps.add(backup(console, environment, db, name, file -> {})));
             for (var run : runs) {
                 steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db, terminate)));
-                steps.add(run.end(kept ? backups(environment).resolve("migrations_" + run.id()) : null));
+                steps.add(run.end(kept && run.changesFiles() ? backups(environment).resolve("migrations_" + run.id()) : null));
             }
             return new Plan(steps);
         }

@@ -1,66 +1,59 @@
 package lib;
 
+import java.io.EOFException;
+import java.io.FilterInputStream;
+import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.net.URLDecoder;
-import java.net.URLEncoder;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.charset.Charset;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.LinkOption;
-import java.nio.file.OpenOption;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.FileAttribute;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.time.LocalDateTime;
-import java.time.format.DateTimeFormatter;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.Comparator;
-import java.util.LinkedHashMap;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.OffsetDateTime;
+import java.time.temporal.ChronoUnit;
+import java.util.HexFormat;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
-import java.util.regex.Pattern;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /**
- * A backup: an archive of pg_dump's ({@code -Fc}) that has been read back to its end. Until then its name ends in
- * {@code .partial}, and a failure removes it.
+ * A backup: what pg_dump wrote, read to its end and counted while it was packed, and read back from the disk with the same result.
+ * Until then its name ends in {@code .partial}, and a failure removes it.
  *
- * @param file     {@code <database>_<YYYYMMDD>_<HHMMSS>.dump}, mode 0600, local time of its beginning
- * @param tables   whose rows are in it
- * @param seconds  from the beginning to the durable file
+ * @param file     {@code <database>_<YYYYMMDD>_<HHMMSS>.dump.zst}, mode 0600, local time of its beginning
+ * @param manifest lies beside it
  * @param warnings what pg_dump said although it succeeded
  */
-public record Backup(Path file, long bytes, int tables, double seconds, List<String> warnings) {
-    private static final byte[] MAGIC = "PGDMP".getBytes(StandardCharsets.US_ASCII);
-    private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMdd_HHmmss", Locale.ROOT);
-    private static final Pattern NAME = Pattern.compile("(.+)_(\\d{8}_\\d{6})(?:_\\d+)?\\.dump");
-    private static final String PARTIAL = ".partial";
-    private static final String WINDOWS_NULL = "NUL";
-    /** A table locked for longer by somebody else fails the backup: cron would pile up waiting ones without a word. */
-    private static final String LOCK_WAIT_MS = "300000";
+public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
     /**
-     * Takes a backup and returns it when it is known to decode and is on the disk.
+     * How a backup is written.
      *
-     * @param pgDump   the program alone, of the server's major version or the next newer; pg_restore lies beside it
-     * @param folder   made when it is missing, for its owner alone
-     * @param progress how far it is, now and then
-     * @throws Failure nothing new is left in the folder then, and no earlier backup was touched; busy (exit 5) when
-     *                 another one is at work in the folder
+     * @param plain SQL instead of an archive
+     * @param seal  null: not encrypted
+     * @param jobs  threads that compress beside ours
      */
+    public record Options(boolean plain, Compression compression, Age seal, int jobs) {
+        public static final Options USUAL = new Options(false, Compression.parse("zstd"), null, 1);
+
+        String suffix() {
+            return (plain ? ".sql" : ".dump") + compression.suffix() + (seal == null ? "" : ".age");
+        }
+    }
+
+    public long bytes() {
+        return manifest.bytes();
+    }
+
+    public int tables() {
+        return manifest.tables().size();
+    }
+
+    /** {@link Making} at once, written as usual: what comes before something is destroyed. */
     public static Backup create(Credentials database, Program pgDump, Path folder, Consumer<String> progress) {
-        try (var making = new Making(database, pgDump, folder, progress)) {
+        try (var making = new Making(new PgPrograms(pgDump, database), new BackupFolder(folder), Options.USUAL, progress)) {
             for (var step : making.steps()) step.run();
             return making.made();
         } catch (Exception e) {
@@ -69,39 +62,50 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
         }
     }
 
-    // ---- taking one --------------------------------------------------------------------------
-
     /** One backup on its way: holds the folder's lock, and leaves no unfinished file when it is closed. */
     public static final class Making implements AutoCloseable {
+        private final PgPrograms programs;
         private final Credentials database;
-        private final Program pgDump;
-        private final Path folder;
+        private final BackupFolder folder;
+        private final Options options;
         private final Consumer<String> progress;
-        private final Lock lock;
+        private final BackupFolder.Lock lock;
+        private final OffsetDateTime started = OffsetDateTime.now().truncatedTo(ChronoUnit.MILLIS);
+        private final long began = System.nanoTime();
         private final Path file;
         private final Path partial;
-        private final long began = System.nanoTime();
-        private long bytes;
+        private long databaseBytes;
+        private List<Manifest.Extension> extensions = List.of();
         private List<String> warnings = List.of();
-        private int tables;
+        private Contents contents;
+        private Written written;
+        private boolean manifestWritten;
         private Backup made;
 
-        public Making(Credentials database, Program pgDump, Path folder, Consumer<String> progress) throws IOException {
-            requirePassable(database);
-            this.database = database;
-            this.pgDump = pgDump;
-            this.folder = folder.toAbsolutePath().normalize();
+        /** What went into the file, and what the file has to give back. */
+        private record Written(long bytes, String sha256, long plainBytes, long plainSum) {}
+
+        /**
+         * @param folder made when it is missing, for its owner alone
+         * @throws Failure busy (5) when another one is at work in the folder
+         */
+        public Making(PgPrograms programs, BackupFolder folder, Options options, Consumer<String> progress) throws IOException {
+            programs.requirePassable();
+            this.programs = programs;
+            database = programs.server();
+            this.folder = folder;
+            this.options = options;
             this.progress = progress;
             try {
-                makeFolder(this.folder);
-                lock = new Lock(this.folder);
+                folder.make();
+                lock = folder.lock();
             } catch (IOException e) {
                 throw cannotWrite(e);
             }
             try {
-                sweep(this.folder);
-                file = freeName(this.folder, database.database());
-                partial = this.folder.resolve(file.getFileName() + PARTIAL);
+                folder.sweep();
+                file = folder.freeName(database.database(), started.toLocalDateTime(), options.suffix());
+                partial = file.resolveSibling(file.getFileName() + BackupFolder.PARTIAL);
             } catch (IOException | RuntimeException e) {
                 lock.close();
                 throw e;
@@ -111,8 +115,8 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
         /** To be run in this order, by {@link #create} or by a {@link Plan}. */
         public List<Step> steps() {
             return List.of(
-                    Step.of("dump %s with %s".formatted(database.database(), pgDump.name()), this::dump),
-                    Step.of("read the archive back to its end", this::readBack),
+                    Step.of("dump %s with %s".formatted(database.database(), programs.pgDump().name()), this::dump),
+                    Step.of("read it back to its end", this::readBack),
                     Step.of("keep it as " + file.getFileName(), this::keep));
         }
 
@@ -122,429 +126,302 @@ public record Backup(Path file, long bytes, int tables, double seconds, List<Str
             return made;
         }
 
+        // ---- out of the database -------------------------------------------------------------
+
         private void dump() {
-            try (var out = createPrivate(partial)) { // before pg_dump starts: a folder that cannot be written fails at once
-                dumpInto(out);
+            try (var out = BackupFolder.createPrivate(partial)) { // before pg_dump starts: a folder that cannot be written fails at once
+                look();
+                var disk = new DigestOf(out);
+                var packed = options.compression().onto(options.seal() == null ? disk : options.seal().encrypting(disk), options.jobs());
+                var plain = new Sum(packed);
+                if (options.plain()) throughScript(plain);
+                else fromPgDump(plain);
+                packed.close(); // writes the end; not in a finally: what failed must not look whole
                 out.force(true);
+                written = new Written(disk.bytes, disk.sha256(), plain.bytes, plain.sum());
+            } catch (Unwritable e) {
+                throw cannotWrite((IOException) e.getCause());
             } catch (IOException e) {
                 throw cannotWrite(e);
             }
         }
 
-        private void dumpInto(FileChannel out) throws IOException {
-            var process = pgDump.with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS,
-                    "--dbname=" + uri(database)).env("LC_ALL", "C").secret("PGPASSWORD", database.password()).start();
-            try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
-                Interruption.check(); // a signal that came before the line above has killed nobody
-                noInput(process);
-                var said = new Said(process.getErrorStream());
-                var notAnArchive = store(process.getInputStream(), out);
-                if (notAnArchive != null) {
-                    Program.kill(process);
-                    throw new Failure(new Problem.NotAnArchive(pgDump.name() + "'s output", hide(notAnArchive), hide(said.text())));
+        private void look() {
+            try (var db = Database.open(database)) {
+                databaseBytes = db.bytes();
+                extensions = db.list("SELECT extname, extversion FROM pg_extension ORDER BY 1", r -> new Manifest.Extension(r.getString(1), r.getString(2)));
+            }
+        }
+
+        private void fromPgDump(OutputStream to) throws IOException {
+            try (var pgDump = Child.start(programs.dump(database.database()))) {
+                pgDump.noInput();
+                contents = counted(pgDump, to);
+                warnings = pgDump.finish(programs::hide).lines().filter(line -> !line.isBlank()).toList();
+            }
+        }
+
+        /** What pg_dump itself said of its end comes before what that did to the archive. */
+        private Contents counted(Child pgDump, OutputStream to) throws IOException {
+            try {
+                return Archive.read(pgDump.out(), new Progressing(to, progress));
+            } catch (Unwritable e) {
+                throw e;
+            } catch (Archive.NotOne e) {
+                if (e.getMessage().isEmpty()) {
+                    pgDump.finish(programs::hide);
+                    throw new Failure(new Problem.PgProgramFailed(programs.pgDump().name(), 0, "it wrote nothing"), e);
                 }
-                var code = process.waitFor();
-                var words = hide(said.text());
-                if (code != 0 || isError(words) || bytes == 0) throw new Failure(new Problem.PgProgramFailed(pgDump.name(), code, words));
-                warnings = words.lines().filter(line -> !line.isBlank()).toList();
+                pgDump.kill();
+                throw new Failure(new Problem.NotAnArchive(programs.pgDump().name() + "'s output", programs.hide(Archive.firstLine(e.getMessage())), programs.hide(pgDump.said())), e);
+            } catch (EOFException e) {
+                pgDump.finish(programs::hide);
+                throw new Failure(new Problem.DamagedArchive(partial, e.getMessage()), e);
+            } catch (IOException e) {
+                pgDump.kill();
+                throw new Failure(new Problem.DamagedArchive(partial, e.getMessage()), e);
+            }
+        }
+
+        /** The archive is read and counted all the same; what is written is what pg_restore makes of it. */
+        private void throughScript(Sum to) throws IOException {
+            try (var script = Child.start(programs.script())) {
+                var failed = new IOException[1];
+                var pump = Thread.ofPlatform().daemon().start(() -> {
+                    try {
+                        script.out().transferTo(to);
+                    } catch (IOException e) {
+                        failed[0] = e;
+                        script.kill();
+                    }
+                });
+                try (var in = script.in()) {
+                    fromPgDump(in);
+                } catch (Unwritable | Failure e) {
+                    join(pump);
+                    if (failed[0] != null) throw failed[0];
+                    if (e instanceof Unwritable) script.finish(programs::hide); // it has closed its end: why?
+                    throw e;
+                }
+                join(pump);
+                if (failed[0] != null) throw failed[0];
+                script.finish(programs::hide);
+            }
+        }
+
+        private static void join(Thread thread) {
+            try {
+                thread.join();
             } catch (InterruptedException e) {
                 throw new Failure(new Problem.Interrupted(), e);
-            } finally {
-                Program.kill(process);
             }
         }
 
-        /** Copies the stream; returns its beginning when that is no archive's, else null. */
-        private String store(InputStream from, FileChannel out) throws IOException {
-            var buffer = new byte[1 << 16];
-            var filled = 0;
-            for (int n; filled < MAGIC.length && (n = read(from, buffer, filled)) >= 0; ) filled += n;
-            if (filled > 0 && !Arrays.equals(buffer, 0, Math.min(filled, MAGIC.length), MAGIC, 0, MAGIC.length))
-                return firstLine(buffer, filled);
-            var shown = System.nanoTime();
-            for (int n = filled; n >= 0; n = read(from, buffer, 0)) {
-                for (var left = ByteBuffer.wrap(buffer, 0, n); left.hasRemaining(); ) out.write(left);
-                bytes += n;
-                if (System.nanoTime() - shown < 500_000_000L) continue;
-                shown = System.nanoTime();
-                progress.accept(PlanText.size(bytes));
-            }
-            return null;
-        }
-
-        /** A program that was killed closes its stream on us: its exit code tells, not this exception. */
-        private static int read(InputStream from, byte[] buffer, int at) {
-            try {
-                return from.read(buffer, at, buffer.length - at);
-            } catch (IOException closed) {
-                return -1;
-            }
-        }
+        // ---- back from the disk --------------------------------------------------------------
 
         private void readBack() throws IOException {
-            if (Files.size(partial) != bytes) throw new Failure(new Problem.DamagedArchive(partial, "%d bytes were written, %d are there".formatted(bytes, Files.size(partial))));
-            var pgRestore = sibling(pgDump, "pg_restore");
-            decode(pgRestore, partial, progress);
-            tables = (int) contents(pgRestore, partial).stream().filter(line -> line.matches("\\d+; \\d+ \\d+ TABLE DATA .*")).count();
+            try (var in = new DigestIn(Files.newInputStream(partial));
+                 var plain = Compression.reading(options.seal() == null ? in : options.seal().reading(in))) {
+                var sum = new Sum(OutputStream.nullOutputStream());
+                plain.transferTo(new Progressing(sum, progress));
+                in.skipToEnd();
+                var back = new Written(in.bytes, in.sha256(), sum.bytes, sum.sum());
+                if (!back.equals(written)) throw new Failure(new Problem.DamagedArchive(partial, "%s were written, %s were read back".formatted(written, back)));
+            } catch (IOException e) {
+                throw new Failure(new Problem.DamagedArchive(partial, Failure.wordsOf(e)), e);
+            }
         }
 
         /** Never over another file: the lock keeps our own kind out, and nobody else makes such names. */
         private void keep() throws IOException {
-            Files.move(partial, file);
+            var manifest = manifest();
             try {
-                Disk.fsync(folder);
+                manifestWritten = true;
+                manifest.writeBeside(file);
+                Checkpoint.reached("the manifest is there, its backup not yet");
+                Files.move(partial, file);
+                Checkpoint.reached("renamed, and not yet durable");
+                try {
+                    Disk.fsync(folder.path());
+                } catch (IOException e) {
+                    Files.deleteIfExists(file); // not durable is not a backup
+                    throw e;
+                }
             } catch (IOException e) {
-                Files.deleteIfExists(file); // not durable is not a backup
                 throw cannotWrite(e);
             }
-            made = new Backup(file, bytes, tables, (System.nanoTime() - began) / 1e9, warnings);
+            made = new Backup(file, manifest, warnings);
+        }
+
+        private Manifest manifest() {
+            var number = 1 + folder.found().stream().filter(f -> f.manifest() != null).mapToLong(f -> f.manifest().number()).max().orElse(0);
+            var sealed = options.seal() == null ? List.<String>of() : options.seal().names();
+            var restore = programs.manually(file.getFileName().toString(), options.compression(), options.seal() != null, options.plain());
+            return Manifest.of(contents, number, file.getFileName().toString(), written.bytes, written.sha256, started, (System.nanoTime() - began) / 1e9, databaseBytes,
+                    options.plain(), options.compression().toString(), sealed, extensions, List.of(restore),
+                    Manifest.Proof.now(Manifest.Level.STREAM, null, null));
         }
 
         private Failure cannotWrite(IOException e) {
-            var words = e.getMessage() == null ? e.toString() : e.getMessage();
-            return new Failure(new Problem.CannotWriteBackup(folder, words), e);
-        }
-
-        /** A wrapper around pg_dump may print what it was given; a password that is the user's name too hides nothing. */
-        private String hide(String words) {
-            var password = database.password();
-            if (password == null || password.isEmpty() || database.toString().contains(password)) return words;
-            return words.replace(password, "[password]");
+            return new Failure(new Problem.CannotWriteBackup(folder.path(), Failure.wordsOf(e)), e);
         }
 
         @Override public void close() {
             try (lock) {
+                if (made == null && manifestWritten) Files.deleteIfExists(Manifest.fileOf(file));
                 Files.deleteIfExists(partial);
             } catch (IOException left) {
-                throw new Failure(new Problem.CannotWriteBackup(folder, "cannot remove " + partial + ": " + left.getMessage()), left);
+                throw new Failure(new Problem.CannotWriteBackup(folder.path(), "cannot remove " + partial + ": " + left.getMessage()), left);
             }
         }
     }
 
-    private static void makeFolder(Path folder) throws IOException {
-        if (Files.isDirectory(folder)) return;
-        Disk.privateFolder(folder);
-        try {
-            // It lies in a project as a rule, and `git add .` must not publish the customers' data.
-            Disk.writePrivate(folder.resolve(".gitignore"), "*\n".getBytes(StandardCharsets.UTF_8));
-        } catch (IOException full) {
-            Files.deleteIfExists(folder); // or the next one would take it for ready
-            throw full;
+    // ---- streams -----------------------------------------------------------------------------
+
+    private static final int BLOCK = 1 << 16;
+
+    /** Our side of the stream failed, not pg_dump's. */
+    static final class Unwritable extends IOException {
+        Unwritable(IOException cause) {
+            super(cause.getMessage(), cause);
         }
     }
 
-    /** What a killed run left. We hold the lock, so nobody is writing to it. */
-    private static void sweep(Path folder) throws IOException {
-        for (var file : files(folder)) {
-            var name = file.getFileName().toString();
-            if (name.endsWith(PARTIAL) && NAME.matcher(name.substring(0, name.length() - PARTIAL.length())).matches()) Files.delete(file);
+    /** Says how far it is, now and then; tells its own failures from those of whoever reads. */
+    static final class Progressing extends FilterOutputStream {
+        private final Consumer<String> progress;
+        private long bytes;
+        private long shown = System.nanoTime();
+
+        Progressing(OutputStream to, Consumer<String> progress) {
+            super(to);
+            this.progress = progress;
         }
-    }
 
-    private static Path freeName(Path folder, String database) {
-        var base = safe(database) + "_" + TIME.format(LocalDateTime.now());
-        var file = folder.resolve(base + ".dump");
-        for (int n = 2; Files.exists(file, LinkOption.NOFOLLOW_LINKS); n++) file = folder.resolve(base + "_" + n + ".dump");
-        return file;
-    }
-
-    /** Letters, digits and "_-." stay, every other byte of UTF-8 becomes %XX: unambiguous, and safe in any shell and file system. */
-    private static String safe(String database) {
-        var name = new StringBuilder();
-        for (byte b : database.getBytes(StandardCharsets.UTF_8)) {
-            var c = (char) (b & 0xff);
-            var plain = c < 128 && (Character.isLetterOrDigit(c) || c == '_' || (name.length() > 0 && (c == '-' || c == '.')));
-            name.append(plain ? String.valueOf(c) : "%%%02X".formatted((int) c));
-        }
-        return name.toString();
-    }
-
-    private static FileChannel createPrivate(Path file) throws IOException {
-        var posix = file.getFileSystem().supportedFileAttributeViews().contains("posix");
-        Set<OpenOption> options = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-        return posix
-                ? FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))
-                : FileChannel.open(file, options, new FileAttribute<?>[0]);
-    }
-
-    /** One backup at a time in a folder; the operating system gives the lock back when its holder dies. */
-    private static final class Lock implements AutoCloseable {
-        // Closing any second channel on the file would release this process's lock, so the second one is never opened.
-        private static final Set<Path> OURS = ConcurrentHashMap.newKeySet();
-        private final Path folder;
-        private final FileChannel channel;
-
-        Lock(Path folder) throws IOException {
-            this.folder = folder.toRealPath();
-            if (!OURS.add(this.folder)) throw new Failure(new Problem.BackupBusy(folder));
-            FileChannel opened = null;
+        @Override public void write(byte[] from, int start, int length) throws IOException {
             try {
-                opened = FileChannel.open(this.folder.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
-                if (opened.tryLock() == null) throw new Failure(new Problem.BackupBusy(folder));
-                channel = opened;
-            } catch (IOException | RuntimeException e) {
-                OURS.remove(this.folder);
-                if (opened != null) opened.close();
-                throw e;
+                out.write(from, start, length);
+            } catch (IOException e) {
+                throw new Unwritable(e);
             }
-        }
-
-        @Override public void close() throws IOException {
-            channel.close();
-            OURS.remove(folder);
+            bytes += length;
+            if (System.nanoTime() - shown < 500_000_000L) return;
+            shown = System.nanoTime();
+            progress.accept(PlanText.size(bytes));
         }
     }
 
-    // ---- those that are there ----------------------------------------------------------------
+    /** What was written to it, as one number: blocks hashed one after another, however it came. */
+    private static final class Sum extends FilterOutputStream {
+        private final byte[] block = new byte[BLOCK];
+        private int filled;
+        private long sum;
+        private long bytes;
 
-    /** A backup as it lies in a folder, known by its name. */
-    public record Found(Path file, String database, LocalDateTime taken, long bytes) {}
+        Sum(OutputStream to) {
+            super(to);
+        }
 
-    /** The backups of a folder, the latest first; none when there is no such folder. */
-    public static List<Found> recent(Path folder) {
+        @Override public void write(int one) throws IOException {
+            write(new byte[] {(byte) one}, 0, 1);
+        }
+
+        @Override public void write(byte[] from, int start, int length) throws IOException {
+            out.write(from, start, length);
+            bytes += length;
+            for (int n, at = start, end = start + length; at < end; at += n) {
+                n = Math.min(end - at, BLOCK - filled);
+                System.arraycopy(from, at, block, filled, n);
+                filled += n;
+                if (filled == BLOCK) next();
+            }
+        }
+
+        private void next() {
+            sum = XxHash64.of(block, 0, filled, sum);
+            filled = 0;
+        }
+
+        long sum() {
+            next();
+            return sum;
+        }
+    }
+
+    /** The file: counted and hashed. Closing it does not close the channel, which has to be forced first. */
+    private static final class DigestOf extends OutputStream {
+        private final FileChannel file;
+        private final MessageDigest digest = sha256Digest();
+        private long bytes;
+
+        DigestOf(FileChannel file) {
+            this.file = file;
+        }
+
+        @Override public void write(int one) throws IOException {
+            write(new byte[] {(byte) one}, 0, 1);
+        }
+
+        @Override public void write(byte[] from, int start, int length) throws IOException {
+            for (var left = ByteBuffer.wrap(from, start, length); left.hasRemaining(); ) file.write(left);
+            digest.update(from, start, length);
+            bytes += length;
+        }
+
+        String sha256() {
+            return HexFormat.of().formatHex(digest.digest());
+        }
+    }
+
+    /** A file that is read: counted and hashed likewise. */
+    static final class DigestIn extends FilterInputStream {
+        private final MessageDigest digest = sha256Digest();
+        private long bytes;
+
+        DigestIn(InputStream in) {
+            super(in);
+        }
+
+        @Override public int read() throws IOException {
+            var one = new byte[1];
+            return read(one, 0, 1) < 0 ? -1 : one[0] & 0xff;
+        }
+
+        @Override public int read(byte[] to, int start, int length) throws IOException {
+            var n = in.read(to, start, length);
+            if (n > 0) {
+                digest.update(to, start, n);
+                bytes += n;
+            }
+            return n;
+        }
+
+        @Override public long skip(long n) throws IOException {
+            return read(new byte[(int) Math.min(n, BLOCK)]);
+        }
+
+        @Override public boolean markSupported() {
+            return false;
+        }
+
+        void skipToEnd() throws IOException {
+            transferTo(OutputStream.nullOutputStream());
+        }
+
+        long bytes() {
+            return bytes;
+        }
+
+        String sha256() {
+            return HexFormat.of().formatHex(digest.digest());
+        }
+    }
+
+    private static MessageDigest sha256Digest() {
         try {
-            var found = new ArrayList<Found>();
-            for (var file : files(folder)) {
-                var name = NAME.matcher(file.getFileName().toString());
-                if (name.matches()) found.add(new Found(file, nameOf(name.group(1)), LocalDateTime.parse(name.group(2), TIME), Files.size(file)));
-            }
-            found.sort(Comparator.comparing(Found::taken).thenComparing(f -> f.file().toString()).reversed());
-            return found;
-        } catch (IOException e) {
-            throw Failure.of(e);
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e); // every JDK has it
         }
-    }
-
-    private static List<Path> files(Path folder) throws IOException {
-        if (!Files.isDirectory(folder)) return List.of();
-        try (Stream<Path> files = Files.list(folder)) {
-            return files.filter(f -> Files.isRegularFile(f, LinkOption.NOFOLLOW_LINKS)).toList();
-        } catch (UncheckedIOException e) {
-            throw e.getCause();
-        }
-    }
-
-    private static String nameOf(String safe) {
-        try {
-            return URLDecoder.decode(safe.replace("+", "%2B"), StandardCharsets.UTF_8);
-        } catch (IllegalArgumentException notOurEncoding) {
-            return safe;
-        }
-    }
-
-    // ---- restoring ---------------------------------------------------------------------------
-
-    /**
-     * The command that restores into a new database, for people to copy. Its exit code is not 0 when anything failed, also
-     * under {@code set -e}, which is why it stands in parentheses: a bare {@code a && b} whose a fails would go on.
-     */
-    public static String restoreCommand(Path file, Credentials server, Program pgDump) {
-        var into = restored(server.database());
-        var where = List.of("--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user());
-        var create = sibling(pgDump, "createdb").with(where.toArray(String[]::new)).with("--template=template0", into);
-        var restore = sibling(pgDump, "pg_restore").with("--exit-on-error").with(where.toArray(String[]::new)).with("--dbname=" + into);
-        var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + quoted(server.sslmode()) + " && ";
-        return "( %s%s && %s < %s )".formatted(ssl, quoted(create.argv()), quoted(restore.argv()), quoted(file.toAbsolutePath().toString()));
-    }
-
-    private static String restored(String database) {
-        var name = database.replaceAll("[^A-Za-z0-9_]", "_");
-        return name.substring(0, Math.min(name.length(), 50)) + "_restored";
-    }
-
-    private static String quoted(List<String> argv) {
-        return argv.stream().map(Backup::quoted).collect(Collectors.joining(" "));
-    }
-
-    private static String quoted(String word) {
-        return word.matches("[A-Za-z0-9_./:@%+=,-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
-    }
-
-    /**
-     * The steps that restore an archive into a new database of the server; undone, the database is gone again.
-     *
-     * @param server whose database's name is not used but as a place to connect to
-     * @param pgDump the program alone; createdb, dropdb and pg_restore lie beside it
-     */
-    public static List<Step> restore(Path file, Credentials server, String into, Program pgDump, Consumer<String> progress) {
-        requirePassable(server.of(into));
-        return List.of(
-                Step.of("read %s to its end".formatted(file), () -> {
-                    requireArchive(file);
-                    decode(sibling(pgDump, "pg_restore"), file, progress);
-                }),
-                new CreateDatabase(server, into, pgDump, new ArrayList<>()),
-                Step.of("restore into " + into, () -> {
-                    var pgRestore = connected(sibling(pgDump, "pg_restore"), server).with("--exit-on-error", "--no-password", "--dbname=" + uri(server.of(into)));
-                    var output = feed(pgRestore, file, progress);
-                    if (output.code() != 0) throw new Failure(new Problem.PgProgramFailed(pgRestore.name(), output.code(), output.err()));
-                }));
-    }
-
-    /** Creates an empty database; what undo drops is only what this very run has created. */
-    private record CreateDatabase(Credentials server, String name, Program pgDump, List<String> created) implements Step {
-        @Override public String describe() {
-            return "create database " + name;
-        }
-
-        @Override public void run() {
-            Program.Output first = null;
-            for (var from : Set.of("postgres", server.database()).stream().sorted(Comparator.comparing("postgres"::equals).reversed()).toList()) {
-                var output = connected(sibling(pgDump, "createdb"), server)
-                        .with("--no-password", "--template=template0", "--maintenance-db=" + uri(server.of(from)), "--", name).run();
-                if (output.code() == 0) {
-                    created.add(from);
-                    return;
-                }
-                if (output.err().contains("already exists")) throw new Failure(new Problem.DatabaseExists(name));
-                if (first == null) first = output; // a role or a pooler may not know "postgres"
-            }
-            throw new Failure(new Problem.PgProgramFailed("createdb", first.code(), first.err()));
-        }
-
-        @Override public void undo() {
-            for (var from : created)
-                connected(sibling(pgDump, "dropdb"), server).with("--no-password", "--maintenance-db=" + uri(server.of(from)), "--", name).output();
-            created.clear();
-        }
-    }
-
-    private static void requireArchive(Path file) throws IOException {
-        if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
-        try (var in = Files.newInputStream(file)) {
-            var head = in.readNBytes(64);
-            if (!Arrays.equals(head, 0, Math.min(head.length, MAGIC.length), MAGIC, 0, MAGIC.length))
-                throw new Failure(new Problem.NotAnArchive(file.toString(), firstLine(head, head.length), ""));
-        }
-    }
-
-    // ---- PostgreSQL's programs ---------------------------------------------------------------
-
-    /** Decodes the archive to its end; {@code --list} alone would pass one that is cut at 60 %. */
-    private static void decode(Program pgRestore, Path file, Consumer<String> progress) {
-        var nowhere = System.getProperty("os.name").startsWith("Windows") ? WINDOWS_NULL : "/dev/null";
-        var output = feed(pgRestore.with("--file=" + nowhere).env("LC_ALL", "C"), file, progress);
-        if (output.code() != 0 || isError(output.err())) throw new Failure(new Problem.DamagedArchive(file, output.err()));
-    }
-
-    private static List<String> contents(Program pgRestore, Path file) {
-        var output = feed(pgRestore.with("--list").env("LC_ALL", "C"), file, read -> {});
-        if (output.code() != 0) throw new Failure(new Problem.DamagedArchive(file, output.err()));
-        return output.out().lines().toList();
-    }
-
-    /** Runs a program with the file on its standard input: it may be in a container that does not see the file. */
-    private static Program.Output feed(Program program, Path file, Consumer<String> progress) {
-        var process = program.start();
-        try (var handle = Interruption.stoppedBy(() -> Program.kill(process)); var in = Files.newInputStream(file)) {
-            Interruption.check();
-            var feeder = Thread.ofPlatform().daemon().start(() -> pour(in, process, progress));
-            var said = new Said(process.getErrorStream());
-            var out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-            var code = process.waitFor();
-            feeder.join();
-            return new Program.Output(code, out, said.text());
-        } catch (IOException e) {
-            throw Failure.of(e);
-        } catch (InterruptedException e) {
-            throw new Failure(new Problem.Interrupted(), e);
-        } finally {
-            Program.kill(process);
-        }
-    }
-
-    /** A reader that has enough closes the pipe; one that misses something says so by its exit code. */
-    private static void pour(InputStream in, Process process, Consumer<String> progress) {
-        try (var out = process.getOutputStream()) {
-            var buffer = new byte[1 << 16];
-            long done = 0;
-            var shown = System.nanoTime();
-            for (int n; (n = in.read(buffer)) >= 0; ) {
-                out.write(buffer, 0, n);
-                done += n;
-                if (System.nanoTime() - shown < 500_000_000L) continue;
-                shown = System.nanoTime();
-                progress.accept(PlanText.size(done));
-            }
-        } catch (IOException closed) {
-            // see above
-        }
-    }
-
-    /** Reads a program's stderr while its stdout is being read, so that neither fills up. */
-    private static final class Said {
-        private final StringBuilder text = new StringBuilder();
-        private final Thread reader;
-
-        Said(InputStream err) {
-            reader = Thread.ofPlatform().daemon().start(() -> {
-                try (err) {
-                    text.append(new String(err.readAllBytes(), StandardCharsets.UTF_8));
-                } catch (IOException closedWhenKilled) {
-                    // what it said before is lost; its exit code is not
-                }
-            });
-        }
-
-        String text() throws InterruptedException {
-            reader.join();
-            return text.toString();
-        }
-    }
-
-    private static void noInput(Process process) {
-        try {
-            process.getOutputStream().close();
-        } catch (IOException alreadyGone) {
-            // its exit code tells
-        }
-    }
-
-    private static boolean isError(String words) {
-        return Pattern.compile("(?m)(^|\\s)(error|ERROR|FATAL|PANIC):").matcher(words).find();
-    }
-
-    private static Program connected(Program program, Credentials server) {
-        return program.with().env("LC_ALL", "C").secret("PGPASSWORD", server.password());
-    }
-
-    /** PostgreSQL's other programs lie beside this one, on this machine and in a container. */
-    private static Program sibling(Program pgDump, String name) {
-        var argv = new ArrayList<>(pgDump.argv());
-        var dump = argv.removeLast();
-        var cut = dump.lastIndexOf("pg_dump");
-        if (cut < 0) throw new IllegalArgumentException("not pg_dump alone: " + pgDump);
-        argv.add(dump.substring(0, cut) + name + dump.substring(cut + "pg_dump".length()));
-        return Program.of(argv);
-    }
-
-    /** libpq's form of the connection, without the password: percent-encoded, so no name can be taken for a connection string. */
-    private static String uri(Credentials database) {
-        var settings = new LinkedHashMap<String, String>();
-        settings.put("host", database.host());
-        settings.put("port", String.valueOf(database.port()));
-        settings.put("user", database.user());
-        settings.put("dbname", database.database());
-        if (database.sslmode() != null) settings.put("sslmode", database.sslmode());
-        settings.put("connect_timeout", "10");
-        settings.put("application_name", "backup_database");
-        return settings.entrySet().stream().map(Backup::parameter).collect(Collectors.joining("&", "postgresql:///?", ""));
-    }
-
-    private static String parameter(Map.Entry<String, String> setting) {
-        return setting.getKey() + "=" + URLEncoder.encode(setting.getValue(), StandardCharsets.UTF_8).replace("+", "%20");
-    }
-
-    /** Without a UTF-8 locale (cron) Java hands "?" to other programs for every other letter: a wrong password, and no word why. */
-    private static void requirePassable(Credentials database) {
-        if (System.getProperty("os.name").startsWith("Windows") || database.password() == null) return;
-        var encoder = Charset.forName(System.getProperty("sun.jnu.encoding", "UTF-8")).newEncoder();
-        if (!encoder.canEncode(database.password())) throw new Failure(new Problem.LocaleTooSmall("the password"));
-    }
-
-    private static String firstLine(byte[] bytes, int length) {
-        var line = new String(bytes, 0, Math.min(length, 200), StandardCharsets.UTF_8).lines().findFirst().orElse("");
-        line = line.replaceAll("\\P{Print}", "?");
-        return line.length() > 60 ? line.substring(0, 60) + "…" : line;
     }
 }

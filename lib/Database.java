@@ -43,6 +43,23 @@ public final class Database implements AutoCloseable {
         return database;
     }
 
+    /** The database itself, or where it is gone any other of the server: a restore is needed most then. */
+    public static Database openServer(Credentials credentials) {
+        try {
+            return open(credentials);
+        } catch (Failure gone) {
+            if (!isMissing(gone)) throw gone;
+            for (var other : List.of("postgres", "template1")) {
+                try {
+                    return open(credentials.of(other));
+                } catch (Failure notThisOneEither) {
+                    // a pooler may not know it
+                }
+            }
+            throw gone;
+        }
+    }
+
     public Credentials credentials() {
         return credentials;
     }
@@ -227,6 +244,11 @@ public final class Database implements AutoCloseable {
             if (cause instanceof Failure f && f.problem() instanceof Problem.DjangoFailed said && said.state() != null) return said.state();
         }
         return "";
+    }
+
+    /** That the role may not do what it tried. */
+    public static boolean isDenied(Failure failure) {
+        return state(failure).equals("42501");
     }
 
     /** That the connection failed because there is no such database. */

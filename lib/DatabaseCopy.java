@@ -40,6 +40,14 @@ final class DatabaseCopy {
         }
     }
 
+    /** The database alone, with what belongs to it and not to anything inside. @return what was denied, in words */
+    List<String> makeEmpty(Database maintenance) {
+        create(maintenance);
+        tryEach(maintenance, grants());
+        tryEach(maintenance, settings());
+        return List.copyOf(denied);
+    }
+
     private void create(Database maintenance) {
         try {
             maintenance.run(createDatabase());
@@ -67,21 +75,27 @@ final class DatabaseCopy {
         }
     }
 
-    /** The tablespace is template0's unless it differs: naming the default one needs a privilege. LC_COLLATE and LC_CTYPE since ever; LOCALE_PROVIDER and ICU_LOCALE with 15, ICU_RULES with 16, BUILTIN_LOCALE with 17. */
+    /** The tablespace is template0's unless it differs: naming the default one needs a privilege. */
     String createDatabase() {
         return live.texts("""
-                SELECT format('CREATE DATABASE %%I TEMPLATE template0 OWNER %%I ENCODING %%L LC_COLLATE %%L LC_CTYPE %%L', %s,
-                           pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype)
-                    || CASE j ->> 'datlocprovider' WHEN 'c' THEN ' LOCALE_PROVIDER libc' WHEN 'i' THEN ' LOCALE_PROVIDER icu'
-                                                   WHEN 'b' THEN ' LOCALE_PROVIDER builtin' ELSE '' END
-                    || CASE j ->> 'datlocprovider' WHEN 'i' THEN ' ICU_LOCALE ' || quote_literal(coalesce(j ->> 'datlocale', j ->> 'daticulocale'))
-                                                   WHEN 'b' THEN format(' BUILTIN_LOCALE %%L', j ->> 'datlocale') ELSE '' END
-                    || coalesce(' ICU_RULES ' || quote_literal(j ->> 'daticurules'), '')
+                SELECT format('CREATE DATABASE %%I TEMPLATE template0 OWNER %%I', %s, pg_get_userbyid(datdba)) || ?
                     || coalesce((SELECT ' TABLESPACE ' || quote_ident(t.spcname) FROM pg_tablespace t, pg_database z
                                  WHERE t.oid = d.dattablespace AND z.datname = 'template0' AND z.dattablespace <> t.oid), '')
                     || ' CONNECTION LIMIT ' || datconnlimit
                     || CASE WHEN datistemplate THEN ' IS_TEMPLATE true' ELSE '' END
-                FROM (SELECT d.*, to_jsonb(d) AS j FROM pg_database d WHERE datname = current_database()) d""".formatted(Database.literal(copy))).getFirst();
+                FROM pg_database d WHERE datname = current_database()""".formatted(Database.literal(copy)), locale(live)).getFirst();
+    }
+
+    /** Encoding and locale of a database, for CREATE DATABASE. LC_COLLATE and LC_CTYPE since ever; LOCALE_PROVIDER and ICU_LOCALE with 15, ICU_RULES with 16, BUILTIN_LOCALE with 17. */
+    static String locale(Database of) {
+        return of.texts("""
+                SELECT format(' ENCODING %L LC_COLLATE %L LC_CTYPE %L', pg_encoding_to_char(encoding), datcollate, datctype)
+                    || CASE j ->> 'datlocprovider' WHEN 'c' THEN ' LOCALE_PROVIDER libc' WHEN 'i' THEN ' LOCALE_PROVIDER icu'
+                                                   WHEN 'b' THEN ' LOCALE_PROVIDER builtin' ELSE '' END
+                    || CASE j ->> 'datlocprovider' WHEN 'i' THEN ' ICU_LOCALE ' || quote_literal(coalesce(j ->> 'datlocale', j ->> 'daticulocale'))
+                                                   WHEN 'b' THEN format(' BUILTIN_LOCALE %L', j ->> 'datlocale') ELSE '' END
+                    || coalesce(' ICU_RULES ' || quote_literal(j ->> 'daticurules'), '')
+                FROM (SELECT d.*, to_jsonb(d) AS j FROM pg_database d WHERE datname = current_database()) d""").getFirst();
     }
 
     private List<String> grants() {

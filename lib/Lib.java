@@ -4,27 +4,42 @@
 //DEPS org.fusesource.jansi:jansi:2.4.2
 //DEPS io.github.cdimascio:dotenv-java:3.2.0
 //DEPS com.google.code.gson:gson:2.13.2
+//DEPS com.github.luben:zstd-jni:1.5.7-28
+//DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
+//DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
 // Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
-//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=1g --enable-native-access=ALL-UNNAMED
+//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g --enable-native-access=ALL-UNNAMED
 // The same for an exported jar, or Jansi's native part is a warning that cron mails every night.
 //MANIFEST Enable-Native-Access=ALL-UNNAMED
 // javac has no other way not to warn of sun.misc.Signal, the only way to hear of Ctrl-C before the JVM ends.
 //COMPILE_OPTIONS -XDignore.symbol.file
 // One by one: a glob resolves to nothing when the script runs from a URL.
+//SOURCES Age.java
+//SOURCES Archive.java
 //SOURCES Aside.java
 //SOURCES Backup.java
+//SOURCES BackupFile.java
+//SOURCES BackupFolder.java
+//SOURCES BackupStatus.java
+//SOURCES BackupText.java
 //SOURCES Checkpoint.java
+//SOURCES Child.java
 //SOURCES Cli.java
+//SOURCES Compression.java
+//SOURCES Consent.java
 //SOURCES Console.java
+//SOURCES Contents.java
 //SOURCES Credentials.java
 //SOURCES Database.java
 //SOURCES DatabaseCopy.java
+//SOURCES Differences.java
 //SOURCES Disk.java
 //SOURCES Django.java
 //SOURCES DropTables.java
 //SOURCES EnvFile.java
 //SOURCES Environment.java
 //SOURCES Failure.java
+//SOURCES Fall.java
 //SOURCES Fingerprint.java
 //SOURCES FolderLock.java
 //SOURCES Found.java
@@ -35,30 +50,43 @@
 //SOURCES Interpreter.java
 //SOURCES Interruption.java
 //SOURCES Look.java
+//SOURCES Manifest.java
 //SOURCES Migrations.java
 //SOURCES Migrator.java
+//SOURCES OffSite.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
 //SOURCES PgFolders.java
+//SOURCES PgPrograms.java
+//SOURCES Ping.java
 //SOURCES Plan.java
 //SOURCES PlanText.java
 //SOURCES Problem.java
 //SOURCES Program.java
 //SOURCES Project.java
+//SOURCES Prune.java
 //SOURCES PutBackFiles.java
+//SOURCES Remote.java
 //SOURCES Renames.java
 //SOURCES ReplaceFiles.java
+//SOURCES Restoration.java
+//SOURCES Restore.java
+//SOURCES Retention.java
 //SOURCES Run.java
 //SOURCES SchemaObjects.java
+//SOURCES Scrypt.java
 //SOURCES ServerPrograms.java
 //SOURCES ServerUser.java
 //SOURCES Sessions.java
 //SOURCES SetAside.java
+//SOURCES Settings.java
+//SOURCES SqlScan.java
 //SOURCES Step.java
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java
 //SOURCES ThrowawayServer.java
 //SOURCES Where.java
+//SOURCES XxHash64.java
 //FILES django_driver.py
 package lib;
 

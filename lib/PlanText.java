@@ -29,7 +29,7 @@ public final class PlanText {
         console.heading("Strategy: " + found.strategy().name());
         console.say("  " + found.strategy().reason());
         found.warnings().forEach(console::warn);
-        printInTheWay(console, found);
+        printInTheWay(console, found.inTheWay(), found.terminate());
         printSteps(console, plan);
         console.event("plan", json(found, plan));
     }
@@ -108,13 +108,12 @@ public final class PlanText {
     }
 
     /** Whoever is connected now; others may come and go until it matters. */
-    private static void printInTheWay(Console console, Found found) {
-        var sessions = found.inTheWay();
+    public static void printInTheWay(Console console, List<String> sessions, boolean terminate) {
         if (sessions.isEmpty()) return;
         console.say("");
         console.heading(count(sessions.size(), "session") + " in the way");
         sessions.forEach(session -> console.say("  " + session));
-        console.say(found.terminate() ? "  they are ended when it is time, and kept out until it is done: --terminate"
+        console.say(terminate ? "  they are ended when it is time, and kept out until it is done: --terminate"
                 : "  without --terminate the run waits about five seconds for them to leave, then gives up with everything as it was");
     }
 
@@ -179,7 +178,7 @@ public final class PlanText {
     public static void printStatus(Console console, Project project, Database db) throws IOException {
         var unreadable = new ArrayList<Failure>(); // hides neither the other runs nor what its own has set aside
         var runs = Run.of(project, db, unreadable::add);
-        if (runs.isEmpty() && unreadable.isEmpty()) console.say("no reset is known for this project");
+        if (runs.isEmpty() && unreadable.isEmpty()) console.say("no reset or restore is known for this project");
         printRuns(console, runs, project, db);
         for (var lost : SetAside.without(runs, db)) printWithoutRecord(console, lost, db);
         if (!unreadable.isEmpty()) throw unreadable.getFirst();
@@ -213,7 +212,7 @@ public final class PlanText {
             console.say("  set aside  " + where + ", " + size(bytes));
             if (!run.root().equals(project.root().toString())) console.say("  made in    " + run.root());
             var kept = run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more");
-            console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
+            if (run.changesFiles()) console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
                     : "neither the old ones nor this run's new ones are all in place") + "; the old ones are kept in " + kept));
             if (run.outcome().equals("purging")) console.say("  cut short  " + new Problem.HalfPurged(run.id()).next().getFirst());
             var dropped = run.aside() instanceof Aside.Backup && state != Aside.State.OLD_IS_LIVE;

@@ -862,8 +862,108 @@ public interface Problem {
 
     record DamagedArchive(Path file, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return file + " does not decode to its end:\n" + words.strip().indent(2).stripTrailing(); }
-        public List<String> next() { return new PgProgramFailed("pg_restore", 1, words).next(); }
+        public String what() { return file + " is damaged, it does not decode to its end: " + words.strip(); }
+        public List<String> next() {
+            return List.of(file.toString().endsWith(".partial") ? "run it again; if it happens twice look at the disk. Earlier backups were not touched" : "take another one: backup_database list");
+        }
+    }
+
+    record NotAsRecorded(Path file, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " is not what its manifest says:\n" + first(differences); }
+        public List<String> next() { return List.of("take another one: backup_database list"); }
+    }
+
+    record RestoredDiffers(Path file, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " does not restore to what it holds:\n" + first(differences); }
+        public List<String> next() { return List.of("take another one: backup_database list"); }
+    }
+
+    /** The first ten of a list, a line each. */
+    private static String first(List<String> lines) {
+        var shown = String.join("\n", lines.subList(0, Math.min(10, lines.size()))).indent(2).stripTrailing();
+        return lines.size() <= 10 ? shown : shown + "\n  and %,d more".formatted(lines.size() - 10);
+    }
+
+    record NotADump(Path file, String begins) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return begins.isBlank() ? file + " is empty" : file + " is no dump that can be restored: it begins with \"" + begins + "\""; }
+        public List<String> next() { return List.of("what can be: pg_dump's archives (-Fc, -Ft) and SQL, packed with zstd or gzip or not, encrypted with age or not"); }
+    }
+
+    record ReachesBeyond(Path file, long line, String text) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "line %,d of %s would reach beyond the new database: %s".formatted(line, file, text); }
+        public List<String> next() {
+            return List.of("dump without --create (and not with pg_dumpall), or take such lines out of the file first: nothing was touched");
+        }
+    }
+
+    record MissingExtension(Path file, String extension, boolean mayNot) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return mayNot ? "%s needs the extension %s, which this role may not create".formatted(file, extension)
+                    : "%s needs the extension %s, which this server does not have".formatted(file, extension);
+        }
+        public List<String> next() {
+            return List.of(mayNot ? "ask a superuser, or restore as one; verify can use a server of its own: --embedded"
+                    : "install it on the server (its packages, as postgresql-N-postgis), and try again; the file itself is good as far as it was read");
+        }
+    }
+
+    record MissingRole(Path file, String role) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "%s gives things to the role %s, which this server does not have".formatted(file, role); }
+        public List<String> next() { return List.of("create the role, or restore all of it as your own: --no-owner"); }
+    }
+
+    record NoSpace(Path file, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "too little space on the server to restore " + file + ":\n" + words.strip().indent(2).stripTrailing(); }
+        public List<String> next() { return List.of("make room on the server's disk; the file itself is good as far as it was read"); }
+    }
+
+    record NotRestored(Path file, PgProgramFailed said) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " does not restore: " + said.what(); }
+        public List<String> next() { return said.next(); }
+    }
+
+    record NotOurs(String database, List<String> reasons) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database %s cannot be replaced by the restored one: %s".formatted(database, String.join("; ", reasons)); }
+        public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
+    }
+
+    record TwoSeals() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
+        public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
+    }
+
+    record NoRemote() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says where the off-site copies are"; }
+        public List<String> next() { return List.of("--remote RCLONE_PATH, or BACKUP_REMOTE in .env: s3:bucket/crm"); }
+    }
+
+    record NoPolicy() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says which backups to keep, so none is removed"; }
+        public List<String> next() { return List.of("for example: --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12, or BACKUP_KEEP_DAILY=7 and so on in .env"); }
+    }
+
+    record NoBackups(Path folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "there is no backup in " + folder; }
+        public List<String> next() { return List.of("make one: backup_database", "or say where they are: --dir DIR"); }
+    }
+
+    record SomeFailed(int failed, int all) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "%d of %d backups did not pass".formatted(failed, all); }
+        public List<String> next() { return List.of("each says above what is wrong with it; backup_database list shows those that are good"); }
     }
 
     record CannotWriteBackup(Path folder, String words) implements Problem {
@@ -894,6 +994,46 @@ public interface Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return setting + " has letters that the locale of this process cannot hand to another program"; }
         public List<String> next() { return List.of("set a UTF-8 locale, in a crontab by a line LC_ALL=C.UTF-8"); }
+    }
+
+    // ---- keeping and watching backups --------------------------------------------------------
+
+    record NegativeKeep(String rule, int number) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot keep %d: keep-%s has to be 0 or more".formatted(number, rule); }
+        public List<String> next() { return List.of("leave every keep-… out to keep all backups for ever"); }
+    }
+
+    record NoPercentage(int given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no percentage from 0 to 100"; }
+        public List<String> next() { return List.of("50 warns of what has fallen to less than half"); }
+    }
+
+    record NoDuration(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no duration"; }
+        public List<String> next() { return List.of("give a number above 0 with m, h, d or w behind it: 90m, 26h, 2d, 1w"); }
+    }
+
+    record NotProm(Path file) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return file + ": node_exporter reads only files whose names end in .prom"; }
+        public List<String> next() { return List.of("give it such a name, in the folder of --collector.textfile.directory"); }
+    }
+
+    /** For monitoring, whose only language is the exit code. @param why from {@link BackupStatus#stale} */
+    record BackupStale(String why) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return why; }
+        public List<String> next() { return List.of("take one and read what it says: backup_database create"); }
+    }
+
+    /** @param again the command for what is left, or null */
+    record BackedUpBut(Path file, List<String> left, String again) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the backup %s is good, but: %s".formatted(file, String.join("; ", left)); }
+        public List<String> next() { return again == null ? List.of() : List.of(again); }
     }
 
     // ---- a server of our own -----------------------------------------------------------------
@@ -934,5 +1074,116 @@ public interface Problem {
     record ServerNotStarted(Path bin, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "the PostgreSQL of " + bin + " does not start:\n" + words.strip().indent(2).stripTrailing(); }
+    }
+
+    // ---- off-site ----------------------------------------------------------------------------
+
+    record RcloneMissing(String program) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return program + " is not installed, or not on PATH (cron's is short); it is what copies backups off-site"; }
+        public List<String> next() { return List.of("apt install rclone, dnf install rclone, brew install rclone, or https://rclone.org/install/", "or leave --remote out"); }
+    }
+
+    record UnusableRemote(String path, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--remote " + path + ": " + why; }
+        public List<String> next() { return List.of("a remote of rclone's and a folder in it, as in  s3:bucket/crm , or a folder of this machine, as in  /mnt/nas/crm"); }
+    }
+
+    record NoRemoteFolder(String path) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--remote " + path + ": no such folder; it is not made by itself, because that would fill this machine's disk when the other one is not mounted"; }
+        public List<String> next() { return List.of("mount it, or make it once: mkdir -p " + path); }
+    }
+
+    record NoBucket(String bucket) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "there is no bucket " + bucket + ", or its owner does not let us see it"; }
+        public List<String> next() { return List.of("look for a slip in --remote, or make it once: rclone mkdir " + bucket); }
+    }
+
+    /** @param words rclone's own, without secrets */
+    record RemoteSaid(String path, String words) implements Problem {
+        private static final Pattern OURS_TO_MEND = Pattern.compile("(?i)didn't find section|didn't find backend|couldn't find type|SignatureDoesNotMatch|InvalidAccessKeyId"
+            + "|AccessDenied|Forbidden|Unauthorized|status code: 40[13]|unable to authenticate|permission denied|NoSuchBucket");
+
+        public Exit exit() { return OURS_TO_MEND.matcher(words).find() ? Exit.USAGE : Exit.FAILED; }
+        public String what() { return "rclone failed (" + path + ")" + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+        public List<String> next() {
+            return exit() == Exit.USAGE
+                ? List.of("set its variables RCLONE_CONFIG_<REMOTE>_TYPE and so on in .env, or run  rclone config  as the very user the backup runs as; then try: rclone lsf " + path)
+                : List.of("try by hand: rclone lsf " + path);
+        }
+    }
+
+    /** The backup here is good, the copy is not there. @param left what could not be removed from the remote, or null */
+    record UploadFailed(Path file, String remote, String words, String left) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return "the backup " + file + " is good, but its copy on " + remote + " failed:\n" + words.strip().indent(2).stripTrailing()
+                    + (left == null ? "" : "\n" + left + " may be left there; without its manifest it never counts as a backup");
+        }
+        public List<String> next() { return List.of("when that is mended, the next backup uploads again"); }
+    }
+
+    /** @param how what was compared */
+    record RemoteDamaged(String file, String how) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " is not what its manifest says: " + how; }
+        public List<String> next() { return List.of("take another backup: backup_database list"); }
+    }
+
+    record NoFileName(String name) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + name.replaceAll("\\p{Cntrl}", "?") + "\" is no plain file name"; }
+        public List<String> next() { return List.of("see the names that are there: backup_database list"); }
+    }
+
+    // ---- ping --------------------------------------------------------------------------------
+
+    record UnusablePing(String shown, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--ping-url " + shown + " " + why; }
+        public List<String> next() { return List.of("give the check's whole URL, as in https://hc-ping.com/<uuid>; ? and & need quotes in a shell"); }
+    }
+
+    // ---- packing and sealing -----------------------------------------------------------------
+
+    record NoCompression(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no compression"; }
+        public List<String> next() { return List.of("give zstd, zstd:1 to zstd:19, gzip, gzip:1 to gzip:9, or none"); }
+    }
+
+    record NoZstd(String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "zstd's native library does not load: " + words; }
+        public List<String> next() {
+            return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
+                    "or pack with gzip: --compress gzip");
+        }
+    }
+
+    /** @param given never a secret key */
+    record NoRecipient(String given, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no recipient to encrypt to: " + why; }
+        public List<String> next() { return List.of("give an age1… recipient, the line that says \"public key\" in a file made by: age-keygen -o key.txt"); }
+    }
+
+    record NoPassphrase() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the passphrase to encrypt with is empty"; }
+        public List<String> next() { return List.of("set BACKUP_PASSPHRASE, or leave it out to encrypt to a recipient: --encrypt-to age1…"); }
+    }
+
+    record NoIdentity(Path file, String why, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot take an identity from " + file + ": " + why; }
+    }
+
+    /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
+    record WrongKey(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
     }
 }

@@ -4,16 +4,20 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
 
 /**
  * A program to run: argv, a folder, and environment variables of which some are secret. Never a shell, never a secret
  * in argv: argv is what every user of the machine can read.
  */
 public final class Program {
+    private static final Pattern CREDENTIAL = Pattern.compile("(?i)PASS|SECRET|KEY|TOKEN|CRED|SAS|AUTH");
+
     private final List<String> argv;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final Map<String, String> secrets = new LinkedHashMap<>();
@@ -143,6 +147,14 @@ public final class Program {
         } catch (InterruptedException atOnce) {
             kill(process);
         }
+    }
+
+    /** The text without the values of secret variables whose names say that they are credentials, the shortest left out: "true" is no secret. */
+    public String hide(String text) {
+        var values = secrets.entrySet().stream().filter(e -> CREDENTIAL.matcher(e.getKey()).find()).map(Map.Entry::getValue)
+            .filter(value -> value != null && value.length() > 4).sorted(Comparator.comparing(String::length).reversed()).toList();
+        for (var value : values) text = text.replace(value, "***");
+        return text;
     }
 
     /** Ends a process and all that it started. */

@@ -85,6 +85,24 @@ public record Run(int format, String id, String version, String started, String 
                 found.django().labels(), found.drift());
     }
 
+    /** The record of a restore that has not begun: it replaces the database and no file. */
+    static Run ofRestore(String id, Project project, Credentials database, Aside aside, Path backup) {
+        return new Run(FORMAT, id, Lib.VERSION, Instant.now().toString(), project.root().toString(), database.toString(), RESTORE, "running", aside,
+                List.of(), Map.of(), List.of(), backup.toString(), List.of(), Set.of());
+    }
+
+    private static final String RESTORE = "restore";
+
+    /** What kind of run it was, for people: a reset or a restore. */
+    public String kind() {
+        return strategy.equals(RESTORE) ? RESTORE : "reset";
+    }
+
+    /** A restore leaves all files as they are. */
+    public boolean changesFiles() {
+        return !strategy.equals(RESTORE);
+    }
+
     public Run with(String newOutcome) {
         return but(root, newOutcome, backup);
     }
@@ -280,7 +298,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** The step that ends a run for good. @param files where its migration files go, or null: nobody wants them */
     public Step end(Path files) {
-        return Step.of(files == null ? "forget the run " + id + " and the migration files it kept" : "move the migration files of " + id + " to " + files, () -> {
+        return Step.of(files == null ? "forget the run " + id + (changesFiles() ? " and the migration files it kept" : "") : "move the migration files of " + id + " to " + files, () -> {
             if (files != null) keepFiles(files);
             remove();
         }, () -> {
@@ -350,7 +368,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** The step that makes the record and keeps the old files; undone by forgetting them, once nothing can need them any more. */
     public Step keep(Supplier<Path> backedUp, Database db, Console console) {
-        return Step.of("keep the old migration files in .reset/" + id, () -> {
+        return Step.of(kind().equals(RESTORE) ? "note in .reset/%s what undo needs".formatted(id) : "keep the old migration files in .reset/" + id, () -> {
             withBackup(backedUp.get()).create().ifPresent(why ->
                     console.warn("no second copy of the old migration files, so take care of .reset/: cannot write " + why));
             console.logTo(folder().resolve("log"));

@@ -19,8 +19,13 @@ public final class SwapDatabase implements Strategy {
         this.runId = runId;
         this.terminate = terminate;
         this.reason = reason;
+        aside = aside(runId, look);
+    }
+
+    /** The names that a run of this database gives, and the oid it goes by. */
+    static Aside.Database aside(String runId, Look look) {
         var run = Strategy.suffix(runId);
-        aside = new Aside.Database(runId, look.name(), look.oid(), Database.fitting(look.name(), "_new_" + run),
+        return new Aside.Database(runId, look.name(), look.oid(), Database.fitting(look.name(), "_new_" + run),
                 Database.fitting(look.name(), "_before_" + run), Database.fitting(look.name(), "_undone_" + run), look.databaseComment());
     }
 
@@ -99,18 +104,22 @@ public final class SwapDatabase implements Strategy {
             }
         }
 
-        /** Its name holds this run's id: nobody else made it. */
         public void undo() {
-            try (var maintenance = Aside.maintenance(live, aside.live())) {
-                maintenance.oidOf(aside.scratch()).filter(oid -> oid != aside.oid()).ifPresent(oid -> drop(maintenance, oid));
-            }
+            dropScratch(live, aside);
         }
+    }
 
-        /** Not WITH (FORCE): that is denied to an owner while autovacuum happens to be there, which a plain DROP ends by itself. */
-        private void drop(Database maintenance, long scratch) {
-            try (var second = maintenance.sibling(maintenance.credentials().database()); var kept = Sessions.keepOut(second, scratch)) {
-                maintenance.run("DROP DATABASE " + Database.quoted(aside.scratch()));
-            }
+    /** Its name holds this run's id: nobody else made it. */
+    static void dropScratch(Database live, Aside.Database aside) {
+        try (var maintenance = Aside.maintenance(live, aside.live())) {
+            maintenance.oidOf(aside.scratch()).filter(oid -> oid != aside.oid()).ifPresent(oid -> drop(maintenance, aside.scratch(), oid));
+        }
+    }
+
+    /** Not WITH (FORCE): that is denied to an owner while autovacuum happens to be there, which a plain DROP ends by itself. */
+    static void drop(Database maintenance, String name, long oid) {
+        try (var second = maintenance.sibling(maintenance.credentials().database()); var kept = Sessions.keepOut(second, oid)) {
+            maintenance.run("DROP DATABASE " + Database.quoted(name));
         }
     }
 
@@ -138,7 +147,7 @@ public final class SwapDatabase implements Strategy {
         return new Swap(live, aside, terminate);
     }
 
-    private record Swap(Database live, Aside.Database aside, boolean terminate) implements Step {
+    record Swap(Database live, Aside.Database aside, boolean terminate) implements Step {
         public String describe() {
             return "rename %s to %s, and %s to %s".formatted(aside.live(), aside.aside(), aside.scratch(), aside.live());
         }

@@ -16,13 +16,18 @@ public final class Where {
         return Project.find(folder);
     }
 
+    /** The file that all settings come from. */
+    public EnvFile envFile(Project project) {
+        return EnvFile.of(project, file, System.getenv());
+    }
+
     /** With Django: the interpreter is looked for, and warned about. */
     public Environment environment(Project project, Path python) {
-        return Environment.of(project, EnvFile.of(project, file, System.getenv()), Interpreter.find(project, python, System.getenv()));
+        return Environment.of(project, envFile(project), Interpreter.find(project, python, System.getenv()));
     }
 
     /** For what needs the database alone. */
     public Environment withoutDjango(Project project) {
-        return Environment.withoutDjango(project, Credentials.of(project, EnvFile.of(project, file, System.getenv())));
+        return Environment.withoutDjango(project, Credentials.of(project, envFile(project)));
     }
 }

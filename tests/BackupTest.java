@@ -22,11 +22,18 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Consumer;
 import lib.Backup;
+import lib.BackupFile;
+import lib.BackupFolder;
+import lib.Compression;
 import lib.Credentials;
+import lib.Database;
 import lib.Environment;
 import lib.Failure;
+import lib.PgPrograms;
 import lib.Problem;
 import lib.Program;
+import lib.Restoration;
+import lib.Restore;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -64,10 +71,10 @@ class BackupTest {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
         assertEquals(3, backup.tables());
         assertEquals(Files.size(backup.file()), backup.bytes());
-        assertTrue(backup.file().getFileName().toString().matches(shop.name() + "_\\d{8}_\\d{6}\\.dump"), backup.file().toString());
+        assertTrue(backup.file().getFileName().toString().matches(shop.name() + "_\\d{8}_\\d{6}\\.dump\\.zst"), backup.file().toString());
 
         var copy = new Postgres.Db(shop.host(), shop.port(), shop.name() + "_copy", shop.role());
-        for (var step : Backup.restore(backup.file(), credentials(shop), copy.name(), pgDump, SILENT)) step.run();
+        restore(backup.file(), shop, copy.name(), SILENT);
         assertEquals(rows(shop), rows(copy));
 
         execute(copy, "UPDATE customer SET name = name || '!' WHERE id = 1234"); // the control: one letter is noticed
@@ -94,9 +101,9 @@ class BackupTest {
         for (int i = 0; i < 60; i++)
             taken.add(Files.writeString(folder().resolve(shop.name() + now.plusSeconds(i).format(DateTimeFormatter.ofPattern("'_'yyyyMMdd_HHmmss'.dump'"))), "earlier"));
         var second = Backup.create(credentials(shop), pgDump, folder(), SILENT).file();
-        assertTrue(second.toString().matches(".*_\\d{6}_2\\.dump"), second.toString());
+        assertTrue(second.toString().matches(".*_\\d{6}_2\\.dump\\.zst"), second.toString());
         for (var earlier : taken) assertEquals("earlier", Files.readString(earlier));
-        assertTrue(Backup.recent(folder()).stream().anyMatch(found -> found.file().equals(second)));
+        assertTrue(new BackupFolder(folder()).found().stream().anyMatch(found -> found.file().equals(second)));
     }
 
     @Test void an_odd_database_name_becomes_a_safe_file_name_and_is_known_again() throws Exception {
@@ -105,13 +112,13 @@ class BackupTest {
         var backup = Backup.create(credentials(odd), pgDump, folder(), SILENT);
         assertEquals(folder(), backup.file().getParent());
         assertTrue(backup.file().getFileName().toString().matches("[A-Za-z0-9%_.-]+"), backup.file().toString());
-        assertEquals(odd.name(), Backup.recent(folder()).getFirst().database());
+        assertEquals(odd.name(), new BackupFolder(folder()).found().getFirst().database());
         assertEquals(1, backup.tables()); // it was this database that was dumped, not one named by a part of its name
     }
 
     @Test void the_restore_command_restores_once_and_then_fails_also_under_set_e() throws Exception {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
-        var command = Backup.restoreCommand(backup.file(), credentials(shop), pgDump);
+        var command = "cd %s && %s".formatted(folder(), backup.manifest().restore().getFirst());
         assertFalse(command.contains(Postgres.PASSWORD), command);
         var first = bash("set -e\n" + command + "\necho went on");
         assertEquals(0, first.code(), first.err());
@@ -123,7 +130,7 @@ class BackupTest {
         Postgres.execute("DROP DATABASE " + Postgres.quoted(shop.name() + "_restored"));
         Files.write(backup.file(), cut(Files.readAllBytes(backup.file()), 60));
         assertNotEquals(0, bash(command).code());
-        Postgres.execute("DROP DATABASE " + Postgres.quoted(shop.name() + "_restored"));
+        assertFalse(exists(shop.name() + "_restored")); // tested before anything is made
     }
 
     // ---- failures ----------------------------------------------------------------------------
@@ -133,7 +140,7 @@ class BackupTest {
     }
 
     @Test void a_stream_that_is_cut_at_60_percent_with_exit_0_is_found_when_it_is_read_back() throws Exception {
-        var whole = Files.readAllBytes(Backup.create(credentials(shop), pgDump, temp.resolve("whole"), SILENT).file());
+        var whole = Files.readAllBytes(make(temp.resolve("whole"), new Backup.Options(false, Compression.parse("none"), null, 0)).file());
         var archive = temp.resolve("archive");
         var fake = fake("exec cat '%s'".formatted(archive));
         Files.write(archive, cut(whole, 60));
@@ -197,7 +204,7 @@ class BackupTest {
     // ---- one at a time, and what others left ---------------------------------------------------
 
     @Test void a_second_backup_in_the_folder_is_busy_until_the_first_has_ended() throws Exception {
-        try (var first = new Backup.Making(credentials(shop), pgDump, folder(), SILENT)) {
+        try (var first = new Backup.Making(new PgPrograms(pgDump, credentials(shop)), new BackupFolder(folder()), Backup.Options.USUAL, SILENT)) {
             var failure = assertThrows(Failure.class, () -> Backup.create(credentials(shop), pgDump, folder(), SILENT));
             assertEquals(Problem.Exit.BUSY, failure.problem().exit());
             assertEquals(5, cron(envFile(Postgres.SUPERUSER)).code()); // another process is kept out too, also after the attempt above
@@ -234,10 +241,7 @@ class BackupTest {
         try (var watch = new CommandLines(password)) {
             var slow = fake("sleep 0.3; %s \"$@\"; code=$?; sleep 0.3; exit $code".formatted(pgDump));
             var backup = Backup.create(credentials(db), slow, folder(), said::add);
-            for (var step : Backup.restore(backup.file(), credentials(db), db.name() + "_copy", pgDump, said::add)) {
-                said.add(step.describe());
-                step.run();
-            }
+            restore(backup.file(), db, db.name() + "_copy", said::add);
             assertEquals(List.of(), watch.found());
         }
         var talkative = fake("echo \"PGPASSWORD=$PGPASSWORD\" >&2; exit 1");
@@ -292,7 +296,7 @@ class BackupTest {
         var env = envFile(Postgres.SUPERUSER);
         var loud = cron(env);
         assertEquals(0, loud.code(), loud.err());
-        for (var expected : List.of("backed up: ", "% of the database's", "restore into a new database:", "--exit-on-error", "backups:"))
+        for (var expected : List.of("backed up: ", "% of the database's", "restore it in place of the database", "--exit-on-error", "backups:"))
             assertTrue(loud.out().contains(expected), loud.out());
         assertFalse(loud.out().contains(Postgres.PASSWORD));
         var quiet = cron(env, "--quiet");
@@ -344,7 +348,7 @@ class BackupTest {
         var damaged = Files.write(temp.resolve("damaged.dump"), cut(Files.readAllBytes(backup.file()), 60));
         assertEquals(1, run("restore", damaged.toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
         assertFalse(exists("from_damaged"));
-        assertEquals(1, run("restore", Files.writeString(temp.resolve("plain.sql"), "SELECT 1;").toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertEquals(1, run("restore", Files.writeString(temp.resolve("wrong.sql"), "SELECT 1 / 0;").toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
         assertEquals(2, run("restore", temp.resolve("nowhere").toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
         assertFalse(exists("from_damaged"));
         assertEquals(0, run("restore", backup.file().toString(), "--into", "from_whole", "--env-file", env, "--project", project().toString(), "--quiet"));
@@ -382,6 +386,20 @@ class BackupTest {
 
     // ---- helpers -------------------------------------------------------------------------------
 
+    private static Backup make(Path folder, Backup.Options options) throws Exception {
+        try (var making = new Backup.Making(new PgPrograms(pgDump, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
+            for (var step : making.steps()) step.run();
+            return making.made();
+        }
+    }
+
+    private static void restore(Path file, Postgres.Db server, String into, Consumer<String> progress) throws Exception {
+        try (var db = Database.open(credentials(server))) {
+            var restoration = new Restoration(BackupFile.of(file, null), new PgPrograms(pgDump, credentials(server)), into, List.of(), progress);
+            for (var step : restoration.steps(Restore.create(db, into))) step.run();
+        }
+    }
+
     private Path folder() {
         return temp.resolve("backups");
     }
@@ -394,7 +412,7 @@ class BackupTest {
     private static List<Path> dumps(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) return List.of();
         try (var files = Files.list(folder)) {
-            return files.filter(file -> file.toString().contains(".dump")).sorted().toList();
+            return files.filter(file -> file.toString().contains(".dump") && !file.toString().endsWith(".json")).sorted().toList();
         }
     }
 
@@ -414,7 +432,7 @@ class BackupTest {
     private Program fake(String script) throws IOException {
         var bin = Files.createTempDirectory(temp, "bin");
         var real = Path.of(pgDump.toString());
-        for (var other : List.of("pg_restore", "createdb", "dropdb")) Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
+        for (var other : List.of("pg_restore", "psql")) Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
         var file = Files.writeString(bin.resolve("pg_dump"), "#!/bin/sh\n" + script + "\n");
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
         return Program.of(file.toString());

@@ -17,7 +17,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import lib.Backup;
+import lib.BackupFolder;
 import lib.Lib;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -186,12 +186,12 @@ class CatalogTest {
         var output = jbang.bash(temp, cron);
         assertEquals(0, output.code(), output.all());
         assertEquals("", output.all());
-        assertEquals(List.of(db.name()), Backup.recent(project.root().resolve("backups")).stream().map(Backup.Found::database).toList());
+        assertEquals(List.of(db.name()), new BackupFolder(project.root().resolve("backups")).found().stream().map(BackupFolder.Found::database).toList());
 
         Files.writeString(project.root().resolve(".env"), Files.readString(project.root().resolve(".env")).replace("pa#ss", "no-such-word"));
         var failed = jbang.bash(temp, cron);
         assertTrue(failed.code() != 0 && failed.err().contains("password"), failed.all()); // silence is for when all is well
-        assertEquals(1, Backup.recent(project.root().resolve("backups")).size());
+        assertEquals(1, new BackupFolder(project.root().resolve("backups")).found().size());
     }
 
     private static String line(String text, String pattern) {

@@ -48,7 +48,7 @@ class DocsTest {
         }
     }
 
-    private static final String README = read("README.md"), GUIDE = read("MIGRATION_RESET_GUIDE.md");
+    private static final String README = read("README.md"), GUIDE = read("MIGRATION_RESET_GUIDE.md") + read("BACKUP_GUIDE.md");
 
     private static Map<String, String> texts() throws IOException {
         var texts = new LinkedHashMap<String, String>();

@@ -676,7 +676,7 @@ class KillTest {
         assertEquals(4, undo.code, undo.all());
         Path backup;
         try (var backups = Files.list(one.root.resolve("backups"))) {
-            backup = backups.filter(f -> f.toString().endsWith(".dump")).findFirst().orElseThrow();
+            backup = backups.filter(f -> f.toString().endsWith(".dump.zst")).findFirst().orElseThrow();
         }
         assertTrue(undo.err.contains(backup.toString()), undo.all());
         if (kill.kind != Kind.jvm || kill.at % 4 != 0) return; // the same file, made in the same way
@@ -729,7 +729,7 @@ class KillTest {
         assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(one.db)));
         try (var backups = Files.walk(one.root.resolve("backups"))) {
             var kept = backups.map(Path::toString).toList();
-            assertTrue(kept.stream().anyMatch(f -> f.endsWith(".dump")) && kept.stream().anyMatch(f -> f.endsWith("/old/shop/migrations/0002_item.py")), kept.toString());
+            assertTrue(kept.stream().anyMatch(f -> f.endsWith(".dump.zst")) && kept.stream().anyMatch(f -> f.endsWith("/old/shop/migrations/0002_item.py")), kept.toString());
         }
     }
 

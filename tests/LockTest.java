@@ -155,7 +155,7 @@ class LockTest {
         assertDone(tool(crm, "backup_database").run("--dir", temp.toString()));
         String dump;
         try (var files = Files.list(temp)) {
-            dump = files.filter(file -> file.toString().endsWith(".dump")).findFirst().orElseThrow().toString();
+            dump = files.filter(file -> file.toString().endsWith(".dump.zst")).findFirst().orElseThrow().toString();
         }
         var holder = atWork(crm);
         tried += 4;

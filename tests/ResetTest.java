@@ -195,7 +195,7 @@ class ResetTest {
         assertNotEquals(aside, reset("status").out());
         assertEquals(0, migrateCheck());
         try (var backups = Files.list(crm.root().resolve("backups"))) {
-            assertEquals(1, backups.filter(f -> f.toString().endsWith(".dump")).count());
+            assertEquals(1, backups.filter(f -> f.toString().endsWith(".dump.zst")).count());
         }
         assertEquals(2, reset("undo", "--yes").code());
     }

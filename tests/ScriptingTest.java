@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
-import lib.Backup;
+import lib.BackupFolder;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -65,7 +65,7 @@ class ScriptingTest {
         assertTrue(output.all().contains("lib.Failure: "), output.all());
         assertFalse(output.all().contains("customer"), output.all());
         assertFalse(output.all().contains("no-such-word"), output.all());
-        assertEquals(List.of(), Backup.recent(project.root().resolve("backups")));
+        assertEquals(List.of(), new BackupFolder(project.root().resolve("backups")).found());
     }
 
     private Tool.Output jsh() throws Exception {
@@ -80,7 +80,7 @@ class ScriptingTest {
         assertEquals(0, output.code(), output.all());
         var where = "%s@%s:%d/%s".formatted(db.role(), db.host(), db.port(), db.name());
         for (var line : List.of(where, "        5 rows  customer", "        0 rows  empty")) assertTrue(output.out().contains(line + "\n"), line + "\n" + output.all());
-        var backups = Backup.recent(project.root().resolve("backups"));
+        var backups = new BackupFolder(project.root().resolve("backups")).found();
         assertEquals(1, backups.size(), output.all());
         assertTrue(output.out().contains("2 tables backed up into backups/" + backups.getFirst().file().getFileName() + "\n"), output.all());
         assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");

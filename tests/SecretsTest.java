@@ -154,7 +154,7 @@ class SecretsTest {
         assertPrivate(project.root().resolve("backups"));
         Path dump;
         try (Stream<Path> all = Files.list(project.root().resolve("backups"))) {
-            dump = all.filter(f -> f.toString().endsWith(".dump")).findFirst().orElseThrow();
+            dump = all.filter(f -> f.toString().endsWith(".dump.zst")).findFirst().orElseThrow();
         }
         watched(0, "backup_database", Map.of(), "create", "--verbose");
         watched(0, "backup_database", Map.of(), "list", "--json");

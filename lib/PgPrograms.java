@@ -1,0 +1,128 @@
+package lib;
+
+import java.net.URLEncoder;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * pg_dump and those beside it, for one server. The password goes through the environment alone, all else as one URI, so that no
+ * name can be taken for an option or a connection string.
+ *
+ * @param pgDump the program alone, of the server's major version or the next newer
+ */
+public record PgPrograms(Program pgDump, Credentials server) {
+    /** A table locked for longer by somebody else fails the backup: cron would pile up waiting ones without a word. */
+    private static final String LOCK_WAIT_MS = "300000";
+
+    /** Rows come as COPY's text, unpacked: what is around the archive packs better, and the rows can be counted. */
+    Program dump(String database) {
+        var program = connected(pgDump).with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
+        return program.with("--dbname=" + uri(server.of(database)));
+    }
+
+    /** Reads an archive from stdin into a database; the first error ends it. */
+    Program restore(String database, List<String> options) {
+        return connected(sibling("pg_restore")).with("--exit-on-error", "--no-password").with(options.toArray(String[]::new)).with("--dbname=" + uri(server.of(database)));
+    }
+
+    /** Turns an archive on stdin into SQL on stdout. */
+    Program script() {
+        return sibling("pg_restore").with("--file=-").env("LC_ALL", "C");
+    }
+
+    /** Runs SQL from stdin in a database: all of it, or none. No psqlrc, and the first error ends it. */
+    Program psql(String database) {
+        return connected(sibling("psql")).with("--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set=ON_ERROR_STOP=1", "--dbname=" + uri(server.of(database)));
+    }
+
+    private Program connected(Program program) {
+        return program.with().env("LC_ALL", "C").secret("PGPASSWORD", server.password());
+    }
+
+    /** PostgreSQL's other programs lie beside this one, on this machine and in a container. */
+    Program sibling(String name) {
+        var argv = new ArrayList<>(pgDump.argv());
+        var dump = argv.removeLast();
+        var cut = dump.lastIndexOf("pg_dump");
+        if (cut < 0) throw new IllegalArgumentException("not pg_dump alone: " + pgDump);
+        argv.add(dump.substring(0, cut) + name + dump.substring(cut + "pg_dump".length()));
+        return Program.of(argv);
+    }
+
+    /** A wrapper around pg_dump may print what it was given; a password that is the user's name too hides nothing. */
+    String hide(String words) {
+        var password = server.password();
+        if (password == null || password.isEmpty() || server.toString().contains(password)) return words;
+        return words.replace(password, "[password]");
+    }
+
+    private static String uri(Credentials database) {
+        var settings = new LinkedHashMap<String, String>();
+        settings.put("host", database.host());
+        settings.put("port", String.valueOf(database.port()));
+        settings.put("user", database.user());
+        settings.put("dbname", database.database());
+        if (database.sslmode() != null) settings.put("sslmode", database.sslmode());
+        settings.put("connect_timeout", "10");
+        settings.put("application_name", "backup_database");
+        return settings.entrySet().stream().map(PgPrograms::parameter).collect(Collectors.joining("&", "postgresql:///?", ""));
+    }
+
+    private static String parameter(Map.Entry<String, String> setting) {
+        return setting.getKey() + "=" + URLEncoder.encode(setting.getValue(), StandardCharsets.UTF_8).replace("+", "%20");
+    }
+
+    /** Without a UTF-8 locale (cron) Java hands "?" to other programs for every other letter: a wrong password, and no word why. */
+    void requirePassable() {
+        if (System.getProperty("os.name").startsWith("Windows") || server.password() == null) return;
+        var encoder = Charset.forName(System.getProperty("sun.jnu.encoding", "UTF-8")).newEncoder();
+        if (!encoder.canEncode(server.password())) throw new Failure(new Problem.LocaleTooSmall("the password"));
+    }
+
+    // ---- for people to copy ------------------------------------------------------------------
+
+    /**
+     * The command that restores into a new database with none of our programs, for people to copy. Its exit code is not 0 when
+     * anything failed: the file is tested first, for what a pipe's first program says is lost, and all stands in parentheses,
+     * because under {@code set -e} a bare {@code a && b} whose a fails would go on.
+     */
+    String manually(String file, Compression compression, boolean encrypted, boolean plain) {
+        var into = restored(server.database());
+        var where = List.of("--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user());
+        var create = sibling("createdb").with(where.toArray(String[]::new)).with("--template=template0", into);
+        var restore = plain
+                ? sibling("psql").with("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null").with(where.toArray(String[]::new)).with("--dbname=" + into)
+                : sibling("pg_restore").with("--exit-on-error").with(where.toArray(String[]::new)).with("--dbname=" + into);
+        var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + quoted(server.sslmode()) + " && ";
+        var name = quoted(file);
+        var unpack = switch (compression.kind()) {
+            case ZSTD -> "zstd";
+            case GZIP -> "gzip";
+            case NONE -> null;
+        };
+        if (encrypted) { // age itself authenticates every block
+            var from = "age --decrypt --identity KEY_FILE " + name + (unpack == null ? "" : " | " + unpack + " -dc");
+            return "( %s%s && %s | %s )".formatted(ssl, quoted(create.argv()), from, quoted(restore.argv()));
+        }
+        return unpack == null ? "( %s%s && %s < %s )".formatted(ssl, quoted(create.argv()), quoted(restore.argv()), name)
+                : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, quoted(create.argv()), unpack, name, quoted(restore.argv()));
+    }
+
+    private static String restored(String database) {
+        var name = database.replaceAll("[^A-Za-z0-9_]", "_");
+        return name.substring(0, Math.min(name.length(), 50)) + "_restored";
+    }
+
+    private static String quoted(List<String> argv) {
+        return argv.stream().map(PgPrograms::quoted).collect(Collectors.joining(" "));
+    }
+
+    private static String quoted(String word) {
+        return word.matches("[A-Za-z0-9_./:@%+=,-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
+    }
+}

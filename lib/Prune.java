@@ -1,0 +1,53 @@
+package lib;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.ZoneId;
+import java.util.List;
+
+/** Which backups of a database a policy lets go, and their going. */
+public record Prune(BackupFolder folder, String database, Retention.Policy policy) {
+
+    /** One for each backup of this database, the latest first; files that are no backups of ours are not even looked at. */
+    public List<Retention.Decision> decide() {
+        var zone = ZoneId.systemDefault();
+        var items = folder.found().stream().filter(found -> found.database().equals(database)).map(found -> item(found, zone)).toList();
+        return Retention.decide(items, policy, zone, Instant.now());
+    }
+
+    private static Retention.Item item(BackupFolder.Found found, ZoneId zone) {
+        var manifest = found.manifest();
+        var taken = manifest != null ? manifest.started().toInstant() : found.taken().atZone(zone).toInstant();
+        return new Retention.Item(found.file().getFileName().toString(), taken, manifest != null ? manifest.number() : 0, found.isGood(), found.level() == Manifest.Level.RESTORED);
+    }
+
+    /**
+     * Removes what may go, under the folder's lock.
+     *
+     * @throws Failure busy (5), or a file that cannot be removed
+     */
+    public List<Path> run() {
+        try (var lock = folder.lock()) {
+            var gone = decide().stream().filter(decision -> !decision.keep()).map(decision -> folder.path().resolve(decision.item().name())).toList();
+            for (var file : gone) remove(file);
+            return gone;
+        } catch (IOException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    /** First it loses its proof, under a name that is swept: killed at any point, nothing that is half gone looks whole. */
+    private void remove(Path file) throws IOException {
+        var manifest = Manifest.fileOf(file);
+        var beside = folder.path().resolve("~" + manifest.getFileName() + BackupFolder.PARTIAL);
+        if (Files.exists(manifest)) Files.move(manifest, beside);
+        Disk.fsync(folder.path());
+        Checkpoint.reached("its proof is gone");
+        Files.deleteIfExists(file);
+        Checkpoint.reached("its file is gone");
+        Files.deleteIfExists(beside);
+        Disk.fsync(folder.path());
+    }
+}

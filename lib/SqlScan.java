@@ -1,0 +1,78 @@
+package lib;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.function.Consumer;
+import java.util.regex.Pattern;
+
+/**
+ * Reads SQL before psql does: a dump made with {@code --create}, or by pg_dumpall, connects to the database it names and would
+ * change that one, not the new one it is restored into. Within COPY's rows nothing is a command.
+ */
+final class SqlScan extends OutputStream {
+    private static final int ENOUGH = 200; // bytes of a line that tell what it is
+    private static final Pattern HARMLESS = Pattern.compile("\\\\(restrict|unrestrict|\\.)(\\s.*)?");
+    private static final Pattern BEYOND = Pattern.compile("(?i)(CREATE|ALTER|DROP)\\s+(DATABASE|ROLE|USER|TABLESPACE)\\b.*");
+    private static final Pattern COPY = Pattern.compile("(?i)COPY\\s.*\\sFROM\\s+stdin.*");
+
+    private final Path file;
+    private final Consumer<String> progress;
+    private final byte[] line = new byte[ENOUGH];
+    private final byte[] last = new byte[ENOUGH];
+    private int length;
+    private boolean rows;
+    private long number = 1;
+    private long bytes;
+
+    SqlScan(Path file, Consumer<String> progress) {
+        this.file = file;
+        this.progress = progress;
+    }
+
+    @Override public void write(int one) throws IOException {
+        write(new byte[] {(byte) one}, 0, 1);
+    }
+
+    @Override public void write(byte[] from, int start, int count) {
+        for (int i = start; i < start + count; i++) {
+            if (from[i] == '\n') {
+                end();
+                length = 0;
+                number++;
+                continue;
+            }
+            if (length < ENOUGH) line[length] = from[i];
+            last[length % ENOUGH] = from[i];
+            length++;
+        }
+        bytes += count;
+        progress.accept(PlanText.size(bytes));
+    }
+
+    private void end() {
+        if (rows) {
+            rows = !(length >= 2 && line[0] == '\\' && line[1] == '.' && (length == 2 || length == 3 && line[2] == '\r'));
+            return;
+        }
+        if (length == 0) return;
+        var first = line[0];
+        if (first != '\\' && !Character.isLetter(first)) return;
+        var text = new String(line, 0, Math.min(length, ENOUGH), StandardCharsets.UTF_8).stripTrailing();
+        if (first == '\\' && !HARMLESS.matcher(text).matches() || BEYOND.matcher(text).matches()) throw new Failure(new Problem.ReachesBeyond(file, number, Archive.firstLine(text)));
+        // COPY's column list may be long: what it ends with tells as well
+        rows = text.regionMatches(true, 0, "COPY ", 0, 5) && (COPY.matcher(text).matches() || tail().matches("(?i).*FROM\\s+stdin\\b.*;\\s*"));
+    }
+
+    private String tail() {
+        var n = Math.min(length, ENOUGH);
+        var tail = new byte[n];
+        for (int i = 0; i < n; i++) tail[i] = last[(length - n + i) % ENOUGH];
+        return new String(tail, StandardCharsets.UTF_8);
+    }
+
+    @Override public void close() {
+        if (length > 0) end();
+    }
+}
