@@ -178,7 +178,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         Path identity;
 
         BackupFile.Key in(Settings settings) {
-            return Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE"));
+            return sealed -> Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE")).opening(sealed); // looked for when it is needed
         }
     }
 

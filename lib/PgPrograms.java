@@ -98,7 +98,7 @@ public record PgPrograms(Program pgDump, Credentials server) {
      *
      * @param newer pg_restore says what the server does not know: see {@link OldServer}
      */
-    String manually(String file, Compression compression, boolean encrypted, boolean plain, boolean newer) {
+    String manually(String file, Compression compression, List<String> sealed, boolean plain, boolean newer) {
         var into = restored(server.database());
         var where = List.of("--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user());
         var create = sibling("createdb").with(where.toArray(String[]::new)).with("--template=template0", into);
@@ -113,8 +113,9 @@ public record PgPrograms(Program pgDump, Credentials server) {
             case GZIP -> "gzip";
             case NONE -> null;
         };
-        if (encrypted) { // age itself authenticates every block
-            var from = "age --decrypt --identity KEY_FILE " + name + (unpack == null ? "" : " | " + unpack + " -dc");
+        if (!sealed.isEmpty()) { // age itself authenticates every block
+            var key = sealed.equals(List.of("passphrase")) ? "" : "--identity KEY_FILE ";
+            var from = "age --decrypt " + key + name + (unpack == null ? "" : " | " + unpack + " -dc");
             return "( %s%s && %s | %s )".formatted(ssl, quoted(create.argv()), from, restore);
         }
         return unpack == null ? "( %s%s && cat %s | %s )".formatted(ssl, quoted(create.argv()), name, restore)
