@@ -33,6 +33,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
 
     /** @throws Failure no file, no backup of any kind, or encrypted and the key does not open it */
     public static BackupFile of(Path file, Key key) {
+        if (Files.isRegularFile(file.resolve("toc.dat"))) throw new Failure(new Problem.FolderArchive(file));
         if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {
             in.mark(HEAD);
