@@ -831,6 +831,8 @@ public interface Problem {
                 return List.of("install the client of the server's major version: postgresql-client-" + major
                         + " (Debian, Ubuntu), postgresql@" + major + " (Homebrew)");
             }
+            if (words.contains("max_locks_per_transaction"))
+                return List.of("it locks every table and sequence at once: raise max_locks_per_transaction in the server's postgresql.conf to their number divided by max_connections, and restart it");
             if (words.contains("unsupported version") && words.contains("in file header"))
                 return List.of("the file is a newer pg_dump's: use a pg_restore of at least its major version (head -c 200 FILE | strings shows it)");
             if (words.contains("unrecognized configuration parameter \"transaction_timeout\""))
