@@ -178,7 +178,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         Path identity;
 
         BackupFile.Key in(Settings settings) {
-            return Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE"));
+            return sealed -> Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE")).opening(sealed); // looked for when it is needed
         }
     }
 
@@ -391,7 +391,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private static void onServer(Console console, Setting at, BackupFile file) throws IOException {
             try (var db = Database.openServer(at.server())) {
-                Restore.sweep(db, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
+                Restore.sweep(db, name -> console.note("dropped %s, which a killed run had left".formatted(name)));
                 verify(console, db, at.programs(file.atLeast(db.major())), file, false);
             } catch (Failure failure) {
                 if (!Database.isDenied(failure)) throw failure;
@@ -409,7 +409,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private static void verify(Console console, Database db, PgPrograms programs, BackupFile file, boolean own) throws IOException {
-            var scratch = Restore.scratchName();
+            var scratch = Restore.scratchName("verify");
             var restoration = new Restoration(file, programs, scratch, own ? List.of() : List.of("--no-owner", "--no-privileges"), console::progress);
             var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
             if (own) steps.add(1, Restore.createRoles(db, restoration));
@@ -459,11 +459,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private void beside(Console console, Setting at, BackupFile backup, Database db, String name) {
-            var restoration = restoration(console, at, backup, db, name);
-            var plan = new Plan(restoration.steps(Restore.create(db, name)));
+            var scratch = Restore.scratchName("restore");
+            var restoration = restoration(console, at, backup, db, scratch);
+            var plan = new Plan(Restore.beside(db, restoration, scratch, name));
             show(console, "Restore %s into a new database %s".formatted(backup.file(), name), plan);
             if (isDry(console, restoration)) return;
-            plan.run(console, () -> "drop what is left of it: dropdb " + name);
+            Restore.sweep(db, left -> console.note("dropped %s, which a killed run had left".formatted(left)));
+            plan.run(console, () -> "drop what is left of it: dropdb " + scratch);
             done(console, restoration, name, Map.of("file", backup.file().toString(), "database", name));
         }
 

@@ -30,14 +30,13 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     }
 
     private static final int HEAD = 512;
-    private static final byte[] AGE = "age-encryption.org/".getBytes(StandardCharsets.US_ASCII);
 
     /** @throws Failure no file, no backup of any kind, or encrypted and the key does not open it */
     public static BackupFile of(Path file, Key key) {
         if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {
-            in.mark(AGE.length);
-            var encrypted = Arrays.equals(in.readNBytes(AGE.length), AGE);
+            in.mark(HEAD);
+            var encrypted = Age.isEncrypted(in.readNBytes(HEAD));
             in.reset();
             try (var plain = Compression.reading(encrypted ? key.opening(in) : in)) {
                 var head = plain.readNBytes(HEAD);

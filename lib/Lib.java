@@ -54,6 +54,7 @@
 //SOURCES Migrations.java
 //SOURCES Migrator.java
 //SOURCES OffSite.java
+//SOURCES OldServer.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
 //SOURCES PgFolders.java

@@ -45,7 +45,7 @@ public record OffSite(Remote remote, String database) {
     public Path fetch(String name, BackupFolder folder) throws IOException {
         var text = remote.read(name + Remote.MANIFEST);
         var manifest = Manifest.of(text, name);
-        if (manifest == null) throw new Failure(new Problem.RemoteDamaged(name + Remote.MANIFEST, "it cannot be understood"));
+        if (manifest == null) throw new Failure(new Problem.NotAsManifest(name + Remote.MANIFEST, "it cannot be understood"));
         folder.make();
         var file = remote.fetch(name, manifest.sha256(), folder.path());
         if (!Files.exists(Manifest.fileOf(file))) manifest.writeBeside(file);

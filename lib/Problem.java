@@ -1126,8 +1126,8 @@ public interface Problem {
         public List<String> next() { return List.of("when that is mended, the next backup uploads again"); }
     }
 
-    /** @param how what was compared */
-    record RemoteDamaged(String file, String how) implements Problem {
+    /** @param file here or on the remote @param how what was compared */
+    record NotAsManifest(String file, String how) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return file + " is not what its manifest says: " + how; }
         public List<String> next() { return List.of("take another backup: backup_database list"); }
