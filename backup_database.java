@@ -8,6 +8,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import lib.Age;
 import lib.Backup;
 import lib.BackupFile;
 import lib.BackupFolder;
@@ -25,12 +27,17 @@ import lib.Fall;
 import lib.FolderLock;
 import lib.Guards;
 import lib.Lib;
+import lib.Manifest;
+import lib.OffSite;
 import lib.PgPrograms;
+import lib.Ping;
 import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
+import lib.Program;
 import lib.Project;
 import lib.Prune;
+import lib.Remote;
 import lib.Restoration;
 import lib.Restore;
 import lib.Retention;
@@ -47,7 +54,7 @@ import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.ScopeType;
 
 @Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
-        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Verify.class,
+        subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Fetch.class, backup_database.Verify.class,
                 backup_database.RestoreBackup.class, backup_database.PruneBackups.class, backup_database.Status.class},
         description = {"Backs up the database of a Django project on PostgreSQL; without a command: create.",
                 "A file called a backup has been read back to its end; verify restores it to see that it can be."})
@@ -91,8 +98,18 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         Format format;
         @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
         String compress;
+        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several. With BACKUP_PASSPHRASE set: by that instead.")
+        List<String> recipients;
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;
+
+        /** Null: not encrypted. */
+        private Age seal(Settings settings) {
+            var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
+            var passphrase = settings.text(null, "BACKUP_PASSPHRASE");
+            if (!to.isEmpty() && passphrase != null && recipients == null) throw new Failure(new Problem.TwoSeals());
+            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.withPassphrase(passphrase) : null;
+        }
 
         @Mixin Keep keep;
         @Option(names = "--alarm-drop", paramLabel = "PERCENT", description = "Warn when a table's rows, or the size, fell by more than this since the last good backup (default: 50).")
@@ -102,11 +119,23 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         enum Format { custom, plain }
 
-        Backup.Options options(Settings settings) {
+        @Option(names = "--ping-url", paramLabel = "URL", description = "Tell a dead man's switch (healthchecks.io and alike) of start, success and failure; better as BACKUP_PING_URL, for it is a secret.")
+        String pingUrl;
+        @Mixin Away away;
+
+        /** All of it, so that what is wrong is known before anything begins. */
+        Order order(Setting at) {
+            var settings = at.settings();
+            var url = settings.text(pingUrl, "BACKUP_PING_URL");
+            return new Order(options(settings), keep.policy(settings), new Alarm(settings.number(alarmDrop, "BACKUP_ALARM_DROP"), settings.flag(strict, "BACKUP_STRICT")),
+                    url == null ? null : new Ping(url), away.remote(settings, false));
+        }
+
+        private Backup.Options options(Settings settings) {
             var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
             var how = settings.text(compress, "BACKUP_COMPRESS");
             var threads = settings.number(jobs, "BACKUP_JOBS");
-            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), null, threads == null ? 1 : threads);
+            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), seal(settings), threads == null ? 1 : threads);
         }
     }
 
@@ -124,6 +153,32 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         Retention.Policy policy(Settings settings) {
             return new Retention.Policy(settings.number(last, "BACKUP_KEEP_LAST"), settings.number(daily, "BACKUP_KEEP_DAILY"),
                     settings.number(weekly, "BACKUP_KEEP_WEEKLY"), settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
+        }
+    }
+
+    /** A place on another machine. */
+    static final class Away {
+        @Option(names = "--remote", paramLabel = "RCLONE_PATH", description = "Where copies lie off-site, as rclone names it: s3:bucket/crm (BACKUP_REMOTE); RCLONE_CONFIG_… may be in .env too.")
+        String path;
+
+        /** Null when there is none, unless one is needed. */
+        Remote remote(Settings settings, boolean needed) {
+            var given = settings.text(path, "BACKUP_REMOTE");
+            if (given == null && needed) throw new Failure(new Problem.NoRemote());
+            return given == null ? null : new Remote(Program.of("rclone").secrets(settings.beginning("RCLONE_")), given);
+        }
+    }
+
+    /** How a backup is ordered. @param ping, remote null: none */
+    private record Order(Backup.Options options, Retention.Policy policy, Alarm alarm, Ping ping, Remote remote) {}
+
+    /** What opens an encrypted backup. */
+    static final class Key {
+        @Option(names = "--identity", paramLabel = "FILE", description = "Opens encrypted backups: a file as age-keygen writes it (BACKUP_IDENTITY); a passphrase comes from BACKUP_PASSPHRASE alone.")
+        Path identity;
+
+        BackupFile.Key in(Settings settings) {
+            return sealed -> Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE")).opening(sealed); // looked for when it is needed
         }
     }
 
@@ -160,30 +215,61 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private int create(Making how) throws Exception {
         var console = output.console();
         var at = setting();
-        var options = how.options(at.settings());
-        var policy = how.keep.policy(at.settings());
-        var alarm = new Alarm(at.settings().number(how.alarmDrop, "BACKUP_ALARM_DROP"), at.settings().flag(how.strict, "BACKUP_STRICT"));
+        var order = how.order(at);
+        try {
+            var left = create(console, at, order);
+            if (!left.isEmpty()) throw left.getFirst();
+        } catch (Failure failure) {
+            if (order.ping() != null && failure.problem().exit() != Problem.Exit.BUSY) // the one that is at work will say how it ends
+                order.ping().fail(failure.problem().exit().code, failure.problem().what()).forEach(console::warn);
+            throw failure;
+        }
+        if (order.ping() != null) order.ping().success().forEach(console::warn);
+        return Problem.Exit.DONE.code;
+    }
+
+    /** @return what is left to do although the backup is good */
+    private List<Failure> create(Console console, Setting at, Order order) throws Exception {
+        if (order.remote() != null) order.remote().require();
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server().database());
         Backup backup;
-        try (var making = new Backup.Making(programs, at.folder(), options, console::progress)) {
+        try (var making = new Backup.Making(programs, at.folder(), order.options(), console::progress)) {
+            if (order.ping() != null) order.ping().start();
             new Plan(making.steps()).run(console, () -> "look into " + at.folder().path());
             backup = making.made();
         }
         BackupText.printMade(console, backup);
         var left = new ArrayList<String>();
-        if (before != null) left.addAll(alarm.heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), alarm.percent())));
-        if (left.isEmpty()) prune(console, new Prune(at.folder(), at.server().database(), policy), left);
+        if (before != null) left.addAll(order.alarm().heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
+        var mayPrune = left.isEmpty();
+        if (mayPrune) prune(console, new Prune(at.folder(), at.server().database(), order.policy()), left);
+        if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
         BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
-        if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
-        return Problem.Exit.DONE.code;
+        return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
+    }
+
+    private static void upload(Console console, Setting at, Order order, Backup backup, boolean mayPrune, List<String> left) {
+        try {
+            var proof = console.during("uploading to " + order.remote(), () -> order.remote().upload(backup.file(), backup.manifest().sha256(), Manifest.fileOf(backup.file())));
+            console.success("off-site: %s (%s)".formatted(order.remote(), proof));
+            console.event("uploaded", Map.of("remote", order.remote().toString(), "file", backup.file().getFileName().toString(), "proof", proof.toString()));
+            if (!mayPrune) return;
+            var gone = new OffSite(order.remote(), at.server().database()).prune(order.policy());
+            if (!gone.isEmpty()) console.note("pruned there: " + String.join(", ", gone));
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.Interrupted) left.add("interrupted while it was copied off-site");
+            else left.add(failure.problem().what() + failure.problem().next().stream().map(next -> "; " + next).collect(Collectors.joining()));
+        } catch (Exception e) {
+            throw new IllegalStateException(e); // during() hands on what the work throws, and that throws failures
+        }
     }
 
     /** What a sudden fall means: a warning, or with {@code --strict} an exit code and that nothing older goes. */
-    private record Alarm(Integer given, boolean strict) {
-        int percent() {
-            return given == null ? 50 : given;
+    private record Alarm(Integer percent, boolean strict) {
+        Alarm {
+            percent = Fall.requireShare(percent == null ? 50 : percent);
         }
 
         List<String> heard(Console console, List<Fall> falls) {
@@ -215,14 +301,42 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             description = "Shows the backups that are there, the latest first, and how well each is proven.")
     static final class ListBackups implements Callable<Integer> {
         @ParentCommand backup_database top;
+        @Option(names = "--off-site", description = "Those of this database on the remote.")
+        boolean offSite;
+        @Mixin Away away;
 
         @Override public Integer call() {
             var console = top.output.console();
             var project = top.where.project();
-            var folder = top.dir.in(project, new Settings(top.where.envFile(project)));
+            var settings = new Settings(top.where.envFile(project));
+            if (offSite || away.path != null) {
+                var remote = away.remote(settings, true);
+                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).database().database()).found());
+                return Problem.Exit.DONE.code;
+            }
+            var folder = top.dir.in(project, settings);
             var found = folder.found();
             if (found.isEmpty()) console.note("no backups in " + folder.path());
             else BackupText.print(console, found);
+            return Problem.Exit.DONE.code;
+        }
+    }
+
+    @Command(name = "fetch", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+            description = "Brings a backup from the remote into the folder, and compares its hash.")
+    static final class Fetch implements Callable<Integer> {
+        @ParentCommand backup_database top;
+        @Parameters(paramLabel = "NAME", description = "As list --off-site shows it.")
+        String name;
+        @Mixin Away away;
+
+        @Override public Integer call() throws IOException {
+            var console = top.output.console();
+            var at = top.setting();
+            var file = new OffSite(away.remote(at.settings(), true), at.server().database()).fetch(name, at.folder());
+            console.success("fetched: " + file);
+            console.note("  backup_database restore " + file);
+            console.event("fetched", Map.of("file", file.toString()));
             return Problem.Exit.DONE.code;
         }
     }
@@ -234,6 +348,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     static final class Verify implements Callable<Integer> {
         @ParentCommand backup_database top;
         @ArgGroup Which which = new Which();
+        @Mixin Key key;
         @Option(names = "--embedded", description = "In a PostgreSQL server of its own that lives only as long: for a role that may not create databases.")
         boolean embedded;
 
@@ -254,7 +369,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             for (var path : files) {
                 console.heading("Verifying " + path);
                 try {
-                    var file = BackupFile.of(path, null);
+                    var file = BackupFile.of(path, key.in(at.settings()));
                     if (embedded) inOwnServer(console, at, file);
                     else onServer(console, at, file);
                 } catch (Failure failure) {
@@ -276,7 +391,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private static void onServer(Console console, Setting at, BackupFile file) throws IOException {
             try (var db = Database.openServer(at.server())) {
-                Restore.sweep(db, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
+                Restore.sweep(db, name -> console.note("dropped %s, which a killed run had left".formatted(name)));
                 verify(console, db, at.programs(file.atLeast(db.major())), file, false);
             } catch (Failure failure) {
                 if (!Database.isDenied(failure)) throw failure;
@@ -294,7 +409,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private static void verify(Console console, Database db, PgPrograms programs, BackupFile file, boolean own) throws IOException {
-            var scratch = Restore.scratchName();
+            var scratch = Restore.scratchName("verify");
             var restoration = new Restoration(file, programs, scratch, own ? List.of() : List.of("--no-owner", "--no-privileges"), console::progress);
             var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
             if (own) steps.add(1, Restore.createRoles(db, restoration));
@@ -325,12 +440,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         boolean dryRun;
         @Option(names = "--terminate", description = "End sessions that stand in the way.")
         boolean terminate;
+        @Mixin Key key;
         @Mixin Consent consent;
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var at = top.setting();
-            var backup = BackupFile.of(file, null);
+            var backup = BackupFile.of(file, key.in(at.settings()));
             try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.server())) {
                 var gone = !db.name().equals(at.server().database());
                 try (var lock = dryRun || gone ? null : db.lockRuns()) {
@@ -343,11 +459,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private void beside(Console console, Setting at, BackupFile backup, Database db, String name) {
-            var restoration = restoration(console, at, backup, db, name);
-            var plan = new Plan(restoration.steps(Restore.create(db, name)));
+            var scratch = Restore.scratchName("restore");
+            var restoration = restoration(console, at, backup, db, scratch);
+            var plan = new Plan(Restore.beside(db, restoration, scratch, name));
             show(console, "Restore %s into a new database %s".formatted(backup.file(), name), plan);
             if (isDry(console, restoration)) return;
-            plan.run(console, () -> "drop what is left of it: dropdb " + name);
+            Restore.sweep(db, left -> console.note("dropped %s, which a killed run had left".formatted(left)));
+            plan.run(console, () -> "drop what is left of it: dropdb " + scratch);
             done(console, restoration, name, Map.of("file", backup.file().toString(), "database", name));
         }
 

@@ -233,7 +233,7 @@ public final class Archive implements AutoCloseable {
             }
         }
         if (inflater != null && packing == Packing.GZIP) {
-            var whole = inflater.finished() || inflater.getTotalIn() == 0;
+            var whole = inflater.finished() || inflater.getBytesRead() == 0;
             inflater.end();
             if (!whole) throw new EOFException("its packed data ends early");
         }

@@ -30,14 +30,14 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     }
 
     private static final int HEAD = 512;
-    private static final byte[] AGE = "age-encryption.org/".getBytes(StandardCharsets.US_ASCII);
 
     /** @throws Failure no file, no backup of any kind, or encrypted and the key does not open it */
     public static BackupFile of(Path file, Key key) {
+        if (Files.isRegularFile(file.resolve("toc.dat"))) throw new Failure(new Problem.FolderArchive(file));
         if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {
-            in.mark(AGE.length);
-            var encrypted = Arrays.equals(in.readNBytes(AGE.length), AGE);
+            in.mark(HEAD);
+            var encrypted = Age.isEncrypted(in.readNBytes(HEAD));
             in.reset();
             try (var plain = Compression.reading(encrypted ? key.opening(in) : in)) {
                 var head = plain.readNBytes(HEAD);
@@ -134,7 +134,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     /** A file that did not pass is not listed as good any more; what the server lacked says nothing of the file. */
     public void disproven(Problem problem) throws IOException {
         var file = problem instanceof Problem.DamagedArchive || problem instanceof Problem.NotAsRecorded || problem instanceof Problem.RestoredDiffers;
-        if (file && manifest != null) stamp(manifest.proven(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what())));
+        if (file && manifest != null) stamp(manifest.proven(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what().lines().findFirst().orElse("").replace(this.file + " ", "it "))));
     }
 
     /** Only beside a backup of ours, and one that nobody has pruned meanwhile. */

@@ -90,10 +90,11 @@ public record BackupFolder(Path path) {
                 manifest == null ? -1 : manifest.rows(), found.isGood(), restored, restored == null ? null : manifest.proof().restoreSeconds());
     }
 
-    private record Name(String database, LocalDateTime taken) {}
+    /** What a backup's name says of it. */
+    record Name(String database, LocalDateTime taken) {}
 
     /** Null when no backup of ours is called so. */
-    private static Name name(String file) {
+    static Name name(String file) {
         var name = NAME.matcher(file);
         if (!name.matches()) return null;
         try {

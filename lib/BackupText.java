@@ -40,6 +40,14 @@ public final class BackupText {
         }
     }
 
+    public static void printOffSite(Console console, String remote, List<OffSite.There> backups) {
+        console.note(backups.isEmpty() ? "no backups in " + remote : "backups in " + remote + ":");
+        for (var there : backups) {
+            console.note("  %9s  %s%s".formatted(PlanText.size(there.bytes()), there.name(), there.whole() ? "" : "  without its manifest: not known to be whole"));
+            console.event("found", Map.of("remote", remote, "file", there.name(), "bytes", there.bytes(), "whole", there.whole()));
+        }
+    }
+
     public static void printVerified(Console console, Path file, Manifest manifest, boolean compared) {
         console.success("verified: %s restores%s".formatted(file, compared ? ", and every table is as it was" : "; there was nothing to compare it with"));
         console.note("  %s; restored in %.1f s".formatted(counted(manifest), manifest.proof().restoreSeconds()));

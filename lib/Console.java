@@ -43,6 +43,7 @@ public final class Console {
     private final boolean colour;
     private final boolean canAsk;
     private final StringBuilder early = new StringBuilder();
+    private final StringBuilder story = new StringBuilder();
     private Path logFile;
     private volatile String progress = "";
 
@@ -123,7 +124,8 @@ public final class Console {
 
     /** What happened, where, and what to do next, on stderr. */
     public void error(Problem problem) {
-        if (options.quiet()) errors.print(early); // who hears nothing as long as all is well wants the whole story now
+        if (options.quiet()) errors.print(story); // who hears nothing as long as all is well wants all of it now
+        story.setLength(0);
         errors.println(paint(Ansi.Color.RED, true, "error: ") + problem.what());
         problem.next().forEach(line -> errors.println(paint(Ansi.Color.CYAN, false, "  → ") + line));
         log("error: " + problem.what());
@@ -175,7 +177,7 @@ public final class Console {
     /** How far the running step is: "contenttypes.0001_initial (3 of 24)". */
     public void progress(String what) {
         progress = what;
-        log("  " + what);
+        write("  " + what);
     }
 
     private void tick(String label, long began) {
@@ -251,7 +253,12 @@ public final class Console {
         logFile = file;
     }
 
-    public synchronized void log(String text) { // a backup's progress comes from the thread that feeds it
+    public void log(String text) {
+        if (options.quiet()) story.append(text).append('\n');
+        write(text);
+    }
+
+    private synchronized void write(String text) { // a backup's progress comes from the thread that feeds it
         var line = Instant.now().truncatedTo(ChronoUnit.MILLIS) + " " + text + "\n";
         if (logFile == null) {
             early.append(line);
@@ -269,6 +276,6 @@ public final class Console {
         var text = new StringWriter();
         trace.printStackTrace(new PrintWriter(text));
         if (options.verbose()) errors.print(text);
-        log(text.toString());
+        write(text.toString());
     }
 }

@@ -35,7 +35,7 @@ public record Fall(String what, long before, Long now, Unit unit) {
      * @throws Failure usage, when percent is no percentage
      */
     public static List<Fall> between(Seen before, Seen now, int percent) {
-        if (percent < 0 || percent > 100) throw new Failure(new Problem.NoPercentage(percent));
+        requireShare(percent);
         var falls = new ArrayList<Fall>();
         long few = 0, fewBefore = 0, fewNow = 0;
         for (var table : before.rows.entrySet()) {
@@ -54,6 +54,12 @@ public record Fall(String what, long before, Long now, Unit unit) {
         if (before.form.equals(now.form)) falls.add(new Fall("the backup", before.bytes, now.bytes, Unit.BYTES));
         return falls.stream().filter(fall -> fall.exceeds(percent))
                 .sorted(Comparator.comparing(Fall::unit).reversed().thenComparing(Comparator.comparingLong(Fall::lost).reversed()).thenComparing(Fall::what)).toList();
+    }
+
+    /** To be asked before a backup is taken, not after. @throws Failure usage */
+    public static int requireShare(int percent) {
+        if (percent < 0 || percent > 100) throw new Failure(new Problem.NoPercentage(percent));
+        return percent;
     }
 
     public long lost() {

@@ -886,6 +886,12 @@ public interface Problem {
         return lines.size() <= 10 ? shown : shown + "\n  and %,d more".formatted(lines.size() - 10);
     }
 
+    record FolderArchive(Path folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return folder + " is an archive in the directory format, which is not read here"; }
+        public List<String> next() { return List.of("restore it by hand: createdb --template=template0 NAME && pg_restore --exit-on-error --jobs=4 --dbname=NAME " + folder); }
+    }
+
     record NotADump(Path file, String begins) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return begins.isBlank() ? file + " is empty" : file + " is no dump that can be restored: it begins with \"" + begins + "\""; }
@@ -934,6 +940,18 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "database %s cannot be replaced by the restored one: %s".formatted(database, String.join("; ", reasons)); }
         public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
+    }
+
+    record TwoSeals() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
+        public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
+    }
+
+    record NoRemote() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says where the off-site copies are"; }
+        public List<String> next() { return List.of("--remote RCLONE_PATH, or BACKUP_REMOTE in .env: s3:bucket/crm"); }
     }
 
     record NoPolicy() implements Problem {
@@ -1026,12 +1044,9 @@ public interface Problem {
 
     // ---- a server of our own -----------------------------------------------------------------
 
-    /** @param why they could not be fetched either */
     record NoServerPrograms(int major, String why) implements Problem {
         public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "no PostgreSQL " + major + " or newer to start here: initdb, pg_ctl and postgres are in none of the usual folders nor on PATH, and " + why;
-        }
+        public String what() { return "no PostgreSQL " + major + " or newer can be started here: " + why; }
         public List<String> next() {
             return List.of("install the server's programs: postgresql-" + major + " (Debian, Ubuntu), postgresql" + major + "-server (Red Hat), postgresql@" + major + " (Homebrew)",
                     "or install JBang, which fetches them from Maven Central or your mirror of it: https://www.jbang.dev/download",
@@ -1136,5 +1151,45 @@ public interface Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "--ping-url " + shown + " " + why; }
         public List<String> next() { return List.of("give the check's whole URL, as in https://hc-ping.com/<uuid>; ? and & need quotes in a shell"); }
+    }
+
+    // ---- packing and sealing -----------------------------------------------------------------
+
+    record NoCompression(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no compression"; }
+        public List<String> next() { return List.of("give zstd, zstd:1 to zstd:19, gzip, gzip:1 to gzip:9, or none"); }
+    }
+
+    record NoZstd(String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "zstd's native library does not load: " + words; }
+        public List<String> next() {
+            return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
+                    "or pack with gzip: --compress gzip");
+        }
+    }
+
+    /** @param given never a secret key */
+    record NoRecipient(String given, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no recipient to encrypt to: " + why; }
+        public List<String> next() { return List.of("give an age1… recipient, the line that says \"public key\" in a file made by: age-keygen -o key.txt"); }
+    }
+
+    record NoPassphrase() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the passphrase to encrypt with is empty"; }
+        public List<String> next() { return List.of("set BACKUP_PASSPHRASE, or leave it out to encrypt to a recipient: --encrypt-to age1…"); }
+    }
+
+    record NoIdentity(Path file, String why, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot take an identity from " + file + ": " + why; }
+    }
+
+    /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
+    record WrongKey(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
     }
 }

@@ -3,6 +3,7 @@ package lib;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.util.List;
@@ -20,7 +21,7 @@ public record Prune(BackupFolder folder, String database, Retention.Policy polic
     private static Retention.Item item(BackupFolder.Found found, ZoneId zone) {
         var manifest = found.manifest();
         var taken = manifest != null ? manifest.started().toInstant() : found.taken().atZone(zone).toInstant();
-        return new Retention.Item(found.file().getFileName().toString(), taken, manifest != null ? manifest.number() : 0, found.isGood());
+        return new Retention.Item(found.file().getFileName().toString(), taken, manifest != null ? manifest.number() : 0, found.isGood(), found.level() == Manifest.Level.RESTORED);
     }
 
     /**
@@ -42,7 +43,7 @@ public record Prune(BackupFolder folder, String database, Retention.Policy polic
     private void remove(Path file) throws IOException {
         var manifest = Manifest.fileOf(file);
         var beside = folder.path().resolve("~" + manifest.getFileName() + BackupFolder.PARTIAL);
-        if (Files.exists(manifest)) Files.move(manifest, beside);
+        if (Files.exists(manifest)) Files.move(manifest, beside, StandardCopyOption.REPLACE_EXISTING); // a killed verify may have left one
         Disk.fsync(folder.path());
         Checkpoint.reached("its proof is gone");
         Files.deleteIfExists(file);

@@ -286,6 +286,11 @@ public final class Remote {
         return stale;
     }
 
+    /** The path alone: what opens it is in the environment. */
+    @Override public String toString() {
+        return path;
+    }
+
     // ---- rclone ------------------------------------------------------------------------------
 
     private String at(String name) {

@@ -14,27 +14,51 @@ public final class Restore {
 
     /** The step that makes an empty database; undone, it is gone again, but only when this very step has made it. */
     public static Step create(Database server, String name) {
-        return new Create(server, name, new ArrayList<>());
+        return new Create(server, name, name, new ArrayList<>());
     }
 
-    private record Create(Database server, String name, List<Long> made) implements Step {
+    /**
+     * The steps into a new database. It gets its name when all of it is there and compared: after a kill half of one would look
+     * like a whole.
+     *
+     * @param restoration into {@code scratch}
+     */
+    public static List<Step> beside(Database server, Restoration restoration, String scratch, String name) {
+        var create = new Create(server, scratch, name, new ArrayList<>());
+        var steps = new ArrayList<>(restoration.steps(create));
+        steps.add(Step.of("call it " + name, create::rename));
+        return steps;
+    }
+
+    /** @param name that it is made under, and {@code called} what it will be called */
+    private record Create(Database server, String name, String called, List<Long> made) implements Step {
         @Override public String describe() {
             return "create database " + name;
         }
 
         @Override public void run() {
-            if (server.oidOf(name).isPresent()) throw new Failure(new Problem.DatabaseExists(name));
-            try {
-                server.run("CREATE DATABASE %s TEMPLATE template0".formatted(Database.quoted(name)) + DatabaseCopy.locale(server));
-            } catch (Failure e) {
-                if (Database.state(e).equals("42P04")) throw new Failure(new Problem.DatabaseExists(name), e);
-                throw e;
-            }
+            if (server.oidOf(called).isPresent()) throw new Failure(new Problem.DatabaseExists(called));
+            named(name, "CREATE DATABASE %s TEMPLATE template0".formatted(Database.quoted(name)) + DatabaseCopy.locale(server));
             server.oidOf(name).ifPresent(made::add);
         }
 
+        void rename() {
+            made.forEach(oid -> Sessions.terminateIn(server, oid)); // a pooler's leftovers: nobody else knows it
+            named(called, Renames.rename(name, called));
+        }
+
+        private void named(String wanted, String statement) {
+            try {
+                server.run(statement);
+            } catch (Failure e) {
+                if (Database.state(e).equals("42P04")) throw new Failure(new Problem.DatabaseExists(wanted), e);
+                throw e;
+            }
+        }
+
         @Override public void undo() {
-            for (var oid : made) server.oidOf(name).filter(oid::equals).ifPresent(same -> SwapDatabase.drop(server, name, same));
+            for (var oid : made)
+                for (var now : List.of(name, called)) server.oidOf(now).filter(oid::equals).ifPresent(same -> SwapDatabase.drop(server, now, same));
             made.clear();
         }
     }
@@ -90,11 +114,9 @@ public final class Restore {
 
     // ---- to see whether it can be ------------------------------------------------------------
 
-    private static final String SCRATCH = "backup_verify_";
-
-    /** A name that no database has: ours are known by how it begins. */
-    public static String scratchName() {
-        return SCRATCH + Run.newId().replace('-', '_');
+    /** A name that no database has: ours are known by how it begins. @param use {@code verify} or {@code restore} */
+    public static String scratchName(String use) {
+        return "backup_%s_%s".formatted(use, Run.newId().replace('-', '_'));
     }
 
     /** As {@link #create}, and gone again in the end too. */
@@ -116,8 +138,8 @@ public final class Restore {
     public static void sweep(Database server, Consumer<String> told) {
         var left = server.texts("""
                 SELECT datname FROM pg_database d
-                WHERE datname ~ '^backup_verify_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$' AND datdba = current_user::regrole
-                  AND to_timestamp(substr(datname, 15, 15), 'YYYYMMDD_HH24MISS') AT TIME ZONE 'UTC' < now() AT TIME ZONE 'UTC' - interval '1 day'
+                WHERE datname ~ '^backup_(verify|restore)_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$' AND datdba = current_user::regrole
+                  AND to_timestamp(substring(datname from '[0-9]{8}_[0-9]{6}'), 'YYYYMMDD_HH24MISS') AT TIME ZONE 'UTC' < now() AT TIME ZONE 'UTC' - interval '1 day'
                   AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND usesysid IS NOT NULL)""");
         for (var name : left) {
             try {

@@ -79,9 +79,14 @@ public final class Retention {
     /**
      * @param name   the file's, no two alike
      * @param number the order of creation, whatever the clock said
-     * @param good   known to be: its stream was read back, or it was restored
+     * @param good     known to be: its stream was read back, or it was restored
+     * @param restored the better of the two proofs
      */
-    public record Item(String name, Instant taken, long number, boolean good) {}
+    public record Item(String name, Instant taken, long number, boolean good, boolean restored) {
+        public Item(String name, Instant taken, long number, boolean good) {
+            this(name, taken, number, good, false);
+        }
+    }
 
     /** @param reason in words: "kept: daily, 2026-11-20" */
     public record Decision(Item item, boolean keep, String reason) {}
@@ -103,6 +108,9 @@ public final class Retention {
             rule.fill(byClock, "", reasons);
             rule.fill(byCreation, " by the order of creation", reasons);
         }
+        for (var order : List.of(byClock, byCreation)) // the only one that is known to restore goes for none that is not
+            order.stream().filter(item -> item.good && item.restored).findFirst()
+                    .ifPresent(item -> reasons.computeIfAbsent(item, i -> new LinkedHashSet<>()).add("the newest that was restored"));
         return items.stream().sorted(BY_CLOCK).map(item -> decide(item, policy, now, reasons.getOrDefault(item, Set.of()))).toList();
     }
 

@@ -24,7 +24,7 @@ import java.util.zip.ZipFile;
  *
  * @param bin the folder they are in
  */
-record ServerPrograms(Path bin, int major) {
+public record ServerPrograms(Path bin, int major) {
     private static final List<String> NAMES = List.of("initdb", "pg_ctl", "postgres");
     /** What Maven Central has for many systems, 15 MB each, with PostgreSQL's own extensions; the newest of each major. */
     private static final TreeMap<Integer, String> FETCHABLE = new TreeMap<>(Map.of(
@@ -38,8 +38,8 @@ record ServerPrograms(Path bin, int major) {
      * @param jbangs  commands that start JBang
      * @param caches  of fetched programs, the first that the server's user can enter is used
      */
-    record Places(List<Path> folders, List<List<String>> jbangs, List<Path> caches) {
-        static Places ofThisMachine() {
+    public record Places(List<Path> folders, List<List<String>> jbangs, List<Path> caches) {
+        public static Places ofThisMachine() {
             return new Places(PgFolders.all(), allJBangs(), allCaches());
         }
 
@@ -92,18 +92,26 @@ record ServerPrograms(Path bin, int major) {
      */
     static ServerPrograms find(int major, ServerUser user, Places places, Consumer<String> progress) {
         var installed = places.folders.stream().filter(bin -> NAMES.stream().allMatch(name -> Files.isExecutable(bin.resolve(name))))
-                .map(bin -> new ServerPrograms(bin, PgFolders.major(bin.resolve("postgres")))).filter(programs -> programs.major >= major)
+                .map(bin -> new ServerPrograms(bin, PgFolders.major(bin.resolve("postgres"))))
+                .filter(programs -> programs.major >= major && user.canEnter(programs.bin.resolve("postgres")))
                 .min(Comparator.comparingInt(ServerPrograms::major));
         return installed.orElseGet(() -> fetched(major, user, places, progress));
     }
 
+    private static Failure none(int major, String why) {
+        return new Failure(new Problem.NoServerPrograms(major, "none is installed (initdb, pg_ctl and postgres in one folder), and " + why));
+    }
+
     private static ServerPrograms fetched(int major, ServerUser user, Places places, Consumer<String> progress) {
         var fetchable = FETCHABLE.ceilingEntry(major);
-        if (fetchable == null) throw new Failure(new Problem.NoServerPrograms(major, "none newer than " + FETCHABLE.lastKey() + " can be fetched"));
+        if (fetchable == null) throw none(major, "none newer than " + FETCHABLE.lastKey() + " can be fetched");
+        var name = "postgresql-" + fetchable.getValue() + "-" + platform();
+        for (var cache : places.caches) // root's is everybody's to read
+            if (Files.exists(cache.resolve(name)) && user.canEnter(cache.resolve(name).resolve("bin/postgres"))) return new ServerPrograms(cache.resolve(name).resolve("bin"), fetchable.getKey());
         try {
             var cache = cache(user, places.caches);
-            if (cache == null) throw new Failure(new Problem.NoServerPrograms(major, user.name() + " can enter none of " + places.caches));
-            var folder = cache.resolve("postgresql-" + fetchable.getValue() + "-" + platform());
+            if (cache == null) throw none(major, "there is no folder to keep fetched ones in: " + places.caches + " cannot be written to" + (user.ourselves() ? "" : ", or not be read by " + user.name()));
+            var folder = cache.resolve(name);
             synchronized (ONE_AT_A_TIME) {
                 try (var lock = FileChannel.open(Path.of(folder + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
                     lock.lock();
@@ -116,8 +124,7 @@ record ServerPrograms(Path bin, int major) {
         }
     }
 
-    private static Path cache(ServerUser user, List<Path> caches) throws IOException {
-        FileSystemException last = null;
+    private static Path cache(ServerUser user, List<Path> caches) {
         for (var cache : caches) {
             try {
                 if (!user.canEnter(firstThere(cache))) continue;
@@ -126,11 +133,10 @@ record ServerPrograms(Path bin, int major) {
                     if (!user.ourselves()) Disk.mode(cache, "rwxr-xr-x");
                 }
                 if (Files.isWritable(cache)) return cache;
-            } catch (FileSystemException notThere) {
-                last = notThere;
+            } catch (IOException notWritable) {
+                // perhaps the next
             }
         }
-        if (last != null) throw last;
         return null;
     }
 
@@ -154,7 +160,7 @@ record ServerPrograms(Path bin, int major) {
     /** The folder has its name only when the programs in it have been seen to run. */
     private static void fetch(int major, String version, Path folder, ServerUser user, List<List<String>> jbangs, Path cache, Consumer<String> progress)
             throws IOException {
-        if (jbangs.isEmpty()) throw new Failure(new Problem.NoServerPrograms(major, "there is no JBang to fetch them with"));
+        if (jbangs.isEmpty()) throw none(major, "there is no JBang to fetch them with");
         progress.accept("getting PostgreSQL " + version.replaceFirst("\\.0$", "") + " from Maven Central (15 MB, kept in " + cache + ")");
         var partial = Path.of(folder + ".partial");
         Disk.removeTree(partial); // a killed run's; the lock is ours, so nobody is filling it
@@ -163,7 +169,7 @@ record ServerPrograms(Path bin, int major) {
         try {
             unpack(jars(major, version, jbangs, cache), partial);
             var says = user.program(partial.resolve("bin/postgres").toString(), "--version").run();
-            if (says.code() != 0) throw new Failure(new Problem.NoServerPrograms(major, "those of Maven Central do not run here: " + (says.out() + says.err()).strip()));
+            if (says.code() != 0) throw none(major, "those of Maven Central do not run here: " + (says.out() + says.err()).strip());
             Files.move(partial, folder);
         } finally {
             Disk.removeTree(partial);
@@ -180,18 +186,30 @@ record ServerPrograms(Path bin, int major) {
                 """.formatted(platform(), version));
             var words = "";
             for (var jbang : jbangs) {
-                var program = Program.of(jbang).with("info", "classpath", script.toString()).env("JBANG_CACHE_DIR", cache.resolve("jbang").toString())
+                var program = Program.of(jbang).with("--verbose", "info", "classpath", script.toString()).env("JBANG_CACHE_DIR", cache.resolve("jbang").toString())
                         .env("JBANG_NO_VERSION_CHECK", "true").env("JAVA_HOME", System.getProperty("java.home"));
                 var said = program.run();
                 Interruption.check();
                 var jars = Stream.of(said.out().strip().split(":")).map(Path::of).filter(Files::exists).toList();
                 if (said.code() == 0 && jars.size() >= 2) return jars;
-                words = said.err().strip();
+                words = reason(said.err());
             }
-            throw new Failure(new Problem.NoServerPrograms(major, "JBang could not fetch them:\n" + words.indent(2).stripTrailing()));
+            throw none(major, "JBang could not fetch them:\n" + words.indent(2).stripTrailing());
         } finally {
             Files.deleteIfExists(script);
         }
+    }
+
+    /** Without --verbose JBang says only that there was none; with it, the first stack trace's first line and last cause. */
+    private static String reason(String said) {
+        var first = "";
+        var last = "";
+        for (var line : said.lines().filter(line -> line.matches("(Caused by: )?[\\w.$]+(Exception|Error): .*")).toList()) {
+            if (!first.isEmpty() && !line.startsWith("Caused by")) break;
+            last = line.replaceFirst("^(Caused by: )?[\\w.$]+: ", "");
+            if (first.isEmpty()) first = last;
+        }
+        return first.isEmpty() ? said.strip() : first.equals(last) ? first : first + "\n" + last;
     }
 
     /** A jar with a .tar.xz in it: the library for xz came along, tar is everywhere. */

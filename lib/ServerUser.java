@@ -1,6 +1,5 @@
 package lib;
 
-import com.sun.security.auth.module.UnixSystem;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -25,7 +24,7 @@ record ServerUser(String name, List<String> prefix) {
     }
 
     static long ownUid() {
-        return new UnixSystem().getUid();
+        return Long.parseLong(Program.of("id", "-u").output().strip());
     }
 
     /** postgres before nobody, which on some machines other services run as: what is restored is the user's data. */
@@ -81,9 +80,9 @@ record ServerUser(String name, List<String> prefix) {
         return program.without("").env("PATH", System.getenv().getOrDefault("PATH", "/usr/local/bin:/usr/bin:/bin")).env("LC_ALL", "C");
     }
 
-    /** A folder of ours, and every one above it. */
-    boolean canEnter(Path folder) {
-        return ourselves() || program("test", "-x", folder.toString()).run().code() == 0;
+    /** A folder, or a program to start, and every folder above it. */
+    boolean canEnter(Path path) {
+        return ourselves() || program("test", "-x", path.toString()).run().code() == 0;
     }
 
     void own(Path path) throws IOException {

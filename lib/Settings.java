@@ -1,9 +1,11 @@
 package lib;
 
+import io.github.cdimascio.dotenv.DotenvEntry;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
@@ -51,6 +53,11 @@ public record Settings(EnvFile file) {
         if (given != null && !given.isEmpty()) return given;
         var value = text(null, name);
         return value == null ? List.of() : Arrays.stream(value.split("[\\s,]+")).filter(part -> !part.isEmpty()).toList();
+    }
+
+    /** All whose names begin so, for a program that reads them itself; any may be a secret. */
+    public Map<String, String> beginning(String start) {
+        return file.entries().stream().filter(entry -> entry.getKey().startsWith(start)).collect(Collectors.toMap(DotenvEntry::getKey, DotenvEntry::getValue));
     }
 
     private <T> T parsed(String name, String expected, Function<String, T> parse) {

@@ -33,23 +33,28 @@ import java.util.stream.Stream;
  * the next start does it.
  */
 public final class ThrowawayServer implements AutoCloseable {
-    static final String PREFIX = "reset_migrations-server-";
+    public static final String PREFIX = "reset_migrations-server-";
     private static final Gson JSON = new Gson();
     private static final long OWN_NEED = 300L << 20; // an empty cluster and its write-ahead log
     /** Folders of this process: opening another channel on a lock of ours would give it up. */
     private static final Set<Path> OURS = ConcurrentHashMap.newKeySet();
 
-    /** $1 the folder, $2 the programs' folder, then what makes a command run as the server's user. */
+    /**
+     * $1 the folder, $2 the programs' folder, then what makes a command run as the server's user. The number of a server
+     * that is long dead may be another process's by now: ours has the folder's name in its command line.
+     */
     private static final String END = """
         folder=$1 bin=$2
         shift 2
-        cd "$folder" && "$@" "$bin/pg_ctl" stop -D data -m immediate -w -t 60 >/dev/null 2>&1
+        pid=$(head -n 1 "$folder/data/postmaster.pid" 2>/dev/null) &&
+          { cat "/proc/$pid/cmdline" || ps -o args= -p "$pid"; } 2>/dev/null | grep -q "${folder##*/}" &&
+          cd "$folder" && "$@" "$bin/pg_ctl" stop -D data -m immediate -w -t 60 >/dev/null 2>&1
         cd / && rm -rf "$folder" 2>/dev/null
         """;
 
-    /** As above. Ctrl-C reaches all of us at once, and the order of leaving is ours to choose. */
+    /** As above. Ctrl-C reaches all of us at once, and the order of leaving is ours to choose; who hears "started" may be gone. */
     private static final String LIFE = """
-        trap '' INT HUP TERM
+        trap '' INT HUP TERM PIPE
         start() (
           cd "$1" && bin=$2 && shift 2 &&
           "$@" "$bin/initdb" -D data -U postgres --pwfile=password --auth=scram-sha-256 --encoding="$ENCODING" --locale="$LOCALE" --no-sync &&
@@ -117,7 +122,9 @@ public final class ThrowawayServer implements AutoCloseable {
         return start(wanted, temp, ServerPrograms.Places.ofThisMachine(), progress);
     }
 
-    static ThrowawayServer start(Wanted wanted, Path temp, ServerPrograms.Places places, Consumer<String> progress) {
+    /** As above, with programs from these places. */
+    public static ThrowawayServer start(Wanted wanted, Path temp, ServerPrograms.Places places, Consumer<String> progress) {
+        if (!Disk.POSIX) throw new Failure(new Problem.NoServerPrograms(wanted.major, "on Windows only in WSL"));
         try {
             var user = ServerUser.choose();
             var temps = new LinkedHashSet<>(List.of(temp.toAbsolutePath(), Path.of("/var/tmp"), Path.of(System.getProperty("java.io.tmpdir"))));
@@ -148,7 +155,24 @@ public final class ThrowawayServer implements AutoCloseable {
         return programs.toString();
     }
 
-    /** Where its data lies: what is full when it says that the disk is. */
+    /** For who works on it and hears that the disk is full (SQLSTATE 53100, "No space left on device"). */
+    public Failure noRoom() {
+        return noRoom(folder);
+    }
+
+    private static Failure noRoom(Path folder) {
+        return new Failure(new Problem.NoRoomForServer(folder.getParent(), 0, free(folder)));
+    }
+
+    private static long free(Path folder) {
+        try {
+            return Files.getFileStore(folder).getUsableSpace();
+        } catch (IOException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    /** Where all of it lies, in the end nothing. */
     public Path folder() {
         return folder;
     }
@@ -166,7 +190,7 @@ public final class ThrowawayServer implements AutoCloseable {
         Process life = null;
         var stays = false;
         try {
-            var free = Files.getFileStore(folder).getUsableSpace();
+            var free = free(folder);
             var needs = OWN_NEED + wanted.room;
             if (free < needs) throw new Failure(new Problem.NoRoomForServer(folder.getParent(), needs, free));
             var arguments = new ArrayList<>(List.of(folder.toString(), programs.bin().toString()));
@@ -178,7 +202,7 @@ public final class ThrowawayServer implements AutoCloseable {
             var password = password(folder, user);
             var port = freePort();
             life = shell(LIFE, arguments).env("ENCODING", wanted.encoding).env("LOCALE", locale)
-                    .env("OPTIONS", "-p " + port + String.join("", SETTINGS.stream().map(setting -> " -c " + setting).toList())).start();
+                    .env("OPTIONS", "-p " + port + " -c cluster_name=" + folder.getFileName() + String.join("", SETTINGS.stream().map(setting -> " -c " + setting).toList())).start();
             var line = new BufferedReader(life.inputReader()).readLine();
             Interruption.check();
             if ("started".equals(line)) {
@@ -187,7 +211,7 @@ public final class ThrowawayServer implements AutoCloseable {
                 return new Started(new ThrowawayServer(folder, life, lock, credentials, programs, progress), null);
             }
             var words = lastOf(folder.resolve("said")) + lastOf(folder.resolve("data/log"));
-            if (words.contains("No space left") || words.contains("quota")) throw new Failure(new Problem.NoRoomForServer(folder.getParent(), 0, Files.getFileStore(folder).getUsableSpace()));
+            if (words.contains("No space left") || words.contains("quota")) throw noRoom(folder);
             return new Started(null, words);
         } finally {
             if (!stays) end(folder, life, lock, progress);
@@ -280,10 +304,10 @@ public final class ThrowawayServer implements AutoCloseable {
 
     /** Ends what a process of ours has left behind that was killed together with its shell. */
     private static void sweep(Path temp, Consumer<String> progress) {
-        try (Stream<Path> all = Files.list(temp)) {
+        try (Stream<Path> all = Files.list(temp.toRealPath())) {
             for (var folder : all.filter(f -> f.getFileName().toString().startsWith(PREFIX)).toList()) {
                 try {
-                    sweepOne(folder.toRealPath(LinkOption.NOFOLLOW_LINKS), progress);
+                    sweepOne(folder, progress);
                 } catch (IOException notOurs) {
                     // or being removed by its own shell
                 }

@@ -89,6 +89,7 @@ class FallTest {
     @Test void a_share_that_is_no_percentage_is_a_mistake_of_usage() {
         for (var share : List.of(-1, 101)) {
             assertEquals(Problem.Exit.USAGE, assertThrows(Failure.class, () -> falls(Map.of(), Map.of(), share)).problem().exit());
+            assertThrows(Failure.class, () -> Fall.requireShare(share));
         }
     }
 }

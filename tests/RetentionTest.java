@@ -9,6 +9,7 @@ import java.time.LocalDate;
 import java.time.LocalDateTime;
 import java.time.YearMonth;
 import java.time.ZoneId;
+import java.time.ZoneOffset;
 import java.time.temporal.ChronoUnit;
 import java.time.temporal.IsoFields;
 import java.util.ArrayList;
@@ -429,5 +430,17 @@ class RetentionTest {
 
     private static void notices(Property property, Decider wrong) {
         assertNotNull(property.wrong(wrong), property::name);
+    }
+
+    @Test void the_newest_that_was_restored_stays_however_old_it_is() {
+        var restored = new Item("restored", Instant.parse("2026-01-05T03:00:00Z"), 1, true, true);
+        var older = new Item("older", Instant.parse("2026-01-04T03:00:00Z"), 0, true, true);
+        var read = good("read back", "2026-11-20T03:00:00Z", 2);
+        var policy = new Policy(1, null, null, null);
+        var now = Instant.parse("2026-11-22T03:00:00Z");
+        var kept = Retention.decide(List.of(read, older, restored), policy, ZoneOffset.UTC, now).stream().filter(Retention.Decision::keep).map(d -> d.item().name()).toList();
+        assertEquals(List.of(read.name(), "restored"), kept);
+        var control = Retention.decide(List.of(read, new Item("restored", restored.taken(), 1, true)), policy, ZoneOffset.UTC, now);
+        assertEquals(1, control.stream().filter(Retention.Decision::keep).count());
     }
 }

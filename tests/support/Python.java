@@ -88,7 +88,7 @@ public final class Python {
         return new Failure(new Problem.Usage(what + ":\n" + output.text().strip().indent(2).stripTrailing(), List.of(next)));
     }
 
-    private static Path cacheFolder() {
+    static Path cacheFolder() {
         // $HOME before user.home: Java asks the password database, and a test's new HOME would not count.
         var home = System.getenv().getOrDefault("HOME", System.getProperty("user.home"));
         var cache = System.getenv("XDG_CACHE_HOME");
