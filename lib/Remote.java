@@ -140,12 +140,12 @@ public final class Remote {
                     if (there.isPresent()) return there.get();
                     remove(manifest.getFileName().toString()); // while the data changes, nothing there may look whole
                 }
-                var proof = put(data, digests);
-                put(manifest, ofManifest);
+                var proof = put(data, digests, data);
+                put(manifest, ofManifest, data);
                 return proof;
             } catch (Failure e) {
                 if (e.problem() instanceof Problem.Interrupted || e.problem() instanceof Problem.UploadFailed) throw e;
-                throw new Failure(new Problem.UploadFailed(data, path, e.problem().what(), null), e);
+                throw new Failure(new Problem.UploadFailed(data, path, words(e), null), e);
             }
         } catch (IOException e) {
             throw Failure.of(e);
@@ -162,21 +162,27 @@ public final class Remote {
         }
     }
 
-    private Proof put(Path file, Map<String, String> digests) throws IOException {
+    private Proof put(Path file, Map<String, String> digests, Path data) throws IOException {
         var name = file.getFileName().toString();
         var partial = name + PARTIAL;
+        var begun = new ArrayList<>(List.of(partial));
         try {
             ok("copyto", "--ignore-times", file.toAbsolutePath().toString(), at(partial));
             Checkpoint.reached("uploaded " + partial);
+            begun.add(name);
             ok("moveto", "--ignore-times", at(partial), at(name));
             return prove(file, digests);
         } catch (RuntimeException e) {
             var left = new ArrayList<String>();
-            Interruption.shielded(() -> left.addAll(Stream.of(partial, name).filter(this::stays).toList()));
+            Interruption.shielded(() -> left.addAll(begun.stream().filter(this::stays).toList()));
             if (e instanceof Failure f && !left.isEmpty() && !(f.problem() instanceof Problem.Interrupted))
-                throw new Failure(new Problem.UploadFailed(file, path, f.problem().what(), String.join(" and ", left)), f);
+                throw new Failure(new Problem.UploadFailed(data, path, words(f), String.join(" and ", left)), f);
             throw e;
         }
+    }
+
+    private static String words(Failure e) {
+        return e.problem() instanceof Problem.RemoteSaid said ? said.words() : e.problem().what();
     }
 
     /** Tries to remove what is not whole; the connection may be dead, so not for long. */
