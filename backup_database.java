@@ -402,7 +402,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         /** There everything belongs to who it belonged to: the roles are made, and nobody knows them later. */
         private static void inOwnServer(Console console, Setting at, BackupFile file) throws IOException {
-            try (var server = ThrowawayServer.start(file.server(), Path.of(System.getProperty("java.io.tmpdir")), console::progress); var db = Database.open(server.credentials())) {
+            try (var server = ThrowawayServer.start(file.wanted(), Path.of("/var/tmp"), console::progress); var db = Database.open(server.credentials())) {
                 console.note("into " + server);
                 verify(console, db, new PgPrograms(at.environment().pgProgram("pg_dump", file.atLeast(db.major())), server.credentials()), file, true);
             }

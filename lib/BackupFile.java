@@ -115,13 +115,18 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     }
 
     /** The major version of the server it came from, as far as the file tells; else the oldest one that is maintained. */
-    public int server() {
+    private int server() {
         var text = manifest != null ? manifest.server() : "";
         var major = text.replaceFirst("\\D.*", "");
         return major.isEmpty() ? OLDEST : Math.max(OLDEST, Integer.parseInt(major));
     }
 
     private static final int OLDEST = 14;
+
+    /** What a server of its own has to be to restore it. */
+    public ThrowawayServer.Wanted wanted() {
+        return new ThrowawayServer.Wanted(server(), "UTF8", null, manifest == null ? 0 : manifest.databaseBytes());
+    }
 
     // ---- what is known of it afterwards ------------------------------------------------------
 
