@@ -230,7 +230,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     /** @return what is left to do although the backup is good */
     private List<Failure> create(Console console, Setting at, Order order) throws Exception {
-        if (order.remote() != null) order.remote().require();
+        if (order.remote() != null) require(console, order.remote());
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server().database());
@@ -250,13 +250,27 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
     }
 
+    /** A slip in the settings is better known now; a network that is down costs nobody the backup here. */
+    private static void require(Console console, Remote remote) {
+        try {
+            remote.require();
+        } catch (Failure failure) {
+            if (failure.problem().exit() == Problem.Exit.USAGE || failure.problem() instanceof Problem.Interrupted) throw failure;
+            console.warn("the copy off-site will fail as it stands: " + failure.problem().what());
+        }
+    }
+
     private static void upload(Console console, Setting at, Order order, Backup backup, boolean mayPrune, List<String> left) {
         try {
-            var proof = console.during("uploading to " + order.remote(), () -> order.remote().upload(backup.file(), backup.manifest().sha256(), Manifest.fileOf(backup.file())));
-            console.success("off-site: %s (%s)".formatted(order.remote(), proof));
-            console.event("uploaded", Map.of("remote", order.remote().toString(), "file", backup.file().getFileName().toString(), "proof", proof.toString()));
+            var offSite = new OffSite(order.remote(), at.server().database());
+            for (var missing : offSite.missing(at.folder(), backup.file())) {
+                var file = missing.file();
+                var proof = console.during("uploading " + file.getFileName(), () -> order.remote().upload(file, missing.manifest().sha256(), Manifest.fileOf(file)));
+                console.success("off-site: %s in %s (%s)".formatted(file.getFileName(), order.remote(), proof));
+                console.event("uploaded", Map.of("remote", order.remote().toString(), "file", file.getFileName().toString(), "proof", proof.toString()));
+            }
             if (!mayPrune) return;
-            var gone = new OffSite(order.remote(), at.server().database()).prune(order.policy());
+            var gone = offSite.prune(order.policy());
             if (!gone.isEmpty()) console.note("pruned there: " + String.join(", ", gone));
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.Interrupted) left.add("interrupted while it was copied off-site");
