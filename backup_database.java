@@ -250,12 +250,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
     }
 
-    /** A slip in the settings is better known now; a network that is down costs nobody the backup here. */
+    /** Better known before the dump than after it; but a network that is down, or a disk that is not mounted, costs nobody the backup here. */
     private static void require(Console console, Remote remote) {
         try {
             remote.require();
         } catch (Failure failure) {
-            if (failure.problem().exit() == Problem.Exit.USAGE || failure.problem() instanceof Problem.Interrupted) throw failure;
+            if (failure.problem() instanceof Problem.Interrupted) throw failure;
             console.warn("the copy off-site will fail as it stands: " + failure.problem().what());
         }
     }
