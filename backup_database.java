@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.Age;
 import lib.Backup;
 import lib.BackupFile;
@@ -230,7 +231,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     /** @return what is left to do although the backup is good */
     private List<Failure> create(Console console, Setting at, Order order) throws Exception {
-        if (order.remote() != null) require(console, order.remote());
+        var unusable = unusable(console, order.remote());
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server().database());
@@ -245,18 +246,21 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         if (before != null) left.addAll(order.alarm().heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
         var mayPrune = left.isEmpty();
         if (mayPrune) prune(console, new Prune(at.folder(), at.server().database(), order.policy()), left);
-        if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
+        if (unusable != null) left.add(unusable);
+        else if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
         BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
         return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
     }
 
-    /** Better known before the dump than after it; but a network that is down, or a disk that is not mounted, costs nobody the backup here. */
-    private static void require(Console console, Remote remote) {
+    /** Better known before the dump than after it; but a network that is down, or a disk that is not mounted, costs nobody the backup here. @return why not, or null */
+    private static String unusable(Console console, Remote remote) {
         try {
-            remote.require();
+            if (remote != null) remote.require();
+            return null;
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.Interrupted) throw failure;
-            console.warn("the copy off-site will fail as it stands: " + failure.problem().what());
+            console.warn("there will be no copy off-site: " + failure.problem().what());
+            return Stream.concat(Stream.of("there is no copy off-site: " + failure.problem().what()), failure.problem().next().stream()).collect(Collectors.joining("; "));
         }
     }
 
