@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.Age;
 import lib.Backup;
 import lib.BackupFile;
@@ -178,7 +179,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         Path identity;
 
         BackupFile.Key in(Settings settings) {
-            return Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE"));
+            return sealed -> Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE")).opening(sealed); // looked for when it is needed
         }
     }
 
@@ -230,7 +231,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     /** @return what is left to do although the backup is good */
     private List<Failure> create(Console console, Setting at, Order order) throws Exception {
-        if (order.remote() != null) order.remote().require();
+        var unusable = unusable(console, order.remote());
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server().database());
@@ -245,18 +246,35 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         if (before != null) left.addAll(order.alarm().heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
         var mayPrune = left.isEmpty();
         if (mayPrune) prune(console, new Prune(at.folder(), at.server().database(), order.policy()), left);
-        if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
+        if (unusable != null) left.add(unusable);
+        else if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
         BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
         return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
     }
 
+    /** Better known before the dump than after it; but a network that is down, or a disk that is not mounted, costs nobody the backup here. @return why not, or null */
+    private static String unusable(Console console, Remote remote) {
+        try {
+            if (remote != null) remote.require();
+            return null;
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.Interrupted) throw failure;
+            console.warn("there will be no copy off-site: " + failure.problem().what());
+            return Stream.concat(Stream.of("there is no copy off-site: " + failure.problem().what()), failure.problem().next().stream()).collect(Collectors.joining("; "));
+        }
+    }
+
     private static void upload(Console console, Setting at, Order order, Backup backup, boolean mayPrune, List<String> left) {
         try {
-            var proof = console.during("uploading to " + order.remote(), () -> order.remote().upload(backup.file(), backup.manifest().sha256(), Manifest.fileOf(backup.file())));
-            console.success("off-site: %s (%s)".formatted(order.remote(), proof));
-            console.event("uploaded", Map.of("remote", order.remote().toString(), "file", backup.file().getFileName().toString(), "proof", proof.toString()));
+            var offSite = new OffSite(order.remote(), at.server().database());
+            for (var missing : offSite.missing(at.folder(), backup.file())) {
+                var file = missing.file();
+                var proof = console.during("uploading " + file.getFileName(), () -> order.remote().upload(file, missing.manifest().sha256(), Manifest.fileOf(file)));
+                console.success("off-site: %s in %s (%s)".formatted(file.getFileName(), order.remote(), proof));
+                console.event("uploaded", Map.of("remote", order.remote().toString(), "file", file.getFileName().toString(), "proof", proof.toString()));
+            }
             if (!mayPrune) return;
-            var gone = new OffSite(order.remote(), at.server().database()).prune(order.policy());
+            var gone = offSite.prune(order.policy());
             if (!gone.isEmpty()) console.note("pruned there: " + String.join(", ", gone));
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.Interrupted) left.add("interrupted while it was copied off-site");
@@ -412,7 +430,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         /** There everything belongs to who it belonged to: the roles are made, and nobody knows them later. */
         private static void inOwnServer(Console console, Setting at, BackupFile file) throws IOException {
-            try (var server = ThrowawayServer.start(file.server(), Path.of(System.getProperty("java.io.tmpdir")), console::progress); var db = Database.open(server.credentials())) {
+            try (var server = ThrowawayServer.start(file.wanted(), Path.of("/var/tmp"), console::progress); var db = Database.open(server.credentials())) {
                 console.note("into " + server);
                 verify(console, db, new PgPrograms(at.environment().pgProgram("pg_dump", file.atLeast(db.major())), server.credentials()), file, true);
             }

@@ -344,9 +344,11 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                 ALTER TABLE event ADD FOREIGN KEY (customer_id) REFERENCES customer;
                 """;
         private static final List<String> TEMPLATES = List.of(
-                "Hello %s, your order %d has been shipped and will arrive within the next %d days. Thank you for shopping with us!",
-                "Hi %s! Your invoice %d is ready. Please pay it within %d days.", "Dear %s, your appointment %d is confirmed. Reply %d to change it.",
-                "%s, we have received your payment for order %d. You have collected %d points.");
+                "Hello %s, your order %d has been shipped and will arrive within the next %d days. You will get a message as soon as it is with our driver. Thank you for shopping with us!",
+                "Hi %s! Your invoice %d is ready and due in %d days. You can pay by card or mobile money at the link in your account. Reply HELP if anything is not as you ordered it.",
+                "Dear %s, your appointment %d is confirmed, %d days from now. Please come ten minutes early and bring the papers we have asked for. Reply 1 to confirm or 2 to change the time.",
+                "%s, we have received your payment for order %d, thank you. You have collected %d points so far, and can use them for your next purchase online or in any of our shops.",
+                "Good news, %s! Offer %d is for you: until Sunday you save %d percent on everything in our shop. Show this message at the counter. Reply STOP if you do not want to hear from us.");
         private static final List<String> KINDS = List.of("message.sent", "message.delivered", "message.read", "flow.started", "flow.step", "flow.finished", "contact.updated", "webhook.received");
         private static final List<String> AGENTS = List.of("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148", "WhatsApp/2.24.11.85 A", "python-requests/2.32.3");
@@ -419,15 +421,17 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
 
         private void message(int number) {
             var out = random.nextBoolean();
-            var body = out && random.nextInt(3) > 0 ? TEMPLATES.get(random.nextInt(TEMPLATES.size())).formatted(capital(common()), random.nextInt(1_000_000), random.nextInt(30), 1) : sentence(4, 60);
+            var body = out && random.nextInt(4) > 0 ? TEMPLATES.get(random.nextInt(TEMPLATES.size())).formatted(capital(common()), random.nextInt(1_000_000), random.nextInt(30)) : sentence(1, out ? 50 : 25);
             fields("" + (number + 1), somebody(), out ? "outbound" : "inbound", body, random.nextInt(9) > 0 ? "delivered" : "failed", time(9_000));
         }
 
         private void event(int number) {
-            var kind = KINDS.get(random.nextInt(KINDS.size()));
-            fields("" + (number + 1), somebody(), kind, "{\"ip\": \"%d.%d.%d.%d\", \"flow\": %d, \"step\": \"%s_%s\", \"agent\": \"%s\", \"duration_ms\": %d, \"message_id\": \"wamid.%s\"}"
-                    .formatted(random.nextInt(30, 60), random.nextInt(256), random.nextInt(256), random.nextInt(256), random.nextInt(40), common(), common(),
-                            AGENTS.get(random.nextInt(AGENTS.size())), random.nextInt(5000), Long.toHexString(random.nextLong())), time(11_000));
+            var who = somebody();
+            var device = who.hashCode(); // everybody has one, at one address
+            fields("" + (number + 1), who, KINDS.get(random.nextInt(KINDS.size())),
+                    "{\"ip\": \"%d.%d.%d.%d\", \"flow\": %d, \"step\": \"%s_%s\", \"agent\": \"%s\", \"duration_ms\": %d, \"message_id\": \"wamid.%016x\"}"
+                    .formatted(30 + (device & 31), device >> 5 & 255, device >> 13 & 255, device >> 21 & 255, random.nextInt(40), common(), common(),
+                            AGENTS.get(device >>> 30), random.nextInt(5000), random.nextLong()), time(11_000));
         }
 
         private void orderLine(int number) {

@@ -32,14 +32,14 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     }
 
     private static final int HEAD = 512;
-    private static final byte[] AGE = "age-encryption.org/".getBytes(StandardCharsets.US_ASCII);
 
     /** @throws Failure no file, no backup of any kind, or encrypted and the key does not open it */
     public static BackupFile of(Path file, Key key) {
+        if (Files.isRegularFile(file.resolve("toc.dat"))) throw new Failure(new Problem.FolderArchive(file));
         if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {
-            in.mark(AGE.length);
-            var encrypted = Arrays.equals(in.readNBytes(AGE.length), AGE);
+            in.mark(HEAD);
+            var encrypted = Age.isEncrypted(in.readNBytes(HEAD));
             in.reset();
             try (var plain = Compression.reading(encrypted ? key.opening(in) : in)) {
                 var head = plain.readNBytes(HEAD);
@@ -121,13 +121,18 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     }
 
     /** The major version of the server it came from, as far as the file tells; else the oldest one that is maintained. */
-    public int server() {
+    private int server() {
         var text = manifest != null ? manifest.server() : "";
         var major = text.replaceFirst("\\D.*", "");
         return major.isEmpty() ? OLDEST : Math.max(OLDEST, Integer.parseInt(major));
     }
 
     private static final int OLDEST = 14;
+
+    /** What a server of its own has to be to restore it. */
+    public ThrowawayServer.Wanted wanted() {
+        return new ThrowawayServer.Wanted(server(), "UTF8", null, manifest == null ? 0 : manifest.databaseBytes());
+    }
 
     // ---- what is known of it afterwards ------------------------------------------------------
 

@@ -65,18 +65,23 @@ public record Compression(Kind kind, int level) {
     /**
      * Packs onto {@code out}. {@code close()} writes the end and closes {@code out}; what must not look whole is left unclosed.
      *
-     * @param workers threads beside ours, for zstd only; each needs memory of its own
+     * @param workers threads beside ours, for zstd only; fewer are taken where more would need too much memory
      */
     public OutputStream onto(OutputStream out, int workers) throws IOException {
         try {
             return switch (kind) {
-                case ZSTD -> Zstd.onto(out, level, workers);
+                case ZSTD -> Zstd.onto(out, level, Math.min(workers, mostWorkers()));
                 case GZIP -> new GZIPOutputStream(out, BLOCK) {{ def.setLevel(level); }};
                 case NONE -> out;
             };
         } catch (LinkageError e) {
             throw noZstd(e);
         }
+    }
+
+    /** A thread needs from 11 MB (level 3) over 45 MB (11) to 120 MB (19). */
+    private int mostWorkers() {
+        return level < 9 ? 8 : level < 12 ? 2 : 1;
     }
 
     /** A class of its own, so that the others do without zstd's. */

@@ -7,8 +7,8 @@
 //DEPS com.github.luben:zstd-jni:1.5.7-28
 //DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
 //DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
-// Two short-lived processes of a second each: the first compiler tier and one collector thread start fastest.
-//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g --enable-native-access=ALL-UNNAMED
+// Short-lived processes: one collector thread, and only what is hot is compiled. reset_migrations.java stops at the first compiler tier too.
+//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g --enable-native-access=ALL-UNNAMED
 // The same for an exported jar, or Jansi's native part is a warning that cron mails every night.
 //MANIFEST Enable-Native-Access=ALL-UNNAMED
 // javac has no other way not to warn of sun.misc.Signal, the only way to hear of Ctrl-C before the JVM ends.
@@ -54,6 +54,7 @@
 //SOURCES Migrations.java
 //SOURCES Migrator.java
 //SOURCES OffSite.java
+//SOURCES OldServer.java
 //SOURCES ParkTables.java
 //SOURCES Parking.java
 //SOURCES PgFolders.java

@@ -31,6 +31,15 @@ public record OffSite(Remote remote, String database) {
                 .sorted(Comparator.comparing(There::taken).thenComparing(There::name).reversed()).toList();
     }
 
+    /** What has to be copied: the backup just made, and before it those good ones that an earlier copy missed since the last that arrived. */
+    public List<BackupFolder.Found> missing(BackupFolder folder, Path made) {
+        var there = found().stream().filter(There::whole).toList();
+        var names = there.stream().map(There::name).collect(Collectors.toSet());
+        var last = there.stream().map(There::taken).max(Comparator.naturalOrder()).orElse(Instant.MAX);
+        return folder.found().reversed().stream().filter(found -> found.database().equals(database) && found.isGood() && !names.contains(found.file().getFileName().toString()))
+                .filter(found -> found.file().equals(made) || found.taken().atZone(ZoneId.systemDefault()).toInstant().isAfter(last)).toList();
+    }
+
     /** The same policy as here; the remote's clock tells the order they came in. @return what has gone */
     public List<String> prune(Retention.Policy policy) {
         remote.sweep(BackupFolder::isName, Instant.now().minus(STALE));
@@ -45,7 +54,7 @@ public record OffSite(Remote remote, String database) {
     public Path fetch(String name, BackupFolder folder) throws IOException {
         var text = remote.read(name + Remote.MANIFEST);
         var manifest = Manifest.of(text, name);
-        if (manifest == null) throw new Failure(new Problem.RemoteDamaged(name + Remote.MANIFEST, "it cannot be understood"));
+        if (manifest == null) throw new Failure(new Problem.NotAsManifest(name + Remote.MANIFEST, "it cannot be understood"));
         folder.make();
         var file = remote.fetch(name, manifest.sha256(), folder.path());
         if (!Files.exists(Manifest.fileOf(file))) manifest.writeBeside(file);

@@ -15,10 +15,10 @@ final class PgFolders {
 
     private PgFolders() {}
 
-    /** PATH, then where the packages keep each version apart: Debian, Red Hat, Homebrew, Postgres.app. */
+    /** PATH, then where the packages keep each version apart: Debian, Red Hat, Homebrew, Postgres.app, Windows. */
     static List<Path> all() {
         var folders = new ArrayList<>(path());
-        for (var place : List.of("/usr/lib/postgresql", "/usr", "/opt/homebrew/opt", "/usr/local/opt", "/Applications/Postgres.app/Contents/Versions")) {
+        for (var place : List.of("/usr/lib/postgresql", "/usr", "/opt/homebrew/opt", "/usr/local/opt", "/Applications/Postgres.app/Contents/Versions", "C:\\Program Files\\PostgreSQL")) {
             try (Stream<Path> versions = Files.list(Path.of(place))) {
                 versions.filter(v -> v.getFileName().toString().matches("(pgsql-|postgresql@)?\\d+")).map(v -> v.resolve("bin")).sorted().forEach(folders::add);
             } catch (IOException notOnThisMachine) {
@@ -30,6 +30,11 @@ final class PgFolders {
 
     static List<Path> path() {
         return Stream.of(System.getenv().getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty()).map(Path::of).toList();
+    }
+
+    /** As the system names a program's file. */
+    static String fileOf(String program) {
+        return System.getProperty("os.name").startsWith("Windows") ? program + ".exe" : program;
     }
 
     /** 0 where the program does not say. */

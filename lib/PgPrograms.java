@@ -35,9 +35,14 @@ public record PgPrograms(Program pgDump, Credentials server) {
         return sibling("pg_restore").with("--file=-").env("LC_ALL", "C");
     }
 
-    /** Runs SQL from stdin in a database: all of it, or none. No psqlrc, and the first error ends it. */
-    Program psql(String database) {
-        return connected(sibling("psql")).with("--no-psqlrc", "--quiet", "--no-password", "--single-transaction", "--set=ON_ERROR_STOP=1", "--dbname=" + uri(server.of(database)));
+    /**
+     * Runs SQL from stdin in a database. No psqlrc, and the first error ends it.
+     *
+     * @param atOnce in one transaction, in which nobody's SQL can drop a database; thousands of tables have too many locks for that
+     */
+    Program psql(String database, boolean atOnce) {
+        var psql = connected(sibling("psql")).with("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1");
+        return (atOnce ? psql.with("--single-transaction") : psql).with("--dbname=" + uri(server.of(database)));
     }
 
     private Program connected(Program program) {
@@ -90,14 +95,17 @@ public record PgPrograms(Program pgDump, Credentials server) {
      * The command that restores into a new database with none of our programs, for people to copy. Its exit code is not 0 when
      * anything failed: the file is tested first, for what a pipe's first program says is lost, and all stands in parentheses,
      * because under {@code set -e} a bare {@code a && b} whose a fails would go on.
+     *
+     * @param newer pg_restore says what the server does not know: see {@link OldServer}
      */
-    String manually(String file, Compression compression, boolean encrypted, boolean plain) {
+    String manually(String file, Compression compression, List<String> sealed, boolean plain, boolean newer) {
         var into = restored(server.database());
         var where = List.of("--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user());
         var create = sibling("createdb").with(where.toArray(String[]::new)).with("--template=template0", into);
-        var restore = plain
-                ? sibling("psql").with("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null").with(where.toArray(String[]::new)).with("--dbname=" + into)
-                : sibling("pg_restore").with("--exit-on-error").with(where.toArray(String[]::new)).with("--dbname=" + into);
+        var psql = sibling("psql").with("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null").with(where.toArray(String[]::new)).with("--dbname=" + into);
+        var pgRestore = sibling("pg_restore").with("--exit-on-error").with(where.toArray(String[]::new)).with("--dbname=" + into);
+        var without = "grep -v '^%s$' | ".formatted(OldServer.UNKNOWN);
+        var restore = !newer ? quoted((plain ? psql : pgRestore).argv()) : (plain ? "" : quoted(script().argv()) + " | ") + without + quoted(psql.argv());
         var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + quoted(server.sslmode()) + " && ";
         var name = quoted(file);
         var unpack = switch (compression.kind()) {
@@ -105,12 +113,13 @@ public record PgPrograms(Program pgDump, Credentials server) {
             case GZIP -> "gzip";
             case NONE -> null;
         };
-        if (encrypted) { // age itself authenticates every block
-            var from = "age --decrypt --identity KEY_FILE " + name + (unpack == null ? "" : " | " + unpack + " -dc");
-            return "( %s%s && %s | %s )".formatted(ssl, quoted(create.argv()), from, quoted(restore.argv()));
+        if (!sealed.isEmpty()) { // age itself authenticates every block
+            var key = sealed.equals(List.of("passphrase")) ? "" : "--identity KEY_FILE ";
+            var from = "age --decrypt " + key + name + (unpack == null ? "" : " | " + unpack + " -dc");
+            return "( %s%s && %s | %s )".formatted(ssl, quoted(create.argv()), from, restore);
         }
-        return unpack == null ? "( %s%s && %s < %s )".formatted(ssl, quoted(create.argv()), quoted(restore.argv()), name)
-                : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, quoted(create.argv()), unpack, name, quoted(restore.argv()));
+        return unpack == null ? "( %s%s && cat %s | %s )".formatted(ssl, quoted(create.argv()), name, restore)
+                : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, quoted(create.argv()), unpack, name, restore);
     }
 
     private static String restored(String database) {

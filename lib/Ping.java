@@ -1,15 +1,20 @@
 package lib;
 
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.HttpURLConnection;
+import java.net.SocketTimeoutException;
 import java.net.URI;
 import java.net.URISyntaxException;
+import java.net.UnknownHostException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.atomic.AtomicReference;
+import javax.net.ssl.SSLException;
 
 /**
  * A dead man's switch as healthchecks.io understands it: it hears of start, success and failure, and alarms when it hears nothing.
@@ -89,30 +94,24 @@ public final class Ping {
 
     /** A try, given up after the limit whatever it is waiting for. @return null, or why it failed */
     private String once(String what, String body) {
-        var said = new String[] {"no answer within %s s".formatted(limit.toMillis() / 1000.0)};
-        var open = new HttpURLConnection[1];
-        var thread = Thread.ofPlatform().daemon().name("ping" + what).start(() -> {
-            var result = exchange(what, body, open);
-            synchronized (said) {
-                said[0] = result;
-            }
-        });
+        var said = new AtomicReference<String>();
+        var open = new AtomicReference<HttpURLConnection>();
+        var thread = Thread.ofPlatform().daemon().name("ping" + what).start(() -> said.set(exchange(what, body, open)));
         try {
             thread.join(limit);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        if (thread.isAlive() && open[0] != null) open[0].disconnect();
-        synchronized (said) {
-            return said[0];
-        }
+        if (!thread.isAlive()) return said.get();
+        if (open.get() != null) open.get().disconnect();
+        return tooSlow();
     }
 
-    private String exchange(String what, String body, HttpURLConnection[] open) {
+    private String exchange(String what, String body, AtomicReference<HttpURLConnection> open) {
         try {
             // the JDK's older client: half the start-up of the newer one
             var connection = (HttpURLConnection) at(what).toURL().openConnection();
-            open[0] = connection;
+            open.set(connection);
             connection.setConnectTimeout((int) limit.toMillis());
             connection.setReadTimeout((int) limit.toMillis());
             connection.setUseCaches(false);
@@ -141,12 +140,16 @@ public final class Ping {
     /** Never the message alone: a FileNotFoundException's is the URL. */
     private String words(IOException e) {
         return switch (e) {
-            case java.net.UnknownHostException unknown -> "no such host";
-            case java.net.SocketTimeoutException slow -> "no answer within %s s".formatted(limit.toMillis() / 1000.0);
-            case java.net.ConnectException refused -> "connection refused";
-            case javax.net.ssl.SSLException tls -> "its certificate or TLS is not accepted";
+            case UnknownHostException unknown -> "no such host";
+            case SocketTimeoutException slow -> tooSlow();
+            case ConnectException refused -> "connection refused";
+            case SSLException tls -> "its certificate or TLS is not accepted";
             default -> e.getClass().getSimpleName();
         };
+    }
+
+    private String tooSlow() {
+        return "no answer within %s s".formatted(limit.toMillis() / 1000.0);
     }
 
     /** The path goes on, the query stays behind it. */

@@ -831,6 +831,8 @@ public interface Problem {
                 return List.of("install the client of the server's major version: postgresql-client-" + major
                         + " (Debian, Ubuntu), postgresql@" + major + " (Homebrew)");
             }
+            if (words.contains("max_locks_per_transaction"))
+                return List.of("it locks every table and sequence at once: raise max_locks_per_transaction in the server's postgresql.conf to their number divided by max_connections, and restart it");
             if (words.contains("unsupported version") && words.contains("in file header"))
                 return List.of("the file is a newer pg_dump's: use a pg_restore of at least its major version (head -c 200 FILE | strings shows it)");
             if (words.contains("unrecognized configuration parameter \"transaction_timeout\""))
@@ -884,6 +886,12 @@ public interface Problem {
     private static String first(List<String> lines) {
         var shown = String.join("\n", lines.subList(0, Math.min(10, lines.size()))).indent(2).stripTrailing();
         return lines.size() <= 10 ? shown : shown + "\n  and %,d more".formatted(lines.size() - 10);
+    }
+
+    record FolderArchive(Path folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return folder + " is an archive in the directory format, which is not read here"; }
+        public List<String> next() { return List.of("restore it by hand: createdb --template=template0 NAME && pg_restore --exit-on-error --jobs=4 --dbname=NAME " + folder); }
     }
 
     record NotADump(Path file, String begins) implements Problem {
@@ -1126,8 +1134,8 @@ public interface Problem {
         public List<String> next() { return List.of("when that is mended, the next backup uploads again"); }
     }
 
-    /** @param how what was compared */
-    record RemoteDamaged(String file, String how) implements Problem {
+    /** @param file here or on the remote @param how what was compared */
+    record NotAsManifest(String file, String how) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return file + " is not what its manifest says: " + how; }
         public List<String> next() { return List.of("take another backup: backup_database list"); }

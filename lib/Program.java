@@ -56,6 +56,12 @@ public final class Program {
         return this;
     }
 
+    /** A variable for when neither we nor this process's environment has it. */
+    public Program unlessSet(String name, String value) {
+        if (System.getenv(name) == null) environment.putIfAbsent(name, value);
+        return this;
+    }
+
     /** Inherits no variable whose name begins so. */
     public Program without(String prefix) {
         without.add(prefix);

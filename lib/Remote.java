@@ -51,6 +51,7 @@ public final class Remote {
      * <p>And no checksum kept by the uploader: rclone would hand us back our own hash of a multipart upload, which proves nothing.
      */
     private static final Map<String, String> SETTINGS = Map.of("RCLONE_CONTIMEOUT", "20s", "RCLONE_TIMEOUT", "2m", "RCLONE_RETRIES", "3", "RCLONE_LOW_LEVEL_RETRIES", "4",
+        "RCLONE_INPLACE", "true", // from 1.63 on it has temporary names of its own, which a kill would leave
         "RCLONE_S3_NO_CHECK_BUCKET", "true", "RCLONE_S3_DISABLE_CHECKSUM", "true", "RCLONE_B2_DISABLE_CHECKSUM", "true", "RCLONE_AZUREBLOB_DISABLE_CHECKSUM", "true");
     private static final String[] NEVER = {"--ask-password=false", "--stats=0", "--log-format=", "--dry-run=false", "--interactive=false"};
     private static final String[] BRIEFLY = {"--contimeout=5s", "--timeout=10s", "--retries=1", "--low-level-retries=1"};
@@ -94,13 +95,11 @@ public final class Remote {
                 "options belong in RCLONE_CONFIG_… variables: a command line can be read by every user of the machine"));
         this.path = path.length() > 1 && path.endsWith("/") ? path.replaceAll("(?<=.)/+$", "") : path;
         var program = rclone.with();
-        SETTINGS.forEach((name, value) -> {
-            if (System.getenv(name) == null) program.env(name, value);
-        });
+        SETTINGS.forEach(program::unlessSet);
         var certificates = System.getenv("AWS_CA_BUNDLE");
         if (certificates != null) { // up to 1.6x rclone cannot talk to S3 at all when it is set
             program.without("AWS_CA_BUNDLE");
-            if (System.getenv("RCLONE_CA_CERT") == null) program.env("RCLONE_CA_CERT", certificates);
+            program.unlessSet("RCLONE_CA_CERT", certificates);
         }
         this.rclone = program;
         this.local = !remote.matches() || windows && remote.group("name").length() == 1;
@@ -108,7 +107,6 @@ public final class Remote {
 
     /** Before a backup begins: rclone is there, and the remote can be listed. @throws Failure exit 2; 1 when it is not ours to mend */
     public void require() {
-        run("version");
         if (local && !Files.isDirectory(Path.of(path))) throw new Failure(new Problem.NoRemoteFolder(path));
         var listed = run("lsjson", "--files-only", "--no-modtime", "--no-mimetype", path);
         if (listed.code() != 0 && listed.code() != NOT_FOUND) throw said(listed.err());
@@ -123,48 +121,68 @@ public final class Remote {
     }
 
     /**
-     * Uploads a backup: the data under a temporary name, renamed, proven; then the manifest likewise.
+     * Uploads a backup: the data under a temporary name, renamed, proven; then the manifest likewise. What is there already and is
+     * proven is not sent again.
      *
      * @param sha256 the data's, as the manifest says
      * @return how the data is known to be there
-     * @throws Failure exit 3: the backup here is good
+     * @throws Failure exit 3: the backup here is good; 1: it is not
      */
     public Proof upload(Path data, String sha256, Path manifest) {
         plain(data.getFileName().toString());
         try {
-            remove(manifest.getFileName().toString()); // of an earlier try: while the data changes, nothing there may look whole
-            var proof = put(data, sha256);
-            put(manifest, sha256(manifest));
-            return proof;
-        } catch (Failure e) {
-            throw failed(data, e);
+            var digests = digests(data);
+            if (!digests.get("sha256").equals(sha256)) throw new Failure(new Problem.NotAsManifest(data.toString(), "it has changed since"));
+            var ofManifest = digests(manifest);
+            try {
+                if (stat(manifest.getFileName().toString()).isPresent()) {
+                    var there = proven(data, digests, manifest, ofManifest);
+                    if (there.isPresent()) return there.get();
+                    remove(manifest.getFileName().toString()); // while the data changes, nothing there may look whole
+                }
+                var proof = put(data, digests, data);
+                put(manifest, ofManifest, data);
+                return proof;
+            } catch (Failure e) {
+                if (e.problem() instanceof Problem.Interrupted || e.problem() instanceof Problem.UploadFailed) throw e;
+                throw new Failure(new Problem.UploadFailed(data, path, words(e), null), e);
+            }
         } catch (IOException e) {
-            throw failed(data, Failure.of(e));
+            throw Failure.of(e);
         }
     }
 
-    private Failure failed(Path data, Failure why) {
-        if (why.problem() instanceof Problem.Interrupted || why.problem() instanceof Problem.UploadFailed) return why;
-        return new Failure(new Problem.UploadFailed(data, path, why.problem().what(), null), why);
+    private Optional<Proof> proven(Path data, Map<String, String> digests, Path manifest, Map<String, String> ofManifest) throws IOException {
+        try {
+            prove(manifest, ofManifest);
+            return Optional.of(prove(data, digests));
+        } catch (Failure e) {
+            if (e.problem() instanceof Problem.NotAsManifest) return Optional.empty();
+            throw e;
+        }
     }
 
-    private Proof put(Path file, String sha256) throws IOException {
+    private Proof put(Path file, Map<String, String> digests, Path data) throws IOException {
         var name = file.getFileName().toString();
         var partial = name + PARTIAL;
-        var digests = digests(file);
-        if (!digests.get("sha256").equals(sha256)) throw new Failure(new Problem.RemoteDamaged(file.toString(), "it has changed since"));
+        var begun = new ArrayList<>(List.of(partial));
         try {
             ok("copyto", "--ignore-times", file.toAbsolutePath().toString(), at(partial));
             Checkpoint.reached("uploaded " + partial);
+            begun.add(name);
             ok("moveto", "--ignore-times", at(partial), at(name));
-            return prove(name, Files.size(file), digests);
+            return prove(file, digests);
         } catch (RuntimeException e) {
             var left = new ArrayList<String>();
-            Interruption.shielded(() -> left.addAll(Stream.of(partial, name).filter(this::stays).toList()));
+            Interruption.shielded(() -> left.addAll(begun.stream().filter(this::stays).toList()));
             if (e instanceof Failure f && !left.isEmpty() && !(f.problem() instanceof Problem.Interrupted))
-                throw new Failure(new Problem.UploadFailed(file, path, f.problem().what(), String.join(" and ", left)), f);
+                throw new Failure(new Problem.UploadFailed(data, path, words(f), String.join(" and ", left)), f);
             throw e;
         }
+    }
+
+    private static String words(Failure e) {
+        return e.problem() instanceof Problem.RemoteSaid said ? said.words() : e.problem().what();
     }
 
     /** Tries to remove what is not whole; the connection may be dead, so not for long. */
@@ -177,19 +195,21 @@ public final class Remote {
         }
     }
 
-    /** That the file there has these bytes. */
-    private Proof prove(String name, long bytes, Map<String, String> digests) throws IOException {
-        var there = stat(name).orElseThrow(() -> new Failure(new Problem.RemoteDamaged(at(name), "it is not there")));
-        if (there.bytes() != bytes) throw new Failure(new Problem.RemoteDamaged(at(name), "%d bytes instead of %d".formatted(there.bytes(), bytes)));
+    /** That the file there has these bytes. @param digests of the one here */
+    private Proof prove(Path file, Map<String, String> digests) throws IOException {
+        var name = file.getFileName().toString();
+        var bytes = Files.size(file);
+        var there = stat(name).orElseThrow(() -> new Failure(new Problem.NotAsManifest(at(name), "it is not there")));
+        if (there.bytes() != bytes) throw new Failure(new Problem.NotAsManifest(at(name), "%d bytes instead of %d".formatted(there.bytes(), bytes)));
         for (var kind : digests.keySet()) {
             var hash = there.hashes().get(kind);
             if (hash == null || hash.isEmpty() || !features().hashes().contains(kind)) continue;
-            if (!hash.equalsIgnoreCase(digests.get(kind))) throw new Failure(new Problem.RemoteDamaged(at(name), "its " + kind + " differs"));
+            if (!hash.equalsIgnoreCase(digests.get(kind))) throw new Failure(new Problem.NotAsManifest(at(name), "its " + kind + " differs"));
             return new Proof(kind);
         }
         var read = digest("SHA-256");
         stream(name, bytes, new DigestOutputStream(OutputStream.nullOutputStream(), read));
-        if (!hex(read).equals(digests.get("sha256"))) throw new Failure(new Problem.RemoteDamaged(at(name), "what was read back differs"));
+        if (!hex(read).equals(digests.get("sha256"))) throw new Failure(new Problem.NotAsManifest(at(name), "what was read back differs"));
         return new Proof(null);
     }
 
@@ -203,8 +223,8 @@ public final class Remote {
     /** A small text file: a manifest. */
     public String read(String name) {
         plain(name);
-        var there = stat(name).orElseThrow(() -> new Failure(new Problem.RemoteDamaged(at(name), "it is not there")));
-        if (there.bytes() > LARGEST_TEXT) throw new Failure(new Problem.RemoteDamaged(at(name), "%d bytes is too much for a manifest".formatted(there.bytes())));
+        var there = stat(name).orElseThrow(() -> new Failure(new Problem.NotAsManifest(at(name), "it is not there")));
+        if (there.bytes() > LARGEST_TEXT) throw new Failure(new Problem.NotAsManifest(at(name), "%d bytes is too much for a manifest".formatted(there.bytes())));
         var text = new ByteArrayOutputStream();
         try {
             stream(name, there.bytes(), text);
@@ -235,13 +255,13 @@ public final class Remote {
                 if (sha256(file).equals(sha256)) return file;
                 throw new Failure(new Problem.Usage("%s is there already, and is another file than %s".formatted(file, at(name)), List.of("move it away, or give another folder: --dir DIR")));
             }
-            var there = stat(name).orElseThrow(() -> new Failure(new Problem.RemoteDamaged(at(name), "it is not there")));
+            var there = stat(name).orElseThrow(() -> new Failure(new Problem.NotAsManifest(at(name), "it is not there")));
             Files.deleteIfExists(partial);
             try (var channel = FileChannel.open(partial, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
                 Disk.mode(partial, "rw-------");
                 var read = digest("SHA-256");
                 stream(name, there.bytes(), new DigestOutputStream(Channels.newOutputStream(channel), read));
-                if (!hex(read).equals(sha256)) throw new Failure(new Problem.RemoteDamaged(at(name), "its sha256 differs"));
+                if (!hex(read).equals(sha256)) throw new Failure(new Problem.NotAsManifest(at(name), "its sha256 differs"));
                 channel.force(true);
             }
             Files.move(partial, file, StandardCopyOption.ATOMIC_MOVE);
@@ -340,6 +360,9 @@ public final class Remote {
                 words = err.toString();
                 process.waitFor();
                 Interruption.check();
+            } catch (IOException e) {
+                Interruption.check(); // a stopped process's stream is closed
+                throw e;
             } catch (InterruptedException e) {
                 throw new Failure(new Problem.Interrupted(), e);
             } finally {

@@ -1,7 +1,6 @@
 package lib;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Path;
 import java.util.List;
@@ -78,27 +77,65 @@ public final class Restoration {
     }
 
     private void restoreOnce() {
-        var program = file.kind() == BackupFile.Kind.SQL ? programs.psql(into) : programs.restore(into, options);
-        try (var child = Child.start(program)) {
-            child.ignoreOutput();
-            try (var in = file.open()) {
-                feed(in, child);
-            } catch (IOException damaged) {
-                child.kill();
-                throw new Failure(new Problem.DamagedArchive(file.file(), Failure.wordsOf(damaged)), damaged);
+        try {
+            if (file.kind() == BackupFile.Kind.SQL) {
+                fed(programs.psql(into, file.manifest() == null), true);
+                return;
             }
-            child.finish(programs::hide);
+            try {
+                fed(programs.restore(into, options), false);
+            } catch (Failure failure) {
+                if (!isNewer(failure)) throw failure;
+                throughScript(); // that was its first statement: nothing has been restored yet
+            }
         } catch (Failure failure) {
             throw explained(failure, file.file());
         }
     }
 
+    private static boolean isNewer(Failure failure) {
+        return failure.problem() instanceof Problem.PgProgramFailed said && said.words().contains("unrecognized configuration parameter \"transaction_timeout\"");
+    }
+
+    private void fed(Program program, boolean sql) {
+        try (var child = Child.start(program)) {
+            child.ignoreOutput();
+            feed(child, sql);
+            child.finish(programs::hide);
+        }
+    }
+
     /** A reader that has enough closes the pipe; one that misses something says so by its exit code. */
-    private void feed(InputStream in, Child child) throws IOException {
-        try (var to = child.in()) {
-            in.transferTo(new Backup.Progressing(to, progress));
-        } catch (Backup.Unwritable closed) {
-            // see above
+    private void feed(Child child, boolean sql) {
+        try (var in = file.open()) {
+            try (var to = sql ? new OldServer(child.in()) : child.in()) {
+                in.transferTo(new Backup.Progressing(to, progress));
+            } catch (Backup.Unwritable closed) {
+                // see above
+            }
+        } catch (IOException damaged) {
+            child.kill();
+            throw new Failure(new Problem.DamagedArchive(file.file(), Failure.wordsOf(damaged)), damaged);
+        }
+    }
+
+    /** What pg_restore 17 and newer would have an older server do, as SQL without the setting that this does not know. */
+    private void throughScript() {
+        try (var script = Child.start(programs.script().with(options.toArray(String[]::new))); var psql = Child.start(programs.psql(into, false))) {
+            psql.ignoreOutput();
+            var pump = Thread.ofPlatform().daemon().start(() -> {
+                try (var to = new OldServer(psql.in())) {
+                    script.out().transferTo(to);
+                } catch (IOException closed) {
+                    script.kill(); // psql has stopped at an error, and says so
+                }
+            });
+            feed(script, false);
+            pump.join();
+            psql.finish(programs::hide);
+            script.finish(programs::hide);
+        } catch (InterruptedException e) {
+            throw new Failure(new Problem.Interrupted(), e);
         }
     }
 

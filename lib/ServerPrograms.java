@@ -105,10 +105,13 @@ public record ServerPrograms(Path bin, int major) {
     private static ServerPrograms fetched(int major, ServerUser user, Places places, Consumer<String> progress) {
         var fetchable = FETCHABLE.ceilingEntry(major);
         if (fetchable == null) throw none(major, "none newer than " + FETCHABLE.lastKey() + " can be fetched");
+        var name = "postgresql-" + fetchable.getValue() + "-" + platform();
+        for (var cache : places.caches) // root's is everybody's to read
+            if (Files.exists(cache.resolve(name)) && user.canEnter(cache.resolve(name).resolve("bin/postgres"))) return new ServerPrograms(cache.resolve(name).resolve("bin"), fetchable.getKey());
         try {
             var cache = cache(user, places.caches);
-            if (cache == null) throw none(major, user.name() + " can enter none of " + places.caches);
-            var folder = cache.resolve("postgresql-" + fetchable.getValue() + "-" + platform());
+            if (cache == null) throw none(major, "there is no folder to keep fetched ones in: " + places.caches + " cannot be written to" + (user.ourselves() ? "" : ", or not be read by " + user.name()));
+            var folder = cache.resolve(name);
             synchronized (ONE_AT_A_TIME) {
                 try (var lock = FileChannel.open(Path.of(folder + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
                     lock.lock();
@@ -121,8 +124,7 @@ public record ServerPrograms(Path bin, int major) {
         }
     }
 
-    private static Path cache(ServerUser user, List<Path> caches) throws IOException {
-        FileSystemException last = null;
+    private static Path cache(ServerUser user, List<Path> caches) {
         for (var cache : caches) {
             try {
                 if (!user.canEnter(firstThere(cache))) continue;
@@ -131,11 +133,10 @@ public record ServerPrograms(Path bin, int major) {
                     if (!user.ourselves()) Disk.mode(cache, "rwxr-xr-x");
                 }
                 if (Files.isWritable(cache)) return cache;
-            } catch (FileSystemException notThere) {
-                last = notThere;
+            } catch (IOException notWritable) {
+                // perhaps the next
             }
         }
-        if (last != null) throw last;
         return null;
     }
 

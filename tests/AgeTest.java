@@ -323,7 +323,7 @@ class AgeTest {
                 var sealed = run(command.toArray(String[]::new));
                 assertTrue(Age.isEncrypted(sealed));
                 for (var file : List.of(key, anna.file)) assertArrayEquals(Files.readAllBytes(plain), opened(Age.key(file, null), sealed), armor + " " + size);
-                for (int cut = 1; cut < sealed.length - 1; cut += cut < 300 || cut > sealed.length - 300 ? 1 : 4999) {
+                for (int cut = 1; size % 65536 > 0 && cut < sealed.length - 1; cut += cut < 300 || cut > sealed.length - 300 ? 1 : 4999) {
                     var part = Arrays.copyOf(sealed, cut);
                     assertThrows(IOException.class, () -> opened(Age.key(key, null), part), armor + " " + size + " cut at " + cut + " of " + sealed.length);
                 }

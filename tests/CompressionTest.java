@@ -44,7 +44,7 @@ class CompressionTest {
     }
 
     @Test void every_size_comes_back() throws IOException {
-        for (var text : List.of("zstd", "zstd:19", "gzip", "none")) {
+        for (var text : List.of("zstd", "zstd:9", "gzip", "none")) {
             for (var size : new int[] {0, 1, 2, 3, 4, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 3_000_000}) {
                 var plain = realistic(size);
                 for (var workers : new int[] {0, 2}) assertArrayEquals(plain, unpacked(packed(text, plain, workers)), text + " " + size);

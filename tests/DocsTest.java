@@ -114,7 +114,7 @@ class DocsTest {
         assertEquals(List.of("reset_migrations --keep-data"), invented("```bash\njbang /path/to/reset_migrations.java --yes --keep-data\n```"));
         assertEquals(List.of("reset_migrations undo --dry-run"), invented("`reset-migrations undo --yes --dry-run`"));
         assertEquals(List.of("backup_database --into"), invented("```\nbackup_database --into x\n```"));
-        assertEquals(List.of("backup_database --dry-run"), invented("## backup_database\n| `--dry-run` | |\n"));
+        assertEquals(List.of("backup_database --superuser"), invented("## backup_database\n| `--superuser` | |\n"));
         assertEquals(List.of("backup_database --all"), invented("java -jar x is no code, `java -jar /opt/backup_database.jar --all` is"));
         assertEquals(List.of(), invented("`git stash --all`, `jbang app install --name reset-migrations reset-migrations@./x`, `--no-backup`"));
     }

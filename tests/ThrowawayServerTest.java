@@ -36,7 +36,7 @@ import support.Python;
 import support.ServerHolder;
 import support.Tool;
 
-@Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+@Timeout(value = 180, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class ThrowawayServerTest {
     private static final boolean ROOT = "root".equals(System.getProperty("user.name"));
     private static final ServerPrograms.Places HERE = ServerPrograms.Places.ofThisMachine();
@@ -47,7 +47,7 @@ class ThrowawayServerTest {
     private Path temp;
     private final List<String> said = Collections.synchronizedList(new ArrayList<>());
 
-    /** A clone's tests need PostgreSQL's clients; the server's programs may not be there. */
+    /** A machine that has only the clients gets 15 fetched, and for these tests that is as good as installed. */
     @BeforeAll static void find_an_installed_server() throws Exception {
         for (var bin : HERE.folders()) {
             if (!Stream.of("initdb", "pg_ctl", "postgres").allMatch(name -> Files.isExecutable(bin.resolve(name)))) continue;
@@ -55,6 +55,12 @@ class ThrowawayServerTest {
             installed = bin;
             major = Integer.parseInt(version.replaceFirst("(?s).*\\(PostgreSQL\\) (\\d+).*", "$1"));
             return;
+        }
+        try (var server = ThrowawayServer.start(15, Path.of("/var/tmp"), System.err::println)) {
+            installed = Path.of(server.toString().replaceFirst(".* of ", ""));
+            major = 15;
+        } catch (Failure unreachable) {
+            System.err.println(unreachable.problem().what());
         }
     }
 
@@ -111,12 +117,14 @@ class ThrowawayServerTest {
         untilGone();
     }
 
-    @Test void thousands_of_tables_fit_into_one_transaction() throws Exception {
+    /** Some 13 locks a table: more than PostgreSQL's own settings allow. */
+    @Test void a_thousand_tables_fit_into_one_transaction() throws Exception {
         needsInstalled();
         try (var server = start(major)) {
             ask(server.credentials(), """
-                DO $$ BEGIN FOR i IN 1..3000 LOOP EXECUTE format('CREATE TABLE t%s (id serial PRIMARY KEY, of int UNIQUE)', i); END LOOP; END $$""");
-            assertEquals("3000", ask(server.credentials(), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
+                CREATE SCHEMA shop;
+                DO $$ BEGIN FOR i IN 1..1000 LOOP EXECUTE format('CREATE TABLE shop.t%s (id serial PRIMARY KEY, of int UNIQUE, words text)', i); END LOOP; END $$;
+                DROP SCHEMA shop CASCADE""");
         }
     }
 
@@ -226,7 +234,9 @@ class ThrowawayServerTest {
         var innocent = new ProcessBuilder(Stream.concat(asServersUser(), Stream.of("sleep", "60")).toList()).start();
         try {
             var left = leftOver("[\"FOLDER\",\"" + installed + "\"" + String.join("", asServersUser().map(word -> ",\"" + word + "\"").toList()) + "]");
+            Files.setPosixFilePermissions(left, PosixFilePermissions.fromString("rwx--x--x"));
             Files.writeString(Files.createDirectory(left.resolve("data")).resolve("postmaster.pid"), innocent.pid() + "\n" + left + "/data\n");
+            Files.writeString(left.resolve("data/PG_VERSION"), major + "\n");
             start(major).close();
             assertFalse(Files.exists(left));
             assertTrue(innocent.isAlive());
@@ -311,8 +321,6 @@ class ThrowawayServerTest {
         }
         assertEquals(1, said.size(), said.toString());
         assertTrue(said.getFirst().startsWith("getting PostgreSQL 17."), said.toString());
-        assertTrue(versionOf(14, places).matches("14\\.\\d+"));
-        assertEquals(2, said.size());
         assertTrue(versionOf(13, places).matches("14\\.\\d+"), "the next newer one");
         assertEquals(2, said.size());
         try (Stream<Path> all = Files.list(cache)) {
@@ -408,7 +416,7 @@ class ThrowawayServerTest {
             return work.call();
         } catch (Exception e) {
             var failure = e instanceof Failure f ? f : e.getCause() instanceof Failure f ? f : null;
-            if (failure != null && failure.problem().what().contains("JBang could not fetch")) abort(failure.problem().what());
+            if (failure != null && failure.problem().what().matches("(?s).*(JBang could not fetch|there is no JBang).*")) abort(failure.problem().what());
             throw e;
         }
     }
@@ -449,7 +457,7 @@ class ThrowawayServerTest {
     }
 
     private void untilGone() throws Exception {
-        for (int i = 0; i < 200 && !(servers().isEmpty() && folders().isEmpty()); i++) Thread.sleep(50);
+        for (int i = 0; i < 600 && !(servers().isEmpty() && folders().isEmpty()); i++) Thread.sleep(50);
         assertEquals(List.of(), servers());
         assertEquals(List.of(), folders());
     }

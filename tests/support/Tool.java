@@ -49,7 +49,7 @@ public final class Tool {
     public List<String> command(String... args) throws IOException {
         var command = new ArrayList<>(starter);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(runtimeOptions());
+        command.addAll(runtimeOptions(script));
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), script));
         command.addAll(List.of(args));
         return command;
@@ -69,10 +69,13 @@ public final class Tool {
         return builder.start();
     }
 
-    /** What JBang hands to users' JVM. */
-    private static List<String> runtimeOptions() throws IOException {
-        return Files.readAllLines(Repo.root().resolve("lib/Lib.java")).stream().filter(line -> line.startsWith("//RUNTIME_OPTIONS "))
-            .flatMap(line -> Stream.of(line.split(" ")).skip(1)).toList();
+    /** What JBang hands to users' JVM; all scripts but one are built on reset_migrations. */
+    private static List<String> runtimeOptions(String script) throws IOException {
+        var options = new ArrayList<String>();
+        for (var source : script.equals("backup_database") ? List.of("lib/Lib.java") : List.of("reset_migrations.java", "lib/Lib.java"))
+            Files.readAllLines(Repo.root().resolve(source)).stream().filter(line -> line.startsWith("//RUNTIME_OPTIONS "))
+                .flatMap(line -> Stream.of(line.split(" ")).skip(1)).forEach(options::add);
+        return options;
     }
 
     public Output run(String... args) throws IOException, InterruptedException {
