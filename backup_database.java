@@ -391,13 +391,23 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                     if (embedded) inOwnServer(console, at, file);
                     else onServer(console, at, file);
                 } catch (Failure failure) {
-                    if (files.size() == 1 || failure.problem().exit() != Problem.Exit.FAILED) throw failure;
+                    if (which.all && failure.problem() instanceof Problem.NoBackupFile) continue; // pruned meanwhile
+                    disproven(path, failure);
+                    if (files.size() == 1 || failure.problem().exit() != Problem.Exit.FAILED && !(failure.problem() instanceof Problem.NotADump)) throw failure;
                     console.error(failure.problem());
                     failed++;
                 }
             }
             if (failed > 0) throw new Failure(new Problem.SomeFailed(failed, files.size()));
             return Problem.Exit.DONE.code;
+        }
+
+        private static void disproven(Path file, Failure failure) {
+            try {
+                BackupFile.disproven(file, failure.problem());
+            } catch (IOException unwritable) {
+                failure.addSuppressed(unwritable);
+            }
         }
 
         private List<Path> files(BackupFolder folder) {
@@ -431,12 +441,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var restoration = new Restoration(file, programs, scratch, own ? List.of() : List.of("--no-owner", "--no-privileges"), console::progress);
             var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
             if (own) steps.add(1, Restore.createRoles(db, restoration));
-            try {
-                new Plan(steps).run(console, () -> "dropdb " + scratch);
-            } catch (Failure failure) {
-                file.disproven(failure.problem());
-                throw failure;
-            }
+            new Plan(steps).run(console, () -> "dropdb " + scratch);
             BackupText.printVerified(console, file.file(), file.proven(restoration), restoration.compares());
         }
     }

@@ -5,7 +5,9 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.OffsetDateTime;
 import java.time.ZoneId;
@@ -86,11 +88,15 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
             var contents = switch (kind) {
                 case ARCHIVE -> Archive.read(plain, new Backup.Progressing(OutputStream.nullOutputStream(), progress));
                 case SQL -> {
-                    plain.transferTo(new SqlScan(file, progress));
+                    // One of ours was dumped without --create; that it is what was written says its hash.
+                    try (var scan = manifest == null ? new SqlScan(file, progress) : new Backup.Progressing(OutputStream.nullOutputStream(), progress)) {
+                        plain.transferTo(scan);
+                    }
                     yield null;
                 }
                 case TAR -> {
-                    plain.transferTo(OutputStream.nullOutputStream());
+                    Tar.read(plain);
+                    plain.transferTo(OutputStream.nullOutputStream()); // to the checksum around it
                     yield null;
                 }
             };
@@ -133,19 +139,38 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     /** Stamps the manifest of a backup of ours, made again where it had none. */
     public Manifest proven(Restoration restoration) throws IOException {
         var known = manifest != null ? manifest : rebuilt(restoration.wanted() != null ? restoration.wanted() : restoration.restored());
-        return stamp(known.proven(Manifest.Proof.now(Manifest.Level.RESTORED, restoration.seconds(), null)));
+        return stamp(file, known.proven(Manifest.Proof.now(Manifest.Level.RESTORED, restoration.seconds(), null)));
     }
 
-    /** A file that did not pass is not listed as good any more; what the server lacked says nothing of the file. */
-    public void disproven(Problem problem) throws IOException {
-        var file = problem instanceof Problem.DamagedArchive || problem instanceof Problem.NotAsRecorded || problem instanceof Problem.RestoredDiffers;
-        if (file && manifest != null) stamp(manifest.proven(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what().lines().findFirst().orElse("").replace(this.file + " ", "it "))));
+    /** A file that did not pass is not listed as good any more; what the server lacked, or the key, says nothing of the file. */
+    public static void disproven(Path file, Problem problem) throws IOException {
+        var manifest = Manifest.beside(file.toAbsolutePath());
+        if (manifest == null || !isOfTheFile(problem)) return;
+        var stamped = manifest.proven(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what()));
+        try {
+            stamp(file.toAbsolutePath(), stamped);
+        } catch (IOException full) {
+            Files.deleteIfExists(Manifest.fileOf(file)); // without one it is not good either; and there is its room
+            stamp(file.toAbsolutePath(), stamped);
+        }
+    }
+
+    private static boolean isOfTheFile(Problem problem) {
+        return problem instanceof Problem.NotPutBack left ? isOfTheFile(left.first())
+                : problem instanceof Problem.DamagedArchive || problem instanceof Problem.NotADump || problem instanceof Problem.NotAsRecorded || problem instanceof Problem.RestoredDiffers;
     }
 
     /** Only beside a backup of ours, and one that nobody has pruned meanwhile. */
-    private Manifest stamp(Manifest stamped) throws IOException {
+    private static Manifest stamp(Path file, Manifest stamped) throws IOException {
         if (!BackupFolder.isName(file.getFileName().toString()) || !Files.isRegularFile(file)) return stamped;
-        stamped.writeBeside(file);
+        for (int tries = 3; ; tries--) {
+            try {
+                stamped.writeBeside(file);
+                break;
+            } catch (NoSuchFileException | FileAlreadyExistsException swept) { // by a backup that began, or another verify stamps too
+                if (tries == 0) throw swept;
+            }
+        }
         Disk.fsync(file.getParent());
         if (!Files.exists(file)) Files.deleteIfExists(Manifest.fileOf(file));
         return stamped;

@@ -85,6 +85,7 @@
 //SOURCES Step.java
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java
+//SOURCES Tar.java
 //SOURCES ThrowawayServer.java
 //SOURCES Where.java
 //SOURCES XxHash64.java

@@ -15,8 +15,10 @@ import java.time.DateTimeException;
 import java.time.OffsetDateTime;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
+import java.util.Objects;
 import java.util.SortedMap;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * What is known of a backup; it lies beside it as {@code NAME.json}, and all but the name of its machine's moment can be
@@ -66,6 +68,10 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
      * @param failure        what was found wrong when it was looked at last, or null
      */
     public record Proof(Level level, OffsetDateTime verifiedAt, Double restoreSeconds, String failure) {
+        private boolean isWhole() {
+            return level != null && verifiedAt != null && (level != Level.RESTORED || restoreSeconds != null);
+        }
+
         static Proof now(Level level, Double restoreSeconds, String failure) {
             return new Proof(level, OffsetDateTime.now().truncatedTo(ChronoUnit.SECONDS), restoreSeconds, failure);
         }
@@ -123,11 +129,13 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
     public static Manifest of(String text, String file) {
         try {
             var read = GSON.fromJson(text, Manifest.class);
-            var whole = read != null && read.formatVersion == FORMAT && file.equals(read.file) && read.sha256 != null && read.database != null && read.started != null
-                    && read.tables != null && read.sequences != null && read.largeObjects != null && read.objects != null && read.format != null && read.compression != null
-                    && read.encryptedTo != null && read.extensions != null && read.restore != null;
+            var whole = read != null && read.formatVersion == FORMAT && file.equals(read.file)
+                    && Stream.of(read.sha256, read.database, read.server, read.pgDump, read.started, read.format, read.compression, read.largeObjects).allMatch(Objects::nonNull)
+                    && Stream.of(read.tables, read.extensions, read.encryptedTo, read.restore).allMatch(list -> list != null && list.stream().allMatch(Objects::nonNull))
+                    && Stream.of(read.sequences, read.objects).allMatch(map -> map != null && map.values().stream().allMatch(Objects::nonNull))
+                    && read.tables.stream().allMatch(table -> table.name != null && table.hash != null) && (read.proof == null || read.proof.isWhole());
             return whole ? read : null;
-        } catch (JsonParseException | DateTimeException damaged) {
+        } catch (JsonParseException | DateTimeException | IllegalStateException | UnsupportedOperationException | NumberFormatException damaged) {
             return null;
         }
     }

@@ -49,6 +49,7 @@ public record Prune(BackupFolder folder, String database, Retention.Policy polic
         Files.deleteIfExists(file);
         Checkpoint.reached("its file is gone");
         Files.deleteIfExists(beside);
+        Files.deleteIfExists(manifest); // a verify has just stamped it
         Disk.fsync(folder.path());
     }
 }

@@ -13,8 +13,10 @@ import java.util.regex.Pattern;
  */
 final class SqlScan extends OutputStream {
     private static final int ENOUGH = 200; // bytes of a line that tell what it is
+    private static final String BEGINS = "-- PostgreSQL database dump";
     private static final Pattern HARMLESS = Pattern.compile("\\\\(restrict|unrestrict|\\.)(\\s.*)?");
     private static final Pattern BEYOND = Pattern.compile("(?i)(CREATE|ALTER|DROP)\\s+(DATABASE|ROLE|USER|TABLESPACE)\\b.*");
+    private static final Pattern CONNECT = Pattern.compile("\\s+\\\\c(onnect)?(\\s.*)?"); // other words behind blanks stand in functions, too
     private static final Pattern COPY = Pattern.compile("(?i)COPY\\s.*\\sFROM\\s+stdin.*");
 
     private final Path file;
@@ -23,6 +25,9 @@ final class SqlScan extends OutputStream {
     private final byte[] last = new byte[ENOUGH];
     private int length;
     private boolean rows;
+    private boolean statements;
+    private boolean ofPgDump;
+    private boolean whole;
     private long number = 1;
     private long bytes;
 
@@ -58,9 +63,15 @@ final class SqlScan extends OutputStream {
         }
         if (length == 0) return;
         var first = line[0];
-        if (first != '\\' && !Character.isLetter(first)) return;
+        if (first != '\\' && first != '-' && first != ' ' && first != '\t' && !Character.isLetter(first)) return;
         var text = new String(line, 0, Math.min(length, ENOUGH), StandardCharsets.UTF_8).stripTrailing();
-        if (first == '\\' && !HARMLESS.matcher(text).matches() || BEYOND.matcher(text).matches()) throw new Failure(new Problem.ReachesBeyond(file, number, Archive.firstLine(text)));
+        if (first == '-') {
+            ofPgDump |= text.equals(BEGINS);
+            whole |= text.equals(BEGINS + " complete");
+            return;
+        }
+        statements = true;
+        if (first == '\\' && !HARMLESS.matcher(text).matches() || CONNECT.matcher(text).matches() || BEYOND.matcher(text).matches()) throw new Failure(new Problem.ReachesBeyond(file, number, Archive.firstLine(text)));
         // COPY's column list may be long: what it ends with tells as well
         rows = text.regionMatches(true, 0, "COPY ", 0, 5) && (COPY.matcher(text).matches() || tail().matches("(?i).*FROM\\s+stdin\\b.*;\\s*"));
     }
@@ -72,7 +83,11 @@ final class SqlScan extends OutputStream {
         return new String(tail, StandardCharsets.UTF_8);
     }
 
+    /** psql takes the end of a file for the end of a table's rows, and says nothing. @throws Failure the file ends early */
     @Override public void close() {
         if (length > 0) end();
+        length = 0;
+        var early = rows ? "it ends within the rows of a table" : ofPgDump && !whole ? "it ends before pg_dump's last line" : !statements ? "it holds no SQL" : null;
+        if (early != null) throw new Failure(new Problem.DamagedArchive(file, early));
     }
 }

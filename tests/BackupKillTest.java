@@ -473,12 +473,16 @@ class BackupKillTest {
 
     private record Cut(int at, Kind kind) {}
 
+    /** Of points with nothing done between them the last one; restore in place fails at each, the others where a step begins or ends a file. */
     private static List<Cut> cuts(Scenario scenario) {
         var points = POINTS.get(scenario);
         var cuts = new ArrayList<Cut>();
         for (int at = 0; at < points.size(); at++) {
+            var point = points.get(at);
+            var next = at + 1 < points.size() ? points.get(at + 1) : "";
+            if (point.startsWith("after: ") && next.startsWith("before: ") || point.startsWith("finished: ") && next.startsWith("finished: ")) continue;
             cuts.add(new Cut(at, Kind.kill));
-            if (scenario == Scenario.RESTORE || points.get(at).startsWith("before: ") || !points.get(at).contains(": ")) cuts.add(new Cut(at, Kind.fail));
+            if (scenario == Scenario.RESTORE || point.startsWith("before: ") || !point.contains(": ")) cuts.add(new Cut(at, Kind.fail));
         }
         return cuts;
     }
