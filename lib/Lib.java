@@ -21,6 +21,7 @@
 //SOURCES BackupFile.java
 //SOURCES BackupFolder.java
 //SOURCES BackupStatus.java
+//SOURCES BackupOptions.java
 //SOURCES BackupText.java
 //SOURCES Checkpoint.java
 //SOURCES Child.java
