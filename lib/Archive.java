@@ -5,6 +5,9 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -274,11 +277,17 @@ public final class Archive implements AutoCloseable {
         }
     }
 
-    /** Counts lines of COPY's text format up to the one that says {@code \.}; a line end within a value is escaped there. */
+    /**
+     * Counts lines of COPY's text format up to the one that says {@code \.}; a line end within a value is escaped there. Keeps none
+     * of them: one can be as large as memory, and larger.
+     */
     private static final class RowCounter implements Data {
+        private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+        private static final byte[] END = {'\\', '.'};
+
+        private final XxHash64 line = new XxHash64(0);
         private final Latest latest;
-        private byte[] begun = new byte[1 << 10];
-        private int held;
+        private final ByteArrayOutputStream text = new ByteArrayOutputStream();
         private long rows;
         private long hash;
         private long bytes;
@@ -289,78 +298,62 @@ public final class Archive implements AutoCloseable {
         }
 
         @Override public void take(byte[] from, int start, int to) {
-            var line = start;
-            for (int i = start; i < to; i++) {
-                if (from[i] != '\n') continue;
-                if (held == 0) {
-                    row(from, line, i);
-                } else {
-                    hold(from, line, i);
-                    row(begun, 0, held);
-                    held = 0;
-                }
-                line = i + 1;
+            for (int at = start, end; at < to; at = end + 1) {
+                end = lineEnd(from, at, to);
+                line.add(from, at, end);
+                if (latest != null) text.write(from, at, end - at);
+                if (end < to) row();
             }
-            if (line < to) hold(from, line, to);
         }
 
-        private void hold(byte[] from, int start, int to) {
-            var needed = held + to - start;
-            if (needed > begun.length) begun = Arrays.copyOf(begun, Math.max(needed, (int) Math.min(Integer.MAX_VALUE - 16, 2L * begun.length)));
-            System.arraycopy(from, start, begun, held, to - start);
-            held = needed;
+        /** {@code to} when there is none: eight bytes at a time, of which one that is 0 after the XOR is found by its borrow. */
+        private static int lineEnd(byte[] bytes, int from, int to) {
+            var at = from;
+            for (; at <= to - 8; at += 8) {
+                var eight = (long) LONG.get(bytes, at) ^ 0x0a0a0a0a0a0a0a0aL;
+                var found = eight - 0x0101010101010101L & ~eight & 0x8080808080808080L;
+                if (found != 0) return at + (Long.numberOfTrailingZeros(found) >> 3);
+            }
+            while (at < to && bytes[at] != '\n') at++;
+            return at;
         }
 
-        private void row(byte[] from, int start, int to) {
-            if (over) return;
-            if (to - start == 2 && from[start] == '\\' && from[start + 1] == '.') {
-                over = true;
-                return;
+        private void row() {
+            if (!over && !(over = line.is(END))) {
+                rows++;
+                bytes += line.length() + 1;
+                hash += line.end();
+                if (latest != null) latest.see(text.toString(StandardCharsets.UTF_8));
             }
-            rows++;
-            bytes += to - start + 1;
-            hash += XxHash64.of(from, start, to, 0);
-            if (latest != null) latest.see(new String(from, start, to - start, StandardCharsets.UTF_8));
+            line.begin(0);
+            text.reset();
         }
 
         Contents.Rows finish() throws IOException {
-            if (held > 0 || !over) throw new EOFException("the rows of a table end early");
+            if (line.length() > 0 || !over) throw new EOFException("the rows of a table end early");
             return new Contents.Rows(rows, hash, bytes);
         }
     }
 
-    /** A large object counts as a row whose hash is that of its blocks one after another, begun with its oid. */
+    /** A large object counts as a row whose hash is its content's, with its oid as the seed. */
     private static final class LargeObjects implements Data {
-        private final byte[] block = new byte[1 << 16];
-        private int filled;
+        private final XxHash64 content = new XxHash64(0);
         private long rows;
         private long sum;
         private long bytes;
-        private long hash;
 
         void begin(int oid) {
-            hash = oid & 0xffffffffL;
+            content.begin(oid & 0xffffffffL);
         }
 
         @Override public void take(byte[] from, int start, int to) {
-            bytes += to - start;
-            for (int n; start < to; start += n) {
-                n = Math.min(to - start, block.length - filled);
-                System.arraycopy(from, start, block, filled, n);
-                filled += n;
-                if (filled == block.length) next();
-            }
-        }
-
-        private void next() {
-            hash = XxHash64.of(block, 0, filled, hash);
-            filled = 0;
+            content.add(from, start, to);
         }
 
         void finish() {
-            next();
             rows++;
-            sum += hash;
+            bytes += content.length();
+            sum += content.end();
         }
 
         Contents.Rows rows() {

@@ -138,7 +138,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
                 else fromPgDump(plain);
                 packed.close(); // writes the end; not in a finally: what failed must not look whole
                 out.force(true);
-                written = new Written(disk.bytes, disk.sha256(), plain.bytes, plain.sum());
+                written = new Written(disk.bytes, disk.sha256(), plain.bytes(), plain.sum());
             } catch (Unwritable e) {
                 throw cannotWrite((IOException) e.getCause());
             } catch (IOException e) {
@@ -225,7 +225,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
                 var sum = new Sum(OutputStream.nullOutputStream());
                 plain.transferTo(new Progressing(sum, progress));
                 in.skipToEnd();
-                var back = new Written(in.bytes, in.sha256(), sum.bytes, sum.sum());
+                var back = new Written(in.bytes, in.sha256(), sum.bytes(), sum.sum());
                 if (!back.equals(written)) throw new Failure(new Problem.DamagedArchive(partial, "%s were written, %s were read back".formatted(written, back)));
             } catch (IOException e) {
                 throw new Failure(new Problem.DamagedArchive(partial, Failure.wordsOf(e)), e);
@@ -311,12 +311,9 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
         }
     }
 
-    /** What was written to it, as one number: blocks hashed one after another, however it came. */
+    /** What was written to it, as one number. */
     private static final class Sum extends FilterOutputStream {
-        private final byte[] block = new byte[BLOCK];
-        private int filled;
-        private long sum;
-        private long bytes;
+        private final XxHash64 hash = new XxHash64(0);
 
         Sum(OutputStream to) {
             super(to);
@@ -328,23 +325,15 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
         @Override public void write(byte[] from, int start, int length) throws IOException {
             out.write(from, start, length);
-            bytes += length;
-            for (int n, at = start, end = start + length; at < end; at += n) {
-                n = Math.min(end - at, BLOCK - filled);
-                System.arraycopy(from, at, block, filled, n);
-                filled += n;
-                if (filled == BLOCK) next();
-            }
+            hash.add(from, start, start + length);
         }
 
-        private void next() {
-            sum = XxHash64.of(block, 0, filled, sum);
-            filled = 0;
+        long bytes() {
+            return hash.length();
         }
 
         long sum() {
-            next();
-            return sum;
+            return hash.end();
         }
     }
 

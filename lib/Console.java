@@ -106,7 +106,7 @@ public final class Console {
     /** Warnings are shown even when quiet. */
     public void warn(String text) {
         errors.println(paint(Ansi.Color.YELLOW, true, "warning: ") + text);
-        log("warning: " + text);
+        write("warning: " + text);
         event("warning", Map.of("text", text));
     }
 

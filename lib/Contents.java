@@ -24,6 +24,11 @@ public record Contents(String database, String server, String pgDump, List<Entry
         SortedMap<String, String> sequences, Rows largeObjects, SortedMap<String, String> constraints, SortedSet<String> roles, Migration lastMigration) {
     /** @param name as pg_dump tags it: a constraint's with its table before it */
     public record Entry(String kind, String schema, String name, String owner) {
+        /** What is said of the database itself: it belongs to that one, and no restore into another brings it. */
+        boolean isOfDatabase() {
+            return kind.startsWith("DATABASE") || name.startsWith("DATABASE ") && List.of("COMMENT", "ACL", "SECURITY LABEL").contains(kind);
+        }
+
         @Override public String toString() {
             return kind + " " + (schema.isEmpty() ? "" : plain(schema) + ".") + name;
         }
@@ -51,9 +56,9 @@ public record Contents(String database, String server, String pgDump, List<Entry
     /** The latest row of django_migrations. */
     public record Migration(String app, String name, String applied) {}
 
-    /** How many entries of each kind, such as TABLE, INDEX, FK CONSTRAINT. */
+    /** How many objects in the database of each kind, such as TABLE, INDEX, FK CONSTRAINT. */
     public SortedMap<String, Long> kinds() {
-        return entries.stream().collect(Collectors.groupingBy(Entry::kind, TreeMap::new, Collectors.counting()));
+        return entries.stream().filter(entry -> !entry.isOfDatabase()).collect(Collectors.groupingBy(Entry::kind, TreeMap::new, Collectors.counting()));
     }
 
     public long rows() {

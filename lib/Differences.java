@@ -20,7 +20,7 @@ final class Differences {
     private Differences() {}
 
     /** Settings of the dump itself, and what is left out of a restore into a database that nobody else uses; pg_dump 17 groups large objects anew. */
-    private static final Set<String> NOT_COMPARED = Set.of("ENCODING", "STDSTRINGS", "SEARCHPATH", "DATABASE", "DATABASE PROPERTIES", "ACL", "DEFAULT ACL",
+    private static final Set<String> NOT_COMPARED = Set.of("ENCODING", "STDSTRINGS", "SEARCHPATH", "ACL", "DEFAULT ACL",
             "BLOB", "BLOB METADATA", "BLOBS", "BLOB COMMENTS", "STATISTICS DATA");
 
     /** Everything the archive has, against everything that came out of the restored database. */
@@ -88,7 +88,7 @@ final class Differences {
     }
 
     private static Map<String, Long> names(Contents contents) {
-        return contents.entries().stream().filter(e -> !NOT_COMPARED.contains(e.kind())).map(Contents.Entry::toString)
+        return contents.entries().stream().filter(e -> !e.isOfDatabase() && !NOT_COMPARED.contains(e.kind())).map(Contents.Entry::toString)
                 .collect(Collectors.groupingBy(Function.identity(), TreeMap::new, Collectors.counting()));
     }
 

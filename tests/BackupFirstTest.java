@@ -5,10 +5,13 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
+import lib.BackupFile;
+import lib.Compression;
 import lib.Environment;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
@@ -149,9 +152,14 @@ class BackupFirstTest {
         assertEquals(137, victim.tool("support.SignalAt").run(all.toArray(String[]::new)).code());
     }
 
-    private static void isPrivateAndDecodes(Victim victim, Path dump) throws Exception {
+    private void isPrivateAndDecodes(Victim victim, Path dump) throws Exception {
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(dump)));
-        assertEquals(0, Python.run(victim.root(), Path.of(pgDump(victim)).resolveSibling("pg_restore").toString(), "-f", "/dev/null", dump.toString()).code());
+        BackupFile.of(dump, null).check(progress -> {}); // throws unless all of it is there and as its manifest says
+        var archive = temp.resolve("archive"); // and PostgreSQL's own program thinks so too
+        try (var packed = Compression.reading(Files.newInputStream(dump))) {
+            Files.copy(packed, archive, StandardCopyOption.REPLACE_EXISTING);
+        }
+        assertEquals(0, Python.run(victim.root(), Path.of(pgDump(victim)).resolveSibling("pg_restore").toString(), "-f", "/dev/null", archive.toString()).code());
     }
 
     @Test void the_backup_is_whole_before_the_first_destructive_statement() throws Exception {

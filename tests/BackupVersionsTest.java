@@ -213,6 +213,9 @@ class BackupVersionsTest {
             CREATE PUBLICATION changes FOR TABLE empty;
             CREATE FUNCTION watched() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$;
             CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE CAST') EXECUTE FUNCTION watched();
+            COMMENT ON DATABASE "every kind" IS 'no restore into another brings this';
+            GRANT CONNECT ON DATABASE "every kind" TO "some one";
+            ALTER DATABASE "every kind" SET work_mem TO '5MB';
             COMMENT ON TABLE shop_item IS 'what is ''sold''';
             COMMENT ON COLUMN shop_item.name IS 'its name';
             ALTER TABLE shop_item ADD FOREIGN KEY (parent) REFERENCES shop_item DEFERRABLE INITIALLY DEFERRED;

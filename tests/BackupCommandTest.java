@@ -1,0 +1,254 @@
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.regex.Pattern;
+import lib.BackupFolder;
+import lib.Manifest;
+import lib.Program;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import support.Postgres;
+import support.Tool;
+
+/** The commands as cron and people give them, in a process of their own: what follows a backup, and what brings one back. */
+class BackupCommandTest {
+    @TempDir Path project;
+    private Postgres.Db db;
+    private Tool tool;
+
+    @BeforeEach void a_project_with_a_database() throws Exception {
+        db = BackupTest.shop("command_" + System.nanoTime(), Postgres.role("keeper", "CREATEDB"));
+        Files.writeString(project.resolve("manage.py"), "");
+        settings("");
+        tool = Tool.in(project, "backup_database");
+    }
+
+    private void settings(String more) throws IOException {
+        Files.writeString(project.resolve(".env"), """
+            DB_HOST='%s'
+            DB_PORT='%d'
+            DB_NAME='%s'
+            DB_USER='%s'
+            DB_PASSWORD='%s'
+            """.formatted(db.host(), db.port(), db.name(), db.role().name(), db.role().password()) + more);
+    }
+
+    // ---- what follows a backup -----------------------------------------------------------------
+
+    @Test void settings_in_the_env_file_count_and_the_command_line_wins() throws Exception {
+        settings("BACKUP_DIR=nightly\nBACKUP_COMPRESS=gzip:1\nBACKUP_FORMAT=plain\nBACKUP_KEEP_LAST=2\n");
+        for (int i = 0; i < 3; i++) assertEquals(0, tool.run("--quiet").code());
+        var kept = folder("nightly");
+        assertEquals(2, kept.size());
+        assertTrue(kept.getFirst().file().toString().endsWith(".sql.gz"), kept.toString());
+        assertEquals(0, tool.run("--quiet", "--compress", "none", "--format", "custom", "--dir", project.resolve("other").toString()).code());
+        assertTrue(folder("other").getFirst().file().toString().endsWith(".dump"));
+        settings("BACKUP_FORMAT=tar\n");
+        var wrong = tool.run();
+        assertEquals(2, wrong.code());
+        assertTrue(wrong.err().contains("BACKUP_FORMAT") && wrong.err().contains("custom, plain"), wrong.err());
+    }
+
+    @Test void a_table_that_lost_its_rows_is_a_warning_and_with_strict_nothing_older_goes() throws Exception {
+        assertEquals(0, tool.run("--quiet").code());
+        execute("DELETE FROM \"Order \"\"Line\"\" x\" WHERE id > 100");
+        var strict = tool.run("--strict", "--keep-last", "1");
+        assertEquals(3, strict.code(), strict.all());
+        assertTrue(strict.err().contains("4,000 rows, 100 now"), strict.err());
+        assertEquals(2, folder("backups").size());
+        execute("DELETE FROM \"Order \"\"Line\"\" x\"; DELETE FROM customer WHERE id > 1000");
+        var warned = tool.run("--keep-last", "1", "--quiet");
+        assertEquals(0, warned.code(), warned.all());
+        assertTrue(warned.err().contains("warning: much less") && warned.err().contains("customer"), warned.err());
+        assertEquals(1, folder("backups").size());
+        var calm = tool.run("--quiet"); // the control: nothing fell since
+        assertEquals("", calm.all());
+        assertEquals(2, tool.run("--alarm-drop", "101").code());
+    }
+
+    @Test void the_switch_hears_of_start_and_success_and_of_failure_without_secrets() throws Exception {
+        var heard = Collections.synchronizedList(new ArrayList<String>());
+        var server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        server.createContext("/", exchange -> {
+            heard.add(exchange.getRequestURI() + " " + new String(exchange.getRequestBody().readAllBytes()));
+            exchange.sendResponseHeaders(200, -1);
+            exchange.close();
+        });
+        server.start();
+        try {
+            settings("BACKUP_PING_URL=http://127.0.0.1:%d/secret-token\n".formatted(server.getAddress().getPort()));
+            assertEquals("", tool.run("--quiet").all());
+            assertEquals(List.of("/secret-token/start ", "/secret-token "), heard);
+            heard.clear();
+            Postgres.execute("REVOKE CONNECT ON DATABASE %s FROM PUBLIC, %s".formatted(Postgres.quoted(db.name()), Postgres.quoted(db.role().name())));
+            Postgres.execute("ALTER DATABASE %s OWNER TO postgres".formatted(Postgres.quoted(db.name())));
+            var failed = tool.run("--quiet");
+            assertEquals(2, failed.code(), failed.all());
+            assertEquals(1, heard.size(), heard.toString());
+            assertTrue(heard.getFirst().startsWith("/secret-token/fail exit code 2"), heard.toString());
+            assertFalse((heard + failed.all().replace("/secret-token", "")).contains(db.role().password()));
+            assertFalse(failed.all().contains("secret-token"));
+        } finally {
+            server.stop(0);
+        }
+    }
+
+    @Test void a_copy_off_site_is_fetched_again_and_a_missing_folder_costs_no_backup() throws Exception {
+        assumeTrue(Program.of("sh", "-c", "command -v rclone").run().code() == 0, "rclone is not installed");
+        var away = project.resolve("away");
+        var first = tool.run("--remote", away.toString());
+        assertEquals(3, first.code(), first.all());
+        assertEquals(1, folder("backups").size());
+        assertFalse(Files.exists(away)); // an unmounted disk's place is not filled
+        Files.createDirectory(away);
+        assertEquals(0, tool.run("--quiet", "--remote", away.toString()).code());
+        var name = folder("backups").getFirst().file().getFileName().toString();
+        assertTrue(tool.run("list", "--remote", away.toString()).out().contains(name));
+        Files.delete(folder("backups").getFirst().file());
+        Files.delete(project.resolve("backups").resolve(name + ".json"));
+        assertEquals(0, tool.run("fetch", name, "--remote", away.toString()).code());
+        assertTrue(folder("backups").getFirst().isGood());
+        Files.write(away.resolve(name), new byte[] {1, 2, 3}); // the control: another content is noticed
+        Files.delete(project.resolve("backups").resolve(name));
+        assertEquals(1, tool.run("fetch", name, "--remote", away.toString()).code());
+        assertFalse(Files.exists(project.resolve("backups").resolve(name)));
+    }
+
+    // ---- proof ---------------------------------------------------------------------------------
+
+    @Test void verify_stamps_the_manifest_status_tells_and_prune_gives_reasons() throws Exception {
+        assertEquals(1, tool.run("status", "--max-age", "1h").code()); // none at all
+        assertEquals(0, tool.run("--quiet").code());
+        assertEquals(Manifest.Level.STREAM, folder("backups").getFirst().level());
+        var verified = tool.run("verify");
+        assertEquals(0, verified.code(), verified.all());
+        assertEquals(Manifest.Level.RESTORED, folder("backups").getFirst().level());
+        assertEquals(List.of(), scratch());
+        var prom = project.resolve("crm.prom");
+        assertEquals(0, tool.run("status", "--max-age", "1h", "--prometheus", prom.toString()).code());
+        assertTrue(Files.readString(prom).contains("last_good_restored{database=\"" + db.name() + "\"} 1"), Files.readString(prom));
+        assertEquals(0, tool.run("--quiet").code());
+        var dry = tool.run("prune", "--keep-last", "1", "--dry-run");
+        assertTrue(dry.out().contains("kept: the newest good one") && dry.out().contains("kept: the newest that was restored"), dry.out());
+        assertEquals(2, tool.run("prune").code()); // nothing says what to keep
+        assertEquals(2, folder("backups").size());
+    }
+
+    @Test void a_lost_manifest_is_made_again_by_verify() throws Exception {
+        assertEquals(0, tool.run("--quiet").code());
+        var file = folder("backups").getFirst();
+        Files.delete(Path.of(file.file() + ".json"));
+        assertFalse(folder("backups").getFirst().isGood());
+        assertEquals(0, tool.run("verify").code());
+        var again = folder("backups").getFirst();
+        assertEquals(Manifest.Level.RESTORED, again.level());
+        assertEquals(file.manifest().tables(), again.manifest().tables());
+        assertEquals(file.manifest().sha256(), again.manifest().sha256());
+        assertEquals(file.manifest().sequences(), again.manifest().sequences());
+    }
+
+    @Test void a_role_that_may_not_create_databases_verifies_in_a_server_of_its_own() throws Exception {
+        assertEquals(0, tool.run("--quiet").code());
+        Postgres.execute("ALTER ROLE %s NOCREATEDB".formatted(Postgres.quoted(db.role().name())));
+        var verified = tool.run("verify");
+        assumeTrue(!verified.err().contains("initdb"), "no server's programs here");
+        assertEquals(0, verified.code(), verified.all());
+        assertTrue(verified.err().contains("may not create databases") && verified.out().contains("into PostgreSQL"), verified.all());
+        assertEquals(Manifest.Level.RESTORED, folder("backups").getFirst().level());
+    }
+
+    @Test void an_encrypted_backup_needs_its_key_and_nothing_readable_is_in_it() throws Exception {
+        settings("BACKUP_PASSPHRASE='four words of mine'\n");
+        assertEquals(0, tool.run("--quiet").code());
+        var file = folder("backups").getFirst().file();
+        assertTrue(file.toString().endsWith(".dump.zst.age"), file.toString());
+        assertTrue(new String(Files.readAllBytes(file), java.nio.charset.StandardCharsets.ISO_8859_1).startsWith("age-encryption.org/v1\n-> scrypt"));
+        assertFalse(Files.readString(Path.of(file + ".json")).contains("four words"));
+        assertEquals(0, tool.run("verify").code());
+        settings("BACKUP_PASSPHRASE='five words'\n");
+        var wrong = tool.run("verify");
+        assertEquals(2, wrong.code(), wrong.all());
+        assertTrue(wrong.err().contains("passphrase"), wrong.err());
+        settings("");
+        assertEquals(2, tool.run("verify").code());
+        assertEquals(Manifest.Level.RESTORED, folder("backups").getFirst().level()); // a wrong key says nothing of the file
+    }
+
+    // ---- back ----------------------------------------------------------------------------------
+
+    @Test void a_restore_in_place_is_undone_by_reset_migrations_and_keeps_owner_settings_and_grants() throws Exception {
+        Postgres.execute("ALTER DATABASE %s SET statement_timeout TO '77s'".formatted(Postgres.quoted(db.name())));
+        assertEquals(0, tool.run("--quiet").code());
+        execute("DELETE FROM \"Order \"\"Line\"\" x\" WHERE id <= 3000");
+        var before = oid();
+        var file = folder("backups").getFirst().file().toString();
+        var asked = tool.run("restore", file);
+        assertEquals(4, asked.code(), asked.all()); // nobody is there to say yes
+        assertEquals(before, oid());
+        var restored = tool.run("restore", file, "--yes");
+        assertEquals(0, restored.code(), restored.all());
+        assertEquals("4000", one("SELECT count(*) FROM \"Order \"\"Line\"\" x\""));
+        assertEquals("77s", one("SHOW statement_timeout"));
+        assertEquals(db.role().name(), one("SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()").replace("\"", ""));
+        var run = Pattern.compile("reset_migrations undo (\\S+)").matcher(restored.out());
+        assertTrue(run.find(), restored.out());
+        var undone = Tool.in(project, "reset_migrations").run("undo", run.group(1), "--yes");
+        assertEquals(0, undone.code(), undone.all());
+        assertEquals(before, oid());
+        assertEquals("1000", one("SELECT count(*) FROM \"Order \"\"Line\"\" x\""));
+        var purged = Tool.in(project, "reset_migrations").run("purge", "--yes", "--no-backup");
+        assertEquals(0, purged.code(), purged.all());
+        assertFalse(Files.exists(project.resolve(".reset")));
+    }
+
+    @Test void a_protected_database_is_not_replaced_but_its_backup_restores_beside_it() throws Exception {
+        assertEquals(0, tool.run("--quiet").code());
+        var file = folder("backups").getFirst().file().toString();
+        Postgres.execute("COMMENT ON DATABASE %s IS 'protected'".formatted(Postgres.quoted(db.name())));
+        assertEquals(4, tool.run("restore", file, "--yes").code());
+        assertEquals(0, tool.run("restore", file, "--into", db.name() + "_beside").code());
+        assertEquals(4, tool.run("restore", file, "--into", db.name() + "_beside").code()); // it is there by now
+        Postgres.execute("COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(db.name())));
+        assertEquals(0, tool.run("restore", file, "--yes").code()); // the control
+    }
+
+    // ---- helpers -------------------------------------------------------------------------------
+
+    private List<BackupFolder.Found> folder(String name) {
+        return new BackupFolder(project.resolve(name)).found();
+    }
+
+    private List<String> scratch() throws SQLException {
+        return List.of(one("SELECT coalesce(string_agg(datname, ' '), '') FROM pg_database WHERE datname LIKE 'backup_verify_%' AND pg_get_userbyid(datdba) = current_user")).stream().filter(s -> !s.isEmpty()).toList();
+    }
+
+    private String oid() throws SQLException {
+        return one("SELECT oid::text FROM pg_database WHERE datname = current_database()");
+    }
+
+    private String one(String query) throws SQLException {
+        try (var connection = db.connect(); var row = connection.createStatement().executeQuery(query)) {
+            row.next();
+            return row.getString(1);
+        }
+    }
+
+    private void execute(String sql) throws SQLException {
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+}
