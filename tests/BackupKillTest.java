@@ -1,6 +1,7 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.Gson;
@@ -15,6 +16,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -39,6 +41,7 @@ import lib.Problem;
 import lib.Program;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
@@ -508,5 +511,37 @@ class BackupKillTest {
         onBothLanes(tasks);
         System.out.printf("%s: %d points, %d cuts, %.0f s%n", scenario, points.size(), tasks.size(), (System.nanoTime() - begun) / 1e9);
         assertEquals("", String.join("\n\n", wrong));
+    }
+
+    /** Each of them a state that must not be: the check finds it. */
+    @Test void the_check_can_fail() throws Exception {
+        onBothLanes(List.of(lane -> {
+            try (var one = new Case(Scenario.CREATE, lane)) {
+                var done = one.run(-1, Kind.kill);
+                var old = one.backups.resolve(lane.files.get("NEW").getFileName());
+                var bytes = Files.readAllBytes(old);
+                bytes[bytes.length / 2] ^= 1;
+                Files.write(old, bytes); // an earlier one is altered
+                assertThrows(AssertionError.class, () -> one.holds(done, ""));
+                bytes[bytes.length / 2] ^= 1;
+                Files.write(old, bytes);
+                var half = one.backups.resolve(lane.live.name() + "_20240101_000000.dump.zst"); // half a file is called good
+                Files.write(half, Arrays.copyOf(bytes, bytes.length / 2));
+                Files.writeString(Manifest.fileOf(half), Files.readString(Manifest.fileOf(old)).replace(old.getFileName().toString(), half.getFileName().toString())
+                    .replaceFirst("\"bytes\": " + bytes.length, "\"bytes\": " + bytes.length / 2));
+                assertThrows(AssertionError.class, () -> one.holds(done, ""));
+                Files.delete(half);
+                Files.delete(Manifest.fileOf(half));
+                Postgres.execute("CREATE DATABASE left_behind OWNER " + lane.role.name()); // a database is left
+                assertThrows(AssertionError.class, () -> one.holds(done, ""));
+                Postgres.execute("DROP DATABASE left_behind");
+                one.holds(done, "");
+            }
+        }, lane -> {
+            try (var one = new Case(Scenario.RESTORE, lane)) {
+                OldState.run(one.db, "UPDATE customer SET name = 'Zoe' WHERE id = 7"); // and a row is not as it was
+                assertThrows(AssertionError.class, () -> one.holds(new Output(137, "", "", List.of()), ""));
+            }
+        }));
     }
 }
