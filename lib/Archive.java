@@ -152,7 +152,10 @@ public final class Archive implements AutoCloseable {
         if (hasData) missing.add(id);
         switch (kind) {
             case "SEQUENCE SET" -> sequences.put(Contents.named(entry.schema(), name), position(definition));
-            case "CONSTRAINT", "FK CONSTRAINT" -> constraints.put(entry.schema() + "." + name, definition.strip());
+            case "CONSTRAINT", "FK CONSTRAINT" -> {
+                // an exclusion's condition may be worded differently once it was restored
+                if (!definition.contains(" EXCLUDE USING ")) constraints.put(entry.schema() + "." + name, definition.strip());
+            }
             case "ACL", "DEFAULT ACL", "POLICY" -> roles.addAll(rolesIn(definition));
             default -> {}
         }

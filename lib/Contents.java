@@ -16,7 +16,7 @@ import java.util.stream.Collectors;
  * @param tables        rows of each table whose data is in it, by {@code schema.table}, quoted where SQL needs it
  * @param sequences     where each sequence stands: {@code 42, true} as in {@code setval}
  * @param largeObjects  all of them as if they were one table
- * @param constraints   definitions of primary keys, unique constraints and foreign keys, by {@code schema.table name}
+ * @param constraints   definitions of primary keys, unique constraints and foreign keys (not of exclusions), by {@code schema.table name}
  * @param roles         that own something, or are granted something
  * @param lastMigration of Django's, or null
  */

@@ -384,6 +384,28 @@ class BackupTest {
         assertEquals(before, rows(shop));
     }
 
+    /** PostgreSQL words the condition of an exclusion differently once it was restored; that is no difference. */
+    @Test void a_condition_that_is_worded_anew_is_restored_and_another_key_is_not() throws Exception {
+        var rooms = Postgres.database("rooms_" + System.nanoTime(), Postgres.SUPERUSER);
+        execute(rooms, """
+            CREATE TABLE booking (id int PRIMARY KEY, room int UNIQUE, during tstzrange, status varchar(9));
+            ALTER TABLE booking ADD CONSTRAINT overlap EXCLUDE USING gist (during WITH &&) WHERE (status IN ('asked', 'confirmed'));
+            """);
+        var backup = Backup.create(credentials(rooms), pgDump, folder(), SILENT);
+        restore(backup.file(), rooms, rooms.name() + "_good", SILENT);
+        assertTrue(exists(rooms.name() + "_good"));
+
+        try (var db = Database.open(credentials(rooms))) { // the control: a constraint of the same name on another column
+            var restoration = new Restoration(BackupFile.of(backup.file(), null), new PgPrograms(pgDump, credentials(rooms)), rooms.name() + "_bad", List.of(), SILENT);
+            restoration.check().run();
+            Restore.create(db, rooms.name() + "_bad").run();
+            restoration.restore().run();
+            execute(new Postgres.Db(rooms.host(), rooms.port(), rooms.name() + "_bad", rooms.role()),
+                "ALTER TABLE booking DROP CONSTRAINT booking_room_key, ADD CONSTRAINT booking_room_key UNIQUE (status)");
+            assertInstanceOf(Problem.RestoredDiffers.class, assertThrows(Failure.class, () -> restoration.compare().run()).problem());
+        }
+    }
+
     // ---- helpers -------------------------------------------------------------------------------
 
     private static Backup make(Path folder, Backup.Options options) throws Exception {
