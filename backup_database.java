@@ -10,14 +10,13 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import lib.Age;
 import lib.Backup;
 import lib.BackupFile;
 import lib.BackupFolder;
+import lib.BackupOptions;
 import lib.BackupStatus;
 import lib.BackupText;
 import lib.Cli;
-import lib.Compression;
 import lib.Consent;
 import lib.Console;
 import lib.Credentials;
@@ -31,17 +30,14 @@ import lib.Lib;
 import lib.Manifest;
 import lib.OffSite;
 import lib.PgPrograms;
-import lib.Ping;
 import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
-import lib.Program;
 import lib.Project;
 import lib.Prune;
 import lib.Remote;
 import lib.Restoration;
 import lib.Restore;
-import lib.Retention;
 import lib.Settings;
 import lib.ThrowawayServer;
 import lib.Where;
@@ -52,7 +48,6 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
-import picocli.CommandLine.ScopeType;
 
 @Command(name = "backup_database", mixinStandardHelpOptions = true, versionProvider = backup_database.Version.class, sortOptions = false,
         subcommands = {backup_database.Create.class, backup_database.ListBackups.class, backup_database.Fetch.class, backup_database.Verify.class,
@@ -61,8 +56,8 @@ import picocli.CommandLine.ScopeType;
                 "A file called a backup has been read back to its end; verify restores it to see that it can be."})
 public class backup_database implements Callable<Integer>, Cli.HasOutput {
     @Mixin Where where;
-    @Mixin Folder dir;
-    @Mixin Making making;
+    @Mixin BackupOptions.Folder dir;
+    @Mixin BackupOptions.Making making;
     @Mixin Cli.Output output;
 
     @Override public Cli.Output output() {
@@ -80,106 +75,6 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     static final class Version implements IVersionProvider {
         @Override public String[] getVersion() {
             return new String[] {"backup_database " + Lib.VERSION};
-        }
-    }
-
-    static final class Folder {
-        @Option(names = "--dir", paramLabel = "DIR", scope = ScopeType.INHERIT, description = "Where the backups are (default: backups/ in the project; BACKUP_DIR).")
-        Path folder;
-
-        BackupFolder in(Project project, Settings settings) {
-            var given = settings.path(folder, "BACKUP_DIR");
-            return new BackupFolder(given == null ? project.root().resolve("backups") : folder == null ? project.root().resolve(given) : given);
-        }
-    }
-
-    /** How a backup is made; each of them may stand in {@code .env} as BACKUP_… */
-    static final class Making {
-        @Option(names = "--format", paramLabel = "FORMAT", description = "custom (default, an archive) or plain (SQL).")
-        Format format;
-        @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
-        String compress;
-        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several. With BACKUP_PASSPHRASE set: by that instead.")
-        List<String> recipients;
-        @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
-        Integer jobs;
-
-        /** Null: not encrypted. */
-        private Age seal(Settings settings) {
-            var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
-            var passphrase = settings.text(null, "BACKUP_PASSPHRASE");
-            if (!to.isEmpty() && passphrase != null && recipients == null) throw new Failure(new Problem.TwoSeals());
-            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.withPassphrase(passphrase) : null;
-        }
-
-        @Mixin Keep keep;
-        @Option(names = "--alarm-drop", paramLabel = "PERCENT", description = "Warn when a table's rows, or the size, fell by more than this since the last good backup (default: 50).")
-        Integer alarmDrop;
-        @Option(names = "--strict", description = "Such a fall is exit code 3, and nothing older is pruned.")
-        boolean strict;
-
-        enum Format { custom, plain }
-
-        @Option(names = "--ping-url", paramLabel = "URL", description = "Tell a dead man's switch (healthchecks.io and alike) of start, success and failure; better as BACKUP_PING_URL, for it is a secret.")
-        String pingUrl;
-        @Mixin Away away;
-
-        /** All of it, so that what is wrong is known before anything begins. */
-        Order order(Setting at) {
-            var settings = at.settings();
-            var url = settings.text(pingUrl, "BACKUP_PING_URL");
-            return new Order(options(settings), keep.policy(settings), new Alarm(settings.number(alarmDrop, "BACKUP_ALARM_DROP"), settings.flag(strict, "BACKUP_STRICT")),
-                    url == null ? null : new Ping(url), away.remote(settings, false));
-        }
-
-        private Backup.Options options(Settings settings) {
-            var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
-            var how = settings.text(compress, "BACKUP_COMPRESS");
-            var threads = settings.number(jobs, "BACKUP_JOBS");
-            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), seal(settings), threads == null ? 1 : threads);
-        }
-    }
-
-    /** Which backups stay; without any of these all of them do. */
-    static final class Keep {
-        @Option(names = "--keep-last", paramLabel = "N", description = "Of the good backups keep the last N, and the last of each of")
-        Integer last;
-        @Option(names = "--keep-daily", paramLabel = "N", description = "the latest N days,")
-        Integer daily;
-        @Option(names = "--keep-weekly", paramLabel = "N", description = "the latest N weeks,")
-        Integer weekly;
-        @Option(names = "--keep-monthly", paramLabel = "N", description = "the latest N months that have one; without any of the four all stay.")
-        Integer monthly;
-
-        Retention.Policy policy(Settings settings) {
-            return new Retention.Policy(settings.number(last, "BACKUP_KEEP_LAST"), settings.number(daily, "BACKUP_KEEP_DAILY"),
-                    settings.number(weekly, "BACKUP_KEEP_WEEKLY"), settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
-        }
-    }
-
-    /** A place on another machine. */
-    static final class Away {
-        @Option(names = "--remote", paramLabel = "RCLONE_PATH", description = "Where copies lie off-site, as rclone names it: s3:bucket/crm (BACKUP_REMOTE); RCLONE_CONFIG_… may be in .env too.")
-        String path;
-
-        /** Null when there is none, unless one is needed. */
-        Remote remote(Settings settings, boolean needed) {
-            var given = settings.text(path, "BACKUP_REMOTE");
-            if (given == null && needed) throw new Failure(new Problem.NoRemote());
-            return given == null ? null : new Remote(Program.of("rclone").secrets(settings.beginning("RCLONE_")), given);
-        }
-    }
-
-    /** How a backup is ordered. @param ping, remote null: none */
-    private record Order(Backup.Options options, Retention.Policy policy, Alarm alarm, Ping ping, Remote remote) {}
-
-    /** What opens an encrypted backup. */
-    static final class Key {
-        @Option(names = "--identity", paramLabel = "FILE", description = "Opens encrypted backups: a file as age-keygen writes it (BACKUP_IDENTITY); a passphrase comes from BACKUP_PASSPHRASE alone.")
-        Path identity;
-
-        BackupFile.Key in(Settings settings) {
-            return sealed -> Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE")).opening(sealed); // looked for when it is needed
         }
     }
 
@@ -206,17 +101,17 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             description = "Takes a backup, reads it back to its end, and only then gives it its name.")
     static final class Create implements Callable<Integer> {
         @ParentCommand backup_database top;
-        @Mixin Making making;
+        @Mixin BackupOptions.Making making;
 
         @Override public Integer call() throws Exception {
             return top.create(making);
         }
     }
 
-    private int create(Making how) throws Exception {
+    private int create(BackupOptions.Making how) throws Exception {
         var console = output.console();
         var at = setting();
-        var order = how.order(at);
+        var order = how.order(at.settings());
         try {
             var left = create(console, at, order);
             if (!left.isEmpty()) throw left.getFirst();
@@ -230,7 +125,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** @return what is left to do although the backup is good */
-    private List<Failure> create(Console console, Setting at, Order order) throws Exception {
+    private List<Failure> create(Console console, Setting at, BackupOptions.Order order) throws Exception {
         var unusable = unusable(console, order.remote());
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
@@ -264,7 +159,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    private static void upload(Console console, Setting at, Order order, Backup backup, boolean mayPrune, List<String> left) {
+    private static void upload(Console console, Setting at, BackupOptions.Order order, Backup backup, boolean mayPrune, List<String> left) {
         try {
             var offSite = new OffSite(order.remote(), at.server().database());
             for (var missing : offSite.missing(at.folder(), backup.file())) {
@@ -281,18 +176,6 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             else left.add(failure.problem().what() + failure.problem().next().stream().map(next -> "; " + next).collect(Collectors.joining()));
         } catch (Exception e) {
             throw new IllegalStateException(e); // during() hands on what the work throws, and that throws failures
-        }
-    }
-
-    /** What a sudden fall means: a warning, or with {@code --strict} an exit code and that nothing older goes. */
-    private record Alarm(Integer percent, boolean strict) {
-        Alarm {
-            percent = Fall.requireShare(percent == null ? 50 : percent);
-        }
-
-        List<String> heard(Console console, List<Fall> falls) {
-            falls.forEach(fall -> console.warn("much less than in the last good backup: " + fall));
-            return strict ? falls.stream().map(fall -> "much less than in the last good one: " + fall).toList() : List.of();
         }
     }
 
@@ -321,7 +204,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @ParentCommand backup_database top;
         @Option(names = "--off-site", description = "Those of this database on the remote.")
         boolean offSite;
-        @Mixin Away away;
+        @Mixin BackupOptions.Away away;
 
         @Override public Integer call() {
             var console = top.output.console();
@@ -346,7 +229,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @ParentCommand backup_database top;
         @Parameters(paramLabel = "NAME", description = "As list --off-site shows it.")
         String name;
-        @Mixin Away away;
+        @Mixin BackupOptions.Away away;
 
         @Override public Integer call() throws IOException {
             var console = top.output.console();
@@ -366,7 +249,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     static final class Verify implements Callable<Integer> {
         @ParentCommand backup_database top;
         @ArgGroup Which which = new Which();
-        @Mixin Key key;
+        @Mixin BackupOptions.Key key;
         @Option(names = "--embedded", description = "In a PostgreSQL server of its own that lives only as long: for a role that may not create databases.")
         boolean embedded;
 
@@ -463,7 +346,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         boolean dryRun;
         @Option(names = "--terminate", description = "End sessions that stand in the way.")
         boolean terminate;
-        @Mixin Key key;
+        @Mixin BackupOptions.Key key;
         @Mixin Consent consent;
 
         @Override public Integer call() throws Exception {
@@ -545,7 +428,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             description = "Removes the backups of this database that the --keep options let go; never the newest good one, and no file that is not ours.")
     static final class PruneBackups implements Callable<Integer> {
         @ParentCommand backup_database top;
-        @Mixin Keep keep;
+        @Mixin BackupOptions.Keep keep;
         @Option(names = "--dry-run", description = "Say for each backup whether it stays, and why; remove nothing.")
         boolean dryRun;
 
