@@ -211,7 +211,7 @@ class BackupFaultsTest {
         var verified = 0;
         for (var fault : damaged.entrySet()) {
             Files.writeString(Manifest.fileOf(file), fault.getValue());
-            for (var command : List.of("list", "status", "prune --keep-last 1 --dry-run", "list --json"))
+            for (var command : List.of("status", "prune --keep-last 1 --dry-run", "list --json"))
                 assertDone(tool(command.split(" ")), fault.getKey());
             var good = isGood(file);
             if (good && !fault.getKey().matches("(proof|large_objects)? ?(number|seconds|database_bytes|server|pg_dump|restore|database|started|format|compression|encrypted_to|extensions|last_migration) is .*") && verified++ % 6 == 0 || fault.getKey().contains("null")) {
