@@ -35,7 +35,7 @@ public record PgPrograms(Program pgDump, Credentials server) {
 
     /** Turns an archive on stdin into SQL on stdout. */
     Program script() {
-        return sibling("pg_restore").with("--file=-").env("LC_ALL", "C");
+        return withoutOurs(sibling("pg_restore").with("--file=-")).env("LC_ALL", "C");
     }
 
     /**
@@ -49,7 +49,12 @@ public record PgPrograms(Program pgDump, Credentials server) {
     }
 
     private Program connected(Program program) {
-        return program.with().env("LC_ALL", "C").secret("PGPASSWORD", server.password());
+        return withoutOurs(program).env("LC_ALL", "C").secret("PGPASSWORD", server.password());
+    }
+
+    /** The passphrase and the keys to what is off-site are no business of PostgreSQL's programs, nor of a wrapper around them. */
+    private static Program withoutOurs(Program program) {
+        return program.with().without("BACKUP_").without("RCLONE_");
     }
 
     /** PostgreSQL's other programs lie beside this one, on this machine and in a container. */
