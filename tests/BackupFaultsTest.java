@@ -509,7 +509,7 @@ class BackupFaultsTest {
             var old = make(backups, pgDump, Backup.Options.USUAL).file();
             var latest = make(backups, pgDump, Backup.Options.USUAL).file();
             assertDone(tool("verify", latest.toString()));
-            var prune = new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null));
+            var prune = new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null), Map.of());
             once("written beside " + Manifest.fileOf(old).getFileName(), () -> {
                 switch (between) {
                     case "create" -> make(backups, pgDump, Backup.Options.USUAL);
@@ -529,7 +529,7 @@ class BackupFaultsTest {
         var old = make(backups, pgDump, Backup.Options.USUAL).file();
         assertDone(tool("verify", make(backups, pgDump, Backup.Options.USUAL).file().toString()));
         once("its proof is gone", () -> assertDone(process("backup_database").run("verify", old.toString())));
-        new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null)).run();
+        new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null), Map.of()).run();
         assertFalse(Files.exists(old));
         assertWhole("verify within prune");
         counted("meetings of two", true);
