@@ -19,9 +19,12 @@ public record PgPrograms(Program pgDump, Credentials server) {
     /** A table locked for longer by somebody else fails the backup: cron would pile up waiting ones without a word. */
     private static final String LOCK_WAIT_MS = "300000";
 
-    /** Rows come as COPY's text, unpacked: what is around the archive packs better, and the rows can be counted. */
+    /**
+     * Rows come as COPY's text, unpacked: what is around the archive packs better, and the rows can be counted. Their text must not
+     * depend on where it is made: a server, role or database elsewhere has another time zone, and a shell another encoding.
+     */
     Program dump(String database) {
-        var program = connected(pgDump).with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
+        var program = connected(pgDump).env("PGTZ", "UTC").without("PGCLIENTENCODING").with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
         return program.with("--dbname=" + uri(server.of(database)));
     }
 

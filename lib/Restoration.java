@@ -51,7 +51,7 @@ public final class Restoration {
     public Step compare() {
         return Step.of("compare every table%s".formatted(compares() ? " with the backup" : ": there is nothing to compare with, so count them"), () -> {
             restored = dumped();
-            var differences = wanted != null ? Differences.between(wanted, restored) : file.manifest() != null ? Differences.between(file.manifest(), restored) : List.<String>of();
+            var differences = wanted != null ? Differences.between(wanted, restored, file.manifest() != null) : file.manifest() != null ? Differences.between(file.manifest(), restored) : List.<String>of();
             if (!differences.isEmpty()) throw new Failure(new Problem.RestoredDiffers(file.file(), differences));
         });
     }

@@ -406,6 +406,32 @@ class BackupTest {
         }
     }
 
+    /** A database, its role or its server has a time zone; the one it is restored into has another. */
+    @Test void times_are_the_same_in_whatever_zone_they_are_dumped() throws Exception {
+        var zoned = Postgres.database("zoned_" + System.nanoTime(), Postgres.SUPERUSER);
+        execute(zoned, "CREATE TABLE event (id int, at timestamptz); INSERT INTO event VALUES (1, '2026-07-01 12:00+00'), (2, '2026-01-01 12:00+00')");
+        execute(zoned, "ALTER DATABASE " + Postgres.quoted(zoned.name()) + " SET timezone = 'Asia/Tokyo'");
+        var backup = Backup.create(credentials(zoned), pgDump, folder(), SILENT);
+        restore(backup.file(), zoned, zoned.name() + "_ours", SILENT);
+
+        var foreign = temp.resolve("foreign.dump"); // in Tokyo's time
+        pgDump.with("--format=custom", "--file=" + foreign, "--host=" + zoned.host(), "--port=" + zoned.port(), "--username=" + zoned.role().name(), zoned.name())
+                .secret("PGPASSWORD", Postgres.PASSWORD).output();
+        restore(foreign, zoned, zoned.name() + "_foreign", SILENT);
+
+        try (var db = Database.open(credentials(zoned))) { // the controls: one hour is noticed in ours, one row in another's
+            for (var wrong : Map.of(backup.file(), "UPDATE event SET at = at + interval '1 hour' WHERE id = 1", foreign, "DELETE FROM event WHERE id = 1").entrySet()) {
+                var into = zoned.name() + "_wrong_" + System.nanoTime();
+                var restoration = new Restoration(BackupFile.of(wrong.getKey(), null), new PgPrograms(pgDump, credentials(zoned)), into, List.of(), SILENT);
+                restoration.check().run();
+                Restore.create(db, into).run();
+                restoration.restore().run();
+                execute(new Postgres.Db(zoned.host(), zoned.port(), into, zoned.role()), wrong.getValue());
+                assertInstanceOf(Problem.RestoredDiffers.class, assertThrows(Failure.class, () -> restoration.compare().run()).problem());
+            }
+        }
+    }
+
     // ---- helpers -------------------------------------------------------------------------------
 
     private static Backup make(Path folder, Backup.Options options) throws Exception {
