@@ -336,7 +336,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private static void verify(Console console, Database db, PgPrograms programs, BackupFile file, boolean own) throws IOException {
             var scratch = Restore.scratchName("verify");
-            var restoration = new Restoration(file, programs, scratch, own ? List.of() : List.of("--no-owner", "--no-privileges"), console::progress);
+            // a database that subscribes to another cannot be dropped
+            var options = Stream.concat(Stream.of("--no-subscriptions"), own ? Stream.of() : Stream.of("--no-owner", "--no-privileges")).toList();
+            var restoration = new Restoration(file, programs, scratch, options, console::progress);
             var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
             if (own) steps.add(1, Restore.createRoles(db, restoration));
             new Plan(steps).run(console, () -> "dropdb " + scratch);

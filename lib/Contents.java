@@ -24,9 +24,12 @@ public record Contents(String database, String server, String pgDump, List<Entry
         SortedMap<String, String> sequences, Rows largeObjects, SortedMap<String, String> constraints, SortedSet<String> roles, Migration lastMigration) {
     /** @param name as pg_dump tags it: a constraint's with its table before it */
     public record Entry(String kind, String schema, String name, String owner) {
-        /** What is said of the database itself: it belongs to that one, and no restore into another brings it. */
+        /**
+         * What is said of the database itself: it belongs to that one, and no restore into another brings it. Likewise of the public
+         * schema, which every new one has: pg_dump lists it when its owner is not the usual one, which --no-owner leaves as it is.
+         */
         boolean isOfDatabase() {
-            return kind.startsWith("DATABASE") || name.startsWith("DATABASE ") && List.of("COMMENT", "ACL", "SECURITY LABEL").contains(kind);
+            return kind.startsWith("DATABASE") || schema.isEmpty() && (kind.equals("SCHEMA") && name.equals("public") || name.equals("SCHEMA public")) || name.startsWith("DATABASE ") && List.of("COMMENT", "ACL", "SECURITY LABEL").contains(kind);
         }
 
         @Override public String toString() {

@@ -935,7 +935,10 @@ public interface Problem {
     record NotRestored(Path file, PgProgramFailed said) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return file + " does not restore: " + said.what(); }
-        public List<String> next() { return said.next(); }
+        public List<String> next() {
+            var anothers = said.words().contains("must be member of role") || said.words().contains("must be able to SET ROLE");
+            return anothers ? List.of("restore as a superuser, or all of it as your own: --no-owner") : said.next();
+        }
     }
 
     record NotOurs(String database, List<String> reasons) implements Problem {

@@ -170,6 +170,21 @@ class BackupCommandTest {
         assertEquals(Manifest.Level.RESTORED, folder("backups").getFirst().level());
     }
 
+    /** As after the usual advice to start over; pg_dump lists such a schema, and one that nobody has touched it does not. */
+    @Test void a_public_schema_of_one_s_own_verifies_and_another_schema_that_is_missing_does_not() throws Exception {
+        execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMENT ON SCHEMA public IS 'ours'; CREATE TABLE kept (id int); CREATE SCHEMA other");
+        for (var format : List.of("custom", "plain")) {
+            assertEquals(0, tool.run("--quiet", "--format", format, "--dir", format).code());
+            var verified = tool.run("verify", "--dir", format);
+            assertEquals(0, verified.code(), verified.all());
+        }
+        var file = folder("custom").getFirst().file();
+        assertEquals(0, tool.run("restore", file.toString(), "--no-owner", "--into", db.name() + "_ours").code());
+        var manifest = Path.of(folder("plain").getFirst().file() + ".json"); // the control
+        Files.writeString(manifest, Files.readString(manifest).replace("\"SCHEMA\": 1", "\"SCHEMA\": 2"));
+        assertEquals(1, tool.run("verify", "--dir", "plain").code());
+    }
+
     @Test void an_encrypted_backup_needs_its_key_and_nothing_readable_is_in_it() throws Exception {
         settings("BACKUP_PASSPHRASE='four words of mine'\n");
         assertEquals(0, tool.run("--quiet").code());

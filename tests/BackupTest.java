@@ -432,6 +432,18 @@ class BackupTest {
         }
     }
 
+    /** pg_dump's --exclude-table-data and --schema-only: such an archive restores to what it holds, too. */
+    @Test void another_s_archive_without_the_rows_of_some_tables_is_restored() throws Exception {
+        var dump = pgDump.with("--format=custom", "--host=" + shop.host(), "--port=" + shop.port(), "--username=" + shop.role().name()).secret("PGPASSWORD", Postgres.PASSWORD);
+        for (var without : List.of("--exclude-table-data=?rder*", "--schema-only")) {
+            var archive = temp.resolve("without" + without.length() + ".dump");
+            dump.with(without, "--file=" + archive, shop.name()).output();
+            var into = shop.name() + "_without" + without.length();
+            restore(archive, shop, into, SILENT);
+            assertTrue(exists(into));
+        }
+    }
+
     // ---- helpers -------------------------------------------------------------------------------
 
     private static Backup make(Path folder, Backup.Options options) throws Exception {
