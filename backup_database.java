@@ -38,6 +38,8 @@ import lib.Prune;
 import lib.Remote;
 import lib.Restoration;
 import lib.Restore;
+import lib.Retention;
+import lib.Run;
 import lib.Settings;
 import lib.ThrowawayServer;
 import lib.Where;
@@ -84,6 +86,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             return environment.database();
         }
 
+        Prune prune(Retention.Policy policy) {
+            return new Prune(folder, server().database(), policy, Run.neededBackups(project));
+        }
+
         PgPrograms programs(int major) {
             return new PgPrograms(environment.pgProgram("pg_dump", major), server());
         }
@@ -115,13 +121,21 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         try {
             var left = create(console, at, order);
             if (!left.isEmpty()) throw left.getFirst();
-        } catch (Failure failure) {
+        } catch (Failure why) {
+            var failure = noneMade(at, why);
             if (order.ping() != null && failure.problem().exit() != Problem.Exit.BUSY) // the one that is at work will say how it ends
                 order.ping().fail(failure.problem().exit().code, failure.problem().what()).forEach(console::warn);
             throw failure;
         }
         if (order.ping() != null) order.ping().success().forEach(console::warn);
         return Problem.Exit.DONE.code;
+    }
+
+    /** Who reads it in a mail has to know of what, and whether there is anything to fall back on. */
+    private static Failure noneMade(Setting at, Failure why) {
+        if (List.of(Problem.Exit.PARTLY, Problem.Exit.INTERRUPTED).contains(why.problem().exit())) return why;
+        var status = at.folder().status(at.server().database());
+        return new Failure(new Problem.NoBackupMade(why.problem(), at.server().database(), status.age() == null ? null : BackupStatus.words(status.age())), why);
     }
 
     /** @return what is left to do although the backup is good */
@@ -140,7 +154,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var left = new ArrayList<String>();
         if (before != null) left.addAll(order.alarm().heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
         var mayPrune = left.isEmpty();
-        if (mayPrune) prune(console, new Prune(at.folder(), at.server().database(), order.policy()), left);
+        if (mayPrune) prune(console, at.prune(order.policy()), left);
         if (unusable != null) left.add(unusable);
         else if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
         BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
@@ -294,7 +308,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private List<Path> files(BackupFolder folder) {
-            if (which.file != null) return List.of(which.file);
+            if (which.file != null) return List.of(folder.find(which.file));
             var found = folder.found().stream().map(BackupFolder.Found::file).toList();
             if (found.isEmpty()) throw new Failure(new Problem.NoBackups(folder.path()));
             return which.all ? found : found.subList(0, 1);
@@ -302,12 +316,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private static void onServer(Console console, Setting at, BackupFile file) throws IOException {
             try (var db = Database.openServer(at.server())) {
-                Restore.sweep(db, name -> console.note("dropped %s, which a killed run had left".formatted(name)));
+                if (!Restore.mayCreate(db)) {
+                    console.note("%s may not create databases, so a server of our own is used".formatted(at.server().user()));
+                    inOwnServer(console, at, file);
+                    return;
+                }
+                Restore.sweep(db, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
                 verify(console, db, at.programs(file.atLeast(db.major())), file, false);
-            } catch (Failure failure) {
-                if (!Database.isDenied(failure)) throw failure;
-                console.warn(at.server().user() + " may not create databases: into a server of our own then");
-                inOwnServer(console, at, file);
             }
         }
 
@@ -354,7 +369,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var at = top.setting();
-            var backup = BackupFile.of(file, key.in(at.settings()));
+            var backup = BackupFile.of(at.folder().find(file), key.in(at.settings()));
             try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.server())) {
                 var gone = !db.name().equals(at.server().database());
                 try (var lock = dryRun || gone ? null : db.lockRuns()) {
@@ -367,6 +382,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private void beside(Console console, Setting at, BackupFile backup, Database db, String name) {
+            Restore.refuseUnlessNew(db, name);
             var scratch = Restore.scratchName("restore");
             var restoration = restoration(console, at, backup, db, scratch);
             var plan = new Plan(Restore.beside(db, restoration, scratch, name));
@@ -439,7 +455,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var at = top.setting();
             var policy = keep.policy(at.settings());
             if (policy.keepsAll()) throw new Failure(new Problem.NoPolicy());
-            var prune = new Prune(at.folder(), at.server().database(), policy);
+            var prune = at.prune(policy);
             var decisions = prune.decide();
             console.heading("Backups of %s in %s, keeping %s".formatted(at.server().database(), at.folder().path(), policy));
             for (var decision : decisions) {

@@ -14,6 +14,7 @@ import java.time.ZoneId;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 
 /**
  * A file to restore from, ours or another's: what it is shows in its content, never in its name.
@@ -50,11 +51,14 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
         }
     }
 
+    /** How a dump begins after comments: anything else that is text is somebody's letter. */
+    private static final Pattern SQL = Pattern.compile("(?is)\\A(\\uFEFF|\u00ef\u00bb\u00bf)?(\\s+|--[^\\n]*(\\n|\\z)|/\\*.*?(\\*/|\\z))*(\\z|\\\\|(SET|SELECT|BEGIN|START|CREATE|ALTER|DROP|COPY|INSERT|COMMENT|GRANT|REVOKE|TRUNCATE|DELETE|UPDATE|DO|LOCK|WITH)\\b)");
+
     private static Kind kind(Path file, byte[] head) {
         if (starts(head, 0, "PGDMP")) return Kind.ARCHIVE;
         if (starts(head, 257, "ustar") && starts(head, 0, "toc.dat")) return Kind.TAR;
         for (var b : head) if (b == 0 || head.length == 0) throw notADump(file, head);
-        if (head.length == 0) throw notADump(file, head);
+        if (head.length == 0 || !SQL.matcher(new String(head, StandardCharsets.ISO_8859_1)).find()) throw notADump(file, head);
         return Kind.SQL;
     }
 

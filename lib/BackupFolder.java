@@ -70,6 +70,11 @@ public record BackupFolder(Path path) {
         }
     }
 
+    /** A backup by its path, or by its name alone as list shows it. */
+    public Path find(Path file) {
+        return Files.exists(file) || file.getNameCount() > 1 || file.isAbsolute() ? file : path.resolve(file);
+    }
+
     /** The newest good backup of a database, by the order they were made in; null when there is none. */
     public Found newestGood(String database) {
         return found().stream().filter(f -> f.database().equals(database) && f.isGood()).max(Comparator.comparingLong(f -> f.manifest().number())).orElse(null);

@@ -27,7 +27,7 @@ public final class BackupOptions {
         Format format;
         @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
         String compress;
-        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several. With BACKUP_PASSPHRASE set: by that instead.")
+        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several. BACKUP_PASSPHRASE is not used then.")
         List<String> recipients;
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;

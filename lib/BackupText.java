@@ -19,8 +19,9 @@ public final class BackupText {
         console.note("  %s, %d %% of the database's %s; %s; %.1f s".formatted(PlanText.size(manifest.bytes()),
                 Math.round(100.0 * manifest.bytes() / Math.max(1, manifest.databaseBytes())), PlanText.size(manifest.databaseBytes()), counted(manifest), manifest.seconds()));
         console.note("restore it in place of the database, which is kept, or beside it:");
-        console.note("  backup_database restore " + backup.file());
-        console.note("  backup_database restore %s --into NAME".formatted(backup.file()));
+        var key = manifest.encryptedTo().isEmpty() || manifest.encryptedTo().equals(List.of("passphrase")) ? "" : " --identity KEY_FILE";
+        console.note("  backup_database restore " + backup.file() + key);
+        console.note("  backup_database restore %s%s --into NAME".formatted(backup.file(), key));
         console.note("without this tool, in " + backup.file().getParent() + ":");
         manifest.restore().forEach(command -> console.note("  " + command));
         var event = new LinkedHashMap<String, Object>(facts(backup.file(), manifest));

@@ -121,10 +121,11 @@ public record PgPrograms(Program pgDump, Credentials server) {
             case GZIP -> "gzip";
             case NONE -> null;
         };
-        if (!sealed.isEmpty()) { // age itself authenticates every block
+        if (!sealed.isEmpty()) {
             var key = sealed.equals(List.of("passphrase")) ? "" : "--identity KEY_FILE ";
-            var from = "age --decrypt " + key + name + (unpack == null ? "" : " | " + unpack + " -dc");
-            return "( %s%s && %s | %s )".formatted(ssl, quoted(create.argv()), from, restore);
+            var open = "age --decrypt " + key + name;
+            var test = open + (unpack == null ? " > /dev/null" : " | " + unpack + " -tq");
+            return "( %s%s && %s && %s%s | %s )".formatted(ssl, test, quoted(create.argv()), open, unpack == null ? "" : " | " + unpack + " -dc", restore);
         }
         return unpack == null ? "( %s%s && cat %s | %s )".formatted(ssl, quoted(create.argv()), name, restore)
                 : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, quoted(create.argv()), unpack, name, restore);

@@ -944,7 +944,22 @@ public interface Problem {
     record NotOurs(String database, List<String> reasons) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "database %s cannot be replaced by the restored one: %s".formatted(database, String.join("; ", reasons)); }
-        public List<String> next() { return List.of("restore beside it: --into NAME (needs CREATEDB), or ask the database's owner"); }
+        public List<String> next() { return List.of("ask the administrator (ALTER ROLE … CREATEDB), or the database's owner"); }
+    }
+
+    record MayNotCreate(String role) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "role " + role + " may not create databases, and a restore goes into a new one"; }
+        public List<String> next() { return List.of("ask the administrator: ALTER ROLE " + Database.quoted(role) + " CREATEDB", "to see whether it restores at all: backup_database verify --embedded"); }
+    }
+
+    /** @param age of the newest good one, in words; null: there is none */
+    record NoBackupMade(Problem first, String database, String age) implements Problem {
+        public Exit exit() { return first.exit(); }
+        public String what() {
+            return "no backup of %s was made (%s): %s".formatted(database, age == null ? "there is no good one" : "the newest good one is %s old".formatted(age), first.what());
+        }
+        public List<String> next() { return first.next(); }
     }
 
     record TwoSeals() implements Problem {

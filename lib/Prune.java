@@ -7,15 +7,26 @@ import java.nio.file.StandardCopyOption;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.util.List;
+import java.util.Map;
 
-/** Which backups of a database a policy lets go, and their going. */
-public record Prune(BackupFolder folder, String database, Retention.Policy policy) {
+/**
+ * Which backups of a database a policy lets go, and their going.
+ *
+ * @param needed names of files that hold the only copy of what a run has dropped, with that run's id: they stay
+ */
+public record Prune(BackupFolder folder, String database, Retention.Policy policy, Map<String, String> needed) {
 
     /** One for each backup of this database, the latest first; files that are no backups of ours are not even looked at. */
     public List<Retention.Decision> decide() {
         var zone = ZoneId.systemDefault();
         var items = folder.found().stream().filter(found -> found.database().equals(database)).map(found -> item(found, zone)).toList();
-        return Retention.decide(items, policy, zone, Instant.now());
+        return Retention.decide(items, policy, zone, Instant.now()).stream().map(this::unlessNeeded).toList();
+    }
+
+    private Retention.Decision unlessNeeded(Retention.Decision decision) {
+        var run = needed.get(decision.item().name());
+        if (run == null || decision.keep()) return decision;
+        return new Retention.Decision(decision.item(), true, "kept: the only copy of what run %s dropped; reset_migrations purge lets it go".formatted(run));
     }
 
     private static Retention.Item item(BackupFolder.Found found, ZoneId zone) {

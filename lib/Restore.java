@@ -10,6 +10,17 @@ import java.util.function.Supplier;
 public final class Restore {
     private Restore() {}
 
+    /** Whether the role may create databases at all: better asked than tried. */
+    public static boolean mayCreate(Database server) {
+        return server.is("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user");
+    }
+
+    /** @throws Failure refused (4) */
+    public static void refuseUnlessNew(Database server, String name) {
+        if (server.oidOf(name).isPresent()) throw new Failure(new Problem.DatabaseExists(name));
+        if (!mayCreate(server)) throw new Failure(new Problem.MayNotCreate(server.credentials().user()));
+    }
+
     // ---- beside ------------------------------------------------------------------------------
 
     /** The step that makes an empty database; undone, it is gone again, but only when this very step has made it. */

@@ -487,6 +487,22 @@ public record Run(int format, String id, String version, String started, String 
         return null;
     }
 
+    /** The backups, by their files' names, that hold the only copy of what a run of this machine has dropped, with that run's id; purge forgets the run. */
+    public static Map<String, String> neededBackups(Project project) {
+        var needed = new LinkedHashMap<String, String>();
+        for (var runs : List.of(project.runs(), stateFolder())) {
+            try {
+                for (var id : ids(runs)) {
+                    var run = read(runs.resolve(id).resolve("run.json"));
+                    if (run.aside instanceof Aside.Backup && run.backup != null) needed.put(Path.of(run.backup).getFileName().toString(), id);
+                }
+            } catch (IOException | Failure unreadable) {
+                // its own commands say so
+            }
+        }
+        return needed;
+    }
+
     static Run read(Path file) throws IOException {
         try {
             var run = JSON.fromJson(Files.readString(file), Run.class);

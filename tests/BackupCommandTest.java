@@ -166,7 +166,7 @@ class BackupCommandTest {
         var verified = tool.run("verify");
         assumeTrue(!verified.err().contains("initdb"), "no server's programs here");
         assertEquals(0, verified.code(), verified.all());
-        assertTrue(verified.err().contains("may not create databases") && verified.out().contains("into PostgreSQL"), verified.all());
+        assertTrue(verified.out().contains("may not create databases") && verified.out().contains("into PostgreSQL"), verified.all());
         assertEquals(Manifest.Level.RESTORED, folder("backups").getFirst().level());
     }
 
@@ -238,6 +238,32 @@ class BackupCommandTest {
         assertEquals(4, tool.run("restore", file, "--into", db.name() + "_beside").code()); // it is there by now
         Postgres.execute("COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(db.name())));
         assertEquals(0, tool.run("restore", file, "--yes").code()); // the control
+    }
+
+    @Test void a_role_that_may_not_create_databases_hears_of_it_before_anything_is_done() throws Exception {
+        assertEquals(0, tool.run("--quiet").code());
+        Postgres.execute("ALTER ROLE %s NOCREATEDB".formatted(Postgres.quoted(db.role().name())));
+        var name = folder("backups").getFirst().file().getFileName().toString(); // found by its name alone
+        for (var more : List.of(List.of("--into", "anywhere"), List.of("--yes"))) {
+            var args = new ArrayList<>(List.of("restore", name));
+            args.addAll(more);
+            var refused = tool.run(args.toArray(String[]::new));
+            assertEquals(4, refused.code(), refused.all());
+            assertTrue(refused.err().contains("may not create databases") && refused.err().contains("CREATEDB"), refused.err());
+        }
+        Postgres.execute("ALTER ROLE %s CREATEDB".formatted(Postgres.quoted(db.role().name())));
+        assertEquals(0, tool.run("restore", name, "--into", db.name() + "_anywhere").code()); // the control
+    }
+
+    @Test void a_letter_is_no_dump_and_a_failed_backup_says_what_there_is_to_fall_back_on() throws Exception {
+        var letter = Files.writeString(project.resolve("letter.sql"), "-- my dear\nnot a dump at all\n");
+        var refused = tool.run("restore", letter.toString(), "--into", "anywhere");
+        assertEquals(2, refused.code(), refused.all());
+        var first = tool.run("--quiet", "--env-file", Files.writeString(project.resolve("wrong.env"), Files.readString(project.resolve(".env")).replace(db.role().password(), "not it")).toString());
+        assertTrue(first.err().contains("no backup of " + db.name() + " was made (there is no good one)"), first.err());
+        assertEquals(0, tool.run("--quiet").code());
+        var second = tool.run("--quiet", "--env-file", project.resolve("wrong.env").toString());
+        assertTrue(second.err().contains("was made (the newest good one is "), second.err());
     }
 
     // ---- helpers -------------------------------------------------------------------------------

@@ -509,7 +509,7 @@ class BackupFaultsTest {
             var old = make(backups, pgDump, Backup.Options.USUAL).file();
             var latest = make(backups, pgDump, Backup.Options.USUAL).file();
             assertDone(tool("verify", latest.toString()));
-            var prune = new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null));
+            var prune = new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null), Map.of());
             once("written beside " + Manifest.fileOf(old).getFileName(), () -> {
                 switch (between) {
                     case "create" -> make(backups, pgDump, Backup.Options.USUAL);
@@ -529,7 +529,7 @@ class BackupFaultsTest {
         var old = make(backups, pgDump, Backup.Options.USUAL).file();
         assertDone(tool("verify", make(backups, pgDump, Backup.Options.USUAL).file().toString()));
         once("its proof is gone", () -> assertDone(process("backup_database").run("verify", old.toString())));
-        new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null)).run();
+        new Prune(new BackupFolder(backups), shop.name(), new Retention.Policy(1, null, null, null), Map.of()).run();
         assertFalse(Files.exists(old));
         assertWhole("verify within prune");
         counted("meetings of two", true);
@@ -636,7 +636,7 @@ class BackupFaultsTest {
         var half = good.indexOf("ALTER TABLE ONLY");
         refused(1, good.substring(0, half) + "SELECT 1 / 0;\n" + good.substring(half));
         refused(1, good.substring(0, half) + "SELEKT;\n" + good.substring(half));
-        refused(1, "hello");
+        refused(2, "hello");
         refused(2, "");
         refused(2, "\0\1\2");
         refused(4, new String(dumped("-Fp", "--create"), StandardCharsets.UTF_8));

@@ -1,4 +1,5 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -189,6 +190,19 @@ class BackupFirstTest {
 
     private static List<String> rows(Postgres.Db db) throws Exception {
         return Snapshot.of(db).stream().filter(line -> line.startsWith("rows ")).toList();
+    }
+
+    @Test void the_only_copy_of_what_drop_destroyed_is_not_pruned_before_its_run_is_purged() throws Exception {
+        var victim = victim();
+        assertDone(victim.reset().run("--yes", "--strategy", "drop"));
+        var only = dumps(victim).getFirst();
+        for (int i = 0; i < 2; i++) assertDone(victim.tool("backup_database").run("--keep-last", "1"));
+        assertTrue(Files.exists(only));
+        var reasons = victim.tool("backup_database").run("prune", "--dry-run", "--keep-last", "1");
+        assertTrue(reasons.out().contains("kept: the only copy of what run "), reasons.all());
+        assertDone(victim.reset().run("purge", "--yes", "--no-backup"));
+        assertDone(victim.tool("backup_database").run("prune", "--keep-last", "1"));
+        assertFalse(Files.exists(only)); // the control: nothing else has kept it
     }
 
     @Test void what_drop_and_purge_destroy_is_in_the_backup_to_the_last_row() throws Exception {
