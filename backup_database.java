@@ -87,7 +87,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         Prune prune(Retention.Policy policy) {
-            return new Prune(folder, server().database(), policy, Run.neededBackups(project));
+            return new Prune(folder, server(), policy, Run.neededBackups(project));
         }
 
         PgPrograms programs(int major) {
@@ -134,7 +134,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     /** Who reads it in a mail has to know of what, and whether there is anything to fall back on. */
     private static Failure noneMade(Setting at, Failure why) {
         if (List.of(Problem.Exit.PARTLY, Problem.Exit.INTERRUPTED).contains(why.problem().exit())) return why;
-        var status = at.folder().status(at.server().database());
+        var status = at.folder().status(at.server());
         return new Failure(new Problem.NoBackupMade(why.problem(), at.server().database(), status.age() == null ? null : BackupStatus.words(status.age())), why);
     }
 
@@ -143,7 +143,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var unusable = unusable(console, order.remote());
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
-        var before = at.folder().newestGood(at.server().database());
+        var before = at.folder().newestGood(at.server());
         Backup backup;
         try (var making = new Backup.Making(programs, at.folder(), order.options(), console::progress)) {
             if (order.ping() != null) order.ping().start();
@@ -157,7 +157,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         if (mayPrune) prune(console, at.prune(order.policy()), left);
         if (unusable != null) left.add(unusable);
         else if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
-        BackupText.print(console, at.folder().found().stream().filter(found -> found.database().equals(at.server().database())).limit(5).toList());
+        BackupText.print(console, at.folder().found(at.server()).stream().limit(5).toList());
         return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
     }
 
@@ -175,7 +175,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     private static void upload(Console console, Setting at, BackupOptions.Order order, Backup backup, boolean mayPrune, List<String> left) {
         try {
-            var offSite = new OffSite(order.remote(), at.server().database());
+            var offSite = new OffSite(order.remote(), at.server());
             for (var missing : offSite.missing(at.folder(), backup.file())) {
                 var file = missing.file();
                 var proof = console.during("uploading " + file.getFileName(), () -> order.remote().upload(file, missing.manifest().sha256(), Manifest.fileOf(file)));
@@ -226,7 +226,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var settings = new Settings(top.where.envFile(project));
             if (offSite || away.path != null) {
                 var remote = away.remote(settings, true);
-                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).database().database()).found());
+                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).database()).found());
                 return Problem.Exit.DONE.code;
             }
             var folder = top.dir.in(project, settings);
@@ -248,7 +248,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws IOException {
             var console = top.output.console();
             var at = top.setting();
-            var file = new OffSite(away.remote(at.settings(), true), at.server().database()).fetch(name, at.folder());
+            var file = new OffSite(away.remote(at.settings(), true), at.server()).fetch(name, at.folder());
             console.success("fetched: " + file);
             console.note("  backup_database restore " + file);
             console.event("fetched", Map.of("file", file.toString()));
@@ -435,7 +435,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         private static void done(Console console, Restoration restoration, String name, Map<String, String> event) {
             var restored = restoration.restored();
             console.success("restored into database %s: %,d tables, %,d rows%s".formatted(name, restored.tables().size(), restored.rows(),
-                    restoration.compares() ? ", each compared with the backup" : "; there was nothing to compare them with"));
+                    !restoration.compares() ? "; there was nothing to compare them with" : restoration.ours() ? ", each compared with the backup" : ", as many in each table as in the dump"));
             console.event("restored", event);
         }
     }
@@ -486,7 +486,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var at = top.setting();
             var most = at.settings().text(maxAge, "BACKUP_MAX_AGE");
             var limit = most == null ? null : BackupStatus.parse(most);
-            var status = at.folder().status(at.server().database());
+            var status = at.folder().status(at.server());
             BackupText.print(console, at.server().database(), status);
             var file = at.settings().path(prometheus, "BACKUP_PROMETHEUS");
             if (file != null) status.writePrometheus(file, at.server().database());

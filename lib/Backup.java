@@ -257,7 +257,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
             var number = 1 + folder.found().stream().filter(f -> f.manifest() != null).mapToLong(f -> f.manifest().number()).max().orElse(0);
             var sealed = options.seal() == null ? List.<String>of() : options.seal().names();
             var restore = programs.manually(file.getFileName().toString(), options.compression(), sealed, options.plain(), OldServer.isOld(contents.server(), contents.pgDump()));
-            return Manifest.of(contents, number, file.getFileName().toString(), written.bytes, written.sha256, started, (System.nanoTime() - began) / 1e9, databaseBytes,
+            return Manifest.of(contents, BackupFolder.origin(database), number, file.getFileName().toString(), written.bytes, written.sha256, started, (System.nanoTime() - began) / 1e9, databaseBytes,
                     options.plain(), options.compression().toString(), sealed, extensions, List.of(restore),
                     Manifest.Proof.now(Manifest.Level.STREAM, null, null));
         }

@@ -186,7 +186,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
             var name = file.getFileName().toString();
             var modified = OffsetDateTime.ofInstant(Files.getLastModifiedTime(file).toInstant(), ZoneId.systemDefault());
             var compression = name.contains(".zst") ? "zstd" : name.contains(".gz") ? "gzip" : "none";
-            return Manifest.of(contents, 0, name, in.bytes(), in.sha256(), modified, 0, 0, kind == Kind.SQL, compression, encrypted ? List.of("unknown") : List.of(),
+            return Manifest.of(contents, null, 0, name, in.bytes(), in.sha256(), modified, 0, 0, kind == Kind.SQL, compression, encrypted ? List.of("unknown") : List.of(),
                     List.of(), List.of(), null);
         }
     }

@@ -75,14 +75,24 @@ public record BackupFolder(Path path) {
         return Files.exists(file) || file.getNameCount() > 1 || file.isAbsolute() ? file : path.resolve(file);
     }
 
+    /** Those of this very database: another server's of the same name are not ours to count or to prune. */
+    public List<Found> found(Credentials database) {
+        return found().stream().filter(f -> f.database().equals(database.database())
+                && (f.manifest() == null || f.manifest().origin() == null || f.manifest().origin().equals(origin(database)))).toList();
+    }
+
+    static String origin(Credentials database) {
+        return database.host() + ":" + database.port();
+    }
+
     /** The newest good backup of a database, by the order they were made in; null when there is none. */
-    public Found newestGood(String database) {
-        return found().stream().filter(f -> f.database().equals(database) && f.isGood()).max(Comparator.comparingLong(f -> f.manifest().number())).orElse(null);
+    public Found newestGood(Credentials database) {
+        return found(database).stream().filter(Found::isGood).max(Comparator.comparingLong(f -> f.manifest().number())).orElse(null);
     }
 
     /** What monitoring has to know of the backups of a database. */
-    public BackupStatus status(String database) {
-        var all = found().stream().filter(f -> f.database().equals(database)).toList();
+    public BackupStatus status(Credentials database) {
+        var all = found(database);
         var problems = all.stream().filter(f -> f.manifest() != null && !f.isGood()).map(f -> f.file().getFileName() + ": " + BackupText.proof(f)).toList();
         return BackupStatus.of(all.stream().map(BackupFolder::seen).toList(), all.stream().mapToLong(Found::bytes).sum(), problems, Instant.now());
     }

@@ -28,6 +28,7 @@ import java.util.stream.Stream;
  * @param number        of the backup in its folder, by the order they were made in: clocks are set back
  * @param bytes         of the file
  * @param sha256        of the file, in hexadecimal digits
+ * @param origin        {@code host:port} of the database's server as it was addressed, or null where that is not known: two servers may share a folder
  * @param server        its version; {@code pgDump} likewise
  * @param started       with the offset from UTC that the machine had
  * @param seconds       from the start to the durable file
@@ -37,7 +38,7 @@ import java.util.stream.Stream;
  * @param encryptedTo   age's recipients, {@code passphrase}, or nobody
  * @param restore       commands that need none of our programs
  */
-public record Manifest(int formatVersion, long number, String file, long bytes, String sha256, String database, String server, String pgDump,
+public record Manifest(int formatVersion, long number, String file, long bytes, String sha256, String database, String origin, String server, String pgDump,
         OffsetDateTime started, double seconds, long databaseBytes, String format, String compression, List<String> encryptedTo,
         List<Table> tables, SortedMap<String, String> sequences, Table largeObjects, SortedMap<String, Long> objects,
         List<Extension> extensions, Contents.Migration lastMigration, List<String> restore, Proof proof) {
@@ -77,10 +78,10 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
         }
     }
 
-    static Manifest of(Contents contents, long number, String file, long bytes, String sha256, OffsetDateTime started, double seconds, long databaseBytes, boolean plain,
+    static Manifest of(Contents contents, String origin, long number, String file, long bytes, String sha256, OffsetDateTime started, double seconds, long databaseBytes, boolean plain,
             String compression, List<String> encryptedTo, List<Extension> extensions, List<String> restore, Proof proof) {
         var tables = contents.tables().entrySet().stream().map(t -> Table.of(t.getKey(), t.getValue())).toList();
-        return new Manifest(FORMAT, number, file, bytes, sha256, contents.database(), contents.server(), contents.pgDump(), started, seconds, databaseBytes,
+        return new Manifest(FORMAT, number, file, bytes, sha256, contents.database(), origin, contents.server(), contents.pgDump(), started, seconds, databaseBytes,
                 plain ? "plain" : "custom", compression, encryptedTo, tables, contents.sequences(), Table.of("large objects", contents.largeObjects()), contents.kinds(),
                 extensions, contents.lastMigration(), restore, proof);
     }
@@ -100,7 +101,7 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
     }
 
     public Manifest proven(Proof proof) {
-        return new Manifest(formatVersion, number, file, bytes, sha256, database, server, pgDump, started, seconds, databaseBytes, format, compression, encryptedTo,
+        return new Manifest(formatVersion, number, file, bytes, sha256, database, origin, server, pgDump, started, seconds, databaseBytes, format, compression, encryptedTo,
                 tables, sequences, largeObjects, objects, extensions, lastMigration, restore, proof);
     }
 

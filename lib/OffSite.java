@@ -12,7 +12,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /** The backups of a database on a remote: those with a manifest beside them, which is uploaded last, are whole. */
-public record OffSite(Remote remote, String database) {
+public record OffSite(Remote remote, Credentials database) {
     /** What an upload that was cut short has left is an upload no more after this long. */
     private static final Duration STALE = Duration.ofDays(1);
 
@@ -26,7 +26,7 @@ public record OffSite(Remote remote, String database) {
 
     private List<There> whole(List<Remote.RemoteFile> files) {
         Set<String> names = files.stream().map(Remote.RemoteFile::name).collect(Collectors.toSet());
-        return files.stream().filter(file -> BackupFolder.isName(file.name()) && BackupFolder.name(file.name()).database().equals(database))
+        return files.stream().filter(file -> BackupFolder.isName(file.name()) && BackupFolder.name(file.name()).database().equals(database.database()))
                 .map(file -> new There(file.name(), file.bytes(), BackupFolder.name(file.name()).taken().atZone(ZoneId.systemDefault()).toInstant(), file.arrived(), names.contains(file.name() + Remote.MANIFEST)))
                 .sorted(Comparator.comparing(There::taken).thenComparing(There::name).reversed()).toList();
     }
@@ -36,7 +36,7 @@ public record OffSite(Remote remote, String database) {
         var there = found().stream().filter(There::whole).toList();
         var names = there.stream().map(There::name).collect(Collectors.toSet());
         var last = there.stream().map(There::taken).max(Comparator.naturalOrder()).orElse(Instant.MAX);
-        return folder.found().reversed().stream().filter(found -> found.database().equals(database) && found.isGood() && !names.contains(found.file().getFileName().toString()))
+        return folder.found(database).reversed().stream().filter(found -> found.isGood() && !names.contains(found.file().getFileName().toString()))
                 .filter(found -> found.file().equals(made) || found.taken().atZone(ZoneId.systemDefault()).toInstant().isAfter(last)).toList();
     }
 

@@ -14,12 +14,12 @@ import java.util.Map;
  *
  * @param needed names of files that hold the only copy of what a run has dropped, with that run's id: they stay
  */
-public record Prune(BackupFolder folder, String database, Retention.Policy policy, Map<String, String> needed) {
+public record Prune(BackupFolder folder, Credentials database, Retention.Policy policy, Map<String, String> needed) {
 
     /** One for each backup of this database, the latest first; files that are no backups of ours are not even looked at. */
     public List<Retention.Decision> decide() {
         var zone = ZoneId.systemDefault();
-        var items = folder.found().stream().filter(found -> found.database().equals(database)).map(found -> item(found, zone)).toList();
+        var items = folder.found(database).stream().map(found -> item(found, zone)).toList();
         return Retention.decide(items, policy, zone, Instant.now()).stream().map(this::unlessNeeded).toList();
     }
 

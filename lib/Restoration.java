@@ -61,6 +61,11 @@ public final class Restoration {
         return file.kind() == BackupFile.Kind.ARCHIVE || file.manifest() != null;
     }
 
+    /** Whether rows can be compared: only a dump of ours tells in which time zone it has them. */
+    public boolean ours() {
+        return file.manifest() != null;
+    }
+
     /** What the file holds, once it was checked; null for what does not tell. */
     public Contents wanted() {
         return wanted;

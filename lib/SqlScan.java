@@ -16,7 +16,7 @@ final class SqlScan extends OutputStream {
     private static final String BEGINS = "-- PostgreSQL database dump";
     private static final Pattern HARMLESS = Pattern.compile("\\\\(restrict|unrestrict|\\.)(\\s.*)?");
     private static final Pattern BEYOND = Pattern.compile("(?i)(CREATE|ALTER|DROP)\\s+(DATABASE|ROLE|USER(?!\\s+MAPPING)|TABLESPACE)\\b.*");
-    private static final Pattern CONNECT = Pattern.compile("\\s+\\\\c(onnect)?(\\s.*)?"); // other words behind blanks stand in functions, too
+    private static final Pattern CONNECT = Pattern.compile(".*\\\\c(onnect)?(\\s.*)?"); // also behind a statement; psql's other words could stand in a text too
     private static final Pattern COPY = Pattern.compile("(?i)COPY\\s.*\\sFROM\\s+stdin.*");
 
     private final Path file;

@@ -266,6 +266,23 @@ class BackupCommandTest {
         assertTrue(second.err().contains("was made (the newest good one is "), second.err());
     }
 
+    @Test void two_servers_with_a_database_of_one_name_may_share_a_folder() throws Exception {
+        assertEquals(0, tool.run("--quiet").code());
+        var other = folder("backups").getFirst().file();
+        var manifest = Path.of(other + ".json");
+        var ours = "\"origin\": \"%s:%d\"".formatted(db.host(), db.port());
+        assertTrue(Files.readString(manifest).contains(ours), Files.readString(manifest));
+        Files.writeString(manifest, Files.readString(manifest).replace(ours, "\"origin\": \"elsewhere:5432\""));
+        execute("DELETE FROM \"Order \"\"Line\"\" x\""); // no fall, for there is nothing of ours to compare with
+        assertEquals("", tool.run("--quiet", "--keep-last", "1").all());
+        assertEquals("", tool.run("--quiet", "--keep-last", "1").all());
+        assertTrue(Files.exists(other));
+        assertEquals(2, folder("backups").size());
+        Files.writeString(manifest, Files.readString(manifest).replace("elsewhere:5432", "%s:%d".formatted(db.host(), db.port())));
+        assertEquals(0, tool.run("prune", "--keep-last", "1").code());
+        assertFalse(Files.exists(other)); // the control
+    }
+
     // ---- helpers -------------------------------------------------------------------------------
 
     private List<BackupFolder.Found> folder(String name) {
