@@ -63,7 +63,7 @@ final class SqlScan extends OutputStream {
         }
         if (length == 0) return;
         var first = line[0];
-        if (first != '\\' && first != '-' && first != ' ' && first != '\t' && !Character.isLetter(first)) return;
+        if (first != '\\' && first != '-' && first != '/' && first != ' ' && first != '\t' && !Character.isLetter(first)) return;
         var text = new String(line, 0, Math.min(length, ENOUGH), StandardCharsets.UTF_8).stripTrailing();
         if (first == '-') {
             ofPgDump |= text.equals(BEGINS);
