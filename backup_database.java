@@ -119,8 +119,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var at = setting();
         var order = how.order(at.settings());
         try {
-            var left = create(console, at, order);
-            if (!left.isEmpty()) throw left.getFirst();
+            create(console, at, order);
         } catch (Failure why) {
             var failure = noneMade(at, why);
             if (order.ping() != null && failure.problem().exit() != Problem.Exit.BUSY) // the one that is at work will say how it ends
@@ -138,8 +137,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         return new Failure(new Problem.NoBackupMade(why.problem(), at.server().database(), status.age() == null ? null : BackupStatus.words(status.age())), why);
     }
 
-    /** @return what is left to do although the backup is good */
-    private List<Failure> create(Console console, Setting at, BackupOptions.Order order) throws Exception {
+    /** @throws Failure {@link Problem.BackedUpBut} when something is left to do although the backup is good */
+    private void create(Console console, Setting at, BackupOptions.Order order) throws Exception {
         var unusable = unusable(console, order.remote());
         var programs = at.programs(majorOf(at.server()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
@@ -158,7 +157,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         if (unusable != null) left.add(unusable);
         else if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
         BackupText.print(console, at.folder().found(at.server()).stream().limit(5).toList());
-        return left.isEmpty() ? List.of() : List.of(new Failure(new Problem.BackedUpBut(backup.file(), left, null)));
+        if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
     }
 
     /** Better known before the dump than after it; but a network that is down, or a disk that is not mounted, costs nobody the backup here. @return why not, or null */

@@ -11,7 +11,6 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.OffsetDateTime;
 import java.time.temporal.ChronoUnit;
 import java.util.HexFormat;
@@ -254,7 +253,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
         }
 
         private Manifest manifest() {
-            var number = 1 + folder.found().stream().filter(f -> f.manifest() != null).mapToLong(f -> f.manifest().number()).max().orElse(0);
+            var number = 1 + folder.found().stream().mapToLong(BackupFolder.Found::number).max().orElse(0);
             var sealed = options.seal() == null ? List.<String>of() : options.seal().names();
             var restore = programs.manually(file.getFileName().toString(), options.compression(), sealed, options.plain(), OldServer.isOld(contents.server(), contents.pgDump()));
             return Manifest.of(contents, BackupFolder.origin(database), number, file.getFileName().toString(), written.bytes, written.sha256, started, (System.nanoTime() - began) / 1e9, databaseBytes,
@@ -340,7 +339,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
     /** The file: counted and hashed. Closing it does not close the channel, which has to be forced first. */
     private static final class DigestOf extends OutputStream {
         private final FileChannel file;
-        private final MessageDigest digest = sha256Digest();
+        private final MessageDigest digest = Disk.sha256Digest();
         private long bytes;
 
         DigestOf(FileChannel file) {
@@ -364,7 +363,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
     /** A file that is read: counted and hashed likewise. */
     static final class DigestIn extends FilterInputStream {
-        private final MessageDigest digest = sha256Digest();
+        private final MessageDigest digest = Disk.sha256Digest();
         private long bytes;
 
         DigestIn(InputStream in) {
@@ -403,14 +402,6 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
         String sha256() {
             return HexFormat.of().formatHex(digest.digest());
-        }
-    }
-
-    private static MessageDigest sha256Digest() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e); // every JDK has it
         }
     }
 }

@@ -57,7 +57,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
     private static Kind kind(Path file, byte[] head) {
         if (starts(head, 0, "PGDMP")) return Kind.ARCHIVE;
         if (starts(head, 257, "ustar") && starts(head, 0, "toc.dat")) return Kind.TAR;
-        for (var b : head) if (b == 0 || head.length == 0) throw notADump(file, head);
+        for (var b : head) if (b == 0) throw notADump(file, head);
         if (head.length == 0 || !SQL.matcher(new String(head, StandardCharsets.ISO_8859_1)).find()) throw notADump(file, head);
         return Kind.SQL;
     }
@@ -93,7 +93,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
                 case ARCHIVE -> Archive.read(plain, new Backup.Progressing(OutputStream.nullOutputStream(), progress));
                 case SQL -> {
                     // One of ours was dumped without --create; that it is what was written says its hash.
-                    try (var scan = manifest == null ? new SqlScan(file, progress) : new Backup.Progressing(OutputStream.nullOutputStream(), progress)) {
+                    try (var scan = new Backup.Progressing(manifest == null ? new SqlScan(file) : OutputStream.nullOutputStream(), progress)) {
                         plain.transferTo(scan);
                     }
                     yield null;
@@ -120,15 +120,12 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manif
 
     /** The major version that pg_restore has to have: the server's, or that of the pg_dump that wrote the file. */
     public int atLeast(int serverMajor) {
-        var wrote = manifest == null ? "" : manifest.pgDump().replaceFirst("\\D.*", "");
-        return wrote.isEmpty() ? serverMajor : Math.max(serverMajor, Integer.parseInt(wrote));
+        return manifest == null ? serverMajor : Math.max(serverMajor, Contents.major(manifest.pgDump()));
     }
 
     /** The major version of the server it came from, as far as the file tells; else the oldest one that is maintained. */
     private int server() {
-        var text = manifest != null ? manifest.server() : "";
-        var major = text.replaceFirst("\\D.*", "");
-        return major.isEmpty() ? OLDEST : Math.max(OLDEST, Integer.parseInt(major));
+        return manifest == null ? OLDEST : Math.max(OLDEST, Contents.major(manifest.server()));
     }
 
     private static final int OLDEST = 14;

@@ -50,6 +50,16 @@ public record BackupFolder(Path path) {
             return manifest != null && manifest.isGood() && manifest.bytes() == bytes;
         }
 
+        /** When it was begun: by its manifest, else by its name in this machine's zone. */
+        public Instant began() {
+            return manifest != null ? manifest.started().toInstant() : taken.atZone(ZoneId.systemDefault()).toInstant();
+        }
+
+        /** The order of creation; 0 where it is not known. */
+        public long number() {
+            return manifest != null ? manifest.number() : 0;
+        }
+
         public Manifest.Level level() {
             return isGood() ? manifest.proof().level() : Manifest.Level.NONE;
         }
@@ -100,8 +110,7 @@ public record BackupFolder(Path path) {
     private static BackupStatus.Seen seen(Found found) {
         var manifest = found.manifest;
         var restored = found.level() == Manifest.Level.RESTORED ? manifest.proof().verifiedAt().toInstant() : null;
-        return new BackupStatus.Seen(found.file.getFileName().toString(), manifest == null ? 0 : manifest.number(),
-                manifest == null ? found.taken.atZone(ZoneId.systemDefault()).toInstant() : manifest.started().toInstant(), found.bytes,
+        return new BackupStatus.Seen(found.file.getFileName().toString(), found.number(), found.began(), found.bytes,
                 manifest == null ? -1 : manifest.rows(), found.isGood(), restored, restored == null ? null : manifest.proof().restoreSeconds());
     }
 

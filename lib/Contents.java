@@ -68,6 +68,12 @@ public record Contents(String database, String server, String pgDump, List<Entry
         return tables.values().stream().filter(Rows::isKnown).mapToLong(Rows::rows).sum();
     }
 
+    /** Of a version as pg_dump writes it: 15 of {@code 15.8 (Debian 15.8-0+deb12u1)}; 0 where it begins with no number. */
+    static int major(String version) {
+        var digits = version.replaceFirst("\\D.*", "");
+        return digits.isEmpty() ? 0 : Integer.parseInt(digits);
+    }
+
     /** {@code schema.table}, each part quoted only where SQL needs it. */
     static String named(String schema, String name) {
         return plain(schema) + "." + plain(name);

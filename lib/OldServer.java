@@ -24,11 +24,7 @@ final class OldServer extends FilterOutputStream {
 
     /** Whether this pg_dump or pg_restore, as it names its version, says what that server does not know. */
     static boolean isOld(String server, String program) {
-        return major(server) < 17 && major(program) >= 17;
-    }
-
-    private static int major(String version) {
-        return Integer.parseInt(version.replaceFirst("\\D.*", ""));
+        return Contents.major(server) < 17 && Contents.major(program) >= 17;
     }
 
     @Override public void write(int one) throws IOException {

@@ -18,9 +18,8 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
 
     /** One for each backup of this database, the latest first; files that are no backups of ours are not even looked at. */
     public List<Retention.Decision> decide() {
-        var zone = ZoneId.systemDefault();
-        var items = folder.found(database).stream().map(found -> item(found, zone)).toList();
-        return Retention.decide(items, policy, zone, Instant.now()).stream().map(this::unlessNeeded).toList();
+        var items = folder.found(database).stream().map(Prune::item).toList();
+        return Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream().map(this::unlessNeeded).toList();
     }
 
     private Retention.Decision unlessNeeded(Retention.Decision decision) {
@@ -29,10 +28,8 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
         return new Retention.Decision(decision.item(), true, "kept: the only copy of what run %s dropped; reset_migrations purge lets it go".formatted(run));
     }
 
-    private static Retention.Item item(BackupFolder.Found found, ZoneId zone) {
-        var manifest = found.manifest();
-        var taken = manifest != null ? manifest.started().toInstant() : found.taken().atZone(zone).toInstant();
-        return new Retention.Item(found.file().getFileName().toString(), taken, manifest != null ? manifest.number() : 0, found.isGood(), found.level() == Manifest.Level.RESTORED);
+    private static Retention.Item item(BackupFolder.Found found) {
+        return new Retention.Item(found.file().getFileName().toString(), found.began(), found.number(), found.isGood(), found.level() == Manifest.Level.RESTORED);
     }
 
     /**

@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.function.Consumer;
 import java.util.regex.Pattern;
 
 /**
@@ -20,7 +19,6 @@ final class SqlScan extends OutputStream {
     private static final Pattern COPY = Pattern.compile("(?i)COPY\\s.*\\sFROM\\s+stdin.*");
 
     private final Path file;
-    private final Consumer<String> progress;
     private final byte[] line = new byte[ENOUGH];
     private final byte[] last = new byte[ENOUGH];
     private int length;
@@ -29,11 +27,9 @@ final class SqlScan extends OutputStream {
     private boolean ofPgDump;
     private boolean whole;
     private long number = 1;
-    private long bytes;
 
-    SqlScan(Path file, Consumer<String> progress) {
+    SqlScan(Path file) {
         this.file = file;
-        this.progress = progress;
     }
 
     @Override public void write(int one) throws IOException {
@@ -52,8 +48,6 @@ final class SqlScan extends OutputStream {
             last[length % ENOUGH] = from[i];
             length++;
         }
-        bytes += count;
-        progress.accept(PlanText.size(bytes));
     }
 
     private void end() {
