@@ -81,9 +81,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** What a command works with. */
-    private record Setting(Project project, Settings settings, Environment environment, BackupFolder folder) {
+    private record Setting(Project project, Settings settings, Environment environment, BackupFolder folder) implements AutoCloseable {
+        /** For names and records; to connect with it is {@code environment().database()}. */
         Credentials server() {
-            return environment.database();
+            return environment.server();
         }
 
         Prune prune(Retention.Policy policy) {
@@ -91,7 +92,11 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         PgPrograms programs(int major) {
-            return new PgPrograms(environment.pgProgram("pg_dump", major), server());
+            return environment.pgPrograms(major);
+        }
+
+        @Override public void close() {
+            environment.close();
         }
     }
 
@@ -116,7 +121,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     private int create(BackupOptions.Making how) throws Exception {
         var console = output.console();
-        var at = setting();
+        try (var at = setting()) {
+            return create(console, at, how);
+        }
+    }
+
+    private int create(Console console, Setting at, BackupOptions.Making how) throws Exception {
         var order = how.order(at.settings());
         try {
             create(console, at, order);
@@ -140,7 +150,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     /** @throws Failure {@link Problem.BackedUpBut} when something is left to do although the backup is good */
     private void create(Console console, Setting at, BackupOptions.Order order) throws Exception {
         var unusable = unusable(console, order.remote());
-        var programs = at.programs(majorOf(at.server()));
+        var programs = at.programs(majorOf(at.environment().database()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server());
         Backup backup;
@@ -225,7 +235,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var settings = new Settings(top.where.envFile(project));
             if (offSite || away.path != null) {
                 var remote = away.remote(settings, true);
-                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).database()).found());
+                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).server()).found());
                 return Problem.Exit.DONE.code;
             }
             var folder = top.dir.in(project, settings);
@@ -276,8 +286,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         @Override public Integer call() throws Exception {
-            var console = top.output.console();
-            var at = top.setting();
+            try (var at = top.setting()) {
+                return verify(top.output.console(), at);
+            }
+        }
+
+        private int verify(Console console, Setting at) throws Exception {
             var files = files(at.folder());
             var failed = 0;
             for (var path : files) {
@@ -314,7 +328,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private static void onServer(Console console, Setting at, BackupFile file) throws IOException {
-            try (var db = Database.openServer(at.server())) {
+            try (var db = Database.openServer(at.environment().database())) {
                 if (!Restore.mayCreate(db)) {
                     console.note("%s may not create databases, so a server of our own is used".formatted(at.server().user()));
                     inOwnServer(console, at, file);
@@ -329,7 +343,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         private static void inOwnServer(Console console, Setting at, BackupFile file) throws IOException {
             try (var server = ThrowawayServer.start(file.wanted(), Path.of("/var/tmp"), console::progress); var db = Database.open(server.credentials())) {
                 console.note("into " + server);
-                verify(console, db, new PgPrograms(at.environment().pgProgram("pg_dump", file.atLeast(db.major())), server.credentials()), file, true);
+                verify(console, db, new PgPrograms(Environment.Local.pgProgram("pg_dump", file.atLeast(db.major())), server.credentials()), file, true);
             }
         }
 
@@ -366,10 +380,14 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Mixin Consent consent;
 
         @Override public Integer call() throws Exception {
-            var console = top.output.console();
-            var at = top.setting();
+            try (var at = top.setting()) {
+                return restore(top.output.console(), at);
+            }
+        }
+
+        private int restore(Console console, Setting at) throws Exception {
             var backup = BackupFile.of(at.folder().find(file), key.in(at.settings()));
-            try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.server())) {
+            try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.environment().database())) {
                 var gone = !db.name().equals(at.server().database());
                 try (var lock = dryRun || gone ? null : db.lockRuns()) {
                     Guards.refuseStandby(db);
@@ -393,7 +411,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private void inPlace(Console console, Setting at, BackupFile backup, Database db, Database.Lock lock) {
-            var wanted = Restore.InPlace.of(at.project(), db, backup.file(), terminate);
+            var services = at.environment().services();
+            db.expectToLeave(services.addresses());
+            var wanted = Restore.InPlace.of(at.project(), db, backup.file(), terminate, services);
             var restoration = restoration(console, at, backup, db, wanted.aside().scratch());
             show(console, "Restore %s in place of database %s, which is kept as %s".formatted(backup.file(), db.name(), wanted.aside().aside()), new Plan(wanted.steps(restoration, console)));
             PlanText.printInTheWay(console, wanted.inTheWay(), terminate);

@@ -115,10 +115,15 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private int reset() throws Exception {
         var console = output.console();
         var project = where.project();
-        var environment = where.environment(project, python);
-        environment.warnings().forEach(console::warn);
+        try (var environment = where.environment(project, python)) {
+            environment.warnings().forEach(console::warn);
+            return reset(console, project, environment);
+        }
+    }
+
+    private int reset(Console console, Project project, Environment environment) throws Exception {
         try (var folder = dryRun ? null : FolderLock.take(project.root(), "reset_migrations", console::warn);
-             var django = Django.start(environment.python(), settings, project.root(), console::progress);
+             var django = Django.start(environment.python(), settings, console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : db.lockRuns()) {
             Guards.refuseStandby(db);
@@ -134,7 +139,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
-            consent.ask(console, found.look().name(), found.environment().database().local(), found.django().debug());
+            consent.ask(console, found.look().name(), db.credentials().local(), found.django().debug());
             lock.requireHeld();
             if (!terminate && consent.toTerminate(console, found.inTheWay().size())) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             var run = carryOut(console, prepared, django, db);
@@ -166,13 +171,20 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         Supplier<String> goBack = () -> found.strategy() instanceof DropTables
                 ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
                 : "reset_migrations undo " + run.id();
-        prepared.plan().run(console, goBack);
+        Failure left = null;
+        try {
+            prepared.plan().run(console, goBack);
+        } catch (Failure failure) { // all is done, so all is to be told
+            if (!(failure.problem() instanceof Problem.NotFinished)) throw failure;
+            left = failure;
+        }
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         try {
             PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
         } catch (Failure failure) { // whatever it is, not everything is as it was
             throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
         }
+        if (left != null) throw left;
         return run.done(backedUp.get());
     }
 
@@ -186,6 +198,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- look --------------------------------------------------------------------------------
 
     private Found look(Project project, Environment environment, Django django, Database db) throws Exception {
+        var services = environment.services();
+        db.expectToLeave(services.addresses());
         var look = db.look(); // while Python is still starting
         Django.Description description;
         try (var proof = db.proveSame()) {
@@ -203,7 +217,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
         var runnable = runnable(chosen, description);
-        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable, runnable.inTheWay(), terminate, Git.uncommitted(project.root(), folders.values()));
+        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable, runnable.inTheWay(), terminate, Git.uncommitted(project.root(), folders.values()), services);
     }
 
     /** A migration that cannot run in a transaction cannot run in the one that parks, either. */
@@ -236,10 +250,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         var wantsBackup = wantsBackup(found.strategy());
         if (wantsBackup && backedUp.get() == null) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
-        if (purgeTakesBackup()) found.environment().pgProgram("pg_dump", db.major()); // one that is missing is better missed now
-        steps.add(run.keep(backedUp::get, db, output.console()));
+        if (purgeTakesBackup()) found.environment().pgPrograms(db.major()); // one that is missing is better missed now
+        var keep = run.keep(backedUp::get, db, output.console());
+        var stop = found.services().none() ? List.<Step>of() : List.of(found.services().stop(true, output.console(), keep::finish));
+        steps.add(stop.isEmpty() ? keep : Step.withoutFinish(keep));
+        if (found.strategy() instanceof SwapDatabase swap) steps.addAll(List.of(swap.createScratch(), swap.migrate(django)));
+        steps.addAll(stop); // as late as can be: what comes before disturbs nobody
         steps.addAll(switch (found.strategy()) {
-            case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django), files, Step.after(django::close, swap.swap()));
+            case SwapDatabase swap -> List.of(files, Step.after(django::close, swap.swap()));
             case ParkTables park when park.inTransaction() -> List.of(park.parkAndMigrate(django), files, park.commit(django));
             case ParkTables park -> List.of(files, park.park(), park.migrate(django));
             case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
@@ -267,11 +285,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     /** @param made gets the file when it is there */
     private static Step backup(Console console, Environment environment, Database db, String name, Consumer<Path> made) {
         var folder = backups(environment);
-        var pgDump = environment.pgProgram("pg_dump", db.major());
+        var programs = environment.pgPrograms(db.major()).of(name);
         return Step.of("back up " + name + " into " + environment.project().show(folder),
                 () -> {
                     try {
-                        made.accept(Backup.create(db.credentials().of(name), pgDump, folder, console::progress).file());
+                        made.accept(Backup.create(programs, folder, console::progress).file());
                     } catch (Failure failure) {
                         throw new Failure(new Problem.NothingDestroyed(failure.problem()), failure);
                     }
@@ -281,7 +299,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     /** A new process sees the project as everybody else will: files, settings and database as they now are. */
     private static Step check(Environment environment, String settings, List<String> apps, Set<String> drift) {
         return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
-            try (var django = Django.start(environment.python(), settings, environment.project().root(), note -> {});
+            try (var django = Django.start(environment.python(), settings, note -> {});
                  var db = Database.open(environment.database())) {
                 Guards.check(django.check(apps, drift), db.oid());
             }
@@ -302,7 +320,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     private void createSuperuser(Console console, Environment environment) {
-        var manage = environment.python("manage.py", "createsuperuser");
+        var manage = environment.manage(console.canAsk() && !output.json, "createsuperuser");
         var wanted = superuser != null ? superuser : !consent.yes && console.canAsk()
                 && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
         if (!wanted) return;
@@ -328,8 +346,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            try (var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
-                 var db = Database.open(top.where.withoutDjango(project).database()); var lock = db.lockRuns()) {
+            try (var environment = top.where.withoutDjango(project);
+                 var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
+                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 Guards.refuseStandby(db);
                 Guards.refuseProtected(db);
                 Run.sweep(project);
@@ -342,7 +361,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
                 if (run.changesFiles() || steps.isEmpty()) steps.add(files);
-                steps.set(0, run.marked("undoing", steps.getFirst()));
+                var services = environment.services().and(run.unfinished() ? run.services() : List.of());
+                if (!services.none()) steps.addFirst(services.stop(run.changesFiles(), console, () -> {}));
+                steps.set(0, run.stopping(services).marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
                 console.heading("Undo the %s %s".formatted(run.kind(), run.id()));
                 PlanText.printMadeIn(console, run, project);
@@ -388,8 +409,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            var environment = top.where.environment(project, python);
-            try (var folder = FolderLock.take(project.root(), "reset_migrations finish", console::warn);
+            try (var environment = top.where.environment(project, python);
+                 var folder = FolderLock.take(project.root(), "reset_migrations finish", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 Guards.refuseStandby(db);
                 Guards.refuseProtected(db);
@@ -404,6 +425,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 }
                 run.aside().complete(db).forEach(console::warn);
                 run.mark("done", "reset_migrations finish " + run.id());
+                environment.services().and(run.services()).startAgain(run.changesFiles(), console);
                 console.success("finished: the new state of " + run.id() + " is live and whole");
                 console.event("result", Map.of("finished", run.id(), "aside", run.aside().where(db)));
                 return Problem.Exit.DONE.code;
@@ -435,7 +457,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
         @Override public Integer call() throws Exception {
             var project = top.where.project();
-            try (var db = Database.open(top.where.withoutDjango(project).database())) {
+            try (var environment = top.where.withoutDjango(project); var db = Database.open(environment.database())) {
                 PlanText.printStatus(top.output.console(), project, db);
             }
             return Problem.Exit.DONE.code;
@@ -456,8 +478,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            var environment = top.where.withoutDjango(project);
-            try (var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
+            try (var environment = top.where.withoutDjango(project);
+                 var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 Guards.refuseStandby(db);
                 Guards.refuseProtected(db);

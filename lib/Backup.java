@@ -52,7 +52,12 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
     /** {@link Making} at once, written as usual: what comes before something is destroyed. */
     public static Backup create(Credentials database, Program pgDump, Path folder, Consumer<String> progress) {
-        try (var making = new Making(new PgPrograms(pgDump, database), new BackupFolder(folder), Options.USUAL, progress)) {
+        return create(new PgPrograms(pgDump, database), folder, progress);
+    }
+
+    /** The same with these programs. */
+    public static Backup create(PgPrograms programs, Path folder, Consumer<String> progress) {
+        try (var making = new Making(programs, new BackupFolder(folder), Options.USUAL, progress)) {
             for (var step : making.steps()) step.run();
             return making.made();
         } catch (Exception e) {

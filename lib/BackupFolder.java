@@ -92,7 +92,7 @@ public record BackupFolder(Path path) {
     }
 
     static String origin(Credentials database) {
-        return database.host() + ":" + database.port();
+        return database.host() + ":" + database.port() + (database.route() == null ? "" : " in " + database.route().whose());
     }
 
     /** The newest good backup of a database, by the order they were made in; null when there is none. */

@@ -25,9 +25,14 @@ import java.util.function.Function;
  * @param password null only for who makes one by hand and trusts the server to ask for none
  * @param sslmode  libpq's word, or null for the driver's default
  * @param sources  for every setting, where it came from: "DB_NAME" → "./.env", "default", "environment"
+ * @param route    how to get there from here, or null: as host and port say
  */
 public record Credentials(String host, int port, String database, String user, String password, String sslmode,
-                          Map<String, String> sources) {
+                          Map<String, String> sources, Route route) {
+    public Credentials(String host, int port, String database, String user, String password, String sslmode, Map<String, String> sources) {
+        this(host, port, database, user, password, sslmode, sources, null);
+    }
+
     private static final Set<String> SSLMODES = Set.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
     private static final Set<String> URL_SCHEMES = Set.of("postgres", "postgresql", "pgsql", "psql", "postgis");
 
@@ -50,11 +55,17 @@ public record Credentials(String host, int port, String database, String user, S
 
     /** The same server and role, another database. */
     public Credentials of(String otherDatabase) {
-        return new Credentials(host, port, otherDatabase, user, password, sslmode, sources);
+        return new Credentials(host, port, otherDatabase, user, password, sslmode, sources, route);
+    }
+
+    /** The same database and role, under the name that its containers know it by. */
+    Credentials at(String service, int servicePort, Route by) {
+        return new Credentials(service, servicePort, database, user, password, sslmode, sources, by);
     }
 
     /** True when the server is this machine: a Unix socket, loopback, or this machine's own name. No name service is asked. */
     public boolean local() {
+        if (route != null) return route.near();
         var name = host.toLowerCase(Locale.ROOT).replaceFirst("\\.$", "");
         if (host.startsWith("/") || name.equals("localhost") || name.matches("127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}")) return true;
         return name.contains(":") ? isLoopback(name) : name.equals(Holder.hostName().toLowerCase(Locale.ROOT));
@@ -72,7 +83,7 @@ public record Credentials(String host, int port, String database, String user, S
     /** Without the password. */
     @Override
     public String toString() {
-        return user + "@" + host + ":" + port + "/" + database;
+        return user + "@" + host + ":" + port + "/" + database + (route == null ? "" : " in " + route.whose());
     }
 
     // ---- looking them up ---------------------------------------------------------------------

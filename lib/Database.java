@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 
@@ -31,6 +32,7 @@ public final class Database implements AutoCloseable {
     private final Credentials credentials;
     private Connection connection;
     private long lastUsed;
+    private Set<String> leaving = Set.of();
 
     private Database(Credentials credentials) {
         this.credentials = credentials;
@@ -64,6 +66,15 @@ public final class Database implements AutoCloseable {
         return credentials;
     }
 
+    /** Whoever comes from one of these addresses is gone when it matters, so in nobody's way. */
+    public void expectToLeave(Set<String> addresses) {
+        leaving = addresses;
+    }
+
+    Set<String> leaving() {
+        return leaving;
+    }
+
     /** Another database of the same server with the same role, connected. */
     public Database sibling(String name) {
         return open(credentials.of(name));
@@ -84,6 +95,11 @@ public final class Database implements AutoCloseable {
         return System.nanoTime() - lastUsed > 100_000_000 && connection.getAutoCommit() && !connection.isValid(5);
     }
 
+    /** The server's own address as the container engine has given it, or "" where it has none. */
+    String serverAddress() {
+        return one("SELECT coalesce(host(inet_server_addr()), '')", r -> r.getString(1));
+    }
+
     private static Connection connect(Credentials c) throws SQLException {
         if (c.host().startsWith("/")) throw new Failure(new Problem.SocketFolder(c.host()));
         var set = new Properties();
@@ -94,8 +110,12 @@ public final class Database implements AutoCloseable {
         set.setProperty("connectTimeout", "10");
         set.setProperty("tcpKeepAlive", "true");
         set.setProperty("prepareThreshold", "0"); // a named statement would be looked for on another backend of the pooler's
-        var host = c.host().contains(":") && !c.host().startsWith("[") ? "[" + c.host() + "]" : c.host();
-        var url = "jdbc:postgresql://%s:%d/%s".formatted(host, c.port(), URLEncoder.encode(c.database(), StandardCharsets.UTF_8).replace("+", "%20"));
+        var route = c.route();
+        if (route != null && route.tunnel() != null) Tunnel.configure(set, route.tunnel());
+        var direct = route == null || route.host() == null;
+        var host = direct ? c.host() : route.host();
+        if (host.contains(":") && !host.startsWith("[")) host = "[" + host + "]";
+        var url = "jdbc:postgresql://%s:%d/%s".formatted(host, direct ? c.port() : route.port(), URLEncoder.encode(c.database(), StandardCharsets.UTF_8).replace("+", "%20"));
         return DriverManager.getConnection(url, set);
     }
 

@@ -9,54 +9,94 @@ import java.util.List;
 import java.util.Map;
 
 /** Where PostgreSQL and Django run. */
-public sealed interface Environment permits Environment.Local {
+public sealed interface Environment extends AutoCloseable permits Environment.Local, Compose {
     Project project();
 
+    /** What the database is called in names and records; nothing is asked of any server. */
+    Credentials server();
+
+    /** The same to connect with. A database service that is not up is started for it. */
     Credentials database();
 
-    /** The project's Python in the backend's folder: {@code python("manage.py", "migrate")}. */
-    Program python(String... args);
+    /** The project's Python in the backend's folder: what the driver runs in. */
+    Django.Python python();
+
+    /** {@code manage.py ARGS…}. @param terminal it asks the user itself: {@link Program#interactive} */
+    Program manage(boolean terminal, String... args);
 
     /**
-     * One of PostgreSQL's client programs in the smallest version that fits the server: pg_dump refuses a newer server.
+     * PostgreSQL's client programs in the smallest version that fits the server: pg_dump refuses a newer server.
      *
      * @throws Failure none is there, or only older ones
      */
-    Program pgProgram(String name, int serverMajor);
+    PgPrograms pgPrograms(int serverMajor);
 
-    /** One line for the plan. */
+    /** What runs beside us and uses the database; it is stopped before the database is replaced. */
+    Services services();
+
+    /** One line for the plan: where, and why there; empty where that was no question. */
     String describe();
 
     /** What the user should hear before anything begins, a line each. */
     List<String> warnings();
 
+    /** What was started only to be looked at is stopped again. */
+    @Override
+    void close();
+
     /** @param file as {@link EnvFile#of} chose it */
-    static Environment of(Project project, EnvFile file, Interpreter interpreter) {
+    static Local of(Project project, EnvFile file, Interpreter interpreter) {
         var warnings = new ArrayList<>(file.problems().stream().map(Problem.MalformedLine::what).toList());
         if (!interpreter.virtualEnv()) warnings.add(new Problem.NoVirtualEnvironment(interpreter.python(), interpreter.why()).what());
-        return new Local(project, Credentials.of(project, file), interpreter, file.forDjango(project), List.copyOf(warnings));
+        return new Local(project, Credentials.of(project, file), interpreter, file.forDjango(project), List.copyOf(warnings), null);
     }
 
     /** For what needs PostgreSQL alone, as a backup does: no Python is looked for, and {@link #python} must not be asked. */
-    static Environment withoutDjango(Project project, Credentials database) {
-        return new Local(project, database, null, Map.of(), List.of());
+    static Local withoutDjango(Project project, Credentials database) {
+        return new Local(project, database, null, Map.of(), List.of(), null);
     }
 
     /**
      * All on this machine.
      *
      * @param django the variables Django's process gets on top of ours; may hold secrets
+     * @param why    and not a Compose project; null where that was no question
      */
-    record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> django, List<String> warnings)
+    record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> django, List<String> warnings, String why)
             implements Environment {
+        /** The same, with the reason why it is this one. */
+        public Local because(String reason) {
+            return new Local(project, database, interpreter, django, warnings, reason);
+        }
+
         @Override
+        public Credentials server() {
+            return database;
+        }
+
+        @Override
+        public Django.Python python() {
+            return Django.Python.here(python(new String[0]), project.root());
+        }
+
+        @Override
+        public Program manage(boolean terminal, String... args) {
+            return python("manage.py").with(args);
+        }
+
+        /** {@code python("manage.py", "migrate")}. */
         public Program python(String... args) {
             return Program.of(interpreter.python().toString()).with(args).in(project.backend())
                     .env("PYTHONDONTWRITEBYTECODE", "1").secrets(django);
         }
 
         @Override
-        public Program pgProgram(String name, int serverMajor) {
+        public PgPrograms pgPrograms(int serverMajor) {
+            return new PgPrograms(pgProgram("pg_dump", serverMajor), database);
+        }
+
+        /** One of PostgreSQL's client programs. */
+        public static Program pgProgram(String name, int serverMajor) {
             return pgProgram(name, serverMajor, PgFolders.all());
         }
 
@@ -82,14 +122,22 @@ public sealed interface Environment permits Environment.Local {
         }
 
         @Override
+        public Services services() {
+            return Services.NONE;
+        }
+
+        @Override
+        public void close() {}
+
+        @Override
         public String describe() {
-            return "local: " + database + (interpreter == null ? "" : ", Python " + project.show(interpreter.python()) + " (" + interpreter.why() + ")");
+            return why == null ? "" : "on this machine, not in Compose: " + why;
         }
 
         /** Without the variables. */
         @Override
         public String toString() {
-            return describe();
+            return "local: " + database + (interpreter == null ? "" : ", Python " + project.show(interpreter.python()) + " (" + interpreter.why() + ")");
         }
     }
 }

@@ -17,22 +17,23 @@ import java.util.stream.Collectors;
  * @param drift    what makemigrations would write again at once, so no fault of the reset
  * @param strategy what will set the old tables aside
  * @param inTheWay sessions that are connected now and would hinder it, in words; terminate: they are ended then
+ * @param services    that use the database and run now
  * @param uncommitted changes to migration files that git does not have
  */
 public record Found(String id, Project project, Environment environment, Django.Description django, Look look,
                     Migrations old, Map<String, String> fresh, Set<String> drift, Strategy strategy,
-                    List<String> inTheWay, boolean terminate, List<Git.Change> uncommitted) {
+                    List<String> inTheWay, boolean terminate, List<Git.Change> uncommitted, Services services) {
 
     private static final String OUTSIDE = "outside the project";
 
     /** The same, set aside in another way. */
     public Found with(Strategy other) {
-        return new Found(id, project, environment, django, look, old, fresh, drift, other, inTheWay, terminate, uncommitted);
+        return new Found(id, project, environment, django, look, old, fresh, drift, other, inTheWay, terminate, uncommitted, services);
     }
 
     /** The same, and whoever is in the way is ended. */
     public Found terminating() {
-        return new Found(id, project, environment, django, look, old, fresh, drift, strategy.terminating(), inTheWay, true, uncommitted);
+        return new Found(id, project, environment, django, look, old, fresh, drift, strategy.terminating(), inTheWay, true, uncommitted, services);
     }
 
     /** The tables that go aside. */

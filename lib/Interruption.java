@@ -1,5 +1,6 @@
 package lib;
 
+import java.time.Duration;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import sun.misc.Signal;
 
@@ -40,6 +41,16 @@ public final class Interruption {
     /** @throws Failure 130 when a signal has come; never while shielded, as putting back uses the very code that asks here */
     public static void check() {
         if (asked && !shielded) throw new Failure(new Problem.Interrupted());
+    }
+
+    /** A pause that a signal ends. @throws Failure 130 */
+    static void pause(Duration length) {
+        try {
+            for (var end = System.nanoTime() + length.toNanos(); System.nanoTime() < end; Thread.sleep(Duration.ofMillis(50))) check();
+            check();
+        } catch (InterruptedException e) {
+            throw new Failure(new Problem.Interrupted(), e);
+        }
     }
 
     /** What failed because we were told to stop is an interruption, not a failure of its own; unless something is left to do. */

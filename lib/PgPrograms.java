@@ -7,35 +7,51 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * pg_dump and those beside it, for one server. The password goes through the environment alone, all else as one URI, so that no
  * name can be taken for an option or a connection string.
  *
- * @param pgDump the program alone, of the server's major version or the next newer
+ * @param programs each by its name, of the server's major version or the next newer
+ * @param server   as the programs reach it
+ * @param forPeople the same programs, to be copied into a shell
+ * @param where     and the options with which a person reaches the server by them
  */
-public record PgPrograms(Program pgDump, Credentials server) {
+public record PgPrograms(Function<String, Program> programs, Credentials server, Function<String, List<String>> forPeople, List<String> where) {
+    /** Those that lie beside this pg_dump. */
+    public PgPrograms(Program pgDump, Credentials server) {
+        this(name -> beside(pgDump, name), server, name -> beside(pgDump, name).argv(),
+                List.of("--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user()));
+    }
+
     /** A table locked for longer by somebody else fails the backup: cron would pile up waiting ones without a word. */
     private static final String LOCK_WAIT_MS = "300000";
+
+    /** The same programs for another database of the server. */
+    public PgPrograms of(String database) {
+        return new PgPrograms(programs, server.of(database), forPeople, where);
+    }
 
     /**
      * Rows come as COPY's text, unpacked: what is around the archive packs better, and the rows can be counted. Their text must not
      * depend on where it is made: a server, role or database elsewhere has another time zone, and a shell another encoding.
      */
     Program dump(String database) {
-        var program = connected(pgDump).env("PGTZ", "UTC").without("PGCLIENTENCODING").with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
+        var program = connected(pgDump()).env("PGTZ", "UTC").without("PGCLIENTENCODING").with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
         return program.with("--dbname=" + uri(server.of(database)));
     }
 
     /** Reads an archive from stdin into a database; the first error ends it. */
     Program restore(String database, List<String> options) {
-        return connected(sibling("pg_restore")).with("--exit-on-error", "--no-password").with(options.toArray(String[]::new)).with("--dbname=" + uri(server.of(database)));
+        return connected(programs.apply("pg_restore")).with("--exit-on-error", "--no-password").with(options.toArray(String[]::new)).with("--dbname=" + uri(server.of(database)));
     }
 
     /** Turns an archive on stdin into SQL on stdout. */
     Program script() {
-        return withoutOurs(sibling("pg_restore").with("--file=-")).env("LC_ALL", "C");
+        return withoutOurs(programs.apply("pg_restore").with("--file=-")).env("LC_ALL", "C");
     }
 
     /**
@@ -44,7 +60,7 @@ public record PgPrograms(Program pgDump, Credentials server) {
      * @param atOnce in one transaction, in which nobody's SQL can drop a database; thousands of tables have too many locks for that
      */
     Program psql(String database, boolean atOnce) {
-        var psql = connected(sibling("psql")).with("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1");
+        var psql = connected(programs.apply("psql")).with("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1");
         return (atOnce ? psql.with("--single-transaction") : psql).with("--dbname=" + uri(server.of(database)));
     }
 
@@ -57,8 +73,11 @@ public record PgPrograms(Program pgDump, Credentials server) {
         return program.with().without("BACKUP_").without("RCLONE_");
     }
 
-    /** PostgreSQL's other programs lie beside this one, on this machine and in a container. */
-    Program sibling(String name) {
+    Program pgDump() {
+        return programs.apply("pg_dump");
+    }
+
+    private static Program beside(Program pgDump, String name) {
         var argv = new ArrayList<>(pgDump.argv());
         var dump = argv.removeLast();
         var cut = dump.lastIndexOf("pg_dump");
@@ -108,12 +127,11 @@ public record PgPrograms(Program pgDump, Credentials server) {
      */
     String manually(String file, Compression compression, List<String> sealed, boolean plain, boolean newer) {
         var into = restored(server.database());
-        var where = List.of("--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user());
-        var create = sibling("createdb").with(where.toArray(String[]::new)).with("--template=template0", into);
-        var psql = sibling("psql").with("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null").with(where.toArray(String[]::new)).with("--dbname=" + into);
-        var pgRestore = sibling("pg_restore").with("--exit-on-error").with(where.toArray(String[]::new)).with("--dbname=" + into);
+        var create = shown("createdb", "--template=template0", into);
+        var psql = shown("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname=" + into);
+        var pgRestore = shown("pg_restore", "--exit-on-error", "--dbname=" + into);
         var without = "grep -v '^%s$' | ".formatted(OldServer.UNKNOWN);
-        var restore = !newer ? quoted((plain ? psql : pgRestore).argv()) : (plain ? "" : quoted(script().argv()) + " | ") + without + quoted(psql.argv());
+        var restore = !newer ? (plain ? psql : pgRestore) : (plain ? "" : quoted(forPeople.apply("pg_restore")) + " --file=-" + " | ") + without + psql;
         var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + quoted(server.sslmode()) + " && ";
         var name = quoted(file);
         var unpack = switch (compression.kind()) {
@@ -125,15 +143,19 @@ public record PgPrograms(Program pgDump, Credentials server) {
             var key = sealed.equals(List.of("passphrase")) ? "" : "--identity KEY_FILE ";
             var open = "age --decrypt " + key + name;
             var test = open + (unpack == null ? " > /dev/null" : " | " + unpack + " -tq");
-            return "( %s%s && %s && %s%s | %s )".formatted(ssl, test, quoted(create.argv()), open, unpack == null ? "" : " | " + unpack + " -dc", restore);
+            return "( %s%s && %s && %s%s | %s )".formatted(ssl, test, create, open, unpack == null ? "" : " | " + unpack + " -dc", restore);
         }
-        return unpack == null ? "( %s%s && cat %s | %s )".formatted(ssl, quoted(create.argv()), name, restore)
-                : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, quoted(create.argv()), unpack, name, restore);
+        return unpack == null ? "( %s%s && cat %s | %s )".formatted(ssl, create, name, restore)
+                : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, create, unpack, name, restore);
     }
 
     private static String restored(String database) {
         var name = database.replaceAll("[^A-Za-z0-9_]", "_");
         return name.substring(0, Math.min(name.length(), 50)) + "_restored";
+    }
+
+    private String shown(String program, String... arguments) {
+        return quoted(Stream.of(forPeople.apply(program), where, List.of(arguments)).flatMap(List::stream).toList());
     }
 
     private static String quoted(List<String> argv) {

@@ -42,7 +42,9 @@ public final class PlanText {
                 : "  (manage.py in " + found.project().show(found.project().backend()) + ")"));
         console.say("  Python    " + django.pythonVersion() + " at " + found.project().show(Path.of(django.executable()))
                 + ", Django " + django.djangoVersion() + ", settings " + django.settingsModule());
-        var database = found.environment().database();
+        var where = found.environment().describe();
+        if (!where.isEmpty()) console.say("  Runs      " + where);
+        var database = found.environment().server();
         console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(
                 look.name(), database.user(), database.host(), database.port(), look.serverVersion().replaceFirst(" .*", ""), size(look.bytes())));
     }
@@ -130,7 +132,8 @@ public final class PlanText {
         values.put("version", Lib.VERSION);
         values.put("run", found.id());
         values.put("project", found.project().root().toString());
-        values.put("database", found.environment().database().toString());
+        values.put("database", found.environment().server().toString());
+        values.put("environment", found.environment().describe());
         values.put("strategy", found.strategy().name());
         values.put("reason", found.strategy().reason());
         values.put("warnings", found.warnings());

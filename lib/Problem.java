@@ -455,6 +455,10 @@ public interface Problem {
 
     /** The server did not let us in; {@code words} are PostgreSQL's or the driver's own and never hold a password. */
     record CannotConnect(Credentials where, String what, List<String> next, Exit exit) implements Problem {
+        boolean wrongPassword() {
+            return what.startsWith("the password of role");
+        }
+
         static CannotConnect of(SQLException e, Credentials c) {
             var said = e.getMessage() == null ? e.toString() : e.getMessage().strip();
             var at = "%s port %d".formatted(c.host(), c.port());
@@ -1211,5 +1215,71 @@ public interface Problem {
     /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
     record WrongKey(String what, List<String> next) implements Problem {
         public Exit exit() { return Exit.USAGE; }
+    }
+
+    // ---- Docker Compose ----------------------------------------------------------------------
+
+    /** Both answer, or may: only the user can know. */
+    record TwoDatabases(Credentials own, String service, String composeProject) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "two databases may be meant: .env names %s, and the service %s of Compose project %s is running too".formatted(own, service, composeProject);
+        }
+        public List<String> next() { return List.of("--docker for the service's, --local for the other one"); }
+    }
+
+    record NoDatabaseService(List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "none of the Compose services is a PostgreSQL: " + String.join(", ", services); }
+        public List<String> next() { return List.of("name it with --db-service, or leave --docker out"); }
+    }
+
+    record NoAppService(List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "none of the Compose services holds the project's manage.py, or its image is not there yet: " + String.join(", ", services); }
+        public List<String> next() { return List.of("build the image first: docker compose build", "or name the service with --app-service"); }
+    }
+
+    record DatabaseServiceDown(String service, String state) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the database service %s does not stay up: %s".formatted(service, state); }
+        public List<String> next() { return List.of("see docker compose logs " + service); }
+    }
+
+    /** The official images set the password once, when the volume is new. */
+    record StalePassword(String service, String user, String source, String compose) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "the password in %s is not the one that role %s has in service %s: the volume keeps the password it was made with, whatever .env says later".formatted(source, user, service);
+        }
+        public List<String> next() {
+            return List.of("put the old password back into " + source,
+                    "or give the role the new one: %s exec %s psql -U %s -d postgres -c '\\password'".formatted(compose, service, user));
+        }
+    }
+
+    record ReadDifferently(List<String> names) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "Compose and python-dotenv read .env differently, so containers and Django may have another value of " + String.join(", ", names) + ": write it in single quotes, and without $";
+        }
+    }
+
+    record NotStarted(List<String> why, List<String> services) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "not started again: " + String.join("; ", why); }
+        public List<String> next() { return List.of("docker compose start " + String.join(" ", services)); }
+    }
+
+    record NotHealthy(List<String> which) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "started again, but " + String.join(", ", which); }
+        public List<String> next() { return List.of("see docker compose logs"); }
+    }
+
+    record ImagesStale(List<String> services) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "left stopped, because their image still holds the old migration files: " + String.join(", ", services); }
+        public List<String> next() { return List.of("docker compose up -d --build " + String.join(" ", services)); }
     }
 }

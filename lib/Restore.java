@@ -81,9 +81,9 @@ public final class Restore {
      *
      * @param warnings gets what of the database itself could not be copied
      */
-    public record InPlace(Run run, Aside.Database aside, Database live, Look look, boolean terminate, List<String> warnings) {
+    public record InPlace(Run run, Aside.Database aside, Database live, Look look, boolean terminate, List<String> warnings, Services services) {
         /** @throws Failure refused (4) when this role may not replace the database */
-        public static InPlace of(Project project, Database live, Path backup, boolean terminate) {
+        public static InPlace of(Project project, Database live, Path backup, boolean terminate, Services services) {
             var look = live.look();
             var reasons = new ArrayList<String>();
             if (!look.superuser() && !look.createdb()) reasons.add("role %s may not create databases".formatted(look.role()));
@@ -92,7 +92,7 @@ public final class Restore {
             if (!reasons.isEmpty()) throw new Failure(new Problem.NotOurs(look.name(), reasons));
             var id = Run.newId();
             var aside = SwapDatabase.aside(id, look);
-            return new InPlace(Run.ofRestore(id, project, live.credentials(), aside, backup), aside, live, look, terminate, new ArrayList<>());
+            return new InPlace(Run.ofRestore(id, project, live.credentials(), aside, backup, services), aside, live, look, terminate, new ArrayList<>(), services);
         }
 
         public List<String> inTheWay() {
@@ -100,16 +100,18 @@ public final class Restore {
         }
 
         public InPlace terminating() {
-            return new InPlace(run, aside, live, look, true, warnings);
+            return new InPlace(run, aside, live, look, true, warnings, services);
         }
 
         /** @param restoration into {@link Aside.Database#scratch} */
         public List<Step> steps(Restoration restoration, Console console) {
             Supplier<Path> backup = () -> Path.of(run.backup());
-            var steps = new ArrayList<Step>(List.of(restoration.check(), run.keep(backup, live, console)));
+            var keep = run.keep(backup, live, console);
+            var steps = new ArrayList<Step>(List.of(restoration.check(), services.none() ? keep : Step.withoutFinish(keep)));
             steps.add(createScratch());
             steps.add(restoration.restore());
             steps.add(restoration.compare());
+            if (!services.none()) steps.add(services.stop(false, console, keep::finish));
             steps.add(new SwapDatabase.Swap(live, aside, terminate));
             return steps;
         }

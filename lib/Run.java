@@ -45,12 +45,14 @@ import java.util.stream.Stream;
  * @param backup   the verified backup's file, or null
  * @param apps     labels of the apps whose migrations are new
  * @param drift    what makemigrations would write at once, so no fault of the reset
+ * @param services containers that it stops, and starts again at its end
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
                   String outcome, Aside aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup,
-                  List<String> apps, Set<String> drift) {
-    /** Records of before {@code finish} have neither. */
+                  List<String> apps, Set<String> drift, List<Services.One> services) {
+    /** Records of older versions lack some. */
     public Run {
+        if (services == null) services = List.of();
         if (apps == null) apps = List.of();
         if (drift == null) drift = Set.of();
     }
@@ -79,16 +81,16 @@ public record Run(int format, String id, String version, String started, String 
                 made.add(folder.toString());
             }
         });
-        return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().database().toString(),
+        return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().server().toString(),
                 found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes,
                 made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null,
-                found.django().labels(), found.drift());
+                found.django().labels(), found.drift(), found.services().up());
     }
 
     /** The record of a restore that has not begun: it replaces the database and no file. */
-    static Run ofRestore(String id, Project project, Credentials database, Aside aside, Path backup) {
+    static Run ofRestore(String id, Project project, Credentials database, Aside aside, Path backup, Services services) {
         return new Run(FORMAT, id, Lib.VERSION, Instant.now().toString(), project.root().toString(), database.toString(), RESTORE, "running", aside,
-                List.of(), Map.of(), List.of(), backup.toString(), List.of(), Set.of());
+                List.of(), Map.of(), List.of(), backup.toString(), List.of(), Set.of(), services.up());
     }
 
     private static final String RESTORE = "restore";
@@ -141,12 +143,17 @@ public record Run(int format, String id, String version, String started, String 
         return with("done").withBackup(file);
     }
 
+    /** With what an undo of it stops. */
+    public Run stopping(Services now) {
+        return new Run(format, id, version, started, root, database, strategy, outcome, aside, old, fresh, made, backup, apps, drift, now.up());
+    }
+
     private Run at(Path newRoot) {
         return newRoot.equals(Path.of(root)) ? this : but(newRoot.toString(), outcome, backup);
     }
 
     private Run but(String newRoot, String newOutcome, String newBackup) {
-        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup, apps, drift);
+        return new Run(format, id, version, started, newRoot, database, strategy, newOutcome, aside, old, fresh, made, newBackup, apps, drift, services);
     }
 
     // ---- where it lies -----------------------------------------------------------------------

@@ -45,7 +45,7 @@ final class Sessions {
 
     /** The same without what is our own: we leave before it matters. */
     static List<String> othersIn(Database db, long database) {
-        return sessions(db, "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%' AND " + NOT_OURS, database);
+        return staying(db, "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%' AND " + NOT_OURS, database);
     }
 
     /** Who holds locks on any of these relations, or waits for one. */
@@ -60,7 +60,13 @@ final class Sessions {
     }
 
     static List<String> othersHolding(Database db, Collection<Long> relations) {
-        return sessions(db, "a.pid IN (%s) AND %s".formatted(HOLDERS, NOT_OURS), relations);
+        return staying(db, "a.pid IN (%s) AND %s".formatted(HOLDERS, NOT_OURS), relations);
+    }
+
+    /** Without those of services that are stopped when it is time. */
+    private static List<String> staying(Database db, String which, Object value) {
+        var leaving = db.leaving();
+        return sessions(db, leaving.isEmpty() ? which : which + " AND coalesce(host(a.client_addr), '') NOT IN (" + String.join(", ", leaving.stream().map(Database::literal).toList()) + ")", value);
     }
 
     private static List<String> sessions(Database db, String which, Object value) {

@@ -33,6 +33,11 @@ public interface Step {
         }, step::undo, step::finish);
     }
 
+    /** The same step, whose end is left to another. */
+    static Step withoutFinish(Step step) {
+        return of(step.describe(), step::run, step::undo, () -> {});
+    }
+
     static Step of(String describe, Act run, Act undo, Act finish) {
         return new Step() {
             @Override public String describe() { return describe; }

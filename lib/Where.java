@@ -1,6 +1,8 @@
 package lib;
 
 import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Supplier;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
 
@@ -11,6 +13,17 @@ public final class Where {
     Path folder;
     @Option(names = "--env-file", paramLabel = "FILE", scope = ScopeType.INHERIT, description = "Read this file instead of the project's .env.")
     Path file;
+
+    @Option(names = "--docker", scope = ScopeType.INHERIT, description = "The database is a Compose service (default: when it is running, or DB_HOST is its name).")
+    boolean docker;
+    @Option(names = "--local", scope = ScopeType.INHERIT, description = "The database is the one that .env names, without Compose.")
+    boolean local;
+    @Option(names = "--db-service", paramLabel = "NAME", scope = ScopeType.INHERIT, description = "The Compose service with the database (default: the one that DB_HOST names, else the only PostgreSQL).")
+    String dbService;
+    @Option(names = "--app-service", paramLabel = "NAME", scope = ScopeType.INHERIT, description = "The Compose service with Django (default: the one that holds manage.py).")
+    String appService;
+    @Option(names = "--keep-services", scope = ScopeType.INHERIT, description = "Leave the Compose services that use the database running.")
+    boolean keepServices;
 
     public Project project() {
         return Project.find(folder);
@@ -23,11 +36,17 @@ public final class Where {
 
     /** With Django: the interpreter is looked for, and warned about. */
     public Environment environment(Project project, Path python) {
-        return Environment.of(project, envFile(project), Interpreter.find(project, python, System.getenv()));
+        return detection(project, () -> Interpreter.find(project, python, System.getenv()), python).environment();
     }
 
     /** For what needs the database alone. */
     public Environment withoutDjango(Project project) {
-        return Environment.withoutDjango(project, Credentials.of(project, envFile(project)));
+        return detection(project, null, null).environment();
+    }
+
+    private Detection detection(Project project, Supplier<Interpreter> interpreter, Path python) {
+        if (docker && local) throw new Failure(new Problem.Usage("--docker and --local exclude each other", List.of("leave one of them out")));
+        var wanted = docker ? Detection.Wanted.DOCKER : local ? Detection.Wanted.LOCAL : Detection.Wanted.EITHER;
+        return new Detection(project, wanted, file, dbService, appService, keepServices, interpreter, python, System.getenv());
     }
 }

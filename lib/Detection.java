@@ -1,0 +1,125 @@
+package lib;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Supplier;
+
+/**
+ * Whether the database is a Compose project's or whatever {@code .env} names on its own. Never a guess between two databases that
+ * both answer.
+ *
+ * @param wanted      said by {@code --docker} or {@code --local}
+ * @param named       by {@code --env-file}, or null
+ * @param interpreter finds Python on this machine; null where nobody asks for it
+ * @param python      by {@code --python}: in Compose a path in the container
+ */
+record Detection(Project project, Wanted wanted, Path named, String dbService, String appService, boolean keepServices,
+                 Supplier<Interpreter> interpreter, Path python, Map<String, String> shell) {
+    enum Wanted { EITHER, DOCKER, LOCAL }
+
+    Environment environment() {
+        if (wanted == Wanted.LOCAL) return here("--local was given");
+        if (wanted == Wanted.EITHER && !hasComposeFile()) return here(null);
+        Composer composer;
+        ComposeConfig config;
+        try {
+            composer = Composer.find(project.root(), shell);
+            config = ComposeConfig.of(composer);
+        } catch (Failure failure) {
+            return hereUnlessService(failure);
+        }
+        return of(composer, config);
+    }
+
+    private boolean hasComposeFile() {
+        return project.composeFile().isPresent() || EnvFile.of(project, null, shell).get("COMPOSE_FILE") != null;
+    }
+
+    /** Where Compose does not work, what {@code .env} names must be reachable without it; never another database in its place. */
+    private Environment hereUnlessService(Failure failure) {
+        if (wanted == Wanted.DOCKER || own().filter(Credentials::local).isEmpty()) throw failure;
+        return here("Compose is no help: " + failure.problem().what().lines().findFirst().orElse(""));
+    }
+
+    private Environment of(Composer composer, ComposeConfig config) {
+        var own = own();
+        var app = config.app(project.backend(), appService);
+        var settings = inContainers(config, app);
+        var db = config.database(dbService, settings.host());
+        if (db.isEmpty()) {
+            if (wanted == Wanted.DOCKER) throw new Failure(new Problem.NoDatabaseService(config.services().keySet().stream().sorted().toList()));
+            return here("no service of the compose file is a PostgreSQL");
+        }
+        var isService = own.isPresent() && config.names(db.get(), own.get().host());
+        List<Containers.Container> containers;
+        try {
+            containers = Containers.of(composer);
+        } catch (Failure failure) {
+            if (isService) throw failure;
+            return hereUnlessService(failure);
+        }
+        var running = containers.stream().filter(c -> c.service().equals(db.get().name()) && !c.oneOff() && c.up()).findFirst();
+        var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + db.get().name() : "the service " + db.get().name() + " is running";
+        if (wanted == Wanted.EITHER && !isService) {
+            if (running.isEmpty()) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
+            if (own.isPresent() && !isPublished(own.get(), composer, running.get()) && answers(own.get()))
+                throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), config.name()));
+        }
+        var usable = app.filter(service -> appService != null || composer.hasImage(config, service));
+        var local = usable.isEmpty() && interpreter != null && own.isPresent() ? (Environment.Local) here("no service has the code") : null;
+        if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(config.services().keySet().stream().sorted().toList()));
+        return new Compose(project, composer, config, db.get(), interpreter == null ? null : usable.orElse(null), local, python, keepServices, settings, why, warnings(composer, config));
+    }
+
+    /** As the containers get them: the app's environment before the file, the database's own last. */
+    private Credentials inContainers(ComposeConfig config, Optional<ComposeConfig.Service> app) {
+        var environment = new HashMap<String, String>();
+        config.database(dbService, "").ifPresent(db -> db.environment().forEach((name, value) -> {
+            if (name.startsWith("POSTGRES_")) environment.put(name, value);
+        }));
+        app.ifPresent(service -> environment.putAll(service.environment()));
+        return Credentials.of(project, EnvFile.of(project, named, environment));
+    }
+
+    /** What {@code .env} names without Compose, as long as that is something at all. */
+    private Optional<Credentials> own() {
+        try {
+            return Optional.of(Credentials.of(project, EnvFile.of(project, named, shell)));
+        } catch (Failure incomplete) {
+            return Optional.empty();
+        }
+    }
+
+    private static boolean isPublished(Credentials own, Composer composer, Containers.Container db) {
+        return own.local() && composer.onThisMachine() && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
+    }
+
+    /** A database elsewhere is not even tried: that it is named is enough to ask. */
+    private static boolean answers(Credentials own) {
+        if (!own.local()) return true;
+        try {
+            Database.open(own).close();
+            return true;
+        } catch (Failure failure) {
+            return false;
+        }
+    }
+
+    private List<String> warnings(Composer composer, ComposeConfig config) {
+        var warnings = new ArrayList<String>();
+        var file = EnvFile.of(project, named, Map.of());
+        file.problems().stream().map(Problem.MalformedLine::what).forEach(warnings::add);
+        var differing = config.differing(composer, file);
+        if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(differing).what());
+        return warnings;
+    }
+
+    private Environment here(String why) {
+        var file = EnvFile.of(project, named, shell);
+        return interpreter == null ? Environment.withoutDjango(project, Credentials.of(project, file)).because(why) : Environment.of(project, file, interpreter.get()).because(why);
+    }
+}

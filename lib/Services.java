@@ -1,0 +1,119 @@
+package lib;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Consumer;
+
+/**
+ * The containers that use a Compose project's database: stopped before it is replaced, and exactly those started again. One that
+ * crashes and restarts in a loop counts as running: its entrypoint would migrate in the middle of things.
+ *
+ * @param engine how a single container is addressed, or null where there are none
+ * @param up     those that run now
+ * @param stale  services whose image holds the code: they must not meet the new database before it is built anew
+ */
+public record Services(Engine engine, List<One> up, List<String> stale) {
+    /** A container, by its id; the service's name is for when it was made anew meanwhile. */
+    public record One(String id, String service) {}
+
+    /** Where sessions of theirs come from. */
+    public Set<String> addresses() {
+        return engine == null ? Set.of() : engine.addresses(up);
+    }
+
+    /** What is done with containers. */
+    interface Engine {
+        /** All at once: each may take its ten seconds. */
+        void stop(List<One> all);
+
+        void start(One one);
+
+        /** "running", "starting" (has a health check that has not passed yet), or what is wrong, for people. */
+        String state(One one);
+
+        Set<String> addresses(List<One> of);
+    }
+
+    public static final Services NONE = new Services(null, List.of(), List.of());
+    private static final Duration PATIENCE = Duration.ofMinutes(3);
+
+    /** Together with those that a killed run has stopped and not started again. */
+    public Services and(Collection<One> before) {
+        var all = new LinkedHashMap<String, One>();
+        up.forEach(one -> all.put(one.id(), one));
+        before.forEach(one -> all.putIfAbsent(one.id(), one));
+        return new Services(engine, List.copyOf(all.values()), stale);
+    }
+
+    public boolean none() {
+        return up.isEmpty();
+    }
+
+    public String names() {
+        return String.join(", ", up.stream().map(One::service).distinct().toList());
+    }
+
+    /**
+     * The step that stops them. Put back, they are started; in the end they are started too, and waited for.
+     *
+     * @param newFiles code in images is stale afterwards, so these stay stopped
+     * @param then     whatever becomes of the start, in the end
+     */
+    public Step stop(boolean newFiles, Console console, Step.Act then) {
+        return Step.of("stop %s, which use%s the database; started again at the end".formatted(names(), up.size() == 1 ? "s" : ""),
+                () -> engine.stop(up),
+                () -> start(up),
+                () -> {
+                    try {
+                        startAgain(newFiles, console);
+                    } finally {
+                        then.run();
+                    }
+                });
+    }
+
+    /** Starts them and waits until they are well. */
+    public void startAgain(boolean newFiles, Console console) {
+        var wanted = newFiles ? new Services(engine, up.stream().filter(one -> !stale.contains(one.service())).toList(), List.of()) : this;
+        start(wanted.up);
+        await(wanted.up, console::progress);
+        if (!wanted.none()) console.success("started again: " + wanted.names());
+        if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(up.stream().map(One::service).filter(stale::contains).distinct().toList()));
+    }
+
+    /** All are tried, whatever becomes of one. */
+    private void start(List<One> wanted) {
+        var failures = new ArrayList<Failure>();
+        for (var one : wanted) {
+            try {
+                engine.start(one);
+            } catch (Failure failure) {
+                failures.add(failure);
+            }
+        }
+        if (!failures.isEmpty()) throw new Failure(new Problem.NotStarted(failures.stream().map(failure -> failure.problem().what()).toList(),
+                wanted.stream().map(One::service).distinct().toList()), failures.getFirst());
+    }
+
+    private void await(List<One> wanted, Consumer<String> progress) {
+        var deadline = System.nanoTime() + PATIENCE.toNanos();
+        var left = new ArrayList<>(wanted);
+        var wrong = new ArrayList<String>();
+        while (!left.isEmpty()) {
+            for (var one : List.copyOf(left)) {
+                var state = engine.state(one);
+                if (state.equals("starting") && System.nanoTime() < deadline) continue;
+                left.remove(one);
+                if (!state.equals("running")) wrong.add(one.service() + " is " + (state.equals("starting") ? "not healthy after %d s".formatted(PATIENCE.toSeconds()) : state));
+            }
+            if (left.isEmpty()) break;
+            progress.accept("waiting for " + String.join(", ", left.stream().map(One::service).distinct().toList()));
+            Interruption.pause(Duration.ofMillis(500));
+        }
+        if (!wrong.isEmpty()) throw new Failure(new Problem.NotHealthy(wrong));
+    }
+}
