@@ -14,6 +14,7 @@ import java.util.regex.Pattern;
 final class Child implements AutoCloseable {
     private final String name;
     private final Process process;
+    private final OutputStream in;
     private final Interruption.Handle handle;
     private final StringBuilder words = new StringBuilder();
     private final Thread listener;
@@ -21,6 +22,7 @@ final class Child implements AutoCloseable {
     private Child(Program program) {
         name = program.name();
         process = program.start();
+        in = program.input(process);
         handle = Interruption.stoppedBy(() -> Program.kill(process));
         listener = Thread.ofPlatform().daemon().start(() -> {
             try (var err = process.getErrorStream()) {
@@ -44,12 +46,12 @@ final class Child implements AutoCloseable {
 
     /** Its stdin; a program that has enough closes it on us, and one that misses something says so by its exit code. */
     OutputStream in() {
-        return process.getOutputStream();
+        return in;
     }
 
     void noInput() {
         try {
-            process.getOutputStream().close();
+            in.close();
         } catch (IOException alreadyGone) {
             // its exit code tells
         }

@@ -1212,4 +1212,26 @@ public interface Problem {
     record WrongKey(String what, List<String> next) implements Problem {
         public Exit exit() { return Exit.USAGE; }
     }
+
+    // ---- into a container --------------------------------------------------------------------
+
+    /** @param container as the engine's command names it */
+    record NoWayToPort(String container) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "container " + container + " has none of bash, python3, perl, nc (other than OpenBSD's): there is no way to its database but a published port"; }
+        public List<String> next() { return List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it again, and set DB_HOST=localhost"); }
+    }
+
+    /** The way into the container broke, or never came to be. @param at host and port as the container sees them @param words the engine's or the container's */
+    record TunnelBroken(String container, String at, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no connection to %s through container %s: %s".formatted(at, container, words); }
+        public List<String> next() { return List.of("see whether it runs: docker ps --all --filter id=" + container); }
+    }
+
+    record NoSuchProgramInside(String container, String program, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "container " + container + " has no " + program + (words.isBlank() ? "" : ": " + words.strip()); }
+        public List<String> next() { return List.of("use an image of PostgreSQL that has it, as the official ones have"); }
+    }
 }

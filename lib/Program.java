@@ -1,6 +1,7 @@
 package lib;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,27 +20,46 @@ public final class Program {
     private static final Pattern CREDENTIAL = Pattern.compile("(?i)PASS|SECRET|KEY|TOKEN|CRED|SAS|AUTH");
 
     private final List<String> argv;
+    /** Where the program itself stands in argv: what is before it takes it into a container, see {@link Inside}. */
+    private final int at;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final Map<String, String> secrets = new LinkedHashMap<>();
     private final List<String> without = new ArrayList<>();
     private Path folder;
 
-    private Program(List<String> argv) {
+    private Program(List<String> argv, int at) {
         this.argv = List.copyOf(argv);
+        this.at = at;
     }
 
     public static Program of(String... argv) {
-        return new Program(List.of(argv));
+        return of(List.of(argv));
     }
 
     public static Program of(List<String> argv) {
-        return new Program(argv);
+        return new Program(argv, 0);
+    }
+
+    /** The last of argv, run by what stands before it, which expects {@link Inside}'s frames on its stdin. */
+    static Program inside(List<String> argv) {
+        return new Program(argv, argv.size() - 1);
     }
 
     public Program with(String... more) {
         var all = new ArrayList<>(argv);
         all.addAll(List.of(more));
-        var program = new Program(all).in(folder);
+        return copy(all);
+    }
+
+    /** With another last word of argv: what lies beside a program that has no arguments yet. */
+    Program ending(String word) {
+        var all = new ArrayList<>(argv.subList(0, argv.size() - 1));
+        all.add(word);
+        return copy(all);
+    }
+
+    private Program copy(List<String> argv) {
+        var program = new Program(argv, at).in(folder);
         program.environment.putAll(environment);
         program.secrets.putAll(secrets);
         program.without.addAll(without);
@@ -81,7 +101,7 @@ public final class Program {
     }
 
     public String name() {
-        return Path.of(argv.getFirst()).getFileName().toString();
+        return Path.of(argv.get(at)).getFileName().toString();
     }
 
     public List<String> argv() {
@@ -94,6 +114,11 @@ public final class Program {
     /** Starts it with pipes on all three streams; the caller reads them and closes. */
     public Process start() {
         return start(new ProcessBuilder(argv));
+    }
+
+    /** Where to write what it reads; closing ends its input. */
+    OutputStream input(Process process) {
+        return at == 0 ? process.getOutputStream() : new Inside.Frames(process.getOutputStream());
     }
 
     private Process start(ProcessBuilder builder) {
@@ -113,7 +138,7 @@ public final class Program {
         var process = start();
         try (var handle = Interruption.stoppedBy(() -> kill(process))) {
             Interruption.check(); // a signal may have come in between
-            process.getOutputStream().close();
+            input(process).close();
             var err = new StringBuilder();
             var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
             var out = text(process.getInputStream());
