@@ -44,6 +44,9 @@ public final class Inside {
         }
         """;
 
+    /** So many words stand between the container and the program. */
+    static final int SHELL = 3;
+
     private Inside() {}
 
     /**
@@ -69,7 +72,7 @@ public final class Inside {
         var said = of(exec, List.of(program, "--version")).run();
         var version = VERSION.matcher(said.out());
         if (said.code() == 0 && version.find()) return Integer.parseInt(version.group(1));
-        throw new Failure(new Problem.NoSuchProgramInside(exec.getLast(), program, said.code() == 127 ? "" : said.out() + said.err()));
+        throw new Failure(new Problem.NoSuchProgramInside(Tunnel.shown(exec), program, said.code() == 127 ? "" : said.out() + said.err()));
     }
 
     /** What a program is to read. Closing says that this was all; the way itself stays open, or the program would be killed. */

@@ -202,9 +202,17 @@ public final class Program {
         }
     }
 
+    /** What a person would type: without the shell that {@link Inside} has around it. */
+    List<String> shown() {
+        if (at == 0) return argv;
+        var typed = new ArrayList<>(argv.subList(0, at - Inside.SHELL));
+        typed.addAll(argv.subList(at, argv.size()));
+        return typed;
+    }
+
     /** The command as it can be shown: without any environment. */
     @Override
     public String toString() {
-        return String.join(" ", argv);
+        return String.join(" ", shown());
     }
 }

@@ -36,21 +36,22 @@ public final class Tunnel extends SocketFactory {
      */
     private static final String SCRIPT = """
         has() { command -v "$1" >/dev/null 2>&1; }
-        if has bash; then
+        if has bash && bash -c '((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 402))'; then
           exec bash -c '
-            exec 3<>"/dev/tcp/$1/$2" || exit 1
-            echo "$0"
+            exec 3<>"/dev/tcp/$2/$3" || exit 1
+            echo "$1"
             exec 4<&0
             cat <&4 >&3 & up=$!
             cat <&3 3>&- 4<&- & down=$!
             exec 3>&- 4<&-
             wait -n || wait -n  # what breaks by itself ends the other, once that has passed on the last word
             kill $up $down 2>/dev/null
-            exit 0' "$@"
+            exit 0' bash "$@"
         elif has python3; then
           exec python3 -c '
         import os, socket, sys, threading
-        s = socket.create_connection((sys.argv[2], int(sys.argv[3])), int(sys.argv[4]))
+        try: s = socket.create_connection((sys.argv[2], int(sys.argv[3])), int(sys.argv[4]))
+        except OSError as e: sys.exit(str(e))
         s.settimeout(None)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         print(sys.argv[1], flush=True)
@@ -141,6 +142,15 @@ public final class Tunnel extends SocketFactory {
         } catch (Failure e) {
             throw new IOException(e.getMessage(), e);
         }
+    }
+
+    private String container() {
+        return shown(way.exec);
+    }
+
+    /** As the engine's own lists have it. */
+    static String shown(List<String> exec) {
+        return exec.getLast().matches("[0-9a-f]{64}") ? exec.getLast().substring(0, 12) : exec.getLast();
     }
 
     /** The driver's end. What ended the exec is said where the driver reads: it knows only that nothing more comes. */
@@ -257,15 +267,15 @@ public final class Tunnel extends SocketFactory {
                 if (!process.waitFor(5, TimeUnit.SECONDS)) return failure("its exec does not end");
                 listener.join(1_000);
                 var code = process.exitValue();
-                if (code == NOTHING_TO_SPEAK_WITH) return new Failure(new Problem.NoWayToPort(way.exec.getLast()));
-                return code == 0 ? null : failure(words.toString().isBlank() ? "it was ended (exit code " + code + ")" : words.toString().strip());
+                if (code == NOTHING_TO_SPEAK_WITH) return new Failure(new Problem.NoWayToPort(container()));
+                return code == 0 ? null : failure(words.toString().isBlank() ? "it was ended (exit code " + code + ")" : words.toString().strip().replace("\n", "; "));
             } catch (InterruptedException e) {
                 return new Failure(new Problem.Interrupted(), e);
             }
         }
 
         private Failure failure(String why) {
-            return new Failure(new Problem.TunnelBroken(way.exec.getLast(), way.host + ":" + way.port, why));
+            return new Failure(new Problem.TunnelBroken(container(), way.host + ":" + way.port, why));
         }
 
         @Override public InputStream getInputStream() throws IOException {
