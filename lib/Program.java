@@ -117,7 +117,7 @@ public final class Program {
     }
 
     /** Where to write what it reads; closing ends its input. */
-    OutputStream input(Process process) {
+    public OutputStream input(Process process) {
         return at == 0 ? process.getOutputStream() : new Inside.Frames(process.getOutputStream());
     }
 
