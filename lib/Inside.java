@@ -72,7 +72,9 @@ public final class Inside {
         var said = of(exec, List.of(program, "--version")).run();
         var version = VERSION.matcher(said.out());
         if (said.code() == 0 && version.find()) return Integer.parseInt(version.group(1));
-        throw new Failure(new Problem.NoSuchProgramInside(Tunnel.shown(exec), program, said.code() == 127 ? "" : said.out() + said.err()));
+        var container = Tunnel.shown(exec);
+        throw new Failure(said.code() == 127 ? new Problem.NoSuchProgramInside(container, program)
+                : new Problem.ProgramFailed(program + " in container " + container, said.code(), said.out() + said.err()));
     }
 
     /** What a program is to read. Closing says that this was all; the way itself stays open, or the program would be killed. */

@@ -1229,9 +1229,9 @@ public interface Problem {
         public List<String> next() { return List.of("see whether it runs: docker ps --all --filter id=" + container); }
     }
 
-    record NoSuchProgramInside(String container, String program, String words) implements Problem {
+    record NoSuchProgramInside(String container, String program) implements Problem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return "container " + container + " has no " + program + (words.isBlank() ? "" : ": " + words.strip()); }
+        public String what() { return "container " + container + " has no " + program; }
         public List<String> next() { return List.of("use an image of PostgreSQL that has it, as the official ones have"); }
     }
 }

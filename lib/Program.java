@@ -3,6 +3,7 @@ package lib;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -11,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * A program to run: argv, a folder, and environment variables of which some are secret. Never a shell, never a secret
@@ -26,6 +28,7 @@ public final class Program {
     private final Map<String, String> secrets = new LinkedHashMap<>();
     private final List<String> without = new ArrayList<>();
     private Path folder;
+    private boolean apart;
 
     private Program(List<String> argv, int at) {
         this.argv = List.copyOf(argv);
@@ -60,6 +63,7 @@ public final class Program {
 
     private Program copy(List<String> argv) {
         var program = new Program(argv, at).in(folder);
+        program.apart = apart;
         program.environment.putAll(environment);
         program.secrets.putAll(secrets);
         program.without.addAll(without);
@@ -68,6 +72,15 @@ public final class Program {
 
     public Program in(Path folder) {
         this.folder = folder;
+        return this;
+    }
+
+    /**
+     * In a session of its own, where the terminal's Ctrl-C does not reach it: for what is still needed then. Without setsid (macOS)
+     * Perl gives it one; without both it is reached after all.
+     */
+    public Program apart() {
+        apart = true;
         return this;
     }
 
@@ -122,6 +135,7 @@ public final class Program {
     }
 
     private Process start(ProcessBuilder builder) {
+        if (apart && isThere(argv.getFirst())) builder.command(Stream.concat(ownSession().stream(), argv.stream()).toList());
         if (folder != null) builder.directory(folder.toFile());
         builder.environment().keySet().removeIf(name -> without.stream().anyMatch(name::startsWith));
         builder.environment().putAll(environment);
@@ -131,6 +145,15 @@ public final class Program {
         } catch (IOException e) {
             throw new Failure(new Problem.ProgramMissing(argv.getFirst()), e);
         }
+    }
+
+    private static List<String> ownSession() {
+        return Stream.of(List.of("setsid"), List.of("perl", "-MPOSIX", "-e", "POSIX::setsid(); exec {$ARGV[0]} @ARGV"))
+            .filter(starter -> isThere(starter.getFirst())).findFirst().orElse(List.of());
+    }
+
+    private static boolean isThere(String program) {
+        return program.contains("/") ? Files.isExecutable(Path.of(program)) : PgFolders.path().stream().anyMatch(folder -> Files.isExecutable(folder.resolve(program)));
     }
 
     /** Runs it to its end without input and returns what it printed, whatever its exit code. */

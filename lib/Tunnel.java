@@ -131,7 +131,7 @@ public final class Tunnel extends SocketFactory {
         try {
             var exec = new ArrayList<>(way.exec);
             exec.addAll(List.of("sh", "-c", SCRIPT, "tunnel", READY, way.host, String.valueOf(way.port), String.valueOf(CONNECT_SECONDS)));
-            var process = Program.of(exec).start();
+            var process = Program.of(exec).apart().start(); // putting back needs the database, also after a second Ctrl-C
             try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
                 Interruption.check();
                 return new End(process).connected();
