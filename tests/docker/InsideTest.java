@@ -7,18 +7,27 @@ import java.security.MessageDigest;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.Callable;
+import lib.Backup;
+import lib.BackupFile;
+import lib.BackupFolder;
+import lib.Credentials;
 import lib.Failure;
 import lib.Inside;
 import lib.Problem;
+import lib.PgPrograms;
 import lib.Program;
+import lib.Restoration;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import support.Containers;
@@ -169,16 +178,48 @@ class InsideTest {
         }
     }
 
-    // ---- its end, and ours -------------------------------------------------------------------
+    /** Alpine's images have no other shell; here it has but a few of its tools as files. */
+    @Test void busybox_does_as_well() throws Exception {
+        var bare = Containers.idle(Containers.BARE);
+        var before = Containers.processes(bare);
+        var bytes = new byte[10_000_000];
+        new Random(1).nextBytes(bytes);
+        var program = Inside.of(List.of("docker", "exec", "-i", bare), List.of("sh", "-c", "cat; exit 7"));
+        var process = program.start();
+        Thread.ofPlatform().daemon().start(() -> {
+            try (var in = program.input(process)) {
+                in.write(bytes);
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        assertArrayEquals(bytes, process.getInputStream().readAllBytes());
+        assertEquals(7, process.waitFor());
+        for (var ended : List.of(true, false)) {
+            var killed = Inside.of(List.of("docker", "exec", "-i", bare), List.of("sleep", "60"));
+            var sleep = killed.start();
+            if (ended) killed.input(sleep).close();
+            within(5, "it does not run", () -> Containers.processes(bare).stream().anyMatch(line -> line.endsWith("sleep 60")));
+            Program.kill(sleep);
+            within(5, "left: " + Containers.processes(bare), () -> Containers.processes(bare).equals(before));
+        }
+    }
 
-    private static final String DUMP_WAITS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'";
+    // ---- its end, and ours -------------------------------------------------------------------
 
     private static Program dump() {
         return inside("pg_dump", "--host=" + Containers.address(server), "--username=postgres", "--format=custom", "--compress=0", "--lock-wait-timeout=60000", "postgres");
     }
 
+    /** The same without what we put around it. */
+    private static Program bare(Program program) {
+        var argv = new ArrayList<>(program.argv());
+        argv.subList(argv.indexOf("sh"), argv.indexOf("sh") + 3).clear();
+        return Program.of(argv).secret("PGPASSWORD", Containers.PASSWORD);
+    }
+
     private static String dumps() throws SQLException {
-        return one(DUMP_WAITS);
+        return one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'");
     }
 
     @Test void killing_it_ends_pg_dump_and_its_session() throws Exception {
@@ -204,17 +245,16 @@ class InsideTest {
                 Program.kill(waiting);
                 within(5, "its session goes on", () -> dumps().equals("0"));
                 nothingIsLeft();
+
+                // control: the bare exec leaves it running
+                var bare = bare(program).start();
+                within(10, "no dump", () -> one("SELECT count(*) FROM pg_locks WHERE NOT granted").equals("1"));
+                Program.kill(bare);
+                Thread.sleep(3_000);
+                assertEquals("1", dumps());
+                one("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump'");
+                nothingIsLeft();
             }
-            // control: what the bare exec leaves
-            var bare = Program.of("docker", "exec", "-i", "-e", "PGPASSWORD", server).with(program.argv().subList(program.argv().lastIndexOf("pg_dump"), program.argv().size()).toArray(String[]::new)).secret("PGPASSWORD", Containers.PASSWORD);
-            var process2 = bare.start();
-            within(10, "no dump", () -> dumps().equals("1"));
-            process2.getInputStream().readNBytes(1_000_000);
-            Program.kill(process2);
-            Thread.sleep(3000);
-            System.out.println("bare exec killed: " + dumps() + " " + ours());
-            one("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump'");
-            nothingIsLeft();
         } finally {
             execute("DROP TABLE big");
         }
@@ -269,9 +309,7 @@ class InsideTest {
         nothingIsLeft();
 
         // control: the bare exec commits it
-        var psql = psql();
-        var bare = Program.of("docker", "exec", "-i", "-e", "PGPASSWORD", server).with(psql.argv().subList(psql.argv().lastIndexOf("psql"), psql.argv().size()).toArray(String[]::new)).secret("PGPASSWORD", Containers.PASSWORD);
-        var process = bare.start();
+        var process = bare(psql()).start();
         process.getOutputStream().write("CREATE TABLE truncated (i int);\nSELECT 1;\n".getBytes());
         process.getOutputStream().flush();
         within(10, "nothing was run", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'idle in transaction'").equals("1"));
@@ -303,6 +341,41 @@ class InsideTest {
         assertEquals(0, process.waitFor(), new String(process.getErrorStream().readAllBytes()));
         assertEquals("whole", one("SELECT to_regclass('whole')"));
         execute("DROP TABLE whole");
+        nothingIsLeft();
+    }
+
+    @Test void a_backup_and_its_restore_run_inside(@TempDir Path folder) throws Exception {
+        var here = new Credentials(Containers.address(server), 5432, "postgres", "postgres", Containers.PASSWORD, null, Map.of());
+        execute("CREATE DATABASE shop");
+        var shop = here.of("shop");
+        try (var db = DriverManager.getConnection("jdbc:postgresql://" + shop.host() + "/shop", shop.user(), shop.password()); var statement = db.createStatement()) {
+            statement.execute("CREATE TABLE item AS SELECT i, md5(i::text) AS name, now() AS at FROM generate_series(1, 100000) i");
+        }
+        var programs = new PgPrograms(Inside.of(exec(), List.of("pg_dump")), shop);
+        for (var plain : List.of(false, true)) {
+            Backup backup;
+            var options = new Backup.Options(plain, Backup.Options.USUAL.compression(), null, 1);
+            try (var making = new Backup.Making(programs, new BackupFolder(folder), options, words -> {})) {
+                for (var step : making.steps()) step.run();
+                backup = making.made();
+            }
+            assertEquals(1, backup.tables());
+            execute("CREATE DATABASE shop_again TEMPLATE template0");
+            var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, "shop_again", List.of(), words -> {});
+            restoration.check().run();
+            restoration.restore().run();
+            restoration.compare().run();
+            assertEquals(1, restoration.restored().tables().size());
+            execute("DROP DATABASE shop_again");
+        }
+        var wrong = new PgPrograms(programs.pgDump(), new Credentials(shop.host(), 5432, "shop", "postgres", "not it", null, Map.of()));
+        for (var found : new BackupFolder(folder).found()) {
+            var restoration = new Restoration(BackupFile.of(found.file(), null), wrong, "shop", List.of(), words -> {});
+            restoration.check().run();
+            var refused = assertThrows(Failure.class, () -> restoration.restore().run());
+            assertTrue(refused.getMessage().contains("password authentication failed"), refused.getMessage());
+        }
+        execute("DROP DATABASE shop");
         nothingIsLeft();
     }
 

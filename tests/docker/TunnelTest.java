@@ -8,7 +8,9 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Properties;
+import lib.Interruption;
 import lib.Problem;
+import lib.Program;
 import lib.Tunnel;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -45,9 +47,10 @@ class TunnelTest {
 
     private static String server;
 
-    @BeforeAll static void server() {
+    @BeforeAll static void server() throws InterruptedException {
         Containers.assumeEngine();
         server = Containers.server();
+        Containers.awaitServer(server);
     }
 
     @AfterAll static void remove() {
@@ -178,6 +181,35 @@ class TunnelTest {
         assertTrue(Containers.processes(tool.container()).size() > 1);
         us.destroyForcibly();
         nothingRunsIn(tool.container());
+    }
+
+    /** Notes signals, and asks again when it is told to. */
+    public static final class Noting {
+        public static void main(String[] args) throws Exception {
+            Interruption.install();
+            var control = new ProcessBuilder("sleep", "60").start();
+            var db = DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", through(args[0], args[1]));
+            System.out.println("connected");
+            System.in.read();
+            System.out.println(one(db, "SELECT 42") + (control.isAlive() ? ", but no signal came" : ""));
+        }
+    }
+
+    /** It goes to all that the terminal runs, and the newer clients of the engine die of it; putting back needs the connection. */
+    @Test void ctrl_c_leaves_the_tunnel_alone() throws Exception {
+        var us = new ProcessBuilder("setsid", Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"), Noting.class.getName(), Tool.BASH.container(), Containers.address(server))
+                .redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        try (var out = us.inputReader(); var in = us.outputWriter()) {
+            assertEquals("connected", out.readLine());
+            Program.of("kill", "-INT", "--", "-" + us.pid()).output();
+            Thread.sleep(1_000);
+            in.write("\n");
+            in.flush();
+            assertEquals("42", out.readLine());
+        } finally {
+            us.destroyForcibly();
+        }
+        nothingRunsIn(Tool.BASH.container());
     }
 
     @ParameterizedTest @EnumSource void when_the_engines_client_is_killed_nothing_is_left_and_we_hear_of_it(Tool tool) throws Exception {

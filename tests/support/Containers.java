@@ -8,16 +8,17 @@ import lib.Program;
 
 /** Single containers of the test images. */
 public final class Containers {
-    public static final String DB = System.getenv().getOrDefault("T_DB", "reset-migrations-test/db:15");
-    public static final String APP = System.getenv().getOrDefault("T_APP", "reset-migrations-test/app:1");
-    public static final String BARE = System.getenv().getOrDefault("T_BARE", "reset-migrations-test/bare:1");
+    public static final String DB = "reset-migrations-test/db:15";
+    public static final String APP = "reset-migrations-test/app:1";
+    public static final String BARE = "reset-migrations-test/bare:1";
     public static final String PASSWORD = "secret";
     private static final List<String> STARTED = new ArrayList<>();
 
     private Containers() {}
 
     public static void assumeEngine() {
-        assumeTrue(Program.of("docker", "version").run().code() == 0, "no engine answers");
+        assumeTrue(Program.of("sh", "-c", "docker version").run().code() == 0, "no engine answers");
+        assumeTrue(Program.of("docker", "image", "inspect", DB, APP, BARE).run().code() == 0, "the images are not made");
     }
 
     public static String docker(String... args) {
@@ -25,7 +26,7 @@ public final class Containers {
     }
 
     public static String idle(String image) {
-        return started(docker("run", "-d", "--init", "--label", "tunnel", "--entrypoint", "sleep", image, "100000"));
+        return started(docker("run", "-d", "--init", "--entrypoint", "sleep", image, "100000"));
     }
 
     private static String started(String id) {
@@ -34,7 +35,7 @@ public final class Containers {
     }
 
     public static String server() {
-        return docker("inspect", "-f", "{{.Id}}", "tunnel-db");
+        return started(docker("run", "-d", "--init", "-e", "POSTGRES_PASSWORD=" + PASSWORD, DB));
     }
 
     public static void awaitServer(String server) throws InterruptedException {
@@ -54,7 +55,7 @@ public final class Containers {
     }
 
     public static void removeAll() {
-        for (var id : STARTED) docker("rm", "-f", id);
+        for (var id : STARTED) docker("rm", "-f", "-v", id);
         STARTED.clear();
     }
 }
