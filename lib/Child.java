@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
  * Ctrl-C ends it, and so does closing it.
  */
 final class Child implements AutoCloseable {
-    private final String name;
+    private final Program program;
     private final Process process;
     private final OutputStream in;
     private final Interruption.Handle handle;
@@ -20,7 +20,7 @@ final class Child implements AutoCloseable {
     private final Thread listener;
 
     private Child(Program program) {
-        name = program.name();
+        this.program = program;
         process = program.start();
         in = program.input(process);
         handle = Interruption.stoppedBy(() -> Program.kill(process));
@@ -96,8 +96,9 @@ final class Child implements AutoCloseable {
         try {
             var code = process.waitFor();
             listener.join();
-            var said = hide.apply(words.toString());
-            if (code != 0 || ERROR.matcher(said).find()) throw new Failure(new Problem.PgProgramFailed(name, code, said));
+            var ended = program.ended(code, "", words.toString());
+            var said = hide.apply(ended.err());
+            if (ended.code() != 0 || ERROR.matcher(said).find()) throw new Failure(new Problem.PgProgramFailed(program.name(), ended.code(), said));
             return said;
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
@@ -110,10 +111,10 @@ final class Child implements AutoCloseable {
     String said() {
         try {
             listener.join();
+            return program.ended(process.waitFor(), "", words.toString()).err();
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
         }
-        return words.toString();
     }
 
     @Override public void close() {

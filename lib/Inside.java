@@ -40,6 +40,7 @@ public final class Inside {
           "$0" "$@"
           code=$?
           kill -PIPE $left 2>/dev/null
+          printf '\n%s\n' "ended with $code" >&2
           exit $code
         }
         """;
@@ -59,6 +60,13 @@ public final class Inside {
         for (var name : VARIABLES) argv.addAll(List.of("-e", name));
         argv.addAll(List.of(container, "sh", "-c", SCRIPT, program.getFirst()));
         return Program.inside(argv).with(program.subList(1, program.size()).toArray(String[]::new));
+    }
+
+    /** The engine's client says 0, and nothing else, when a signal ends it before the program: what counts is said by the shell inside. */
+    static Program.Output ended(int code, String out, String err) {
+        var last = "\nended with " + code + "\n";
+        if (err.endsWith(last)) return new Program.Output(code, out, err.substring(0, err.length() - last.length()));
+        return code == 0 ? new Program.Output(125, out, err + "it was cut off: the engine's client ended before it") : new Program.Output(code, out, err);
     }
 
     private static final Pattern VERSION = Pattern.compile("\\(PostgreSQL\\) (\\d+)");

@@ -166,7 +166,7 @@ public final class Program {
             var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
             var out = text(process.getInputStream());
             reader.join();
-            return new Output(process.waitFor(), out, err.toString());
+            return ended(process.waitFor(), out, err.toString());
         } catch (IOException e) {
             throw Failure.of(e);
         } catch (InterruptedException e) {
@@ -174,6 +174,11 @@ public final class Program {
         } finally {
             kill(process);
         }
+    }
+
+    /** How it ended, from how the process did that we have started. */
+    Output ended(int code, String out, String err) {
+        return at == 0 ? new Output(code, out, err) : Inside.ended(code, out, err);
     }
 
     /** Like {@link #run}, but anything except exit code 0 is a failure that carries what it said on stderr. */

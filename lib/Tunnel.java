@@ -29,6 +29,8 @@ public final class Tunnel extends SocketFactory {
     private static final int CONNECT_SECONDS = 10;
     private static final String READY = "the tunnel is ready";
     private static final int NOTHING_TO_SPEAK_WITH = 69;
+    /** The server has closed: the engine's client says 0 when a signal ends it. */
+    private static final int CLOSED = 64;
 
     /**
      * exec sends no signals: when we are gone, all that is seen inside is the end of stdin. So each of these ends when either
@@ -46,7 +48,7 @@ public final class Tunnel extends SocketFactory {
             exec 3>&- 4<&-
             wait -n || wait -n  # what breaks by itself ends the other, once that has passed on the last word
             kill $up $down 2>/dev/null
-            exit 0' bash "$@"
+            exit 64' bash "$@"
         elif has python3; then
           exec python3 -c '
         import os, socket, sys, threading
@@ -70,7 +72,7 @@ public final class Tunnel extends SocketFactory {
                     if not data: break
                     while data: data = data[out.write(data):]
             except OSError: pass
-        os._exit(0)' "$@"
+        os._exit(64)' "$@"
         elif has perl && perl -MIO::Socket::INET -e 1 2>/dev/null; then
           exec perl -MIO::Socket::INET -e '
         my ($ready, $host, $port, $seconds) = @ARGV;
@@ -88,11 +90,11 @@ public final class Tunnel extends SocketFactory {
         if (!$up) { copy(\\*STDIN, $s) and kill "KILL", $parent; exit 0; }
         copy($s, \\*STDOUT);
         kill "KILL", $up;
-        exit 0;' "$@"
+        exit 64;' "$@"
         elif nc=nc; has nc && ! nc -h 2>&1 | grep -q OpenBSD || { nc="busybox nc"; has busybox; }; then
           kill -0 -$$ || exit 125
           echo "$1"
-          { sh -c 'echo $PPID'; cat; kill -KILL -$$; } | { read -r left; $nc "$2" "$3"; code=$?; kill -PIPE $left; exit $code; }
+          { sh -c 'echo $PPID'; cat; kill -KILL -$$; } | { read -r left; $nc "$2" "$3"; code=$?; kill -PIPE $left; [ $code = 0 ] && exit 64 || exit $code; }
         else
           exit 69
         fi
@@ -268,7 +270,7 @@ public final class Tunnel extends SocketFactory {
                 listener.join(1_000);
                 var code = process.exitValue();
                 if (code == NOTHING_TO_SPEAK_WITH) return new Failure(new Problem.NoWayToPort(container()));
-                return code == 0 ? null : failure(words.toString().isBlank() ? "it was ended (exit code " + code + ")" : words.toString().strip().replace("\n", "; "));
+                return code == CLOSED ? null : failure(words.toString().isBlank() ? "it was ended (exit code " + code + ")" : words.toString().strip().replace("\n", "; "));
             } catch (InterruptedException e) {
                 return new Failure(new Problem.Interrupted(), e);
             }
