@@ -313,6 +313,14 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
             shown = System.nanoTime();
             progress.accept(PlanText.size(bytes));
         }
+
+        @Override public void close() throws IOException {
+            try {
+                out.close();
+            } catch (IOException e) {
+                throw new Unwritable(e);
+            }
+        }
     }
 
     /** What was written to it, as one number. */

@@ -12,15 +12,17 @@ import java.util.regex.Pattern;
  * Ctrl-C ends it, and so does closing it.
  */
 final class Child implements AutoCloseable {
-    private final String name;
+    private final Program program;
     private final Process process;
+    private final OutputStream in;
     private final Interruption.Handle handle;
     private final StringBuilder words = new StringBuilder();
     private final Thread listener;
 
     private Child(Program program) {
-        name = program.name();
+        this.program = program;
         process = program.start();
+        in = program.input(process);
         handle = Interruption.stoppedBy(() -> Program.kill(process));
         listener = Thread.ofPlatform().daemon().start(() -> {
             try (var err = process.getErrorStream()) {
@@ -44,12 +46,12 @@ final class Child implements AutoCloseable {
 
     /** Its stdin; a program that has enough closes it on us, and one that misses something says so by its exit code. */
     OutputStream in() {
-        return process.getOutputStream();
+        return in;
     }
 
     void noInput() {
         try {
-            process.getOutputStream().close();
+            in.close();
         } catch (IOException alreadyGone) {
             // its exit code tells
         }
@@ -94,8 +96,9 @@ final class Child implements AutoCloseable {
         try {
             var code = process.waitFor();
             listener.join();
-            var said = hide.apply(words.toString());
-            if (code != 0 || ERROR.matcher(said).find()) throw new Failure(new Problem.PgProgramFailed(name, code, said));
+            var ended = program.ended(code, "", words.toString());
+            var said = hide.apply(ended.err());
+            if (ended.code() != 0 || ERROR.matcher(said).find()) throw new Failure(new Problem.PgProgramFailed(program.name(), ended.code(), said));
             return said;
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
@@ -108,10 +111,10 @@ final class Child implements AutoCloseable {
     String said() {
         try {
             listener.join();
+            return program.ended(process.waitFor(), "", words.toString()).err();
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
         }
-        return words.toString();
     }
 
     @Override public void close() {

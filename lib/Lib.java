@@ -50,6 +50,7 @@
 //SOURCES Grants.java
 //SOURCES Guards.java
 //SOURCES Holder.java
+//SOURCES Inside.java
 //SOURCES Interpreter.java
 //SOURCES Interruption.java
 //SOURCES Look.java
@@ -91,6 +92,7 @@
 //SOURCES Tar.java
 //SOURCES ThrowawayServer.java
 //SOURCES Where.java
+//SOURCES Tunnel.java
 //SOURCES XxHash64.java
 //FILES django_driver.py
 package lib;

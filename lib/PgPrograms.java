@@ -3,7 +3,6 @@ package lib;
 import java.net.URLEncoder;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -78,12 +77,10 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
     }
 
     private static Program beside(Program pgDump, String name) {
-        var argv = new ArrayList<>(pgDump.argv());
-        var dump = argv.removeLast();
+        var dump = pgDump.argv().getLast();
         var cut = dump.lastIndexOf("pg_dump");
         if (cut < 0) throw new IllegalArgumentException("not pg_dump alone: " + pgDump);
-        argv.add(dump.substring(0, cut) + name + dump.substring(cut + "pg_dump".length()));
-        return Program.of(argv);
+        return pgDump.ending(dump.substring(0, cut) + name + dump.substring(cut + "pg_dump".length()));
     }
 
     /** A wrapper around pg_dump may print what it was given; a password that is the user's name too hides nothing. */

@@ -1282,4 +1282,26 @@ public interface Problem {
         public String what() { return "left stopped, because their image still holds the old migration files: " + String.join(", ", services); }
         public List<String> next() { return List.of("docker compose up -d --build " + String.join(" ", services)); }
     }
+
+    // ---- into a container --------------------------------------------------------------------
+
+    /** @param container as the engine's command names it */
+    record NoWayToPort(String container) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "container " + container + " has none of bash, python3, perl, nc (other than OpenBSD's): there is no way to its database but a published port"; }
+        public List<String> next() { return List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it again, and set DB_HOST=localhost"); }
+    }
+
+    /** The way into the container broke, or never came to be. @param at host and port as the container sees them @param words the engine's or the container's */
+    record TunnelBroken(String container, String at, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no connection to %s through container %s: %s".formatted(at, container, words); }
+        public List<String> next() { return List.of("see whether it runs: docker ps --all --filter id=" + container); }
+    }
+
+    record NoSuchProgramInside(String container, String program) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "container " + container + " has no " + program; }
+        public List<String> next() { return List.of("use an image of PostgreSQL that has it, as the official ones have"); }
+    }
 }

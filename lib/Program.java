@@ -1,7 +1,9 @@
 package lib;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -10,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * A program to run: argv, a folder, and environment variables of which some are secret. Never a shell, never a secret
@@ -19,27 +22,48 @@ public final class Program {
     private static final Pattern CREDENTIAL = Pattern.compile("(?i)PASS|SECRET|KEY|TOKEN|CRED|SAS|AUTH");
 
     private final List<String> argv;
+    /** Where the program itself stands in argv: what is before it takes it into a container, see {@link Inside}. */
+    private final int at;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final Map<String, String> secrets = new LinkedHashMap<>();
     private final List<String> without = new ArrayList<>();
     private Path folder;
+    private boolean apart;
 
-    private Program(List<String> argv) {
+    private Program(List<String> argv, int at) {
         this.argv = List.copyOf(argv);
+        this.at = at;
     }
 
     public static Program of(String... argv) {
-        return new Program(List.of(argv));
+        return of(List.of(argv));
     }
 
     public static Program of(List<String> argv) {
-        return new Program(argv);
+        return new Program(argv, 0);
+    }
+
+    /** The last of argv, run by what stands before it, which expects {@link Inside}'s frames on its stdin. */
+    static Program inside(List<String> argv) {
+        return new Program(argv, argv.size() - 1);
     }
 
     public Program with(String... more) {
         var all = new ArrayList<>(argv);
         all.addAll(List.of(more));
-        var program = new Program(all).in(folder);
+        return copy(all);
+    }
+
+    /** With another last word of argv: what lies beside a program that has no arguments yet. */
+    Program ending(String word) {
+        var all = new ArrayList<>(argv.subList(0, argv.size() - 1));
+        all.add(word);
+        return copy(all);
+    }
+
+    private Program copy(List<String> argv) {
+        var program = new Program(argv, at).in(folder);
+        program.apart = apart;
         program.environment.putAll(environment);
         program.secrets.putAll(secrets);
         program.without.addAll(without);
@@ -48,6 +72,15 @@ public final class Program {
 
     public Program in(Path folder) {
         this.folder = folder;
+        return this;
+    }
+
+    /**
+     * In a session of its own, where the terminal's Ctrl-C does not reach it: for what is still needed then. Without setsid (macOS)
+     * Perl gives it one; without both it is reached after all.
+     */
+    public Program apart() {
+        apart = true;
         return this;
     }
 
@@ -81,7 +114,7 @@ public final class Program {
     }
 
     public String name() {
-        return Path.of(argv.getFirst()).getFileName().toString();
+        return Path.of(argv.get(at)).getFileName().toString();
     }
 
     public List<String> argv() {
@@ -96,7 +129,13 @@ public final class Program {
         return start(new ProcessBuilder(argv));
     }
 
+    /** Where to write what it reads; closing ends its input. */
+    public OutputStream input(Process process) {
+        return at == 0 ? process.getOutputStream() : new Inside.Frames(process.getOutputStream());
+    }
+
     private Process start(ProcessBuilder builder) {
+        if (apart && isThere(argv.getFirst())) builder.command(Stream.concat(ownSession().stream(), argv.stream()).toList());
         if (folder != null) builder.directory(folder.toFile());
         builder.environment().keySet().removeIf(name -> without.stream().anyMatch(name::startsWith));
         builder.environment().putAll(environment);
@@ -108,17 +147,26 @@ public final class Program {
         }
     }
 
+    private static List<String> ownSession() {
+        return Stream.of(List.of("setsid"), List.of("perl", "-MPOSIX", "-e", "POSIX::setsid(); exec {$ARGV[0]} @ARGV"))
+            .filter(starter -> isThere(starter.getFirst())).findFirst().orElse(List.of());
+    }
+
+    private static boolean isThere(String program) {
+        return program.contains("/") ? Files.isExecutable(Path.of(program)) : PgFolders.path().stream().anyMatch(folder -> Files.isExecutable(folder.resolve(program)));
+    }
+
     /** Runs it to its end without input and returns what it printed, whatever its exit code. */
     public Output run() {
         var process = start();
         try (var handle = Interruption.stoppedBy(() -> kill(process))) {
             Interruption.check(); // a signal may have come in between
-            process.getOutputStream().close();
+            input(process).close();
             var err = new StringBuilder();
             var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
             var out = text(process.getInputStream());
             reader.join();
-            return new Output(process.waitFor(), out, err.toString());
+            return ended(process.waitFor(), out, err.toString());
         } catch (IOException e) {
             throw Failure.of(e);
         } catch (InterruptedException e) {
@@ -126,6 +174,11 @@ public final class Program {
         } finally {
             kill(process);
         }
+    }
+
+    /** How it ended, from how the process did that we have started. */
+    Output ended(int code, String out, String err) {
+        return at == 0 ? new Output(code, out, err) : Inside.ended(code, out, err);
     }
 
     /** Like {@link #run}, but anything except exit code 0 is a failure that carries what it said on stderr. */
@@ -177,9 +230,17 @@ public final class Program {
         }
     }
 
+    /** What a person would type: without the shell that {@link Inside} has around it. */
+    List<String> shown() {
+        if (at == 0) return argv;
+        var typed = new ArrayList<>(argv.subList(0, at - Inside.SHELL));
+        typed.addAll(argv.subList(at, argv.size()));
+        return typed;
+    }
+
     /** The command as it can be shown: without any environment. */
     @Override
     public String toString() {
-        return String.join(" ", argv);
+        return String.join(" ", shown());
     }
 }

@@ -113,8 +113,10 @@ public final class Restoration {
     /** A reader that has enough closes the pipe; one that misses something says so by its exit code. */
     private void feed(Child child, boolean sql) {
         try (var in = file.open()) {
-            try (var to = sql ? new OldServer(child.in()) : child.in()) {
-                in.transferTo(new Backup.Progressing(to, progress));
+            var to = new Backup.Progressing(sql ? new OldServer(child.in()) : child.in(), progress);
+            try {
+                in.transferTo(to);
+                to.close(); // not when reading failed: psql would take half a script for the whole, and commit it
             } catch (Backup.Unwritable closed) {
                 // see above
             }
