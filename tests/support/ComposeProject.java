@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -45,119 +46,11 @@ public final class ComposeProject implements AutoCloseable {
         var sample = SampleProject.copyTo(Files.createDirectory(parent.resolve(name)));
         var project = new ComposeProject(sample, compose);
         sample.env(new Postgres.Db("db", 5432, "crm_dev", project.owner));
-        Files.writeString(project.composeFile(), """
-            services:
-              db:
-                image: %s
-                volumes:
-                  - postgres_data:/var/lib/postgresql/data/
-                environment:
-                  POSTGRES_DB: ${DB_NAME:-crm}
-                  POSTGRES_USER: ${DB_USER:-crm}
-                  POSTGRES_PASSWORD: ${DB_PASSWORD:?Please set DB_PASSWORD in .env file}
-                healthcheck:
-                  test: ["CMD-SHELL", "pg_isready -U $${POSTGRES_USER:-crm} -d $${POSTGRES_DB:-crm}"]
-                  interval: 1s
-                  timeout: 5s
-                  retries: 20
-                restart: unless-stopped
-
-              backend:
-                build: ./crm_backend
-                volumes:
-                  - ./crm_backend:/app
-                env_file:
-                  - ./.env
-                environment:
-                  - DJANGO_SETTINGS_MODULE=crm_backend.settings
-                  - DB_HOST=db
-                depends_on:
-                  db:
-                    condition: service_healthy
-                restart: unless-stopped
-
-              worker:
-                build: ./crm_backend
-                command: python worker.py
-                volumes:
-                  - ./crm_backend:/app
-                env_file:
-                  - ./.env
-                environment:
-                  - DJANGO_SETTINGS_MODULE=crm_backend.settings
-                  - DB_HOST=db
-                depends_on:
-                  db:
-                    condition: service_healthy
-                  backend:
-                    condition: service_started
-                restart: unless-stopped
-
-            volumes:
-              postgres_data:
-            """.formatted(Docker.DB));
-        Files.writeString(sample.backend().resolve("Dockerfile"), """
-            FROM %s
-            COPY . /app/
-            HEALTHCHECK --interval=1s --timeout=5s --retries=20 CMD python -c "import urllib.request as u; u.urlopen('http://localhost:8000/admin/login/')"
-            ENTRYPOINT ["/app/entrypoint.sh"]
-            CMD ["web"]
-            """.formatted(Docker.APP));
-        Files.writeString(sample.backend().resolve("entrypoint.sh"), """
-            #!/bin/sh
-            set -e
-            if [ "$1" != web ]; then exec "$@"; fi
-            python manage.py makemigrations --noinput
-            python manage.py migrate --noinput
-            exec python manage.py runserver 0.0.0.0:8000 --noreload
-            """);
-        sample.backend().resolve("entrypoint.sh").toFile().setExecutable(true, false);
-        Files.writeString(sample.backend().resolve("worker.py"), """
-            # Two sessions, as a real worker's: one asks all the time, one is idle in a transaction. It dies when it loses one.
-            import os, threading, time, traceback
-
-            import django
-
-            django.setup()
-            from django.db import connection, transaction
-
-
-            def ask():
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT count(*) FROM conversations_contact")
-
-
-            def busy():
-                while True:
-                    ask()
-                    time.sleep(0.1)
-
-
-            def idle():
-                with transaction.atomic():
-                    ask()
-                    while True:
-                        time.sleep(0.2)
-                        if connection.connection.pgconn.socket >= 0 and lost(connection.connection.pgconn.socket):
-                            raise RuntimeError("session lost")
-
-
-            def lost(socket):
-                import select
-                return bool(select.select([socket], [], [], 0)[0])
-
-
-            def or_die(work):
-                try:
-                    work()
-                except BaseException:
-                    traceback.print_exc()
-                    os._exit(1)
-
-
-            for work in (busy, idle):
-                threading.Thread(target=or_die, args=[work]).start()
-            """);
+        var shape = Repo.root().resolve("tests/docker/project");
+        try (var files = Files.walk(shape)) {
+            for (var file : files.filter(Files::isRegularFile).toList())
+                Files.copy(file, sample.root().resolve(shape.relativize(file)), StandardCopyOption.COPY_ATTRIBUTES);
+        }
         return project;
     }
 
@@ -212,7 +105,7 @@ public final class ComposeProject implements AutoCloseable {
 
     /** The tables and rows of the broken history, through psql in the database's container. */
     public ComposeProject loadHistory() throws IOException {
-        psql(Repo.root().resolve("tests/projects/crm/history.sql"));
+        psql(Repo.root().resolve("tests/projects/crm/history.sql"), "-d", "crm_dev");
         return this;
     }
 
@@ -227,7 +120,7 @@ public final class ComposeProject implements AutoCloseable {
     }
 
     private String psql(Path in, String... args) throws IOException {
-        var command = Stream.of("docker", "exec", "-i", id("db"), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", owner.name(), "-d", "crm_dev");
+        var command = Stream.of("docker", "exec", "-i", id("db"), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", owner.name());
         return Docker.run(root(), Map.of(), in, Stream.concat(command, Stream.of(args)).toList());
     }
 
