@@ -4,6 +4,7 @@
 //DEPS org.fusesource.jansi:jansi:2.4.2
 //DEPS io.github.cdimascio:dotenv-java:3.2.0
 //DEPS com.google.code.gson:gson:2.13.2
+//DEPS org.snakeyaml:snakeyaml-engine:3.2
 //DEPS com.github.luben:zstd-jni:1.5.7-28
 //DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
 //DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
@@ -28,9 +29,12 @@
 //SOURCES Checkpoint.java
 //SOURCES Child.java
 //SOURCES Cli.java
+//SOURCES ComposeConfig.java
+//SOURCES Composer.java
 //SOURCES Compression.java
 //SOURCES Consent.java
 //SOURCES Console.java
+//SOURCES Containers.java
 //SOURCES Contents.java
 //SOURCES Credentials.java
 //SOURCES Database.java

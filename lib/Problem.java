@@ -1304,4 +1304,52 @@ public interface Problem {
         public String what() { return "container " + container + " has no " + program; }
         public List<String> next() { return List.of("use an image of PostgreSQL that has it, as the official ones have"); }
     }
+
+    /** @param docker true when docker is there, but without Compose */
+    record NoCompose(boolean docker) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return docker ? "docker is installed, but neither docker compose nor docker-compose answers" : "no Compose is installed: neither docker compose, docker-compose nor podman compose answers"; }
+        public List<String> next() { return List.of("install the Compose plugin (package docker-compose-plugin), or name the program's folder in PATH", "or give --local, when the database and Django run on this machine itself"); }
+    }
+
+    /** The engine does not answer. @param words its program's own */
+    record EngineSaid(String what, List<String> next) implements Problem {
+        static EngineSaid of(String program, String words) {
+            var said = words.strip();
+            if (said.matches("(?is).*permission denied.*")) {
+                return new EngineSaid("no permission to talk to " + program + ":\n" + said.indent(2).stripTrailing(),
+                        List.of("add yourself to its group, then log in again: sudo usermod -aG docker $USER", "or run this command as a user who may"));
+            }
+            if (said.matches("(?is).*(cannot connect to|failed to connect to|is the docker daemon running|error during connect|unable to connect to).*")) {
+                return new EngineSaid("the " + program + " engine does not run, or is not where it is looked for:\n" + said.indent(2).stripTrailing(),
+                        List.of("start it: sudo systemctl start docker, or Docker Desktop", "or see DOCKER_HOST and the context: docker context ls"));
+            }
+            return new EngineSaid(program + " does not answer:\n" + said.indent(2).stripTrailing(), List.of("see what this says: " + program + " version"));
+        }
+        public Exit exit() { return Exit.FAILED; }
+    }
+
+    /** @param words Compose's own, without values of .env */
+    record ComposeRefuses(String compose, Path folder, String words) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return compose + " does not accept the configuration in " + folder + ":\n" + words.indent(2).stripTrailing(); }
+        public List<String> next() { return List.of("correct it until this is silent, in " + folder + ": " + compose.replaceFirst(" \\S+$", "") + " config --quiet"); }
+    }
+
+    record ComposeUnreadable() implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "what Compose's config prints is neither JSON nor YAML"; }
+    }
+
+    record NoService(String name, List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "Compose has no service " + name; }
+        public List<String> next() { return List.of(services.isEmpty() ? "no service is active: see COMPOSE_FILE and COMPOSE_PROFILES" : "the services are: " + String.join(", ", services)); }
+    }
+
+    record SeveralDatabases(List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "several services have PostgreSQL: " + String.join(", ", services); }
+        public List<String> next() { return List.of("say which one is meant: --db-service " + services.getFirst()); }
+    }
 }

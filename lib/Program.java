@@ -158,12 +158,17 @@ public final class Program {
 
     /** Runs it to its end without input and returns what it printed, whatever its exit code. */
     public Output run() {
+        return run("");
+    }
+
+    /** As {@link #run()}, with a short text on its stdin. */
+    public Output run(String input) {
         var process = start();
         try (var handle = Interruption.stoppedBy(() -> kill(process))) {
             Interruption.check(); // a signal may have come in between
-            input(process).close();
             var err = new StringBuilder();
             var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
+            give(process, input);
             var out = text(process.getInputStream());
             reader.join();
             return ended(process.waitFor(), out, err.toString());
@@ -220,6 +225,14 @@ public final class Program {
     public static void kill(Process process) {
         process.descendants().forEach(ProcessHandle::destroyForcibly);
         process.destroyForcibly();
+    }
+
+    private void give(Process process, String input) throws IOException {
+        try (var in = input(process)) {
+            in.write(input.getBytes(StandardCharsets.UTF_8));
+        } catch (IOException notWanted) {
+            if (input.isEmpty()) throw notWanted; // else it has ended without reading, and its exit code tells
+        }
     }
 
     private static String text(java.io.InputStream in) {

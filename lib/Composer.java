@@ -1,0 +1,112 @@
+package lib;
+
+import java.io.File;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
+
+/**
+ * Which Compose answers here, and how it and its engine are called. DOCKER_HOST and contexts are those of our own environment.
+ *
+ * @param compose how a Compose command begins: the program by absolute path, and {@code compose} where that is a subcommand
+ * @param engine  how a command of the engine's own begins
+ * @param version as Compose says it, without a leading v
+ * @param folder  the project's root: Compose looks for its files here, and for overrides, COMPOSE_FILE, {@code .env} and profiles
+ */
+public record Composer(List<String> compose, List<String> engine, String version, Path folder) {
+    /** cron's PATH is short. */
+    private static final List<String> PLACES = List.of("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin", "/opt/homebrew/bin", "/opt/local/bin",
+            "/Applications/Docker.app/Contents/Resources/bin", "C:\\Program Files\\Docker\\Docker\\resources\\bin");
+    private static final List<String> PLACES_AT_HOME = List.of(".docker/bin", ".rd/bin", ".orbstack/bin", ".local/bin", "bin");
+
+    /** @throws Failure none answers */
+    public static Composer find(Path folder, Map<String, String> environment) {
+        return look(folder, environment).orElseThrow(() -> new Failure(new Problem.NoCompose(!programs("docker", environment).isEmpty())));
+    }
+
+    /** The first that answers of {@code docker compose} (v2), {@code docker-compose} (v1) and {@code podman compose}. */
+    public static Optional<Composer> look(Path folder, Map<String, String> environment) {
+        var root = folder.toAbsolutePath().normalize();
+        return Stream.of("docker", "docker-compose", "podman")
+                .flatMap(name -> programs(name, environment).stream().flatMap(program -> answering(name, program, root, environment).stream())).findFirst();
+    }
+
+    /** An old docker has no such subcommand, or takes {@code --short} for its own option: both are exit codes. */
+    private static Optional<Composer> answering(String name, String program, Path root, Map<String, String> environment) {
+        var alone = name.equals("docker-compose");
+        var engine = alone ? programs("docker", environment).stream().findFirst() : Optional.of(program);
+        if (engine.isEmpty()) return Optional.empty();
+        try {
+            var compose = alone ? List.of(program) : List.of(program, "compose");
+            var said = Program.of(compose).with("version", "--short").run();
+            var version = said.out().strip().replaceFirst("^v", "");
+            return said.code() == 0 && !version.isEmpty() && Character.isDigit(version.charAt(0))
+                    ? Optional.of(new Composer(compose, List.of(engine.get()), version, root)) : Optional.empty();
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.ProgramMissing) return Optional.empty();
+            throw failure;
+        }
+    }
+
+    private static Set<String> programs(String name, Map<String, String> environment) {
+        var folders = new ArrayList<>(List.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)));
+        folders.removeIf(String::isEmpty);
+        folders.addAll(PLACES);
+        var home = environment.get("HOME");
+        if (home != null && !home.isEmpty()) PLACES_AT_HOME.forEach(place -> folders.add(home + "/" + place));
+        var found = new LinkedHashSet<String>();
+        for (var folder : folders) {
+            var file = Path.of(folder).toAbsolutePath().resolve(PgFolders.fileOf(name));
+            if (Files.isRegularFile(file) && Files.isExecutable(file)) found.add(file.toString());
+        }
+        return found;
+    }
+
+    // ---- calling it --------------------------------------------------------------------------
+
+    /** Runs in the project's root without {@code -f}: what belongs to the project is Compose's to find. */
+    public Program compose(String... arguments) {
+        // v2 takes the project's name from the folder as PWD has it, links included, as it does in the user's own shell.
+        return Program.of(compose).with(arguments).in(folder).env("PWD", folder.toString());
+    }
+
+    /** {@code docker …} or {@code podman …}. */
+    public Program engine(String... arguments) {
+        return Program.of(engine).with(arguments).in(folder);
+    }
+
+    public boolean v1() {
+        return version.startsWith("1.");
+    }
+
+    /** "docker compose 2.26.1", for the plan. */
+    public String describe() {
+        var name = Path.of(compose.getFirst()).getFileName();
+        return (compose.size() == 1 ? name : name + " compose") + " " + version;
+    }
+
+    // ---- its engine --------------------------------------------------------------------------
+
+    /** Why the engine does not answer: it does not run, we may not talk to it, or what it says itself. */
+    public Optional<Problem> engineProblem() {
+        var asked = engine("version", "--format", "{{.Server.Version}}");
+        var said = asked.run();
+        return said.code() == 0 ? Optional.empty() : Optional.of(Problem.EngineSaid.of(asked.name(), said.err().isBlank() ? said.out() : said.err()));
+    }
+
+    /** False where the engine is another machine's: then published ports are there, not here. */
+    public boolean onThisMachine() {
+        var context = engine("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").run(); // says DOCKER_HOST where that is set
+        return context.code() != 0 || isHere(context.out().strip());
+    }
+
+    static boolean isHere(String host) {
+        return host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*|tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?");
+    }
+}
