@@ -6,6 +6,7 @@
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -143,7 +144,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             lock.requireHeld();
             if (!terminate && consent.toTerminate(console, found.inTheWay().size())) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             var run = carryOut(console, prepared, django, db);
-            whatFollows(console, environment, run, db);
+            whatFollows(console, environment, found.django(), run, db);
             return Problem.Exit.DONE.code;
         }
     }
@@ -206,6 +207,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
+        var stale = django.staleInImage(description);
+        if (!stale.isEmpty()) throw new Failure(new Problem.ImageOlder(environment.python().service(), stale));
         if (!look.currentSchema().equals(description.currentSchema())) look = db.look(description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
@@ -262,7 +265,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             case ParkTables park -> List.of(files, park.park(), park.migrate(django));
             case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
         });
-        steps.add(check(found.environment(), settings, found.django().labels(), found.drift()));
+        steps.add(check(found.environment(), settings, found.django().labels(), found.drift(), run));
         var writes = new ArrayList<>(List.of(run.folder()));
         files.folders().forEach(writes::add);
         if (wantsBackup || purgeTakesBackup()) writes.add(backups(found.environment()));
@@ -297,11 +300,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** A new process sees the project as everybody else will: files, settings and database as they now are. */
-    private static Step check(Environment environment, String settings, List<String> apps, Set<String> drift) {
+    private static Step check(Environment environment, String settings, List<String> apps, Set<String> drift, Run run) {
         return Step.of("check: Django finds nothing left to migrate and nothing to make", () -> {
             try (var django = Django.start(environment.python(), settings, note -> {});
                  var db = Database.open(environment.database())) {
-                Guards.check(django.check(apps, drift), db.oid());
+                Guards.check(django.check(apps, drift, run.fresh().keySet().stream().map(Path.of(run.root())::resolve).toList()), db.oid());
             }
         });
     }
@@ -309,9 +312,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- superuser, purge --------------------------------------------------------------------
 
     /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part". */
-    private void whatFollows(Console console, Environment environment, Run run, Database db) {
+    private void whatFollows(Console console, Environment environment, Django.Description django, Run run, Database db) {
         try {
-            createSuperuser(console, environment);
+            createSuperuser(console, environment, django);
             if (purge) Purge.plan(console, environment, List.of(run), db, purgeTakesBackup(), terminate).run(console, () -> "reset_migrations purge " + run.id());
         } catch (Failure failure) {
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
@@ -319,8 +322,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    private void createSuperuser(Console console, Environment environment) {
-        var manage = environment.manage(console.canAsk() && !output.json, "createsuperuser");
+    private void createSuperuser(Console console, Environment environment, Django.Description django) {
+        var manage = environment.manage(console.canAsk() && !output.json, django, "createsuperuser");
         var wanted = superuser != null ? superuser : !consent.yes && console.canAsk()
                 && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
         if (!wanted) return;
@@ -361,7 +364,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
                 if (run.changesFiles() || steps.isEmpty()) steps.add(files);
-                var services = environment.services().and(run.unfinished() ? run.services() : List.of());
+                var services = environment.services().and(run.unfinished() ? run.services() : List.of()).backTo(Instant.parse(run.started()));
                 if (!services.none()) steps.addFirst(services.stop(run.changesFiles(), console, () -> {}));
                 steps.set(0, run.stopping(services).marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
@@ -419,7 +422,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 if (!Path.of(run.root()).equals(project.root())) throw new Failure(new Problem.FinishElsewhere(run.id(), run.root()));
                 refuseNotLive(run, db);
                 try {
-                    new Plan(List.of(check(environment, settings, run.apps(), run.drift()))).run(console, () -> "");
+                    new Plan(List.of(check(environment, settings, run.apps(), run.drift(), run))).run(console, () -> "");
                 } catch (Failure found) {
                     throw found.problem() instanceof Problem.CheckFailed ? refused(run, db, found.problem().what()) : found;
                 }

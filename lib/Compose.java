@@ -1,9 +1,18 @@
 package lib;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.SecureRandom;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.OffsetDateTime;
+import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HexFormat;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
@@ -33,6 +42,7 @@ public final class Compose implements Environment {
     private final List<String> warnings;
     private Credentials database;
     private Containers.Container container;
+    private boolean started;
     private Runnable asFound = () -> {};
 
     Compose(Project project, Composer composer, ComposeConfig config, ComposeConfig.Service db, ComposeConfig.Service app, Environment.Local here, Path python,
@@ -47,8 +57,8 @@ public final class Compose implements Environment {
         this.keepServices = keepServices;
         this.why = why;
         this.warnings = warnings;
-        var port = config.names(db, settings.host()) ? settings.port() : PORT;
-        server = settings.at(db.name(), port, new Route(null, 0, null, composer.onThisMachine(), "Compose project " + config.name()));
+        var port = db.hosts().contains(settings.host()) ? settings.port() : PORT;
+        server = settings.at(db.name(), port, new Route(null, 0, null, composer.onThisMachine(), "Compose project " + name(composer, config)));
     }
 
     @Override
@@ -69,8 +79,32 @@ public final class Compose implements Environment {
         return database;
     }
 
+    private static Set<String> addresses(Containers.Container container) {
+        return container.networks().values().stream().filter(address -> !address.isEmpty()).collect(Collectors.toSet());
+    }
+
     private List<Containers.Container> containers() {
         return Containers.of(composer);
+    }
+
+    /** A service's container, one that runs before others. */
+    static Optional<Containers.Container> of(ComposeConfig.Service service, List<Containers.Container> all) {
+        return all.stream().filter(c -> service.name().equals(c.service()) && !c.oneOff()).min(Comparator.comparing(c -> !c.up()));
+    }
+
+    /** v1 does not say it: as it makes it from the folder. */
+    static String name(Composer composer, ComposeConfig config) {
+        if (config.project() != null) return config.project();
+        var set = System.getenv("COMPOSE_PROJECT_NAME");
+        var env = composer.folder().resolve(".env");
+        if (set == null && Files.isRegularFile(env)) set = EnvFile.read(env).get("COMPOSE_PROJECT_NAME");
+        return (set == null || set.isEmpty() ? composer.folder().getFileName().toString() : set).toLowerCase(Locale.ROOT).replaceAll("[^-_a-z0-9]", "");
+    }
+
+    /** Whether it could be run at once: to build one may take minutes, and the network. */
+    static boolean hasImage(Composer composer, ComposeConfig config, ComposeConfig.Service service) {
+        var name = service.image() != null ? service.image() : name(composer, config) + (composer.v1() ? "_" : "-") + service.name();
+        return composer.engine("image", "inspect", "--format", "{{.Id}}", name).run().code() == 0;
     }
 
     private Containers.Container upContainer() {
@@ -85,12 +119,12 @@ public final class Compose implements Environment {
     }
 
     private Containers.Container ofDatabase() {
-        var all = containers().stream().filter(c -> c.service().equals(db.name()) && !c.oneOff()).toList();
-        return all.stream().filter(Containers.Container::up).findFirst().orElse(all.isEmpty() ? null : all.getFirst());
+        return of(db, containers()).orElse(null);
     }
 
     /** As it was found it is left: stopped, or not there at all. */
     private void start(Containers.Container stopped) {
+        started = true;
         if (stopped != null) {
             composer.engine("start", stopped.id()).output();
             asFound = () -> composer.engine("stop", stopped.id()).output();
@@ -106,7 +140,7 @@ public final class Compose implements Environment {
     /** A server that was just started lets nobody in for a while. */
     private Credentials reached(Containers.Container found) {
         container = found;
-        var fresh = database == null && !found.settled();
+        var fresh = started || "starting".equals(found.health());
         var deadline = System.nanoTime() + (fresh ? START : USUAL).toNanos();
         while (true) {
             try {
@@ -116,7 +150,7 @@ public final class Compose implements Environment {
                 if (state == null || !state.up() || state.status().equals("restarting"))
                     throw new Failure(new Problem.DatabaseServiceDown(db.name(), state == null ? "gone" : state.status() + ", exit code " + state.exitCode()), failure);
                 if (failure.problem() instanceof Problem.CannotConnect refused && refused.wrongPassword())
-                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", ".env"), composer.words()), failure);
+                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", ".env"), composer.describe()), failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(Duration.ofMillis(300));
             }
@@ -129,7 +163,7 @@ public final class Compose implements Environment {
         if (port.isEmpty()) return Optional.empty();
         var credentials = via(new Route(port.get().host(), port.get().port(), null, true, server.route().whose()));
         try (var db = Database.openServer(credentials)) {
-            return found.addresses().contains(db.serverAddress()) ? Optional.of(credentials) : Optional.empty();
+            return addresses(found).contains(db.serverAddress()) ? Optional.of(credentials) : Optional.empty();
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.CannotConnect refused && refused.exit() == Problem.Exit.FAILED) return Optional.empty();
             throw failure;
@@ -138,7 +172,7 @@ public final class Compose implements Environment {
 
     private Credentials byTunnel(Containers.Container found) {
         // its own name, as every other container calls it: the official images let in whoever comes from 127.0.0.1, with any password
-        var host = found.addresses().isEmpty() ? "127.0.0.1" : db.name();
+        var host = addresses(found).isEmpty() ? "127.0.0.1" : db.name();
         var argument = Tunnel.argument(exec(found), host, server.port());
         var credentials = via(new Route(null, 0, argument, composer.onThisMachine(), server.route().whose()));
         Database.openServer(credentials).close();
@@ -150,27 +184,100 @@ public final class Compose implements Environment {
     }
 
     private List<String> exec(Containers.Container into) {
-        return composer.engine("exec", "-i").apart().with(into.id()).argv();
+        return composer.engine("exec", "-i", into.id()).argv();
     }
 
     @Override
     public PgPrograms pgPrograms(int serverMajor) {
         database();
-        return Inside.pgPrograms(composer, container, server, serverMajor);
+        return programs(serverMajor);
+    }
+
+    private PgPrograms programs(int major) {
+        var exec = exec(container);
+        var found = Inside.major(exec, "pg_dump");
+        if (found < major) throw new Failure(new Problem.PgProgramTooOld("pg_dump", major, List.of(found)));
+        return new PgPrograms(name -> Inside.of(exec, List.of(name)), server,
+                name -> Stream.concat(composer.compose().stream(), Stream.of("exec", "-T", db.name(), name)).toList(), List.of("--username=" + server.user()));
     }
 
     // ---- Django ------------------------------------------------------------------------------
 
+    /** The container's own Python, or the one that {@code --python} names. */
+    private static final String FIND_PYTHON = """
+            for python in "$PYTHON" python python3; do
+              [ -n "$python" ] && command -v "$python" >/dev/null 2>&1 && exec "$python" "$@"
+            done
+            echo 'there is no Python here' >&2
+            exit 127""";
+
     @Override
     public Django.Python python() {
         if (app == null) return here.python();
-        return null;
+        database(); // two that make the project's network at once make two of them
+        var mounted = folder().isPresent();
+        var name = "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(6));
+        var start = oneOff("-T", "--name", name, "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", "PYTHONUNBUFFERED=1", "-e", "PGAPPNAME=" + Database.APPLICATION,
+                "-e", "PYTHON=" + (python == null ? "" : python)).with(mounted ? new String[] {"--workdir", folder().get()} : new String[0])
+                .with("--entrypoint", "sh", app.name(), "-c", FIND_PYTHON, "sh").apart();
+        return new Django.Python(start, mounted ? inside(project.root()).or(this::folder).get() : null, mounted ? null : digestOfManagePy(), project.backend(),
+                new CodePaths(pairs()), app.name(), () -> composer.engine("rm", "-f", name).run());
+    }
+
+    /** Never through its entrypoint, which may migrate, nor with its ports and restarts; what it depends on stays as it is. */
+    private Program oneOff(String... options) {
+        return composer.compose("run", "--rm", "--no-deps").with(options);
     }
 
     @Override
-    public Program manage(boolean terminal, String... args) {
-        if (app == null) return here.manage(terminal, args);
-        return null;
+    public Program manage(boolean terminal, Django.Description django, String... args) {
+        if (app == null) return here.manage(terminal, django, args);
+        var superuser = System.getenv().keySet().stream().filter(name -> name.startsWith("DJANGO_SUPERUSER_")).sorted().flatMap(name -> Stream.of("-e", name));
+        return oneOff(Stream.concat(terminal ? Stream.of() : Stream.of("-T"), superuser).toArray(String[]::new))
+                .with("--workdir", django.folder(), "--entrypoint", django.executable(), app.name(), "manage.py").with(args);
+    }
+
+    /** The folder of manage.py in the container, where this one is mounted there. */
+    private Optional<String> folder() {
+        return inside(project.backend());
+    }
+
+    private Optional<String> inside(Path here) {
+        for (var pair : pairs()) {
+            if (here.equals(pair.here())) return Optional.of(pair.inside());
+            if (here.startsWith(pair.here())) return Optional.of(pair.inside() + "/" + pair.here().relativize(here).toString().replace('\\', '/'));
+        }
+        return Optional.empty();
+    }
+
+    /** Folders of the project that are the container's too; what another machine's engine mounts is that machine's. */
+    private List<CodePaths.Pair> pairs() {
+        if (!composer.onThisMachine()) return List.of();
+        var pairs = new ArrayList<CodePaths.Pair>();
+        for (var mount : app.mounts()) {
+            if (!mount.type().equals("bind") || mount.source() == null) continue;
+            var real = real(Path.of(mount.source()));
+            var root = real(project.root());
+            if (real.startsWith(root)) pairs.add(new CodePaths.Pair(mount.target(), project.root().resolve(root.relativize(real)).normalize()));
+            else if (root.startsWith(real)) pairs.add(new CodePaths.Pair(mount.target() + "/" + real.relativize(root).toString().replace('\\', '/'), project.root()));
+        }
+        return pairs;
+    }
+
+    private static Path real(Path path) {
+        try {
+            return path.toRealPath();
+        } catch (IOException notThere) {
+            return path.toAbsolutePath().normalize();
+        }
+    }
+
+    private String digestOfManagePy() {
+        try {
+            return Disk.sha256(Files.readAllBytes(project.managePy()));
+        } catch (IOException e) {
+            throw Failure.of(e);
+        }
     }
 
     // ---- services ----------------------------------------------------------------------------
@@ -178,10 +285,17 @@ public final class Compose implements Environment {
     @Override
     public Services services() {
         if (keepServices) return Services.NONE;
-        var users = config.users(db.name());
-        var up = containers().stream().filter(c -> c.up() && !c.oneOff() && users.contains(c.service()))
+        var users = config.users(db, app);
+        var up = containers().stream().filter(c -> c.started() && !c.oneOff() && users.contains(c.service()))
                 .map(c -> new Services.One(c.id(), c.service())).toList();
-        return new Services(new ByEngine(), up, List.of());
+        return new Services(new ByEngine(), up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
+    }
+
+    /** Its image holds the project's code, and nothing is mounted over it. */
+    private boolean isBaked(ComposeConfig.Service service) {
+        var managePy = project.managePy();
+        return !(service.mounts(managePy) && composer.onThisMachine())
+                && (service.builds(managePy) || app != null && app.image() != null && app.image().equals(service.image()));
     }
 
     private final class ByEngine implements Services.Engine {
@@ -208,7 +322,18 @@ public final class Compose implements Environment {
 
         @Override
         public Set<String> addresses(List<Services.One> of) {
-            return of.stream().map(this::container).filter(Objects::nonNull).flatMap(c -> c.addresses().stream()).collect(Collectors.toSet());
+            return of.stream().map(this::container).filter(Objects::nonNull).flatMap(c -> Compose.addresses(c).stream()).collect(Collectors.toSet());
+        }
+
+        @Override
+        public boolean builtSince(Services.One one, Instant time) {
+            var made = composer.engine("container", "inspect", "--format", "{{.Image}}", one.id()).run();
+            var built = composer.engine("image", "inspect", "--format", "{{.Created}}", made.out().strip()).run();
+            try {
+                return made.code() != 0 || built.code() != 0 || OffsetDateTime.parse(built.out().strip()).toInstant().isAfter(time);
+            } catch (DateTimeParseException unknown) {
+                return true;
+            }
         }
 
         private Containers.Container container(Services.One one) {
@@ -218,7 +343,7 @@ public final class Compose implements Environment {
 
     @Override
     public String describe() {
-        return "%s %s, project %s: database in service %s%s, Django %s; %s".formatted(composer.words(), composer.version(), config.name(), db.name(),
+        return "%s, project %s: database in service %s%s, Django %s; %s".formatted(composer.describe(), name(composer, config), db.name(),
                 database == null ? "" : " through " + database.route(), app == null ? "on this machine" : "in service " + app.name(), why);
     }
 

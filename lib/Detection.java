@@ -47,38 +47,36 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
 
     private Environment of(Composer composer, ComposeConfig config) {
         var own = own();
-        var app = config.app(project.backend(), appService);
+        var app = appService == null ? config.app(project.backend()) : Optional.of(config.service(appService));
         var settings = inContainers(config, app);
-        var db = config.database(dbService, settings.host());
+        var db = dbService == null ? config.database(settings.host(), settings.port()) : Optional.of(config.service(dbService));
         if (db.isEmpty()) {
-            if (wanted == Wanted.DOCKER) throw new Failure(new Problem.NoDatabaseService(config.services().keySet().stream().sorted().toList()));
+            if (wanted == Wanted.DOCKER) throw new Failure(new Problem.NoDatabaseService(config.services().stream().map(ComposeConfig.Service::name).toList()));
             return here("no service of the compose file is a PostgreSQL");
         }
-        var isService = own.isPresent() && config.names(db.get(), own.get().host());
-        List<Containers.Container> containers;
-        try {
-            containers = Containers.of(composer);
-        } catch (Failure failure) {
-            if (isService) throw failure;
-            return hereUnlessService(failure);
+        var isService = own.isPresent() && db.get().hosts().contains(own.get().host());
+        var silent = composer.engineProblem();
+        if (silent.isPresent()) {
+            if (isService) throw new Failure(silent.get());
+            return hereUnlessService(new Failure(silent.get()));
         }
-        var running = containers.stream().filter(c -> c.service().equals(db.get().name()) && !c.oneOff() && c.up()).findFirst();
+        var running = Compose.of(db.get(), Containers.of(composer)).filter(Containers.Container::up);
         var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + db.get().name() : "the service " + db.get().name() + " is running";
         if (wanted == Wanted.EITHER && !isService) {
             if (running.isEmpty()) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
             if (own.isPresent() && !isPublished(own.get(), composer, running.get()) && answers(own.get()))
-                throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), config.name()));
+                throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), Compose.name(composer, config)));
         }
-        var usable = app.filter(service -> appService != null || composer.hasImage(config, service));
+        var usable = app.filter(service -> appService != null || Compose.hasImage(composer, config, service));
         var local = usable.isEmpty() && interpreter != null && own.isPresent() ? (Environment.Local) here("no service has the code") : null;
-        if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(config.services().keySet().stream().sorted().toList()));
+        if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(config.services().stream().map(ComposeConfig.Service::name).toList()));
         return new Compose(project, composer, config, db.get(), interpreter == null ? null : usable.orElse(null), local, python, keepServices, settings, why, warnings(composer, config));
     }
 
     /** As the containers get them: the app's environment before the file, the database's own last. */
     private Credentials inContainers(ComposeConfig config, Optional<ComposeConfig.Service> app) {
         var environment = new HashMap<String, String>();
-        config.database(dbService, "").ifPresent(db -> db.environment().forEach((name, value) -> {
+        (dbService == null ? config.database("", 0) : Optional.of(config.service(dbService))).ifPresent(db -> db.environment().forEach((name, value) -> {
             if (name.startsWith("POSTGRES_")) environment.put(name, value);
         }));
         app.ifPresent(service -> environment.putAll(service.environment()));
@@ -113,8 +111,8 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         var warnings = new ArrayList<String>();
         var file = EnvFile.of(project, named, Map.of());
         file.problems().stream().map(Problem.MalformedLine::what).forEach(warnings::add);
-        var differing = config.differing(composer, file);
-        if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(differing).what());
+        var differing = ComposeConfig.differing(composer, file);
+        if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(List.copyOf(differing)).what());
         return warnings;
     }
 

@@ -15,15 +15,19 @@ import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.lang.reflect.RecordComponent;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -81,7 +85,8 @@ public final class Django implements Migrator, AutoCloseable {
     /** A migration that stays and cannot run inside a transaction. */
     public record NotAtomic(String app, String name) {}
 
-    public record Description(String pythonVersion, String executable, boolean inVirtualEnv, String djangoVersion,
+    /** {@code executable} and {@code folder}, that of manage.py, as Python knows them: in a container those there. */
+    public record Description(String pythonVersion, String executable, String folder, boolean inVirtualEnv, String djangoVersion,
                               String settingsModule, boolean debug, String userModel, List<Alias> databases, String currentSchema,
                               List<App> apps, List<MigrationFile> migrations, List<CustomOperation> customOperations,
                               List<Carried> carried, List<Pin> pins, List<NotAtomic> notAtomic, List<ModelTable> tables,
@@ -113,17 +118,52 @@ public final class Django implements Migrator, AutoCloseable {
 
     // ---- the conversation --------------------------------------------------------------------
 
-    /** Where the driver puts fresh migrations while they are not in place. */
-    private final Path staging = Path.of(System.getProperty("java.io.tmpdir"), "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(8)));
+    /**
+     * How the project's Python is started, and where what it speaks of lies for us.
+     *
+     * @param start    Python's arguments may follow
+     * @param root     the project's root, or what stands for it in a container; null: the folder of manage.py
+     * @param managePy sha256 of manage.py where its folder has to be looked for; null: Python starts in it
+     * @param backend  the folder of manage.py here
+     * @param paths    in the container and here
+     * @param service  in whose container it runs, for people; null: on this machine
+     * @param after    what closing does besides
+     */
+    public record Python(Program start, String root, String managePy, Path backend, CodePaths paths, String service, Runnable after) {
+        static Python here(Program python, Path root) {
+            return new Python(python, root.toString(), null, null, CodePaths.SAME, null, () -> {});
+        }
+
+        /** The code is the image's own: what is changed here does not change there. */
+        public boolean baked() {
+            return managePy != null;
+        }
+    }
+
+    /** Reads as much as it is told to and no more: what follows is the conversation. The text itself is too long, and nobody's business, in a container's record. */
+    private static final String BOOT = """
+            import os
+            def _read(n):
+                text = b""
+                while len(text) < n:
+                    more = os.read(0, n - len(text))
+                    if not more: os._exit(0)
+                    text += more
+                return text
+            exec(compile(_read(int(_read(8))), "<string>", "exec"))""";
+
+    /** Where the driver puts fresh migrations while they are not in place; null where it finds a place itself. */
+    private final Path staging;
     private static final int KEPT_LINES = 200;
-    private static final Gson JSON = new GsonBuilder().registerTypeHierarchyAdapter(Path.class,
-            (com.google.gson.JsonDeserializer<Path>) (json, type, context) -> Path.of(json.getAsString())).create();
+    private final Gson json = new GsonBuilder().registerTypeHierarchyAdapter(Path.class,
+            (com.google.gson.JsonDeserializer<Path>) (text, type, context) -> here(text.getAsString())).create();
     private static final String END = "";
     private static final long GRACE = 1_000_000_000; // nanoseconds for the last lines of a process that has ended
     private static final int LONGEST = 1 << 20;      // characters of a line that is not ours
 
     private final Process process;
-    private final Path root;
+    private final Python python;
+    private CodePaths paths;
     private final String token = HexFormat.of().formatHex(new SecureRandom().generateSeed(16));
     private final Consumer<String> progress;
     private final Writer commands;
@@ -135,30 +175,58 @@ public final class Django implements Migrator, AutoCloseable {
     private Duration patience = Duration.ofSeconds(300);
     private boolean open;
 
+    /** On this machine. @param python the interpreter, with environment, and the folder of manage.py as its folder */
+    public static Django start(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
+        return start(Python.here(python, projectRoot), settingsModule, progress);
+    }
+
     /**
      * Starts Python and, inside it, Django; returns at once.
      *
-     * @param python         the interpreter, with environment, and the folder of manage.py as its folder
      * @param settingsModule null: as manage.py and DJANGO_SETTINGS_MODULE decide
      * @param progress       gets "contenttypes.0001_initial (3 of 24)" while migrating
      */
-    public static Django start(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
-        return new Django(python, settingsModule, projectRoot, progress);
+    public static Django start(Python python, String settingsModule, Consumer<String> progress) {
+        return new Django(python, settingsModule, progress);
     }
 
-    private Django(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
+    private Django(Python python, String settingsModule, Consumer<String> progress) {
         this.progress = progress;
-        root = projectRoot;
-        process = python.with("-c", driver()).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").env("PGAPPNAME", Database.APPLICATION).start();
+        this.python = python;
+        paths = python.paths();
+        staging = python.service() != null ? null : Path.of(System.getProperty("java.io.tmpdir"), "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(8)));
+        process = python.start().with("-c", BOOT).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").env("PGAPPNAME", Database.APPLICATION).start();
         commands = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
         Thread.ofPlatform().daemon().start(this::readLines);
         var hello = new JsonObject();
         hello.addProperty("token", token);
-        hello.addProperty("staging", staging.toString());
-        hello.addProperty("root", projectRoot.toString());
+        hello.addProperty("staging", staging == null ? null : staging.toString());
+        hello.addProperty("root", python.root());
+        hello.addProperty("managePy", python.managePy());
         hello.addProperty("settings", settingsModule);
+        var driver = driver();
+        write("%08d%s".formatted(driver.getBytes(StandardCharsets.UTF_8).length, driver));
         send(hello);
+    }
+
+    private Path here(String path) {
+        return paths.here(path);
+    }
+
+    /** Differences between the code in the image and the code here, as relative paths; none where it is the same code. */
+    public List<String> staleInImage(Description description) throws IOException {
+        if (!python.baked()) return List.of();
+        var inside = new TreeMap<String, String>();
+        ask("reading the code in the image", "sources", Map.of()).getAsJsonObject().asMap().forEach((path, hash) -> inside.put(path, hash.getAsString()));
+        var folders = description.selected().stream().map(App::migrationsFolder).toList();
+        var differing = new TreeSet<String>();
+        for (var file : inside.entrySet()) {
+            var here = python.backend().resolve(file.getKey());
+            if (Files.isRegularFile(here) ? !Disk.holds(here, file.getValue()) : folders.contains(here.getParent())) differing.add(file.getKey());
+        }
+        for (var folder : folders) for (var file : Migrations.in(python.backend(), List.of(folder)).paths()) if (!inside.containsKey(file)) differing.add(file);
+        return List.copyOf(differing);
     }
 
     /** How long Django may be silent while it works; then it is stopped. */
@@ -235,6 +303,25 @@ public final class Django implements Migrator, AutoCloseable {
         return ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline), Check.class);
     }
 
+    /** @param fresh the new files: an image that has the code does not have these */
+    public Check check(List<String> labels, Set<String> baseline, Collection<Path> fresh) throws IOException {
+        if (!python.baked()) return check(labels, baseline);
+        return ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline, "files", byFolder(fresh)), Check.class);
+    }
+
+    /** All texts beside these, as other modules there may be imported: by folder below manage.py's, and name. */
+    private Map<String, Map<String, String>> byFolder(Collection<Path> fresh) throws IOException {
+        var texts = new TreeMap<String, Map<String, String>>();
+        for (var folder : fresh.stream().map(Path::getParent).distinct().toList()) {
+            var names = new TreeMap<String, String>();
+            try (var files = Files.list(folder)) {
+                for (var file : files.filter(f -> f.toString().endsWith(".py")).toList()) names.put(file.getFileName().toString(), Files.readString(file));
+            }
+            texts.put(python.backend().relativize(folder).toString().replace('\\', '/'), names);
+        }
+        return texts;
+    }
+
     /** The last lines of its stderr, passwords masked. */
     public List<String> lastWords() {
         synchronized (errors) {
@@ -252,6 +339,8 @@ public final class Django implements Migrator, AutoCloseable {
             Program.kill(process);
         }
         children.forEach(ProcessHandle::destroyForcibly);
+        python.after().run();
+        if (staging == null) return;
         try {
             Disk.removeTree(staging); // a driver that was killed could not
         } catch (IOException leftInTheTemporaryFolder) {
@@ -262,7 +351,7 @@ public final class Django implements Migrator, AutoCloseable {
     private <T extends Record> T ask(String doing, String what, Map<String, ?> with, Class<T> as) {
         var value = ask(doing, what, with);
         try {
-            if (value.getAsJsonObject().keySet().containsAll(Arrays.stream(as.getRecordComponents()).map(RecordComponent::getName).toList())) return JSON.fromJson(value, as);
+            if (value.getAsJsonObject().keySet().containsAll(Arrays.stream(as.getRecordComponents()).map(RecordComponent::getName).toList())) return json.fromJson(value, as);
         } catch (JsonParseException | IllegalStateException | UnsupportedOperationException | NullPointerException notOurs) {
             // said below
         }
@@ -279,7 +368,7 @@ public final class Django implements Migrator, AutoCloseable {
     private JsonElement answerTo(String doing, String what, Map<String, ?> with) {
         var request = new JsonObject();
         request.addProperty("do", what);
-        request.add("with", JSON.toJsonTree(with));
+        request.add("with", json.toJsonTree(with));
         lastSign = System.nanoTime();
         send(request);
         while (true) {
@@ -290,8 +379,10 @@ public final class Django implements Migrator, AutoCloseable {
                     case "progress" -> progress.accept(said.get("text").getAsString());
                     case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
                     case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(),
-                            Interpreter.requirements(new Project(root, Path.of(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
-                    case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(Path.of(text(said, "managePy"))));
+                            Interpreter.requirements(new Project(here(python.root()), here(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
+                    case "folder" -> paths = paths.and(said.get("path").getAsString(), python.backend());
+                    case "noManagePy" -> throw new Failure(new Problem.NoManagePyInside(python.service(), strings(said.getAsJsonArray("looked"))));
+                    case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(here(text(said, "managePy"))));
                     case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
                     case null, default -> throw garbled(doing);
                 }
@@ -322,6 +413,7 @@ public final class Django implements Migrator, AutoCloseable {
                 if (line != null && line.isEmpty()) {
                     lines.add(END);
                     errorReader.join(1000);
+                    if (python.service() != null && lastWords().contains("there is no Python here")) throw new Failure(new Problem.NoPythonInside(python.service()));
                     throw new Failure(new Problem.DriverDied(doing, tail()));
                 }
                 if (line != null) return line;
@@ -338,7 +430,8 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     private Failure failed(String doing, JsonObject value) {
-        var problem = new Problem.DjangoFailed(doing, text(value, "words"), strings(value.getAsJsonArray("details")), text(value, "file"),
+        var file = text(value, "file");
+        var problem = new Problem.DjangoFailed(doing, text(value, "words"), strings(value.getAsJsonArray("details")), file == null ? null : here(file).toString(),
                 value.get("line").getAsInt(), text(value, "source"), text(value, "state"));
         return new Failure(problem, new PythonTraceback(text(value, "trace")));
     }
@@ -364,8 +457,12 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     private void send(JsonObject request) {
+        write(json.toJson(request) + "\n");
+    }
+
+    private void write(String text) {
         try {
-            commands.write(JSON.toJson(request) + "\n");
+            commands.write(text);
             commands.flush();
         } catch (IOException itHasEnded) {
             // the end of its output says so, with its last words

@@ -21,8 +21,8 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     /** The project's Python in the backend's folder: what the driver runs in. */
     Django.Python python();
 
-    /** {@code manage.py ARGS…}. @param terminal it asks the user itself: {@link Program#interactive} */
-    Program manage(boolean terminal, String... args);
+    /** {@code manage.py ARGS…} with the Python that {@code django} was told by. @param terminal it asks the user itself: {@link Program#interactive} */
+    Program manage(boolean terminal, Django.Description django, String... args);
 
     /**
      * PostgreSQL's client programs in the smallest version that fits the server: pg_dump refuses a newer server.
@@ -80,7 +80,7 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         }
 
         @Override
-        public Program manage(boolean terminal, String... args) {
+        public Program manage(boolean terminal, Django.Description django, String... args) {
             return python("manage.py").with(args);
         }
 

@@ -1265,6 +1265,28 @@ public interface Problem {
         }
     }
 
+    record NoManagePyInside(String service, List<String> looked) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the container of service " + service + " has no manage.py, neither below its working folder nor below " + String.join(", ", looked.subList(1, looked.size())); }
+        public List<String> next() { return List.of("name the service with Django: --app-service", "or mount the code into it, or set its working_dir"); }
+    }
+
+    /** @param code of the shell that looked for it */
+    record NoPythonInside(String service) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the container of service " + service + " has no Python"; }
+        public List<String> next() { return List.of("name the service with Django: --app-service", "or say where its Python lies: --python"); }
+    }
+
+    record ImageOlder(String service, List<String> differing) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "the image of service %s was built from other code than is here:\n  ".formatted(service)
+                    + String.join("\n  ", differing.stream().limit(10).toList()) + (differing.size() > 10 ? "\n  … and %d more".formatted(differing.size() - 10) : "");
+        }
+        public List<String> next() { return List.of("docker compose build " + service); }
+    }
+
     record NotStarted(List<String> why, List<String> services) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "not started again: " + String.join("; ", why); }

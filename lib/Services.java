@@ -1,6 +1,7 @@
 package lib;
 
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -36,6 +37,9 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         String state(One one);
 
         Set<String> addresses(List<One> of);
+
+        /** Its image is younger than that, or of unknown age. */
+        boolean builtSince(One one, Instant time);
     }
 
     public static final Services NONE = new Services(null, List.of(), List.of());
@@ -47,6 +51,11 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         up.forEach(one -> all.put(one.id(), one));
         before.forEach(one -> all.putIfAbsent(one.id(), one));
         return new Services(engine, List.copyOf(all.values()), stale);
+    }
+
+    /** For when files go back to what they were at a time: only an image that was built since then holds others. */
+    public Services backTo(Instant time) {
+        return new Services(engine, up, up.stream().filter(one -> stale.contains(one.service()) && engine.builtSince(one, time)).map(One::service).distinct().toList());
     }
 
     public boolean none() {

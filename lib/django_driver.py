@@ -1,8 +1,8 @@
-# Runs inside the project's own interpreter: python -c TEXT, in the folder of manage.py. Python 3.8 and later.
-# In: one JSON object a line on stdin. Out: the token, a space and a JSON object, a line; anything else is noise.
+# Runs inside the project's own interpreter, in the folder of manage.py. Python 3.8 and later.
+# In: this text, then one JSON object a line on stdin. Out: the token, a space and a JSON object, a line; anything else is noise.
 import sys
 sys.path[:] = [p for p in sys.path if p]  # a project's json.py is not the json that is meant here
-import ast, contextlib, gc, importlib, importlib.util, json, os, pkgutil, platform, queue, re, runpy, shutil, signal, threading, tokenize, traceback
+import ast, contextlib, gc, hashlib, importlib, importlib.util, json, os, pkgutil, platform, queue, re, runpy, shutil, signal, tempfile, threading, tokenize, traceback
 from urllib.parse import quote, quote_plus, unquote
 
 sys.dont_write_bytecode = True
@@ -19,7 +19,35 @@ for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to us too, but whoeve
         signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 hello = json.loads(stdin.readline())
-ROOT = os.path.abspath(hello["root"])
+PLACES = ("/app", "/code", "/src", "/srv", "/usr/src", "/opt", "/workspace", "/home", "/var/www")
+
+
+def manage_pys(folder, depth=2):
+    if os.path.isfile(os.path.join(folder, "manage.py")):
+        yield folder
+    elif depth:
+        try:
+            below = sorted(e.path for e in os.scandir(folder) if e.is_dir(follow_symlinks=False) and e.name[0] != "." and e.name not in ("node_modules", "site-packages"))
+        except OSError:
+            return
+        for path in below:
+            yield from manage_pys(path, depth - 1)
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+if hello.get("managePy"):  # the image has a copy of the code, who knows where
+    there = [f for place in (os.getcwd(),) + PLACES for f in manage_pys(place)]
+    there.sort(key=lambda f: digest(os.path.join(f, "manage.py")) != hello["managePy"])
+    lost = not there
+    if there:
+        os.chdir(there[0])
+else:
+    lost = False
+ROOT = os.path.abspath(hello["root"] or os.getcwd())
 REAL_ROOT = os.path.realpath(ROOT)
 commands = queue.Queue()
 masks = {}
@@ -195,7 +223,13 @@ def read_manage_py():
                 os.environ.setdefault(name, value)
 
 
+class NoManagePy(Exception):
+    pass
+
+
 def setup():
+    if lost:
+        raise NoManagePy()
     sys.path.insert(0, os.getcwd())
     know_secrets()
     try:
@@ -301,7 +335,7 @@ def describe(key, only):
     custom, carried = operations(going)
     pins, not_atomic = foreign(found, own)
     return dict(
-        pythonVersion=platform.python_version(), executable=sys.executable, inVirtualEnv=sys.prefix != sys.base_prefix,
+        pythonVersion=platform.python_version(), executable=sys.executable, folder=os.getcwd(), inVirtualEnv=sys.prefix != sys.base_prefix,
         djangoVersion=django.get_version(), settingsModule=os.environ["DJANGO_SETTINGS_MODULE"], debug=bool(settings.DEBUG),
         userModel=settings.AUTH_USER_MODEL, databases=databases, currentSchema=schema, apps=found,
         migrations=[{k: v for k, v in f.items() if k not in ("tree", "source", "module", "loaded")} for f in files],
@@ -646,8 +680,12 @@ class Modules:
 
 def stage(labels):
     global staging
-    staging = hello["staging"]  # whoever asks removes it when we are killed
-    os.mkdir(staging, 0o700)
+    if hello["staging"]:
+        staging = hello["staging"]  # whoever asks removes it when we are killed
+        os.mkdir(staging, 0o700)
+    else:
+        places = [p for p in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm") if p and os.access(p, os.W_OK)]
+        staging = tempfile.mkdtemp(prefix="reset_migrations_", dir=places[0] if places else None)
     package = "staged_" + os.urandom(8).hex()
     for label in [""] + labels:
         folder = os.path.join(staging, package, label)
@@ -953,7 +991,32 @@ def rollback():
         point(None)
 
 
-def check(labels, baseline):
+def sources():
+    """The code as the image has it: sha256 of each text by its path below manage.py's folder."""
+    found = {}
+    for folder, names, texts in os.walk(os.getcwd()):
+        names[:] = [n for n in names if n[0] != "." and n not in ("__pycache__", "node_modules", "site-packages") and not os.path.exists(os.path.join(folder, n, "pyvenv.cfg"))]
+        found.update((os.path.relpath(os.path.join(folder, t), os.getcwd()), digest(os.path.join(folder, t))) for t in texts if t.endswith(".py"))
+    return found
+
+
+def lay_over(labels, files):
+    """The image has these migrations as they were: what is checked is what the project has. Files by folder below manage.py's, and name."""
+    from django.apps import apps
+    from django.conf import settings
+    folders = {label: folder_of(module_of(label)[0]) if module_of(label)[1] else os.path.join(apps.get_app_config(label).path, "migrations") for label in labels}
+    package = stage(list(labels))
+    for label, folder in folders.items():
+        for name, text in files.get(os.path.relpath(folder, os.getcwd()), {}).items():
+            with open(os.path.join(staging, package, label, name), "w", encoding="utf-8") as file:
+                file.write(text)
+    old = settings.MIGRATION_MODULES
+    settings.MIGRATION_MODULES = dict(old, **modules) if isinstance(old, dict) else Modules(old, modules)
+
+
+def check(labels, baseline, files):
+    if files is not None:
+        lay_over(labels, files)
     point(None)
     oid = query("default", "SELECT oid::bigint FROM pg_database WHERE datname = current_database()")[0][0]
     real, unstable = drift(labels)
@@ -971,12 +1034,14 @@ def answer(request):
         describe=lambda: describe(rest["key"], rest["only"]), generate=lambda: generate(rest["labels"], rest["carried"]),
         migrateInto=lambda: migrate_into(rest["database"]), migrateLive=migrate_live,
         migrateInTransaction=lambda: migrate_in_transaction(rest["statements"]), commit=commit, rollback=rollback,
-        check=lambda: check(rest["labels"], rest["baseline"]))[do]() or {}
+        check=lambda: check(rest["labels"], rest["baseline"], rest.get("files")), sources=sources)[do]() or {}
 
 
 def main():
     threading.Thread(target=listen, daemon=True).start()
     broken = None
+    if not hello["root"] and not lost:
+        say("folder", path=os.getcwd())
     try:
         setup()
     except BaseException as e:
@@ -989,6 +1054,8 @@ def main():
             say("answer", value=answer(request))
         except NoDjango:
             say("noDjango", executable=sys.executable, folder=shown(os.getcwd()))
+        except NoManagePy:
+            say("noManagePy", looked=[os.getcwd(), *PLACES])
         except NoSettings:
             say("noSettings", managePy=shown(os.path.join(os.getcwd(), "manage.py")))
         except BaseException as e:

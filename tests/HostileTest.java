@@ -259,7 +259,7 @@ class HostileTest {
     private static Run run(Path root, Migrations old, Map<String, String> fresh, Aside aside) {
         var hashes = new TreeMap<String, String>();
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
-        return new Run(1, SwapDatabaseTest.runId(), "test", "", root.toString(), "u@h:1/d", "swap", "running", aside, old.files(), hashes, List.of(), null, List.of(), Set.of());
+        return new Run(1, SwapDatabaseTest.runId(), "test", "", root.toString(), "u@h:1/d", "swap", "running", aside, old.files(), hashes, List.of(), null, List.of(), Set.of(), List.of());
     }
 
     @Test void a_run_remembers_odd_names() throws Exception {

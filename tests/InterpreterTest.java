@@ -148,7 +148,7 @@ class InterpreterTest {
 
     // ---- the environment around it -----------------------------------------------------------
 
-    private Environment environment() {
+    private Environment.Local environment() {
         return Environment.of(project, EnvFile.of(project, null, environment), Interpreter.find(project, Python.venv(), environment));
     }
 

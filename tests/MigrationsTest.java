@@ -62,7 +62,7 @@ class MigrationsTest {
         var hashes = new TreeMap<String, String>();
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
         return new Run(1, "20260101-000000-0000", "test", "", root.toString(), "u@h:1/d", "swap", "running", null, old.files(), hashes,
-                List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations"), null, List.of("flows", "stats"), java.util.Set.of());
+                List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations"), null, List.of("flows", "stats"), java.util.Set.of(), List.of());
     }
 
     private static Map<String, String> fresh() {

@@ -387,7 +387,7 @@ class InsideTest {
             assertEquals(1, restoration.restored().tables().size());
             execute("DROP DATABASE shop_again");
         }
-        var wrong = new PgPrograms(programs.pgDump(), new Credentials(shop.host(), 5432, "shop", "postgres", "not it", null, Map.of()));
+        var wrong = new PgPrograms(programs.programs().apply("pg_dump"), new Credentials(shop.host(), 5432, "shop", "postgres", "not it", null, Map.of()));
         for (var found : new BackupFolder(folder).found()) {
             var restoration = new Restoration(BackupFile.of(found.file(), null), wrong, "shop", List.of(), words -> {});
             restoration.check().run();
