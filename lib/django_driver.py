@@ -41,13 +41,13 @@ def digest(path):
 
 if hello.get("managePy"):  # the image has a copy of the code, who knows where
     there = [f for place in (os.getcwd(),) + PLACES for f in manage_pys(place)]
-    there.sort(key=lambda f: digest(os.path.join(f, "manage.py")) != hello["managePy"])
+    there.sort(key=lambda f: digest(os.path.join(f, "manage.py")) != hello.get("managePy"))
     lost = not there
     if there:
         os.chdir(there[0])
 else:
     lost = False
-ROOT = os.path.abspath(hello["root"] or os.getcwd())
+ROOT = os.path.abspath(hello.get("root") or os.getcwd())
 REAL_ROOT = os.path.realpath(ROOT)
 commands = queue.Queue()
 masks = {}
@@ -680,8 +680,8 @@ class Modules:
 
 def stage(labels):
     global staging
-    if hello["staging"]:
-        staging = hello["staging"]  # whoever asks removes it when we are killed
+    if hello.get("staging"):
+        staging = hello.get("staging")  # whoever asks removes it when we are killed
         os.mkdir(staging, 0o700)
     else:
         places = [p for p in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm") if p and os.access(p, os.W_OK)]
@@ -1040,7 +1040,7 @@ def answer(request):
 def main():
     threading.Thread(target=listen, daemon=True).start()
     broken = None
-    if not hello["root"] and not lost:
+    if not hello.get("root") and not lost:
         say("folder", path=os.getcwd())
     try:
         setup()
