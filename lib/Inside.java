@@ -17,32 +17,43 @@ public final class Inside {
     private static final List<String> VARIABLES = List.of("PGPASSWORD", "PGTZ", "LC_ALL");
 
     /**
-     * The left side unpacks frames (a length, a line end, that many bytes; or "end") and lives until we do not. It holds the
-     * program's stdin open until that is killed, with the whole process group, which exec makes for this shell. A program that
-     * has enough of its input may go on: the rest is thrown away. The right side passes on the exit code and ends the left.
+     * The left side unpacks frames (a length, a line end, that many bytes; or "end") and lives until we do not; then it has the
+     * right side end the program, whose stdin it holds open until that is done. A program that has enough of its input may go on:
+     * the rest is thrown away. The right side passes on the exit code and ends the left.
+     *
+     * <p>In most images the server is process 1, which inherits whoever loses its parent. When such a one was killed, or ends with
+     * another code than 0 or 1, the server takes it for one of its own that has crashed, and ends every session. So nobody is killed
+     * but by who waits for it, and dd and cat do not die of a broken pipe.
      */
     private static final String SCRIPT = """
-        kill -0 -$$ || exit 125
         unset PGCLIENTENCODING PGHOSTADDR PGOPTIONS PGSERVICE
+        exec 4<&0
+        trap 'over=1; [ -z "$right" ] || kill $right' TERM
         {
+          trap '' PIPE
           sh -c 'echo $PPID'
           while IFS= read -r n; do
             if [ "$n" = end ]; then exec >/dev/null
             else dd bs="$n" count=1 iflag=fullblock 2>/dev/null || exec >/dev/null
             fi
-          done
-          trap '' INT
-          kill -INT -$$
-          sleep 1
-          kill -KILL -$$
+          done <&4
+          kill $$
+          sleep 4 2>/dev/null
         } | {
+          exec 5<&0 4<&-
           read -r left
-          "$0" "$@"
-          code=$?
-          kill -PIPE $left 2>/dev/null
+          "$0" "$@" <&5 5<&- & n=$!
+          exec 5<&-
+          trap 'kill -INT $n; sleep 1; kill $n 2>/dev/null; sleep 1; kill -KILL $n 2>/dev/null' TERM
+          while wait $n; code=$?; kill -0 $n 2>/dev/null; do :; done
+          kill -KILL $left 2>/dev/null
           printf '\n%s\n' "ended with $code" >&2
           exit $code
-        }
+        } & right=$!
+        exec 4<&-
+        [ -z "$over" ] || kill $right
+        while wait $right; code=$?; kill -0 $right 2>/dev/null; do :; done
+        exit $code
         """;
 
     /** So many words stand between the container and the program. */

@@ -34,7 +34,8 @@ public final class Tunnel extends SocketFactory {
 
     /**
      * exec sends no signals: when we are gone, all that is seen inside is the end of stdin. So each of these ends when either
-     * side does. OpenBSD's nc does not notice that the server has gone, and is not taken.
+     * side does. OpenBSD's nc does not notice that the server has gone, and is not taken. Whatever is killed is waited for by who
+     * started it, and what may lose its parent ends with 0 or 1: see {@link Inside}.
      */
     private static final String SCRIPT = """
         has() { command -v "$1" >/dev/null 2>&1; }
@@ -48,6 +49,7 @@ public final class Tunnel extends SocketFactory {
             exec 3>&- 4<&-
             wait -n || wait -n  # what breaks by itself ends the other, once that has passed on the last word
             kill $up $down 2>/dev/null
+            wait
             exit 64' bash "$@"
         elif has python3; then
           exec python3 -c '
@@ -90,11 +92,27 @@ public final class Tunnel extends SocketFactory {
         if (!$up) { copy(\\*STDIN, $s) and kill "KILL", $parent; exit 0; }
         copy($s, \\*STDOUT);
         kill "KILL", $up;
+        waitpid $up, 0;
         exit 64;' "$@"
         elif nc=nc; has nc && ! nc -h 2>&1 | grep -q OpenBSD || { nc="busybox nc"; has busybox; }; then
-          kill -0 -$$ || exit 125
           echo "$1"
-          { sh -c 'echo $PPID'; cat; kill -KILL -$$; } | { read -r left; $nc "$2" "$3"; code=$?; kill -PIPE $left; [ $code = 0 ] && exit 64 || exit $code; }
+          exec 4<&0
+          trap 'over=1; [ -z "$right" ] || kill $right' TERM
+          { trap '' PIPE; sh -c 'echo $PPID'; cat <&4; kill $$; } | {
+            exec 5<&0 4<&-
+            read -r left
+            $nc "$2" "$3" <&5 5<&- & n=$!
+            exec 5<&-
+            trap 'kill $n' TERM
+            while wait $n; code=$?; kill -0 $n 2>/dev/null; do :; done
+            kill -KILL $left
+            [ $code = 0 ] && exit 64
+            exit $code
+          } & right=$!
+          exec 4<&-
+          [ -z "$over" ] || kill $right
+          while wait $right; code=$?; kill -0 $right 2>/dev/null; do :; done
+          exit $code
         else
           exit 69
         fi
