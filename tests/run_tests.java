@@ -6,6 +6,7 @@
 //SOURCES ../backup_database.java
 //SOURCES ../demo.java
 //SOURCES *Test.java
+//SOURCES docker/*.java
 //SOURCES support/*.java
 
 import java.io.FilterWriter;
