@@ -31,13 +31,14 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import support.Containers;
+import support.Docker;
 
 class InsideTest {
     private static String server;
     private static List<String> atRest;
 
     @BeforeAll static void server() throws Exception {
-        Containers.assumeEngine();
+        Docker.assume();
         server = Containers.server();
         Containers.awaitServer(server);
     }
@@ -180,7 +181,7 @@ class InsideTest {
 
     /** Alpine's images have no other shell; here it has but a few of its tools as files. */
     @Test void busybox_does_as_well() throws Exception {
-        var bare = Containers.idle(Containers.BARE);
+        var bare = Containers.idle(Docker.BARE);
         var before = Containers.processes(bare);
         var bytes = new byte[10_000_000];
         new Random(1).nextBytes(bytes);
@@ -402,7 +403,7 @@ class InsideTest {
 
     @Test void the_version_of_a_program_and_its_absence() {
         assertEquals(15, Inside.major(exec(), "pg_dump"));
-        var bare = Containers.idle(Containers.BARE);
+        var bare = Containers.idle(Docker.BARE);
         var none = assertThrows(Failure.class, () -> Inside.major(List.of("docker", "exec", "-i", bare), "pg_dump"));
         assertInstanceOf(Problem.NoSuchProgramInside.class, none.problem());
         Containers.docker("kill", bare);

@@ -18,14 +18,15 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import support.Containers;
+import support.Docker;
 
 class TunnelTest {
     /** A container with only one thing to speak TCP with, beside the server's. */
     enum Tool {
-        BASH(Containers.DB, "rm -f /usr/bin/python3* /usr/bin/perl* /usr/bin/nc*"),
-        PYTHON3(Containers.APP, "rm -f /bin/bash /usr/bin/perl* /usr/bin/nc*"),
-        PERL(Containers.DB, "rm -f /bin/bash /usr/bin/python3* /usr/bin/nc*"),
-        NC(Containers.BARE, "true");
+        BASH(Docker.DB, "rm -f /usr/bin/python3* /usr/bin/perl* /usr/bin/nc*"),
+        PYTHON3(Docker.APP, "rm -f /bin/bash /usr/bin/perl* /usr/bin/nc*"),
+        PERL(Docker.DB, "rm -f /bin/bash /usr/bin/python3* /usr/bin/nc*"),
+        NC(Docker.BARE, "true");
 
         private final String image;
         private final String without;
@@ -47,8 +48,8 @@ class TunnelTest {
 
     private static String server;
 
-    @BeforeAll static void server() throws InterruptedException {
-        Containers.assumeEngine();
+    @BeforeAll static void server() throws Exception {
+        Docker.assume();
         server = Containers.server();
         Containers.awaitServer(server);
     }
@@ -224,7 +225,7 @@ class TunnelTest {
     }
 
     private static String bare() {
-        var bare = Containers.idle(Containers.DB);
+        var bare = Containers.idle(Docker.DB);
         Containers.sh(bare, "rm -f /bin/bash /usr/bin/python3* /usr/bin/perl* /bin/nc* /usr/bin/nc* /bin/busybox");
         return bare;
     }
@@ -245,9 +246,9 @@ class TunnelTest {
     }
 
     @Test void a_stopped_paused_or_unknown_container_is_said_at_once() {
-        var stopped = Containers.idle(Containers.BARE);
+        var stopped = Containers.idle(Docker.BARE);
         Containers.docker("kill", stopped);
-        var paused = Containers.idle(Containers.BARE);
+        var paused = Containers.idle(Docker.BARE);
         Containers.docker("pause", paused);
         for (var bad : List.of(stopped, paused, "tunnel-no-such-container")) {
             var failure = Tunnel.reason(refused(bad, "db", 5432));
@@ -257,7 +258,7 @@ class TunnelTest {
     }
 
     @Test void a_stopped_container_in_the_middle_of_a_query() throws Exception {
-        var container = Containers.idle(Containers.DB);
+        var container = Containers.idle(Docker.DB);
         try (var db = connect(container)) {
             Thread.ofPlatform().daemon().start(() -> {
                 try {

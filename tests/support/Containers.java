@@ -1,25 +1,22 @@
 package support;
 
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
-
+import java.io.IOException;
+import java.sql.DriverManager;
+import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import lib.Program;
 
-/** Single containers of the test images. */
+/** Single containers of the test images, without Compose. */
 public final class Containers {
-    public static final String DB = "reset-migrations-test/db:15";
-    public static final String APP = "reset-migrations-test/app:1";
-    public static final String BARE = "reset-migrations-test/bare:1";
-    public static final String PASSWORD = "secret";
+    public static final String PASSWORD = "pa55 word#1";
     private static final List<String> STARTED = new ArrayList<>();
 
-    private Containers() {}
-
-    public static void assumeEngine() {
-        assumeTrue(Program.of("sh", "-c", "docker version").run().code() == 0, "no engine answers");
-        assumeTrue(Program.of("docker", "image", "inspect", DB, APP, BARE).run().code() == 0, "the images are not made");
+    static {
+        Runtime.getRuntime().addShutdownHook(new Thread(Containers::removeAll)); // when a test is interrupted
     }
+
+    private Containers() {}
 
     public static String docker(String... args) {
         return Program.of("docker").with(args).output().strip();
@@ -35,11 +32,18 @@ public final class Containers {
     }
 
     public static String server() {
-        return started(docker("run", "-d", "--init", "-e", "POSTGRES_PASSWORD=" + PASSWORD, DB));
+        return started(docker("run", "-d", "--init", "-e", "POSTGRES_PASSWORD=" + PASSWORD, Docker.DB));
     }
 
-    public static void awaitServer(String server) throws InterruptedException {
-        while (Program.of("docker", "exec", "-e", "PGPASSWORD=" + PASSWORD, server, "psql", "-h", address(server), "-U", "postgres", "-c", "SELECT 1").run().code() != 0) Thread.sleep(200);
+    /** By the way that {@link #address} gives: the container itself is trusted before the server is ready for others. */
+    public static void awaitServer(String server) throws IOException, InterruptedException {
+        for (var end = System.nanoTime() + 60_000_000_000L; ; Thread.sleep(200)) {
+            try (var connection = DriverManager.getConnection("jdbc:postgresql://" + address(server) + "/postgres", "postgres", PASSWORD)) {
+                return;
+            } catch (SQLException notYet) {
+                if (System.nanoTime() > end) throw new IOException("the server in " + server + " does not start", notYet);
+            }
+        }
     }
 
     public static String address(String container) {
