@@ -135,7 +135,7 @@ public record ComposeConfig(String project, List<Service> services) {
 
     /** v2 quotes what it cannot read of an env file, old ones up to its end; v1 quotes a service's whole environment. */
     private static String withoutSecrets(String words, Path env) {
-        var safe = words.replaceAll("(?is)(failed to (?:read|load)[^'\"]*)['\"].*", "$1…").replaceAll("(?s)(near|variable name|Invalid template:) \".*", "$1 …")
+        var safe = words.replaceAll("(?s)(line \\d+: [^'\"]*)['\"].*", "$1…").replaceAll("(?s)(near|variable name|Invalid template:) \".*", "$1 …")
                 .replaceAll("(?s)interpolating \\{.*} in", "interpolating it in").replaceAll("(?s)(environment\\S*) contains .*?, which", "$1 contains what");
         try {
             var values = new LinkedHashMap<String, String>();

@@ -190,14 +190,16 @@ class ComposeConfigTest {
     void no_secret_is_in_its_words(Compose compose) throws IOException {
         env("DB_PASSWORD=s3cr3t-in-file\n");
         refused(compose, "services: {db: {image: a, environment: {P: s3cr3t-literal, X: '${NOT_SET:?x}'}}}");
+        if (compose == Compose.V1) assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), "v1 says it no longer: nothing was tested");
         refused(compose, "services: {db: {image: a, environment: {P: [s3cr3t-literal]}}}");
         refused(compose, "services: {db: {image: a, ports: ['x${DB_PASSWORD}']}}");
-        assumeTrue(compose == Compose.V2, "v1 takes any .env");
-        for (var line : List.of("PA!SS=s3cr3t", "DB_PASSWORD=s3cr3t${cd", "DB_PASSWORD='s3cr3t", "DB_PASSWORD=\"s3cr3t\nX=1\n", "DB_PASSWORD:s3cr3t !\n")) {
+        if (compose == Compose.V1) return; // it takes any .env
+        for (var line : List.of("PA!SS=s3cr3t", "DB_PASSWORD=s3cr3t${cd", "DB_PASSWORD='s3cr3t", "DB_PASSWORD=\"s3cr3t\nX=1\n")) {
             env(line);
             refused(compose, "services: {db: {image: a}}");
             Files.move(root.resolve(".env"), root.resolve("other.env"), StandardCopyOption.REPLACE_EXISTING);
             refused(compose, "services: {db: {image: a, env_file: other.env}}");
+            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "v2 does not say it: nothing was tested with " + line);
         }
     }
 
