@@ -53,11 +53,12 @@ public record ComposeConfig(String project, List<Service> services) {
     public record Service(String name, String image, Path build, Map<String, String> environment, List<Mount> mounts, List<Port> ports,
                           Set<Integer> exposed, Set<String> dependsOn, String workingDir, String user, boolean hasHealthCheck,
                           boolean sharesHostNetwork, Set<String> hosts) {
-        /** The one file or folder of ours that this service sees at a place of its own, or builds from: does it hold {@code file}? */
+        /** True when the container sees this file of the host's. */
         boolean mounts(Path file) {
             return mounts.stream().anyMatch(mount -> mount.holds(file));
         }
 
+        /** True when the image may hold it. */
         boolean builds(Path file) {
             return build != null && holds(build, file);
         }
@@ -92,7 +93,7 @@ public record ComposeConfig(String project, List<Service> services) {
     /** @param type   bind, volume, tmpfs … @param source a path for a bind, a volume's name, or null */
     public record Mount(String type, String source, String target, boolean readOnly) {
         boolean holds(Path file) {
-            return type.equals("bind") && source != null && ComposeConfig.holds(Path.of(source), file);
+            return "bind".equals(type) && source != null && ComposeConfig.holds(Path.of(source), file);
         }
     }
 
@@ -296,9 +297,9 @@ public record ComposeConfig(String project, List<Service> services) {
     }
 
     /**
-     * The service that runs Django: it mounts or is built from what holds manage.py. Of several (workers share both) the one that
-     * is closest to a database, then that is built from or mounts the backend's own folder, then with published ports, then that most others depend
-     * on, then that depends on the fewest itself, then the first in Compose's order.
+     * The service that runs Django: it mounts, or is built from, what holds manage.py. Of several, as workers share both: one that uses
+     * a database before one that does not, the backend's own folder before one around it, published ports before none, then whom more
+     * of them depend on, then who depends on fewer services, then Compose's order.
      */
     public Optional<Service> app(Path backend) {
         var managePy = real(backend).resolve("manage.py");
@@ -337,7 +338,7 @@ public record ComposeConfig(String project, List<Service> services) {
             if (service.name.equals(database.name)) continue;
             if (service.dependsOn.contains(database.name) || names(service, database.hosts) || app != null && sharesCode(service, app)) users.add(service.name);
         }
-        // one round is enough for a pooler, the loop for a pooler before a pooler
+        // a pooler may stand before another
         for (var before = -1; before != users.size();) {
             before = users.size();
             var ways = services.stream().filter(s -> users.contains(s.name)).flatMap(s -> s.hosts.stream()).collect(Collectors.toSet());
@@ -349,9 +350,8 @@ public record ComposeConfig(String project, List<Service> services) {
 
     private static boolean sharesCode(Service service, Service app) {
         return service.name.equals(app.name) || app.image != null && app.image.equals(service.image) || app.build != null && app.build.equals(service.build)
-                || app.mounts.stream().filter(m -> m.type.equals("bind") && m.source != null)
-                        .anyMatch(m -> service.mounts.stream().anyMatch(other -> other.type.equals("bind") && m.source.equals(other.source)
-                                && Path.of(m.source).resolve("manage.py").toFile().exists()));
+                || app.mounts.stream().filter(m -> m.source != null && m.holds(Path.of(m.source, "manage.py")) && Files.exists(Path.of(m.source, "manage.py")))
+                        .anyMatch(m -> service.mounts.stream().anyMatch(other -> m.source.equals(other.source)));
     }
 
     private static boolean names(Service service, Set<String> hosts) {

@@ -43,7 +43,8 @@ public record Composer(List<String> compose, List<String> engine, String version
             var compose = alone ? List.of(program.get()) : List.of(program.get(), "compose");
             var said = Program.of(compose).with("version", "--short").run();
             var version = said.out().strip().replaceFirst("^v", "");
-            return said.code() == 0 && version.matches("\\d\\S*") ? Optional.of(new Composer(compose, List.of(engine.get()), version, root)) : Optional.empty();
+            // podman may hand over to podman-compose (1.x), which neither resolves its configuration nor reads every file
+            return said.code() == 0 && version.matches(name.equals("podman") ? "([2-9]|\\d\\d)\\.\\S*" : "\\d\\S*") ? Optional.of(new Composer(compose, List.of(engine.get()), version, root)) : Optional.empty();
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.ProgramMissing) return Optional.empty();
             throw failure;

@@ -56,6 +56,8 @@ class ComposerTest {
         var found = find();
         assertEquals(List.of(file("podman"), "compose"), found.compose());
         assertEquals(List.of(file("podman")), found.engine());
+        program("podman", "echo 1.6.0"); // podman-compose's
+        assertTrue(Composer.look(folder, path()).isEmpty());
     }
 
     @Test
