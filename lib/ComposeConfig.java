@@ -1,6 +1,7 @@
 package lib;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -52,11 +53,12 @@ public record ComposeConfig(String project, List<Service> services) {
     public record Service(String name, String image, Path build, Map<String, String> environment, List<Mount> mounts, List<Port> ports,
                           Set<Integer> exposed, Set<String> dependsOn, String workingDir, String user, boolean hasHealthCheck,
                           boolean sharesHostNetwork, Set<String> hosts) {
-        /** The one file or folder of ours that this service sees at a place of its own, or builds from: does it hold {@code file}? */
+        /** True when the container sees this file of the host's. */
         boolean mounts(Path file) {
             return mounts.stream().anyMatch(mount -> mount.holds(file));
         }
 
+        /** True when the image may hold it. */
         boolean builds(Path file) {
             return build != null && holds(build, file);
         }
@@ -91,7 +93,7 @@ public record ComposeConfig(String project, List<Service> services) {
     /** @param type   bind, volume, tmpfs … @param source a path for a bind, a volume's name, or null */
     public record Mount(String type, String source, String target, boolean readOnly) {
         boolean holds(Path file) {
-            return type.equals("bind") && source != null && ComposeConfig.holds(Path.of(source), file);
+            return "bind".equals(type) && source != null && ComposeConfig.holds(Path.of(source), file);
         }
     }
 
@@ -102,15 +104,23 @@ public record ComposeConfig(String project, List<Service> services) {
 
     /** @throws Failure Compose refuses its files, in its own words */
     public static ComposeConfig of(Composer composer) {
-        var asked = composer.v1() ? composer.compose("config") : composer.compose("config", "--format", "json");
-        return of(said(composer, asked, ""));
+        if (!composer.v1()) return of(said(composer, composer.compose("config", "--format", "json"), ""), Optional.empty());
+        var env = composer.folder().resolve(".env");
+        var profiles = Files.isRegularFile(env) ? EnvFile.read(env).get("COMPOSE_PROFILES") : System.getenv("COMPOSE_PROFILES");
+        return of(said(composer, composer.compose("config"), ""), Optional.of(Set.of(Objects.requireNonNullElse(profiles, "").split(","))));
     }
 
-    /** @param config what {@code config} prints, YAML or JSON */
-    static ComposeConfig of(String config) {
+    /**
+     * @param config   what {@code config} prints, YAML or JSON
+     * @param profiles the active ones, where services of others are still among them, as in v1
+     */
+    private static ComposeConfig of(String config, Optional<Set<String>> profiles) {
         var top = map(parsed(config));
         var services = new ArrayList<Service>();
-        map(top.get("services")).forEach((name, value) -> services.add(service(name, map(value))));
+        map(top.get("services")).forEach((name, value) -> {
+            var needed = list(map(value).get("profiles"));
+            if (needed.isEmpty() || profiles.isEmpty() || needed.stream().anyMatch(profiles.get()::contains)) services.add(service(name, map(value)));
+        });
         return new ComposeConfig(text(top.get("name")), withLinks(services, map(top.get("services"))));
     }
 
@@ -124,9 +134,10 @@ public record ComposeConfig(String project, List<Service> services) {
         throw new Failure(new Problem.ComposeRefuses(composer.describe(), composer.folder(), withoutSecrets(words, composer.folder().resolve(".env"))));
     }
 
-    /** v2 quotes from a {@code .env} it cannot read, up to the file's end. */
+    /** v2 quotes what it cannot read of an env file, old ones up to its end; v1 quotes a service's whole environment. */
     private static String withoutSecrets(String words, Path env) {
-        var safe = words.replaceAll("(?s)(near|variable name) \".*", "$1 …");
+        var safe = words.replaceAll("(?s)(line \\d+: [^'\"]*)['\"].*", "$1…").replaceAll("(?s)(near|variable name|Invalid template:) \".*", "$1 …")
+                .replaceAll("(?s)interpolating \\{.*} in", "interpolating it in").replaceAll("(?s)(environment\\S*) contains .*?, which", "$1 contains what");
         try {
             var values = new LinkedHashMap<String, String>();
             EnvFile.read(env, Map.of()).values().forEach((name, value) -> { if (value != null) values.put(name, value); });
@@ -286,9 +297,9 @@ public record ComposeConfig(String project, List<Service> services) {
     }
 
     /**
-     * The service that runs Django: it mounts or is built from what holds manage.py. Of several (workers share both) the one that
-     * is closest to a database, then that is built from or mounts the backend's own folder, then with published ports, then that most others depend
-     * on, then that depends on the fewest itself, then the first in Compose's order.
+     * The service that runs Django: it mounts, or is built from, what holds manage.py. Of several, as workers share both: one that uses
+     * a database before one that does not, the backend's own folder before one around it, published ports before none, then whom more
+     * of them depend on, then who depends on fewer services, then Compose's order.
      */
     public Optional<Service> app(Path backend) {
         var managePy = real(backend).resolve("manage.py");
@@ -327,7 +338,7 @@ public record ComposeConfig(String project, List<Service> services) {
             if (service.name.equals(database.name)) continue;
             if (service.dependsOn.contains(database.name) || names(service, database.hosts) || app != null && sharesCode(service, app)) users.add(service.name);
         }
-        // one round is enough for a pooler, the loop for a pooler before a pooler
+        // a pooler may stand before another
         for (var before = -1; before != users.size();) {
             before = users.size();
             var ways = services.stream().filter(s -> users.contains(s.name)).flatMap(s -> s.hosts.stream()).collect(Collectors.toSet());
@@ -339,9 +350,8 @@ public record ComposeConfig(String project, List<Service> services) {
 
     private static boolean sharesCode(Service service, Service app) {
         return service.name.equals(app.name) || app.image != null && app.image.equals(service.image) || app.build != null && app.build.equals(service.build)
-                || app.mounts.stream().filter(m -> m.type.equals("bind") && m.source != null)
-                        .anyMatch(m -> service.mounts.stream().anyMatch(other -> other.type.equals("bind") && m.source.equals(other.source)
-                                && Path.of(m.source).resolve("manage.py").toFile().exists()));
+                || app.mounts.stream().filter(m -> m.source != null && m.holds(Path.of(m.source, "manage.py")) && Files.exists(Path.of(m.source, "manage.py")))
+                        .anyMatch(m -> service.mounts.stream().anyMatch(other -> m.source.equals(other.source)));
     }
 
     private static boolean names(Service service, Set<String> hosts) {
@@ -369,15 +379,20 @@ public record ComposeConfig(String project, List<Service> services) {
 
     /**
      * The names of the database's settings in the project's {@code .env} that Compose reads with another value than python-dotenv does:
-     * dollars, quotes, backslashes. Asked of Compose itself, with nothing of the environment's. Never the values.
+     * dollars, quotes, backslashes. Asked of Compose itself, without the environment's own settings. None when {@code file} is another one
+     * than Compose reads. Never the values.
      */
     public static Set<String> differing(Composer composer, EnvFile file) {
+        if (!file.path().equals(Optional.of(composer.folder().resolve(".env")))) return Set.of();
         var names = file.values().keySet().stream().filter(ComposeConfig::isOurs).filter(name -> name.matches("[A-Za-z_]\\w*")).toList();
         if (names.isEmpty()) return Set.of();
-        var probe = names.stream().map(name -> "\"%1$s\": \"${%1$s}\"".formatted(name)).collect(Collectors.joining(", ", "services: {x: {image: x, environment: {", "}}}\n"));
+        var probe = names.stream().map(name -> "%1$s: \"${%1$s}\"".formatted(name)).collect(Collectors.joining(", ", "services: {x: {image: x, environment: {", "}}}\n"));
+        if (composer.v1()) probe = "version: '2.4'\n" + probe;
         var asked = composer.compose("-p", "x", "--project-directory", composer.folder().toString(), "-f", "-", "config");
         OURS.forEach(asked::without);
-        return differing(file, of(said(composer, asked, probe)).service("x").environment);
+        var environment = new LinkedHashMap<>(file.environment());
+        environment.keySet().removeIf(ComposeConfig::isOurs);
+        return differing(EnvFile.read(file.path().get(), environment), of(said(composer, asked, probe), Optional.empty()).service("x").environment);
     }
 
     private static Set<String> differing(EnvFile file, Map<String, String> composes) {

@@ -3,12 +3,9 @@ package lib;
 import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.stream.Stream;
 
 /**
@@ -27,45 +24,40 @@ public record Composer(List<String> compose, List<String> engine, String version
 
     /** @throws Failure none answers */
     public static Composer find(Path folder, Map<String, String> environment) {
-        return look(folder, environment).orElseThrow(() -> new Failure(new Problem.NoCompose(!programs("docker", environment).isEmpty())));
+        return look(folder, environment).orElseThrow(() -> new Failure(new Problem.NoCompose(program("docker", environment).isPresent())));
     }
 
     /** The first that answers of {@code docker compose} (v2), {@code docker-compose} (v1) and {@code podman compose}. */
     public static Optional<Composer> look(Path folder, Map<String, String> environment) {
         var root = folder.toAbsolutePath().normalize();
-        return Stream.of("docker", "docker-compose", "podman")
-                .flatMap(name -> programs(name, environment).stream().flatMap(program -> answering(name, program, root, environment).stream())).findFirst();
+        return Stream.of("docker", "docker-compose", "podman").flatMap(name -> answering(name, root, environment).stream()).findFirst();
     }
 
     /** An old docker has no such subcommand, or takes {@code --short} for its own option: both are exit codes. */
-    private static Optional<Composer> answering(String name, String program, Path root, Map<String, String> environment) {
+    private static Optional<Composer> answering(String name, Path root, Map<String, String> environment) {
         var alone = name.equals("docker-compose");
-        var engine = alone ? programs("docker", environment).stream().findFirst() : Optional.of(program);
-        if (engine.isEmpty()) return Optional.empty();
+        var program = program(name, environment);
+        var engine = alone ? program("docker", environment) : program; // without it there is no exec
+        if (program.isEmpty() || engine.isEmpty()) return Optional.empty();
         try {
-            var compose = alone ? List.of(program) : List.of(program, "compose");
+            var compose = alone ? List.of(program.get()) : List.of(program.get(), "compose");
             var said = Program.of(compose).with("version", "--short").run();
             var version = said.out().strip().replaceFirst("^v", "");
-            return said.code() == 0 && !version.isEmpty() && Character.isDigit(version.charAt(0))
-                    ? Optional.of(new Composer(compose, List.of(engine.get()), version, root)) : Optional.empty();
+            // podman may hand over to podman-compose (1.x), which neither resolves its configuration nor reads every file
+            return said.code() == 0 && version.matches(name.equals("podman") ? "([2-9]|\\d\\d)\\.\\S*" : "\\d\\S*") ? Optional.of(new Composer(compose, List.of(engine.get()), version, root)) : Optional.empty();
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.ProgramMissing) return Optional.empty();
             throw failure;
         }
     }
 
-    private static Set<String> programs(String name, Map<String, String> environment) {
-        var folders = new ArrayList<>(List.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)));
-        folders.removeIf(String::isEmpty);
-        folders.addAll(PLACES);
-        var home = environment.get("HOME");
-        if (home != null && !home.isEmpty()) PLACES_AT_HOME.forEach(place -> folders.add(home + "/" + place));
-        var found = new LinkedHashSet<String>();
-        for (var folder : folders) {
-            var file = Path.of(folder).toAbsolutePath().resolve(PgFolders.fileOf(name));
-            if (Files.isRegularFile(file) && Files.isExecutable(file)) found.add(file.toString());
-        }
-        return found;
+    /** The one that the user's shell would start, else the first in the usual places. */
+    private static Optional<String> program(String name, Map<String, String> environment) {
+        var home = environment.getOrDefault("HOME", "");
+        return Stream.of(Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty()), PLACES.stream(),
+                        PLACES_AT_HOME.stream().filter(place -> !home.isEmpty()).map(place -> home + "/" + place))
+                .flatMap(folders -> folders).map(folder -> Path.of(folder).toAbsolutePath().resolve(PgFolders.fileOf(name)))
+                .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).map(Path::toString).findFirst();
     }
 
     // ---- calling it --------------------------------------------------------------------------

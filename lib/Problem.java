@@ -1337,7 +1337,7 @@ public interface Problem {
     /** The engine does not answer. @param words its program's own */
     record EngineSaid(String what, List<String> next) implements Problem {
         static EngineSaid of(String program, String words) {
-            var said = words.strip();
+            var said = words.lines().filter(line -> !line.startsWith("WARNING:")).collect(java.util.stream.Collectors.joining("\n")).strip(); // that of config.json denies nothing
             if (said.matches("(?is).*permission denied.*")) {
                 return new EngineSaid("no permission to talk to " + program + ":\n" + said.indent(2).stripTrailing(),
                         List.of("add yourself to its group, then log in again: sudo usermod -aG docker $USER", "or run this command as a user who may"));
