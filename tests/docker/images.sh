@@ -22,7 +22,7 @@ sudo=()
 [ "$(id -u)" -eq 0 ] || sudo=(sudo)
 
 # Before `docker`: a user without the right to the socket builds with sudo.
-engine() { if docker info >/dev/null 2>&1; then docker "$@"; else "${sudo[@]}" env DOCKER_BUILDKIT=0 docker "$@"; fi; }
+engine() { if docker version >/dev/null 2>&1; then docker "$@"; else "${sudo[@]}" env DOCKER_BUILDKIT=0 docker "$@"; fi; }
 export DOCKER_BUILDKIT=0 # BuildKit would look for the base in a registry
 
 there() { # image

@@ -120,7 +120,8 @@ public final class ComposeProject implements AutoCloseable {
     }
 
     private String psql(Path in, String... args) throws IOException {
-        var command = Stream.of("docker", "exec", "-i", id("db"), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", owner.name());
+        // bounded: the worker's idle transaction would block a DROP for ever
+        var command = Stream.of("docker", "exec", "-i", "-e", "PGOPTIONS=-c lock_timeout=20s -c statement_timeout=60s", id("db"), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", owner.name());
         return Docker.run(root(), Map.of(), in, Stream.concat(command, Stream.of(args)).toList());
     }
 

@@ -90,7 +90,7 @@ public final class Docker {
 
     /** Asked once a JVM. */
     private static final class Engine {
-        static final String MISSING = !answers(List.of("docker", "info")) ? "no Docker engine answers: the Docker tests are skipped"
+        static final String MISSING = !answers(List.of("docker", "version")) ? "no Docker engine answers: the Docker tests are skipped"
             : !answers(List.of("docker", "image", "inspect", DB, APP, BARE)) ? "the images are missing: tests/docker/images.sh makes them; the Docker tests are skipped"
             : null;
     }
