@@ -79,6 +79,12 @@ public final class Compose implements Environment {
         return database;
     }
 
+    private static String state(Containers.Container now) {
+        if (now.status().equals("restarting") || now.status().equals("exited")) return "%s (exit code %d)".formatted(now.status(), now.exitCode());
+        if (!now.up()) return now.status();
+        return now.health() == null || now.health().equals("healthy") ? "running" : now.health();
+    }
+
     private static Set<String> addresses(Containers.Container container) {
         return container.networks().values().stream().filter(address -> !address.isEmpty()).collect(Collectors.toSet());
     }
@@ -287,7 +293,7 @@ public final class Compose implements Environment {
         if (keepServices) return Services.NONE;
         var users = config.users(db, app);
         var up = containers().stream().filter(c -> c.started() && !c.oneOff() && users.contains(c.service()))
-                .map(c -> new Services.One(c.id(), c.service())).toList();
+                .map(c -> new Services.One(c.id(), c.service(), c.up() && !"unhealthy".equals(c.health()))).toList();
         return new Services(new ByEngine(), up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
     }
 
@@ -312,12 +318,9 @@ public final class Compose implements Environment {
         }
 
         @Override
-        public String state(Services.One one) {
-            var now = container(one);
-            if (now == null) return "gone";
-            if (now.status().equals("restarting") || now.status().equals("exited")) return "%s again and again (exit code %d)".formatted(now.status(), now.exitCode());
-            if (!now.up()) return now.status();
-            return now.health() == null || now.health().equals("healthy") ? "running" : now.health();
+        public List<String> states(List<Services.One> all) {
+            var now = Containers.of(composer, all.stream().map(Services.One::id).toList());
+            return all.stream().map(one -> now.stream().filter(c -> c.id().equals(one.id())).findFirst().map(Compose::state).orElse("gone")).toList();
         }
 
         @Override
@@ -337,7 +340,7 @@ public final class Compose implements Environment {
         }
 
         private Containers.Container container(Services.One one) {
-            return containers().stream().filter(c -> c.id().equals(one.id())).findFirst().orElse(null);
+            return Containers.of(composer, List.of(one.id())).stream().findFirst().orElse(null);
         }
     }
 

@@ -50,7 +50,7 @@ public final class Inside {
           printf '\n%s\n' "ended with $code" >&2
           exit $code
         } & right=$!
-        exec 4<&-
+        exec 4<&- 2>/dev/null  # of what was killed the shell would tell after the program's last word
         [ -z "$over" ] || kill $right
         while wait $right; code=$?; kill -0 $right 2>/dev/null; do :; done
         exit $code

@@ -7,7 +7,6 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Set;
-import java.util.function.Consumer;
 
 /**
  * The containers that use a Compose project's database: stopped before it is replaced, and exactly those started again. One that
@@ -18,8 +17,12 @@ import java.util.function.Consumer;
  * @param stale  services whose image holds the code: they must not meet the new database before it is built anew
  */
 public record Services(Engine engine, List<One> up, List<String> stale) {
-    /** A container, by its id; the service's name is for when it was made anew meanwhile. */
-    public record One(String id, String service) {}
+    /**
+     * A container, by its id; the service's name is for when it was made anew meanwhile.
+     *
+     * @param well before: neither unhealthy nor restarting in a loop
+     */
+    public record One(String id, String service, boolean well) {}
 
     /** Where sessions of theirs come from. */
     public Set<String> addresses() {
@@ -33,8 +36,8 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
 
         void start(One one);
 
-        /** "running", "starting" (has a health check that has not passed yet), or what is wrong, for people. */
-        String state(One one);
+        /** Of each "running", "starting" (has a health check that has not passed yet), or what is wrong, for people. */
+        List<String> states(List<One> all);
 
         Set<String> addresses(List<One> of);
 
@@ -44,6 +47,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
 
     public static final Services NONE = new Services(null, List.of(), List.of());
     private static final Duration PATIENCE = Duration.ofMinutes(3);
+    private static final Duration SHORT = Duration.ofSeconds(20);
 
     /** Together with those that a killed run has stopped and not started again. */
     public Services and(Collection<One> before) {
@@ -89,7 +93,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     public void startAgain(boolean newFiles, Console console) {
         var wanted = newFiles ? new Services(engine, up.stream().filter(one -> !stale.contains(one.service())).toList(), List.of()) : this;
         start(wanted.up);
-        await(wanted.up, console::progress);
+        await(wanted.up, console);
         if (!wanted.none()) console.success("started again: " + wanted.names());
         if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(up.stream().map(One::service).filter(stale::contains).distinct().toList()));
     }
@@ -108,20 +112,33 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
                 wanted.stream().map(One::service).distinct().toList()), failures.getFirst());
     }
 
-    private void await(List<One> wanted, Consumer<String> progress) {
-        var deadline = System.nanoTime() + PATIENCE.toNanos();
+    /** Who was well has to be well again. The others nobody waits for long: they may have been waiting for this, or may be ill for good. */
+    private void await(List<One> wanted, Console console) {
+        var begun = System.nanoTime();
         var left = new ArrayList<>(wanted);
         var wrong = new ArrayList<String>();
         while (!left.isEmpty()) {
-            for (var one : List.copyOf(left)) {
-                var state = engine.state(one);
-                if (state.equals("starting") && System.nanoTime() < deadline) continue;
+            var now = List.copyOf(left);
+            var states = engine.states(now);
+            for (int i = 0; i < now.size(); i++) {
+                var one = now.get(i);
+                var state = states.get(i);
+                var patience = one.well ? PATIENCE : SHORT;
+                if (!state.equals("running") && System.nanoTime() - begun < patience.toNanos() && (state.equals("starting") || !one.well)) continue;
                 left.remove(one);
-                if (!state.equals("running")) wrong.add(one.service() + " is " + (state.equals("starting") ? "not healthy after %d s".formatted(PATIENCE.toSeconds()) : state));
+                if (state.equals("running")) continue;
+                var words = one.service() + " is " + (state.equals("starting") ? "not healthy after %d s".formatted(patience.toSeconds()) : state);
+                if (one.well) wrong.add(words);
+                else console.warn("started again, but " + words + ", as it was before");
             }
             if (left.isEmpty()) break;
-            progress.accept("waiting for " + String.join(", ", left.stream().map(One::service).distinct().toList()));
-            Interruption.pause(Duration.ofMillis(500));
+            console.progress("waiting for " + String.join(", ", left.stream().map(One::service).distinct().toList()));
+            try {
+                Interruption.pause(Duration.ofSeconds(1));
+            } catch (Failure interrupted) {
+                wrong.add("nobody waited until these were well: " + String.join(", ", left.stream().map(One::service).distinct().toList()));
+                break;
+            }
         }
         if (!wrong.isEmpty()) throw new Failure(new Problem.NotHealthy(wrong));
     }

@@ -109,7 +109,7 @@ public final class Tunnel extends SocketFactory {
             [ $code = 0 ] && exit 64
             exit $code
           } & right=$!
-          exec 4<&-
+          exec 4<&- 2>/dev/null
           [ -z "$over" ] || kill $right
           while wait $right; code=$?; kill -0 $right 2>/dev/null; do :; done
           exit $code
