@@ -98,7 +98,7 @@ public final class Inside {
 
     /** What a program is to read. Closing says that this was all; the way itself stays open, or the program would be killed. */
     static final class Frames extends OutputStream {
-        private static final int SIZE = 1 << 18;
+        private static final int SIZE = 1 << 20;
 
         private final OutputStream to;
         private final byte[] frame = new byte[SIZE];

@@ -137,7 +137,7 @@ class InsideTest {
         nothingIsLeft();
     }
 
-    @ParameterizedTest @ValueSource(ints = {0, 1, 262_143, 262_144, 262_145, 50_000_000}) void all_that_is_written_arrives(int size) throws Exception {
+    @ParameterizedTest @ValueSource(ints = {0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 50_000_000}) void all_that_is_written_arrives(int size) throws Exception {
         var bytes = new byte[size];
         new Random(size).nextBytes(bytes);
         var program = inside("sh", "-c", "cat; echo done >&2");
