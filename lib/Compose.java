@@ -203,7 +203,7 @@ public final class Compose implements Environment {
         var exec = exec(container);
         var found = Inside.major(exec, "pg_dump");
         if (found < major) throw new Failure(new Problem.PgProgramTooOld("pg_dump", major, List.of(found)));
-        return new PgPrograms(name -> Inside.of(exec, List.of(name)), server,
+        return new PgPrograms(name -> Inside.of(exec, List.of(name)), database,
                 name -> Stream.concat(composer.compose().stream(), Stream.of("exec", "-T", db.name(), name)).toList(), List.of("--username=" + server.user()));
     }
 
@@ -308,13 +308,13 @@ public final class Compose implements Environment {
         @Override
         public void stop(List<Services.One> all) {
             var there = all.stream().map(this::container).filter(Objects::nonNull).map(Containers.Container::id).toList(); // others were made anew meanwhile
-            if (!there.isEmpty()) composer.engine("stop").with(there.toArray(String[]::new)).output();
+            if (!there.isEmpty()) composer.engine("stop").with(there.toArray(String[]::new)).apart().output();
         }
 
         @Override
         public void start(Services.One one) {
             if (container(one) == null && containers().stream().anyMatch(c -> c.service().equals(one.service()) && c.up() && !c.oneOff())) return;
-            composer.engine("start", one.id()).output();
+            composer.engine("start", one.id()).apart().output();
         }
 
         @Override

@@ -86,7 +86,8 @@ public final class Database implements AutoCloseable {
             lastUsed = System.nanoTime();
             return connection;
         } catch (SQLException e) {
-            throw new Failure(Problem.CannotConnect.of(e, credentials), e);
+            var broken = Tunnel.reason(e);
+            throw broken != null ? broken : new Failure(Problem.CannotConnect.of(e, credentials), e);
         }
     }
 

@@ -32,7 +32,7 @@ public final class Containers {
     }
 
     public static String server() {
-        return started(docker("run", "-d", "--init", "-e", "POSTGRES_PASSWORD=" + PASSWORD, Docker.DB));
+        return started(docker("run", "-d", "-e", "POSTGRES_PASSWORD=" + PASSWORD, Docker.DB));
     }
 
     /** By the way that {@link #address} gives: the container itself is trusted before the server is ready for others. */
