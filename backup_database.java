@@ -150,6 +150,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     /** @throws Failure {@link Problem.BackedUpBut} when something is left to do although the backup is good */
     private void create(Console console, Setting at, BackupOptions.Order order) throws Exception {
         var unusable = unusable(console, order.remote());
+        at.environment().warnings().forEach(console::warn);
         var programs = at.programs(majorOf(at.environment().database()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server());
@@ -422,7 +423,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             consent.ask(console, db.name(), db.credentials().local(), true);
             lock.requireHeld();
             var terminating = !terminate && consent.toTerminate(console, wanted.inTheWay().size()) ? wanted.terminating() : wanted;
-            new Plan(terminating.steps(restoration, console)).run(console, () -> "reset_migrations undo " + wanted.run().id());
+            var left = new Plan(terminating.steps(restoration, console)).runAndTell(console, () -> "reset_migrations undo " + wanted.run().id());
             wanted.warnings().forEach(console::warn);
             var goBack = "reset_migrations undo " + wanted.run().id();
             done(console, restoration, db.name(), Map.of("file", backup.file().toString(), "database", db.name(), "aside", wanted.aside().aside(), "undo", goBack));
@@ -431,6 +432,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             console.note("give its disk back:   reset_migrations purge " + wanted.run().id());
             if (restoration.restored().lastMigration() != null)
                 console.note("its last migration:   %s.%s; python manage.py migrate --check tells whether your files fit".formatted(restoration.restored().lastMigration().app(), restoration.restored().lastMigration().name()));
+            if (left != null) throw left;
         }
 
         private Restoration restoration(Console console, Setting at, BackupFile backup, Database db, String name) {

@@ -172,13 +172,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         Supplier<String> goBack = () -> found.strategy() instanceof DropTables
                 ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
                 : "reset_migrations undo " + run.id();
-        Failure left = null;
-        try {
-            prepared.plan().run(console, goBack);
-        } catch (Failure failure) { // all is done, so all is to be told
-            if (!(failure.problem() instanceof Problem.NotFinished)) throw failure;
-            left = failure;
-        }
+        var left = prepared.plan().runAndTell(console, goBack);
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         try {
             PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
@@ -375,10 +369,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 Guards.writable(project, files.folders());
                 top.consent.ask(console, db.name(), db.credentials().local(), true);
                 lock.requireHeld();
-                plan.run(console, () -> "reset_migrations undo " + run.id());
+                var left = plan.runAndTell(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
                 console.success("undone: %s as %s before %s".formatted(run.changesFiles() ? "database and files are" : "the database is", run.changesFiles() ? "they were" : "it was", run.id()));
                 console.event("result", Map.of("undone", run.id()));
+                if (left != null) throw left;
                 return Problem.Exit.DONE.code;
             }
         }
@@ -428,9 +423,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 }
                 run.aside().complete(db).forEach(console::warn);
                 run.mark("done", "reset_migrations finish " + run.id());
-                environment.services().and(run.services()).startAgain(run.changesFiles(), console);
                 console.success("finished: the new state of " + run.id() + " is live and whole");
                 console.event("result", Map.of("finished", run.id(), "aside", run.aside().where(db)));
+                environment.services().and(run.services()).startAgain(run.changesFiles(), console);
                 return Problem.Exit.DONE.code;
             }
         }

@@ -28,6 +28,7 @@ public final class Compose implements Environment {
     private static final Duration START = Duration.ofSeconds(60);
     private static final Duration USUAL = Duration.ofSeconds(10);
     private static final int PORT = 5432;
+    private static final String ONE_OFF = "reset_migrations_";
 
     private final Project project;
     private final Composer composer;
@@ -156,7 +157,7 @@ public final class Compose implements Environment {
                 if (state == null || !state.up() || state.status().equals("restarting"))
                     throw new Failure(new Problem.DatabaseServiceDown(db.name(), state == null ? "gone" : state.status() + ", exit code " + state.exitCode()), failure);
                 if (failure.problem() instanceof Problem.CannotConnect refused && refused.wrongPassword())
-                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", ".env"), composer.describe()), failure);
+                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", "environment").replaceFirst("^environment$", ".env"), composer.describe()), failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(Duration.ofMillis(300));
             }
@@ -221,8 +222,9 @@ public final class Compose implements Environment {
     public Django.Python python() {
         if (app == null) return here.python();
         database(); // two that make the project's network at once make two of them
+        containers().stream().filter(c -> c.oneOff() && c.name().startsWith(ONE_OFF) && !c.started()).forEach(c -> composer.engine("rm", c.id()).run()); // of killed runs, with v1
         var mounted = folder().isPresent();
-        var name = "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(6));
+        var name = ONE_OFF + HexFormat.of().formatHex(new SecureRandom().generateSeed(6));
         var start = oneOff("-T", "--name", name, "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", "PYTHONUNBUFFERED=1", "-e", "PGAPPNAME=" + Database.APPLICATION,
                 "-e", "PYTHON=" + (python == null ? "" : python)).with(mounted ? new String[] {"--workdir", folder().get()} : new String[0])
                 .with("--entrypoint", "sh", app.name(), "-c", FIND_PYTHON, "sh").apart();

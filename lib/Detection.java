@@ -76,11 +76,20 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
     /** As the containers get them: the app's environment before the file, the database's own last. */
     private Credentials inContainers(ComposeConfig config, Optional<ComposeConfig.Service> app) {
         var environment = new HashMap<String, String>();
-        (dbService == null ? config.database("", 0) : Optional.of(config.service(dbService))).ifPresent(db -> db.environment().forEach((name, value) -> {
+        theDatabase(config).ifPresent(db -> db.environment().forEach((name, value) -> {
             if (name.startsWith("POSTGRES_")) environment.put(name, value);
         }));
         app.ifPresent(service -> environment.putAll(service.environment()));
         return Credentials.of(project, EnvFile.of(project, named, environment));
+    }
+
+    private Optional<ComposeConfig.Service> theDatabase(ComposeConfig config) {
+        if (dbService != null) return Optional.of(config.service(dbService));
+        try {
+            return config.database("", 0);
+        } catch (Failure several) {
+            return Optional.empty(); // the settings will say
+        }
     }
 
     /** What {@code .env} names without Compose, as long as that is something at all. */

@@ -41,6 +41,17 @@ public record Plan(List<Step> steps) {
         finish();
     }
 
+    /** The same; what could not be finished is for the caller to throw, once it has told that all is done. @return or null */
+    public Failure runAndTell(Console console, Supplier<String> nextIfNotPutBack) {
+        try {
+            run(console, nextIfNotPutBack);
+            return null;
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.NotFinished) return failure;
+            throw failure;
+        }
+    }
+
     /** Nothing is put back any more; but what cannot be finished is no success either. */
     private void finish() {
         var left = new ArrayList<Failure>();

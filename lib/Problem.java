@@ -482,7 +482,7 @@ public interface Problem {
                 case "57P03" -> new CannotConnect(c, "the server is not ready (%s): %s".formatted(at, words), List.of("wait a moment and try again"), Exit.FAILED);
                 case "08001" -> e.getCause() instanceof java.net.UnknownHostException
                         ? new CannotConnect(c, "there is no host called " + c.host(), c.host().contains(".") ? List.of("correct DB_HOST")
-                                : List.of("if it is a service of Docker Compose: publish its port, and put DB_HOST=localhost before this command", "else correct DB_HOST"), Exit.USAGE)
+                                : List.of("if it is a service of Docker Compose: its compose file has to lie in the project's root, or COMPOSE_FILE to name it; and not --local", "else correct DB_HOST"), Exit.USAGE)
                         : new CannotConnect(c, "no PostgreSQL server answers on %s: %s".formatted(at, words), List.of("start it, or correct DB_HOST and DB_PORT"), Exit.FAILED);
                 case "08004" -> words.contains("password")
                         ? new CannotConnect(c, "the server wants a password for role %s (%s): %s".formatted(c.user(), at, words),
