@@ -39,6 +39,7 @@ public final class Compose implements Environment {
     private final Path python;               // in the container, or null
     private final boolean keepServices;
     private final Credentials server;
+    private final String hostOfDjango;
     private final String why;
     private final List<String> warnings;
     private Credentials database;
@@ -58,6 +59,7 @@ public final class Compose implements Environment {
         this.keepServices = keepServices;
         this.why = why;
         this.warnings = warnings;
+        hostOfDjango = settings.host();
         var port = db.hosts().contains(settings.host()) ? settings.port() : PORT;
         server = settings.at(db.name(), port, new Route(null, 0, null, composer.onThisMachine(), "Compose project " + name(composer, config)));
     }
@@ -311,6 +313,12 @@ public final class Compose implements Environment {
         public void stop(List<Services.One> all) {
             var there = all.stream().map(this::container).filter(Objects::nonNull).map(Containers.Container::id).toList(); // others were made anew meanwhile
             if (!there.isEmpty()) composer.engine("stop").with(there.toArray(String[]::new)).apart().output();
+            all.stream().filter(this::isWayOfDjango).forEach(this::start);
+        }
+
+        /** A pooler: only its sessions have to go, the last check needs it. */
+        private boolean isWayOfDjango(Services.One one) {
+            return config.services().stream().anyMatch(s -> s.name().equals(one.service()) && s.hosts().contains(hostOfDjango));
         }
 
         @Override
