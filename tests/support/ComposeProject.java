@@ -258,7 +258,8 @@ public final class ComposeProject implements AutoCloseable {
             all(List.of("ps", "-aq", "--filter", own), "rm", "-f", "-v");
             all(List.of("network", "ls", "-q", "--filter", own), "network", "rm");
             all(List.of("volume", "ls", "-q", "--filter", own), "volume", "rm", "-f");
-            all(List.of("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=" + name() + "*"), "rmi", "-f");  // not by id: other projects' are the same
+            // by name: projects with the same code share an image
+            all(List.of("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=" + name() + "*"), "rmi");
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
