@@ -40,6 +40,7 @@ public final class Compose implements Environment {
     private final boolean keepServices;
     private final Credentials server;
     private final String hostOfDjango;
+    private final boolean near; // the engine is this machine's
     private final String why;
     private final List<String> warnings;
     private Credentials database;
@@ -60,8 +61,9 @@ public final class Compose implements Environment {
         this.why = why;
         this.warnings = warnings;
         hostOfDjango = settings.host();
+        near = composer.onThisMachine();
         var port = db.hosts().contains(settings.host()) ? settings.port() : PORT;
-        server = settings.at(db.name(), port, new Route(null, 0, null, composer.onThisMachine(), "Compose project " + name(composer, config)));
+        server = settings.at(db.name(), port, new Route(null, 0, null, near, "Compose project " + name(composer, config)));
     }
 
     @Override
@@ -168,7 +170,7 @@ public final class Compose implements Environment {
 
     /** Whatever else may listen on that port of this machine: the server itself has to say that it is the container's. */
     private Optional<Credentials> byPort(Containers.Container found) {
-        var port = composer.onThisMachine() ? found.published(server.port()) : Optional.<Containers.HostPort>empty();
+        var port = near ? found.published(server.port()) : Optional.<Containers.HostPort>empty();
         if (port.isEmpty()) return Optional.empty();
         var credentials = via(new Route(port.get().host(), port.get().port(), null, true, server.route().whose()));
         try (var db = Database.openServer(credentials)) {
@@ -183,7 +185,7 @@ public final class Compose implements Environment {
         // its own name, as every other container calls it: the official images let in whoever comes from 127.0.0.1, with any password
         var host = addresses(found).isEmpty() ? "127.0.0.1" : db.name();
         var argument = Tunnel.argument(exec(found), host, server.port());
-        var credentials = via(new Route(null, 0, argument, composer.onThisMachine(), server.route().whose()));
+        var credentials = via(new Route(null, 0, argument, near, server.route().whose()));
         Database.openServer(credentials).close();
         return credentials;
     }
@@ -262,7 +264,7 @@ public final class Compose implements Environment {
 
     /** Folders of the project that are the container's too; what another machine's engine mounts is that machine's. */
     private List<CodePaths.Pair> pairs() {
-        if (!composer.onThisMachine()) return List.of();
+        if (!near) return List.of();
         var pairs = new ArrayList<CodePaths.Pair>();
         for (var mount : app.mounts()) {
             if (!mount.type().equals("bind") || mount.source() == null) continue;
@@ -304,7 +306,7 @@ public final class Compose implements Environment {
     /** Its image holds the project's code, and nothing is mounted over it. */
     private boolean isBaked(ComposeConfig.Service service) {
         var managePy = project.managePy();
-        return !(service.mounts(managePy) && composer.onThisMachine())
+        return !(service.mounts(managePy) && near)
                 && (service.builds(managePy) || app != null && app.image() != null && app.image().equals(service.image()));
     }
 
@@ -367,7 +369,11 @@ public final class Compose implements Environment {
 
     @Override
     public void close() {
-        asFound.run();
+        try {
+            asFound.run();
+        } catch (Failure stays) {
+            // it runs on; what we came for is done, or has failed with a better reason
+        }
     }
 
     @Override
