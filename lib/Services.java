@@ -20,7 +20,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     /**
      * A container, by its id; the service's name is for when it was made anew meanwhile.
      *
-     * @param well before: neither unhealthy nor restarting in a loop
+     * @param well before: not unhealthy, nor restarting in a loop, nor only just started
      */
     public record One(String id, String service, boolean well) {}
 
