@@ -496,7 +496,7 @@ class HostileTest {
     // ---- the driver --------------------------------------------------------------------------
 
     private Django fake(String script) throws IOException {
-        var file = Files.writeString(Files.createTempFile(temp, "python", ""), "read -r hello; token=${hello#*\\\"token\\\":\\\"}; token=${token%%\\\"*}; read -r request\n" + script);
+        var file = Files.writeString(Files.createTempFile(temp, "python", ""), "read -rN8 length; head -c $((10#$length)) >/dev/null; read -r hello; token=${hello#*\\\"token\\\":\\\"}; token=${token%%\\\"*}; read -r request\n" + script);
         return Django.start(Program.of("bash", file.toString()), null, temp, words -> {}).patience(Duration.ofSeconds(2));
     }
 
