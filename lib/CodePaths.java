@@ -10,7 +10,11 @@ import java.util.List;
  * pair they are ours already.
  */
 public record CodePaths(List<Pair> pairs) {
-    public record Pair(String inside, Path here) {}
+    public record Pair(String inside, Path here) {
+        public Pair {
+            if (inside.endsWith("/")) inside = inside.substring(0, inside.length() - 1);
+        }
+    }
 
     static final CodePaths SAME = new CodePaths(List.of());
 

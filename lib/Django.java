@@ -339,7 +339,7 @@ public final class Django implements Migrator, AutoCloseable {
             Program.kill(process);
         }
         children.forEach(ProcessHandle::destroyForcibly);
-        python.after().run();
+        Interruption.shielded(python.after()); // most of all when we were told to stop: a killed Compose removes no container
         if (staging == null) return;
         try {
             Disk.removeTree(staging); // a driver that was killed could not
@@ -378,7 +378,7 @@ public final class Django implements Migrator, AutoCloseable {
                     case "answer" -> { return said.get("value"); }
                     case "progress" -> progress.accept(said.get("text").getAsString());
                     case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
-                    case "noDjango" -> throw new Failure(new Problem.NoDjango(said.get("executable").getAsString(),
+                    case "noDjango" -> throw new Failure(python.service() != null ? new Problem.NoDjangoInside(python.service(), text(said, "executable")) : new Problem.NoDjango(said.get("executable").getAsString(),
                             Interpreter.requirements(new Project(here(python.root()), here(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
                     case "folder" -> paths = paths.and(said.get("path").getAsString(), python.backend());
                     case "noManagePy" -> throw new Failure(new Problem.NoManagePyInside(python.service(), strings(said.getAsJsonArray("looked"))));

@@ -1374,4 +1374,13 @@ public interface Problem {
         public String what() { return "several services have PostgreSQL: " + String.join(", ", services); }
         public List<String> next() { return List.of("say which one is meant: --db-service " + services.getFirst()); }
     }
+
+    /** @param interpreter the container's; never a command to install with, as it would run here */
+    record NoDjangoInside(String service, String interpreter) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "Django is not installed for " + interpreter + " in the container of service " + service; }
+        public List<String> next() {
+            return List.of("name the service with Django: --app-service", "or the interpreter in it that has Django: --python PATH", "or add what is missing to its image, and build it again");
+        }
+    }
 }

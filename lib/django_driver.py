@@ -678,14 +678,24 @@ class Modules:
         return self[label] if label in self else default
 
 
+def temporary_folder():
+    """In a container, where the file system may be read-only. Never in the current folder, where Python looks last: that is the project's, here."""
+    for place in (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm"):
+        if os.path.isabs(place) and not inside(os.path.realpath(place), REAL_ROOT):
+            try:
+                return tempfile.mkdtemp(prefix="reset_migrations_", dir=place)
+            except OSError:
+                pass  # the next may do
+    raise RuntimeError("there is no place for temporary files: none of TMPDIR, /tmp, /var/tmp and /dev/shm can be written")
+
+
 def stage(labels):
     global staging
     if hello.get("staging"):
         staging = hello.get("staging")  # whoever asks removes it when we are killed
         os.mkdir(staging, 0o700)
     else:
-        places = [p for p in (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm") if p and os.access(p, os.W_OK)]
-        staging = tempfile.mkdtemp(prefix="reset_migrations_", dir=places[0] if places else None)
+        staging = temporary_folder()
     package = "staged_" + os.urandom(8).hex()
     for label in [""] + labels:
         folder = os.path.join(staging, package, label)
@@ -996,7 +1006,8 @@ def sources():
     found = {}
     for folder, names, texts in os.walk(os.getcwd()):
         names[:] = [n for n in names if n[0] != "." and n not in ("__pycache__", "node_modules", "site-packages") and not os.path.exists(os.path.join(folder, n, "pyvenv.cfg"))]
-        found.update((os.path.relpath(os.path.join(folder, t), os.getcwd()), digest(os.path.join(folder, t))) for t in texts if t.endswith(".py"))
+        paths = [os.path.join(folder, t) for t in texts if t.endswith(".py")]
+        found.update((os.path.relpath(p, os.getcwd()), digest(p)) for p in paths if os.path.isfile(p))  # an editor's lock is a link to nowhere
     return found
 
 
