@@ -299,7 +299,7 @@ public final class Compose implements Environment {
         if (keepServices) return Services.NONE;
         var users = config.users(db, app);
         var up = containers().stream().filter(c -> c.started() && !c.oneOff() && users.contains(c.service()))
-                .map(c -> new Services.One(c.id(), c.service(), c.up() && (c.health() == null || c.health().equals("healthy")))).toList();
+                .map(c -> new Services.One(c.id(), c.service(), c.looping() ? "restarting" : state(c))).toList();
         return new Services(new ByEngine(), up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
     }
 

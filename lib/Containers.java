@@ -4,6 +4,7 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,6 +20,7 @@ public final class Containers {
      * @param service    the label's; null for one that is not Compose's
      * @param oneOff     made by {@code compose run}
      * @param status     running, restarting, exited, created, paused, removing or dead
+     * @param looping    restarting, or up for less than two minutes after the engine has restarted it: most of such a loop it is up
      * @param health     starting, healthy or unhealthy; null without a health check
      * @param exitCode   of its last end; 0 while it runs
      * @param published  by container port
@@ -26,7 +28,7 @@ public final class Containers {
      * @param user       "" for the image's own
      * @param networks   by name, with the address there; "" while it is not running
      */
-    public record Container(String id, String name, String service, boolean oneOff, String status, String health, int exitCode, List<ComposeConfig.Mount> mounts,
+    public record Container(String id, String name, String service, boolean oneOff, String status, boolean looping, String health, int exitCode, List<ComposeConfig.Mount> mounts,
                             Map<Integer, List<HostPort>> published, String image, String workingDir, String user, Map<String, String> networks) {
         /** Running now: one that restarts in a loop is not. */
         public boolean up() {
@@ -68,9 +70,18 @@ public final class Containers {
         var labels = object(config, "Labels");
         var health = object(state, "Health");
         return new Container(text(said, "Id"), text(said, "Name").replaceFirst("^/", ""), labels.has("com.docker.compose.service") ? text(labels, "com.docker.compose.service") : null,
-                text(labels, "com.docker.compose.oneoff").equalsIgnoreCase("true"), text(state, "Status"), health.has("Status") ? text(health, "Status") : null,
+                text(labels, "com.docker.compose.oneoff").equalsIgnoreCase("true"), text(state, "Status"), looping(said, state), health.has("Status") ? text(health, "Status") : null,
                 state.get("ExitCode").getAsInt(), mounts(said), published(object(object(said, "NetworkSettings"), "Ports")), text(config, "Image"),
                 text(config, "WorkingDir"), text(config, "User"), networks(object(object(said, "NetworkSettings"), "Networks")));
+    }
+
+    private static boolean looping(JsonObject said, JsonObject state) {
+        if (text(state, "Status").equals("restarting")) return true;
+        try {
+            return said.get("RestartCount").getAsInt() > 0 && Instant.parse(text(state, "StartedAt")).isAfter(Instant.now().minusSeconds(120));
+        } catch (RuntimeException notSaid) { // podman's
+            return false;
+        }
     }
 
     private static List<ComposeConfig.Mount> mounts(JsonObject said) {

@@ -20,9 +20,13 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     /**
      * A container, by its id; the service's name is for when it was made anew meanwhile.
      *
-     * @param well before: not unhealthy, nor restarting in a loop, nor only just started
+     * @param before it was stopped: "running" (well), "restarting" in a loop, or "starting" and "unhealthy" by its health check
      */
-    public record One(String id, String service, boolean well) {}
+    public record One(String id, String service, String before) {
+        boolean well() {
+            return before.equals("running");
+        }
+    }
 
     /** Where sessions of theirs come from. */
     public Set<String> addresses() {
@@ -112,10 +116,13 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
                 wanted.stream().map(One::service).distinct().toList()), failures.getFirst());
     }
 
-    /** Who was well has to be well again. The others nobody waits for long: they may have been waiting for this, or may be ill for good. */
+    /**
+     * Who was well has to be well again. One that crashed in a loop may be now, and is not waited for so long; one whose health check
+     * failed all along is nobody's to judge.
+     */
     private void await(List<One> wanted, Console console) {
         var begun = System.nanoTime();
-        var left = new ArrayList<>(wanted);
+        var left = new ArrayList<>(wanted.stream().filter(one -> one.well() || one.before().equals("restarting")).toList());
         var wrong = new ArrayList<String>();
         while (!left.isEmpty()) {
             var now = List.copyOf(left);
@@ -123,12 +130,13 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
             for (int i = 0; i < now.size(); i++) {
                 var one = now.get(i);
                 var state = states.get(i);
-                var patience = one.well ? PATIENCE : SHORT;
-                if (!state.equals("running") && System.nanoTime() - begun < patience.toNanos() && (state.equals("starting") || !one.well)) continue;
+                var patience = one.well() ? PATIENCE : SHORT;
+                var mayStill = state.equals("starting") || !one.well();
+                if (!state.equals("running") && mayStill && System.nanoTime() - begun < patience.toNanos()) continue;
                 left.remove(one);
                 if (state.equals("running")) continue;
                 var words = one.service() + " is " + (state.equals("starting") ? "not healthy after %d s".formatted(patience.toSeconds()) : state);
-                if (one.well) wrong.add(words);
+                if (one.well()) wrong.add(words);
                 else console.warn("started again, but " + words + ", as it was before");
             }
             if (left.isEmpty()) break;

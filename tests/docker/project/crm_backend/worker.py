@@ -1,6 +1,7 @@
 # Two sessions, as a real worker's: one asks all the time, one is idle in a transaction. Losing either ends it.
 import os
 import select
+import signal
 import threading
 import time
 import traceback
@@ -37,5 +38,6 @@ def or_die(work):
         os._exit(1)
 
 
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # process 1 has no default for it
 for work in (busy, idle):
     threading.Thread(target=or_die, args=[work]).start()
