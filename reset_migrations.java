@@ -358,7 +358,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
                 if (run.changesFiles() || steps.isEmpty()) steps.add(files);
-                var services = environment.services().and(run.unfinished() ? run.services() : List.of()).backTo(Instant.parse(run.started()));
+                var services = environment.services().and(run.unfinished() ? run.services() : List.of()).asWere(run.services()).backTo(Instant.parse(run.started()));
                 if (!services.none()) steps.addFirst(services.stop(run.changesFiles(), console, () -> {}));
                 steps.set(0, run.stopping(services).marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);

@@ -61,6 +61,12 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         return new Services(engine, List.copyOf(all.values()), stale);
     }
 
+    /** Judged by how they were then: who crashed in a loop before a reset may do so again after its undo. */
+    public Services asWere(Collection<One> then) {
+        return new Services(engine, up.stream().map(one -> new One(one.id(), one.service(),
+                then.stream().filter(old -> old.service().equals(one.service())).map(One::before).findFirst().orElse(one.before()))).toList(), stale);
+    }
+
     /** For when files go back to what they were at a time: only an image that was built since then holds others. */
     public Services backTo(Instant time) {
         return new Services(engine, up, up.stream().filter(one -> stale.contains(one.service()) && engine.builtSince(one, time)).map(One::service).distinct().toList());
