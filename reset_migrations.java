@@ -32,6 +32,7 @@ import lib.FolderLock;
 import lib.Found;
 import lib.Git;
 import lib.Guards;
+import lib.Interruption;
 import lib.Lib;
 import lib.Migrations;
 import lib.ParkTables;
@@ -175,7 +176,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var left = prepared.plan().runAndTell(console, goBack);
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         try {
-            PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get());
+            Interruption.shielded(() -> PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get())); // whoever cuts the waiting short wants to know all the more
         } catch (Failure failure) { // whatever it is, not everything is as it was
             throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
         }
