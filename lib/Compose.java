@@ -141,10 +141,10 @@ public final class Compose implements Environment {
             asFound = () -> composer.engine("stop", stopped.id()).output();
             return;
         }
-        composer.compose("up", "-d", "--no-deps", "--no-recreate", db.name()).output();
+        composer.done("up", "-d", "--no-deps", "--no-recreate", db.name());
         asFound = () -> {
-            composer.compose("stop", db.name()).output();
-            composer.compose("rm", "-f", db.name()).output();
+            composer.done("stop", db.name());
+            composer.done("rm", "-f", db.name());
         };
     }
 

@@ -124,14 +124,22 @@ public record ComposeConfig(String project, List<Service> services) {
         return new ComposeConfig(text(top.get("name")), withLinks(services, map(top.get("services"))));
     }
 
-    /** Warnings are no failure, and are not kept: "variable is not set" may name a part of a password with a dollar in it. */
+    /** Warnings are no failure, and are not kept. */
     private static String said(Composer composer, Program asked, String input) {
         var output = asked.run(input);
         if (output.code() == 0) return output.out();
-        var words = (output.err().isBlank() ? output.out() : output.err()).lines()
-                .filter(line -> !line.contains("level=warning") && !line.startsWith("WARNING:") && !line.startsWith(">>>>") && !line.isBlank())
-                .collect(Collectors.joining("\n"));
-        throw new Failure(new Problem.ComposeRefuses(composer.describe(), composer.folder(), withoutSecrets(words, composer.folder().resolve(".env"))));
+        throw new Failure(new Problem.ComposeRefuses(composer.describe(), composer.folder(), words(composer, output)));
+    }
+
+    /** What Compose says of a failure, without its warnings and without values of {@code .env}. */
+    static String words(Composer composer, Program.Output output) {
+        var words = (output.err().isBlank() ? output.out() : output.err()).lines().filter(line -> !isWarning(line) && !line.isBlank()).collect(Collectors.joining("\n"));
+        return withoutSecrets(words, composer.folder().resolve(".env"));
+    }
+
+    /** One may name a part of a password with a dollar in it as a variable that is not set. */
+    static boolean isWarning(String line) {
+        return line.contains("level=warning") || line.startsWith("WARNING:") || line.startsWith("WARN[") || line.contains("variable is not set") || line.startsWith(">>>>");
     }
 
     /** v2 quotes what it cannot read of an env file, old ones up to its end; v1 quotes a service's whole environment. */

@@ -68,6 +68,14 @@ public record Composer(List<String> compose, List<String> engine, String version
         return Program.of(compose).with(arguments).in(folder).env("PWD", folder.toString());
     }
 
+    /** Runs it, and returns what it printed. @throws Failure with Compose's words, which may quote {@code .env}, made harmless */
+    String done(String... arguments) {
+        var asked = compose(arguments);
+        var output = asked.run();
+        if (output.code() != 0) throw new Failure(new Problem.ProgramFailed(describe() + " " + arguments[0], output.code(), ComposeConfig.words(this, output)));
+        return output.out();
+    }
+
     /** {@code docker …} or {@code podman …}. */
     public Program engine(String... arguments) {
         return Program.of(engine).with(arguments).in(folder);

@@ -51,7 +51,7 @@ public final class Containers {
 
     /** Of every service and every one-off, running or not. */
     public static List<Container> of(Composer composer) {
-        return of(composer, composer.compose("ps", "-a", "-q").output().lines().map(String::strip).filter(id -> id.matches("[0-9a-f]{12,}")).toList());
+        return of(composer, composer.done("ps", "-a", "-q").lines().map(String::strip).filter(id -> id.matches("[0-9a-f]{12,}")).toList());
     }
 
     /** A container that is gone by now is left out. */

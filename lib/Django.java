@@ -499,6 +499,7 @@ public final class Django implements Migrator, AutoCloseable {
         try (var reader = new BufferedReader(new InputStreamReader(process.getErrorStream(), StandardCharsets.UTF_8))) {
             for (String line; (line = line(reader, null)) != null; ) {
                 lastSign = System.nanoTime();
+                if (python.service() != null && ComposeConfig.isWarning(line)) continue;
                 synchronized (errors) {
                     errors.add(line);
                     if (errors.size() > KEPT_LINES) errors.removeFirst();
