@@ -17,10 +17,12 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.Aside;
 import lib.Backup;
 import lib.Cli;
+import lib.ComposeConfig;
 import lib.Consent;
 import lib.Console;
 import lib.Database;
@@ -328,7 +330,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             return;
         }
         var output = manage.with("--noinput").run();
-        if (output.code() != 0) throw new Failure(new Problem.NoSuperuser(output.err().strip(), true, manage.toString()));
+        if (output.code() != 0) throw new Failure(new Problem.NoSuperuser(output.err().lines().filter(line -> !ComposeConfig.isWarning(line)).collect(Collectors.joining("\n")).strip(), true, manage.toString()));
         console.say(output.out().strip());
     }
 

@@ -138,7 +138,7 @@ public record ComposeConfig(String project, List<Service> services) {
     }
 
     /** One may name a part of a password with a dollar in it as a variable that is not set. */
-    static boolean isWarning(String line) {
+    public static boolean isWarning(String line) {
         return line.contains("level=warning") || line.startsWith("WARNING:") || line.startsWith("WARN[") || line.contains("variable is not set") || line.startsWith(">>>>");
     }
 
