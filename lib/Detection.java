@@ -67,10 +67,10 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
             if (own.isPresent() && !isPublished(own.get(), composer, running.get()) && answers(own.get()))
                 throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), Compose.name(composer, config)));
         }
-        var usable = app.filter(service -> appService != null || Compose.hasImage(composer, config, service));
+        var usable = app.filter(service -> interpreter == null || appService != null || Compose.hasImage(composer, config, service));
         var local = usable.isEmpty() && interpreter != null && own.isPresent() ? (Environment.Local) here("no service has the code") : null;
         if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(config.services().stream().map(ComposeConfig.Service::name).toList()));
-        return new Compose(project, composer, config, db.get(), interpreter == null ? null : usable.orElse(null), local, python, keepServices, settings, why, warnings(composer, config));
+        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, settings, why, warnings(composer, usable));
     }
 
     /** As the containers get them: the app's environment before the file, the database's own last. */
@@ -116,12 +116,13 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         }
     }
 
-    private List<String> warnings(Composer composer, ComposeConfig config) {
+    private List<String> warnings(Composer composer, Optional<ComposeConfig.Service> app) {
         var warnings = new ArrayList<String>();
         var file = EnvFile.of(project, named, Map.of());
         file.problems().stream().map(Problem.MalformedLine::what).forEach(warnings::add);
         var differing = ComposeConfig.differing(composer, file);
         if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(List.copyOf(differing)).what());
+        if (interpreter != null) app.filter(service -> !(service.mounts(project.managePy()) && composer.onThisMachine())).ifPresent(service -> warnings.add(new Problem.CodeInImage(service.name()).what()));
         return warnings;
     }
 

@@ -1299,6 +1299,13 @@ public interface Problem {
         public List<String> next() { return List.of("see docker compose logs"); }
     }
 
+    record CodeInImage(String service) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return "the code is in the image of %s, not mounted: after the reset it has to be built again before anything starts from it: docker compose up -d --build".formatted(service);
+        }
+    }
+
     record ImagesStale(List<String> services) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "left stopped, because their image still holds the old migration files: " + String.join(", ", services); }
