@@ -82,7 +82,7 @@ class ComposeResetTest {
             assertEquals(ids, ids(project));
             project.await("backend", container -> container.health().equals("healthy"));
             project.awaitSessions();
-            assertEquals("10|0", project.query("SELECT count(*) FILTER (WHERE app NOT IN ('contenttypes', 'auth', 'admin', 'sessions')) > 0, 0 FROM django_migrations").replace("t", "10").strip());
+            assertEquals("0001_initial", project.query("SELECT string_agg(name, ',') FROM django_migrations WHERE app = 'flows'").strip());
 
             done(project.tool("reset_migrations").run("status"));
             done(project.tool("reset_migrations").run("undo", "--yes"));
@@ -113,9 +113,8 @@ class ComposeResetTest {
         }
     }
 
-    @ParameterizedTest @EnumSource
-    void code_in_the_image_is_compared_and_services_with_the_old_one_stay_stopped(Docker.Compose compose) throws Exception {
-        try (var project = ComposeProject.in(temp, compose).baked().start()) {
+    @Test void code_in_the_image_is_compared_and_services_with_the_old_one_stay_stopped() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).baked().start()) {
             var before = project.snapshot();
             var models = project.backend().resolve("flows/models.py");
             var text = Files.readString(models);
@@ -171,10 +170,8 @@ class ComposeResetTest {
         }
     }
 
-    @ParameterizedTest @EnumSource
-    void a_backup_is_made_verified_and_restored_in_place(Docker.Compose compose) throws Exception {
-        try (var project = ComposeProject.in(temp, compose).start()) {
-            var before = project.snapshot();
+    @Test void a_backup_is_made_verified_and_restored_in_place() throws Exception {
+        try (var project = ComposeProject.in(temp, Docker.Compose.V1).start()) {
             done(project.tool("backup_database").run());
             done(project.tool("backup_database").run("verify"));
             done(project.tool("backup_database").run("status", "--max-age", "1h"));
@@ -191,7 +188,6 @@ class ComposeResetTest {
             done(project.tool("reset_migrations").run("undo", "--yes"));
             assertEquals("0", project.query("SELECT count(*) FROM conversations_contact_tags").strip());
             nothingLeft(project);
-            assertTrue(before.size() > 5_000);
         }
     }
 
