@@ -88,7 +88,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
      */
     public Step stop(boolean newFiles, Console console, Step.Act then) {
         return Step.of("stop %s, which use%s the database; started again at the end".formatted(names(), up.size() == 1 ? "s" : ""),
-                () -> engine.stop(up),
+                this::stopNow,
                 () -> start(up),
                 () -> {
                     try {
@@ -97,6 +97,12 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
                         then.run();
                     }
                 });
+    }
+
+    /** To its end, whatever signal comes: the engine goes on when its command is killed, and a start in between would do nothing. */
+    private void stopNow() {
+        Interruption.shielded(() -> engine.stop(up));
+        Interruption.check();
     }
 
     /** Starts them and waits until they are well. */
