@@ -87,6 +87,7 @@ public final class Compose implements Environment {
     private static String state(Containers.Container now) {
         if (now.status().equals("restarting") || now.status().equals("exited")) return "%s (exit code %d)".formatted(now.status(), now.exitCode());
         if (!now.up()) return now.status();
+        if (now.looping()) return "up, but it has crashed and was restarted";
         return now.health() == null || now.health().equals("healthy") ? "running" : now.health();
     }
 

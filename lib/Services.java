@@ -52,6 +52,8 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     public static final Services NONE = new Services(null, List.of(), List.of());
     private static final Duration PATIENCE = Duration.ofMinutes(3);
     private static final Duration SHORT = Duration.ofSeconds(20);
+    /** An entrypoint that migrates needs a few seconds to fail, and without a health check nothing else tells. */
+    private static final Duration SETTLED = Duration.ofSeconds(8);
 
     /** Together with those that a killed run has stopped and not started again. */
     public Services and(Collection<One> before) {
@@ -139,10 +141,12 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         while (!left.isEmpty()) {
             var now = List.copyOf(left);
             var states = engine.states(now);
+            var settled = System.nanoTime() - begun > SETTLED.toNanos();
             for (int i = 0; i < now.size(); i++) {
                 var one = now.get(i);
                 var state = states.get(i);
                 var patience = one.well() ? PATIENCE : SHORT;
+                if (state.equals("running") && !settled) continue;
                 var mayStill = state.equals("starting") || !one.well();
                 if (!state.equals("running") && mayStill && System.nanoTime() - begun < patience.toNanos()) continue;
                 left.remove(one);
