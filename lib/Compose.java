@@ -87,8 +87,9 @@ public final class Compose implements Environment {
     private static String state(Containers.Container now) {
         if (now.status().equals("restarting") || now.status().equals("exited")) return "%s (exit code %d)".formatted(now.status(), now.exitCode());
         if (!now.up()) return now.status();
+        if ("healthy".equals(now.health())) return "running";
         if (now.looping()) return "up, but it has crashed and was restarted";
-        return now.health() == null || now.health().equals("healthy") ? "running" : now.health();
+        return now.health() == null ? "running" : now.health();
     }
 
     private static Set<String> addresses(Containers.Container container) {
