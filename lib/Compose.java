@@ -122,12 +122,12 @@ public final class Compose implements Environment {
 
     private Containers.Container upContainer() {
         var found = ofDatabase();
+        if (found != null && found.started() && !found.up()) throw new Failure(new Problem.DatabaseServiceDown(db.name(), "it is " + found.status()));
         if (found == null || !found.up()) {
             start(found);
             found = ofDatabase();
             if (found == null) throw new Failure(new Problem.DatabaseServiceDown(db.name(), "it was started, and is not there"));
         }
-        if (found.status().equals("paused")) throw new Failure(new Problem.DatabaseServiceDown(db.name(), "it is paused"));
         return found;
     }
 
@@ -163,7 +163,7 @@ public final class Compose implements Environment {
                 if (state == null || !state.up() || state.status().equals("restarting"))
                     throw new Failure(new Problem.DatabaseServiceDown(db.name(), state == null ? "gone" : state.status() + ", exit code " + state.exitCode()), failure);
                 if (failure.problem() instanceof Problem.CannotConnect refused && refused.wrongPassword())
-                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", "environment").replaceFirst("^environment$", ".env"), composer.describe()), failure);
+                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", "environment").replaceFirst("^environment$", ".env"), composer.describe().replaceFirst(" \\S+$", "")), failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(Duration.ofMillis(300));
             }

@@ -110,7 +110,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     /** Starts them and waits until they are well. */
     public void startAgain(boolean newFiles, Console console) {
         var wanted = newFiles ? new Services(engine, up.stream().filter(one -> !stale.contains(one.service())).toList(), List.of()) : this;
-        start(wanted.up);
+        Interruption.shielded(() -> start(wanted.up)); // nobody wants them down because of a second Ctrl-C
         await(wanted.up, console);
         if (!wanted.none()) console.success("started again: " + wanted.names());
         if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(up.stream().map(One::service).filter(stale::contains).distinct().toList()));
