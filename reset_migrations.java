@@ -4,6 +4,7 @@
 //RUNTIME_OPTIONS -XX:TieredStopAtLevel=1
 //SOURCES lib/Lib.java
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -46,6 +47,7 @@ import lib.Project;
 import lib.PutBackFiles;
 import lib.ReplaceFiles;
 import lib.Run;
+import lib.Services;
 import lib.SetAside;
 import lib.Step;
 import lib.Strategy;
@@ -183,7 +185,18 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
         }
         if (left != null) throw left;
+        refuseChanged(run, found.services());
         return run.done(backedUp.get());
+    }
+
+    /** What services do when they start is beyond us, but not beyond being told. */
+    private static void refuseChanged(Run run, Services services) {
+        try {
+            var changed = services.none() ? List.<String>of() : run.freshChanged();
+            if (!changed.isEmpty()) throw new Failure(new Problem.ChangedByServices(run.id(), changed, services.names()));
+        } catch (IOException e) {
+            throw new Failure(new Problem.DoneBut(new Problem.FileSystemSaid("comparing the new migration files", Failure.wordsOf(e)), null), e);
+        }
     }
 
     /** Offers to install what the project needs; only where somebody can say yes. */

@@ -240,7 +240,7 @@ public final class Compose implements Environment {
 
     /** Never through its entrypoint, which may migrate, nor with its ports and restarts; what it depends on stays as it is. */
     private Program oneOff(String... options) {
-        return composer.compose("run", "--rm", "--no-deps").with(options);
+        return composer.compose("run", "--rm", "--no-deps").with(options).env("COMPOSE_INTERACTIVE_NO_CLI", "0"); // 1 makes v1 hang
     }
 
     @Override

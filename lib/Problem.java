@@ -1296,7 +1296,16 @@ public interface Problem {
     record NotHealthy(List<String> which) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "started again, but " + String.join(", ", which); }
-        public List<String> next() { return List.of("see docker compose logs"); }
+        public List<String> next() { return List.of("see docker compose logs of these", "to go back: reset_migrations undo"); }
+    }
+
+    /** An entrypoint may take migrations for stale by their names. @param run what it was that wrote them */
+    record ChangedByServices(String run, List<String> files, String services) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return "the reset is done, but since %s started again new migration files are gone or changed; an entrypoint may delete or rewrite migrations:\n  ".formatted(services) + String.join("\n  ", files);
+        }
+        public List<String> next() { return List.of("see docker compose logs, and the entrypoint", "to go back: reset_migrations undo " + run); }
     }
 
     record CodeInImage(String service) implements Problem {

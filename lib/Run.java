@@ -212,6 +212,13 @@ public record Run(int format, String id, String version, String started, String 
         return oldFiles().allHome();
     }
 
+    /** Of this run's new files those that are gone, or are no longer what it wrote. */
+    public List<String> freshChanged() throws IOException {
+        var changed = new ArrayList<String>();
+        for (var file : fresh.entrySet()) if (!Disk.holds(Path.of(root).resolve(file.getKey()), file.getValue())) changed.add(file.getKey());
+        return List.copyOf(changed);
+    }
+
     /** Whether this run's new files are all there, and of the old ones none that they should have replaced. */
     public boolean freshInPlace() throws IOException {
         for (var file : fresh.entrySet()) if (!Disk.holds(Path.of(root).resolve(file.getKey()), file.getValue())) return false;

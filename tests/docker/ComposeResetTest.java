@@ -210,4 +210,15 @@ class ComposeResetTest {
             nothingLeft(project);
         }
     }
+
+    /** As the entrypoint of the project this was made for does: a list of names that it takes for stale. */
+    @Test void an_entrypoint_that_deletes_a_new_migration_is_told() throws Exception {
+        try (var project = ComposeProject.in(temp, V2)) {
+            var entrypoint = project.backend().resolve("entrypoint.sh");
+            Files.writeString(entrypoint, Files.readString(entrypoint).replaceFirst("\n", "\nrm -f /app/customer_data/migrations/0002_initial.py\n"));
+            project.start();
+            ended(3, reset(project), "customer_data/migrations/0002_initial.py", "an entrypoint may delete", "reset_migrations undo");
+            done(project.tool("reset_migrations").run("undo", "--yes"));
+        }
+    }
 }
