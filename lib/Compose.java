@@ -143,11 +143,17 @@ public final class Compose implements Environment {
             asFound = () -> composer.engine("stop", stopped.id()).output();
             return;
         }
+        var networks = networks();
         composer.done("up", "-d", "--no-deps", "--no-recreate", db.name());
         asFound = () -> {
             composer.done("stop", db.name());
             composer.done("rm", "-f", db.name());
+            networks().stream().filter(network -> !networks.contains(network)).forEach(network -> composer.engine("network", "rm", network).output());
         };
+    }
+
+    private List<String> networks() {
+        return composer.engine("network", "ls", "-q", "--no-trunc", "--filter", "label=com.docker.compose.project=" + name(composer, config)).output().lines().toList();
     }
 
     /** A server that was just started lets nobody in for a while. */
