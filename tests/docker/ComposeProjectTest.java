@@ -83,6 +83,15 @@ class ComposeProjectTest {
         assertEquals("", left(name));
     }
 
+    @Test
+    void a_server_that_crashed_is_no_good_end() throws Exception {
+        var project = ComposeProject.in(folder, Docker.Compose.V2).startDatabase();
+        Docker.run("exec", "-u", "root", project.id("db"), "sh", "-c", "kill -9 " + project.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'"));
+        while (!project.logs("db").contains("all server processes terminated")) Thread.sleep(50);
+        assertTrue(assertThrows(AssertionError.class, project::close).getMessage().contains("has crashed"));
+        assertEquals("", left(project.name()));
+    }
+
     private static String left(String name) throws IOException {
         var own = "label=com.docker.compose.project=" + name;
         return Docker.run("ps", "-aq", "--filter", own) + Docker.run("network", "ls", "-q", "--filter", own)

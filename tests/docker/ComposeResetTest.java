@@ -164,6 +164,10 @@ class ComposeResetTest {
         try (var project = ComposeProject.in(temp, V2).start()) {
             ended(137, project.tool("support.SignalAt").run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser"), "SignalAt: ");
             done(project.tool("reset_migrations").run("finish"));
+            var aside = "SELECT count(*) FROM pg_database WHERE datname ~ '^crm_dev.'";
+            assertEquals("1", project.query(aside).strip());
+            done(project.tool("reset_migrations").run("purge", "--yes"));
+            assertEquals("0", project.query(aside).strip());
             project.await("backend", container -> container.health().equals("healthy"));
             project.awaitSessions();
             nothingLeft(project);

@@ -1,16 +1,22 @@
 package support;
 
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Predicate;
@@ -153,6 +159,13 @@ public final class ComposeProject implements AutoCloseable {
         return containers;
     }
 
+    /** Every service's container by its id, which stays the same when it is only stopped and started. */
+    public Map<String, String> ids() throws IOException {
+        var ids = new TreeMap<String, String>();
+        containers().forEach((service, container) -> ids.put(service, container.id()));
+        return ids;
+    }
+
     /** Containers that {@code compose run} has left, running or not: after a test there should be none. */
     public List<String> oneOffs() throws IOException {
         return list("True");
@@ -244,9 +257,57 @@ public final class ComposeProject implements AutoCloseable {
         return Tool.in(root(), script).env("PATH", compose.onlyOn(root().resolveSibling(name() + ".bin")));
     }
 
+    /**
+     * The same by a user who is not root; only root can become another. The classes may lie where he could not read them; but he
+     * writes only what is his.
+     *
+     * @param group that he is in, or null
+     */
+    public Tool toolAs(int user, Integer group, String script) throws IOException {
+        assumeTrue("root".equals(System.getProperty("user.name")), "only root can become another user");
+        var home = Files.createDirectories(root().resolveSibling(name() + ".home"));
+        Files.setAttribute(home, "unix:uid", user);
+        Files.setPosixFilePermissions(root().getParent(), PosixFilePermissions.fromString("rwx--x--x"));
+        return tool(script).env("HOME", home.toString()).env("XDG_STATE_HOME", home.resolve("state").toString())
+            .by("setpriv", "--reuid=" + user, "--regid=" + user, group == null ? "--clear-groups" : "--groups=" + group,
+                "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search");
+    }
+
+    /** All of the project's files become this user's. */
+    public ComposeProject ownedBy(int user) throws IOException {
+        try (var files = Files.walk(root())) {
+            for (var file : files.toList()) for (var id : List.of("unix:uid", "unix:gid")) Files.setAttribute(file, id, user, LinkOption.NOFOLLOW_LINKS);
+        }
+        return this;
+    }
+
+    /** Whose the project's files are, but for what Python compiles. */
+    public Set<Object> owners() throws IOException {
+        var owners = new HashSet<>();
+        try (var files = Files.walk(root())) {
+            for (var file : files.filter(file -> !file.toString().contains("__pycache__")).toList()) owners.add(Files.getAttribute(file, "unix:uid", LinkOption.NOFOLLOW_LINKS));
+        }
+        return owners;
+    }
+
+    /** Removes all that the engine has of it. Every test that ends well has left its database's server alone: that is asked last. */
     @Override public void close() throws IOException {
-        remove();
-        Runtime.getRuntime().removeShutdownHook(atExit);
+        try {
+            refuseCrash();
+        } finally {
+            remove();
+            Runtime.getRuntime().removeShutdownHook(atExit);
+        }
+    }
+
+    /**
+     * In its container PostgreSQL is process 1 and inherits whoever loses its parent there: one that a signal ends counts as a crash
+     * of the server's own, and it throws everybody out.
+     */
+    private void refuseCrash() throws IOException {
+        if (!containers().containsKey("db")) return;
+        var said = logs("db");
+        if (said.contains("terminating any other active server processes")) throw new AssertionError("the database's server has crashed\n" + said);
     }
 
     /** By label, not by {@code down}: no stop time-outs, and one-offs and whatever a broken file no longer names go too. */

@@ -1,5 +1,8 @@
 package support;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -22,6 +25,18 @@ public final class Tool {
     public record Output(int code, String out, String err) {
         public String all() {
             return out + err;
+        }
+
+        /** It did what it was told. */
+        public Output done() {
+            return ended(0);
+        }
+
+        /** It ended with that exit code, and said all of these words. */
+        public Output ended(int expected, String... words) {
+            assertEquals(expected, code, all());
+            for (var word : words) assertTrue(all().contains(word), () -> "not said: " + word + "\n" + all());
+            return this;
         }
     }
 
