@@ -147,6 +147,7 @@ public final class Compose implements Environment {
         composer.done("up", "-d", "--no-deps", "--no-recreate", db.name());
         asFound = () -> {
             composer.done("stop", db.name());
+            if (!db.keepsData()) return; // with the container its data would be gone
             composer.done("rm", "-f", db.name());
             networks().stream().filter(network -> !networks.contains(network)).forEach(network -> composer.engine("network", "rm", network).output());
         };
@@ -234,7 +235,7 @@ public final class Compose implements Environment {
     public Django.Python python() {
         if (app == null) return here.python();
         database(); // two that make the project's network at once make two of them
-        containers().stream().filter(c -> c.oneOff() && c.name().startsWith(ONE_OFF) && !c.started()).forEach(c -> composer.engine("rm", c.id()).run()); // of killed runs, with v1
+        containers().stream().filter(c -> c.oneOff() && c.name().startsWith(ONE_OFF) && c.status().equals("exited")).forEach(c -> composer.engine("rm", c.id()).run()); // of killed runs, with v1
         var mounted = folder().isPresent();
         var name = ONE_OFF + HexFormat.of().formatHex(new SecureRandom().generateSeed(6));
         var start = oneOff("-T", "--name", name, "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", "PYTHONUNBUFFERED=1", "-e", "PGAPPNAME=" + Database.APPLICATION,

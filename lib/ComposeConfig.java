@@ -84,6 +84,11 @@ public record ComposeConfig(String project, List<Service> services) {
                     && (exposed.contains(5432) || mounts.stream().anyMatch(m -> m.target.matches(".*/postgres(ql)?(/.*)?")));
         }
 
+        /** In a volume with a name, or in a folder: whoever makes the container anew finds it again. */
+        boolean keepsData() {
+            return mounts.stream().anyMatch(m -> m.source != null && !m.readOnly && m.target.matches("(?i).*(postgres|pgdata|/data).*"));
+        }
+
         /** Without the environment's values. */
         @Override public String toString() {
             return name + " (" + (image == null ? "built from " + build : image) + ", variables " + environment.keySet() + ")";

@@ -155,7 +155,7 @@ public final class Console {
                 return null;
             });
         } catch (Exception e) {
-            say(Ansi.Color.RED, false, label + "  ended after " + seconds(began));
+            say(Ansi.Color.RED, false, label + "  not done, after " + seconds(began));
             throw e;
         }
         say(label + paint(Ansi.Color.GREEN, false, "  " + seconds(began)));

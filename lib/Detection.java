@@ -64,7 +64,7 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + db.get().name() : "the service " + db.get().name() + " is running";
         if (wanted == Wanted.EITHER && !isService) {
             if (running.isEmpty()) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
-            if (own.isPresent() && !isPublished(own.get(), composer, running.get()) && answers(own.get()))
+            if (own.isPresent() && !(isPublished(own.get(), composer, running.get()) && own.get().database().equals(settings.database())) && answers(own.get()))
                 throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), Compose.name(composer, config)));
         }
         var usable = app.filter(service -> interpreter == null || appService != null || Compose.hasImage(composer, config, service));

@@ -166,7 +166,7 @@ public final class PlanText {
         console.say("  old files  .reset/" + found.id() + "/old" + (goBack == null ? ", moved to backups/ next" : ""));
         if (goBack != null) {
             console.say("  go back    " + goBack);
-            if (!(found.strategy() instanceof DropTables)) console.say("  give up    reset_migrations purge " + found.id() + "   (frees the disk; after that there is no way back)");
+            if (!(found.strategy() instanceof DropTables)) console.say("  clean up   reset_migrations purge " + found.id() + "   (drops the old state; after that there is no way back)");
         }
         console.event("result", Map.of("run", found.id(), "aside", where));
     }

@@ -18,9 +18,9 @@ public final class Where {
     boolean docker;
     @Option(names = "--local", scope = ScopeType.INHERIT, description = "The database is the one that .env names, without Compose.")
     boolean local;
-    @Option(names = "--db-service", paramLabel = "NAME", scope = ScopeType.INHERIT, description = "The Compose service with the database (default: the one that DB_HOST names, else the only PostgreSQL).")
+    @Option(names = "--db-service", paramLabel = "NAME", scope = ScopeType.INHERIT, description = "The Compose service with the database (default: the one that DB_HOST names, else the only PostgreSQL); as --docker.")
     String dbService;
-    @Option(names = "--app-service", paramLabel = "NAME", scope = ScopeType.INHERIT, description = "The Compose service with Django (default: the one that holds manage.py).")
+    @Option(names = "--app-service", paramLabel = "NAME", scope = ScopeType.INHERIT, description = "The Compose service with Django (default: the one that holds manage.py); as --docker.")
     String appService;
     @Option(names = "--keep-services", scope = ScopeType.INHERIT, description = "Leave the Compose services that use the database running.")
     boolean keepServices;
@@ -46,7 +46,9 @@ public final class Where {
 
     private Detection detection(Project project, Supplier<Interpreter> interpreter, Path python) {
         if (docker && local) throw new Failure(new Problem.Usage("--docker and --local exclude each other", List.of("leave one of them out")));
-        var wanted = docker ? Detection.Wanted.DOCKER : local ? Detection.Wanted.LOCAL : Detection.Wanted.EITHER;
+        var service = dbService != null ? "--db-service" : appService != null ? "--app-service" : null;
+        if (local && service != null) throw new Failure(new Problem.Usage("--local and " + service + " exclude each other", List.of("leave one of them out")));
+        var wanted = docker || service != null ? Detection.Wanted.DOCKER : local ? Detection.Wanted.LOCAL : Detection.Wanted.EITHER;
         return new Detection(project, wanted, file, dbService, appService, keepServices, interpreter, python, System.getenv());
     }
 }

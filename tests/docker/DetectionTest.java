@@ -39,6 +39,37 @@ class DetectionTest {
 
             project.compose("stop", "db"); // now there is only one
             ended(0, project.tool("backup_database").run(), local.name());
+            ended(1, project.tool("backup_database").run("--db-service", "db"), "no connection to db:" + local.port()); // who names a service means it
+            ended(2, project.tool("backup_database").run("--db-service", "db", "--local"), "--local and --db-service exclude each other");
+        }
+    }
+
+    @Test void two_databases_of_one_server_are_two() throws Exception {
+        try (var project = ComposeProject.in(temp, Docker.Compose.V2).published().startDatabase()) {
+            project.edit(yaml -> yaml.replace("      - DB_HOST=db\n", "      - DB_HOST=db\n      - DB_NAME=crm_dev\n"));
+            var published = project.compose("port", "db", "5432").strip().split(":");
+            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=" + published[0]).replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=" + published[1]));
+            ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());
+
+            project.editEnv(text -> text.replaceAll("(?m)^DB_NAME=.*$", "DB_NAME=crm_two"));
+            ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name()); // the other one is not there
+            project.query("CREATE DATABASE crm_two");
+            ended(4, project.tool("backup_database").run(), "/crm_two, and the service db of Compose project");
+            ended(0, project.tool("backup_database").run("--docker"), "crm_dev in Compose project " + project.name());
+            ended(0, project.tool("backup_database").run("--local"), "/crm_two");
+        }
+    }
+
+    /** Nobody would find again what a new container without a volume of its own holds. */
+    @Test void a_container_that_holds_the_data_itself_is_left_there() throws Exception {
+        try (var project = ComposeProject.in(temp, Docker.Compose.V2)) {
+            project.edit(yaml -> yaml.replace("    volumes:\n      - postgres_data:/var/lib/postgresql/data/\n", ""));
+            project.compose("build");
+            project.tool("reset_migrations").run("--yes", "--no-superuser").done();
+            assertEquals("exited", project.containers().get("db").state());
+            project.compose("up", "-d", "db");
+            project.await("db", container -> container.health().equals("healthy"));
+            assertEquals("t", project.query("SELECT count(*) > 0 FROM django_migrations"));
         }
     }
 }
