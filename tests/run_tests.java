@@ -24,6 +24,9 @@ class run_tests {
     public static void main(String... args) {
         var launch = new ArrayList<>(List.of("execute", "--disable-banner", "--fail-if-no-tests", "--details=tree"));
         if (args.length == 0) launch.add("--scan-classpath=" + ownClasses());
+        // two at a time of those tests that say so: they mostly wait for containers
+        launch.addAll(List.of("--config=junit.jupiter.execution.parallel.enabled=true", "--config=junit.jupiter.execution.parallel.config.strategy=fixed",
+            "--config=junit.jupiter.execution.parallel.config.fixed.parallelism=2", "--config=junit.jupiter.execution.parallel.config.fixed.max-pool-size=2"));
         launch.addAll(List.of(args));
         var out = new Counting();
         var exit = ConsoleLauncher.run(new PrintWriter(out, true), new PrintWriter(System.err, true), launch.toArray(String[]::new)).getExitCode();

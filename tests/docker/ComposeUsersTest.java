@@ -1,10 +1,12 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.parallel.ExecutionMode.CONCURRENT;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import support.ComposeProject;
@@ -22,7 +24,7 @@ class ComposeUsersTest {
         return project.toolAs(HE, (Integer) Files.getAttribute(SOCKET, "unix:gid"), script);
     }
 
-    @ParameterizedTest @EnumSource
+    @ParameterizedTest @Execution(CONCURRENT) @EnumSource
     void who_is_not_root_resets_and_every_file_stays_his(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(temp, compose)) {
             his(project, "reset_migrations"); // skipped where we are not root
@@ -49,7 +51,7 @@ class ComposeUsersTest {
         }
     }
 
-    @Test void containers_that_run_as_another_user_need_not_write_the_code() throws Exception {
+    @Test @Execution(CONCURRENT) void containers_that_run_as_another_user_need_not_write_the_code() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V2)) {
             project.edit(yaml -> yaml.replace("    env_file:", "    user: \"1000:1000\"\n    env_file:")).start();
             assertEquals("1000", Docker.run("exec", project.id("worker"), "id", "-u"));
@@ -65,7 +67,7 @@ class ComposeUsersTest {
         }
     }
 
-    @ParameterizedTest @EnumSource
+    @ParameterizedTest @Execution(CONCURRENT) @EnumSource
     void who_may_not_use_the_engine_is_told_so(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(temp, compose)) {
             for (var script : new String[] {"reset_migrations", "backup_database"})

@@ -142,8 +142,8 @@ class DjangoInContainerTest {
             project.edit(yaml -> yaml.replace(built, "  backend:\n    image: " + Docker.BARE + "\n"));
             assertEquals("the container of service backend has no Python", problem(Problem.NoPythonInside.class, project).what());
 
-            project.edit(yaml -> yaml.replace(Docker.BARE, Docker.APP).replace("      - ./crm_backend:/app\n    env_file:\n      - ./.env\n    environment:\n      - DJANGO_SETTINGS_MODULE=crm_backend.settings\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    restart",
-                    "      - /app\n    env_file:\n      - ./.env\n    environment:\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    restart"));
+            project.edit(yaml -> yaml.replace(Docker.BARE, Docker.APP).replace("      - ./crm_backend:/app\n    env_file:\n      - ./.env\n    environment:\n      - DJANGO_SETTINGS_MODULE=crm_backend.settings\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period",
+                    "      - /app\n    env_file:\n      - ./.env\n    environment:\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period"));
             assertTrue(problem(Problem.NoManagePyInside.class, project).what().contains("/app"));
 
             project.edit(yaml -> yaml.replace("      - /app\n", "      - ./crm_backend:/app\n").replaceFirst("      - DB_HOST=db\n", "      - DB_HOST=db\n      - PYTHONPATH=/app/none\n"));
