@@ -8,11 +8,13 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.time.OffsetDateTime;
 import java.time.temporal.ChronoUnit;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.function.Consumer;
@@ -191,9 +193,10 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
         private void throughScript(Sum to) throws IOException {
             try (var script = Child.start(programs.script())) {
                 var failed = new IOException[1];
+                var end = new Tail(to);
                 var pump = Thread.ofPlatform().daemon().start(() -> {
                     try {
-                        script.out().transferTo(to);
+                        script.out().transferTo(end);
                     } catch (IOException e) {
                         failed[0] = e;
                         script.kill();
@@ -210,6 +213,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
                 join(pump);
                 if (failed[0] != null) throw failed[0];
                 script.finish(programs::hide);
+                if (!end.text().contains(COMPLETE)) throw new Failure(new Problem.DamagedArchive(partial, "the SQL of " + programs.script().name() + " was cut off before its end"));
             }
         }
 
@@ -283,6 +287,29 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
     // ---- streams -----------------------------------------------------------------------------
 
     private static final int BLOCK = 1 << 16;
+    /** The last words of any script; some versions have a line of their own after them. */
+    private static final String COMPLETE = "\n-- PostgreSQL database dump complete\n";
+
+    /** Remembers the last kilobyte that went through. */
+    private static final class Tail extends FilterOutputStream {
+        private byte[] last = {};
+
+        Tail(OutputStream to) {
+            super(to);
+        }
+
+        @Override public void write(byte[] from, int start, int length) throws IOException {
+            out.write(from, start, length);
+            var more = Math.min(length, 1024);
+            var both = Arrays.copyOf(last, last.length + more);
+            System.arraycopy(from, start + length - more, both, last.length, more);
+            last = Arrays.copyOfRange(both, Math.max(0, both.length - 1024), both.length);
+        }
+
+        String text() {
+            return new String(last, StandardCharsets.ISO_8859_1);
+        }
+    }
 
     /** Our side of the stream failed, not pg_dump's. */
     static final class Unwritable extends IOException {

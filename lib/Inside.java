@@ -19,7 +19,7 @@ public final class Inside {
     /**
      * The left side unpacks frames (a length, a line end, that many bytes; or "end") and lives until we do not; then it has the
      * right side end the program, whose stdin it holds open until that is done. A program that has enough of its input may go on:
-     * the rest is thrown away. The right side passes on the exit code and ends the left.
+     * the rest is thrown away. A left side that is gone at the end may have cut the input short, so that is no success. The right side passes on the exit code and ends the left.
      *
      * <p>In most images the server is process 1, which inherits whoever loses its parent. When such a one was killed, or ends with
      * another code than 0 or 1, the server takes it for one of its own that has crashed, and ends every session. So nobody is killed
@@ -27,6 +27,7 @@ public final class Inside {
      */
     private static final String SCRIPT = """
         unset PGCLIENTENCODING PGHOSTADDR PGOPTIONS PGSERVICE
+        dd bs=1 count=1 iflag=fullblock </dev/null >/dev/null 2>&1 || { echo 'dd, which is needed to hand a file in, does not work here' >&2; exit 69; }
         exec 4<&0
         trap 'over=1; [ -z "$right" ] || kill $right' TERM
         {
@@ -34,7 +35,11 @@ public final class Inside {
           sh -c 'echo $PPID'
           while IFS= read -r n; do
             if [ "$n" = end ]; then exec >/dev/null
-            else dd bs="$n" count=1 iflag=fullblock 2>/dev/null || exec >/dev/null
+            else
+              dd bs="$n" count=1 iflag=fullblock 2>/dev/null || case $? in
+                1) exec >/dev/null ;;
+                *) break ;;
+              esac
             fi
           done <&4
           kill $$
@@ -46,7 +51,7 @@ public final class Inside {
           exec 5<&-
           trap 'kill -INT $n; sleep 1; kill $n 2>/dev/null; sleep 1; kill -KILL $n 2>/dev/null' TERM
           while wait $n; code=$?; kill -0 $n 2>/dev/null; do :; done
-          kill -KILL $left 2>/dev/null
+          kill -KILL $left 2>/dev/null || code=125
           printf '\n%s\n' "ended with $code" >&2
           exit $code
         } & right=$!

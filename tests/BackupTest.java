@@ -139,6 +139,20 @@ class BackupTest {
         failsWithout(fake("%s \"$@\" | head -c 20000; kill -9 $$".formatted(pgDump)), Problem.PgProgramFailed.class);
     }
 
+    @Test void sql_that_is_cut_with_exit_0_is_no_backup() throws Exception {
+        var fake = fake("exec '%s' \"$@\"".formatted(pgDump));
+        var restore = Path.of(fake.toString()).resolveSibling("pg_restore");
+        var real = restore.toRealPath();
+        Files.delete(restore);
+        var plain = new Backup.Options(true, Compression.parse("none"), null, 0);
+        for (var kept : List.of("cat", "head -c -300")) {
+            Files.writeString(restore, "#!/bin/sh\n'%s' \"$@\" | %s\n".formatted(real, kept));
+            Files.setPosixFilePermissions(restore, PosixFilePermissions.fromString("rwx------"));
+            if (kept.equals("cat")) make(temp.resolve("plain"), fake, plain);
+            else assertInstanceOf(Problem.DamagedArchive.class, assertThrows(Failure.class, () -> make(temp.resolve("cut"), fake, plain)).problem());
+        }
+    }
+
     @Test void a_stream_that_is_cut_at_60_percent_with_exit_0_is_found_when_it_is_read_back() throws Exception {
         var whole = Files.readAllBytes(make(temp.resolve("whole"), new Backup.Options(false, Compression.parse("none"), null, 0)).file());
         var archive = temp.resolve("archive");
@@ -447,7 +461,11 @@ class BackupTest {
     // ---- helpers -------------------------------------------------------------------------------
 
     private static Backup make(Path folder, Backup.Options options) throws Exception {
-        try (var making = new Backup.Making(new PgPrograms(pgDump, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
+        return make(folder, pgDump, options);
+    }
+
+    private static Backup make(Path folder, Program program, Backup.Options options) throws Exception {
+        try (var making = new Backup.Making(new PgPrograms(program, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
             for (var step : making.steps()) step.run();
             return making.made();
         }

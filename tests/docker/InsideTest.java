@@ -206,6 +206,25 @@ class InsideTest {
         }
     }
 
+    /** The program cannot tell from the end of its input; psql would commit. */
+    @Test void input_that_was_cut_inside_is_no_success() throws Exception {
+        var debian = Containers.idle(Docker.APP);
+        var exec = List.of("docker", "exec", "-i", debian);
+        var reads = List.of("sh", "-c", "cat >/dev/null; exit 0");
+        var dd = "/usr/local/bin/dd"; // before the real one
+        for (var broken : List.of("case $1 in bs=1) exec /bin/dd \"$@\" ;; esac; exit 137", "exit 1")) {
+            Containers.docker("exec", "-u", "root", debian, "sh", "-c", "printf '#!/bin/sh\\n%s\\n' \"$0\" >$1; chmod 755 $1", broken, dd);
+            assertNotEquals(0, Inside.of(exec, reads).run("DELETE FROM crm").code(), broken);
+        }
+        Containers.docker("exec", "-u", "root", debian, "rm", dd);
+        assertEquals(0, Inside.of(exec, reads).run("DELETE FROM crm").code()); // it can be one
+
+        var running = Inside.of(exec, reads).start();
+        within(5, "it does not run", () -> Containers.processes(debian).stream().anyMatch(line -> line.endsWith("cat")));
+        Containers.sh(debian, "for p in /proc/[0-9]*; do [ ! -e $p/fd/4 ] || kill -KILL ${p#/proc/}; done"); // the shell that unpacks
+        assertEquals(125, running.waitFor());
+    }
+
     /** The newer clients say 0 when a signal ends them: no restore may pass for done. */
     @Test void a_client_that_a_signal_ends_is_no_success() throws Exception {
         for (var signal : List.of("INT", "TERM", "KILL")) {
