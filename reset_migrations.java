@@ -90,6 +90,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     boolean terminate;
     @Option(names = "--allow-replication", description = "Go on in spite of publications, logical slots and prepared transactions.")
     boolean allowReplication;
+    @Option(names = "--trust-image", description = "Go on although the app's image was built from other code than is here.")
+    boolean trustImage;
     @Mixin Cli.Output output;
 
     /** What {@code --strategy} takes. */
@@ -148,14 +150,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             consent.ask(console, found.look().name(), db.credentials().local(), found.django().debug());
             lock.requireHeld();
             if (!terminate && consent.toTerminate(console, found.inTheWay().size())) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
-            var run = carryOut(console, prepared, django, db);
-            whatFollows(console, environment, found.django(), run, db);
+            whatFollows(console, environment, found.django(), carryOut(console, prepared, django, db), db);
             return Problem.Exit.DONE.code;
         }
     }
 
     /** Only the new database itself shows whether all could be copied; where it was not, the tables are parked instead. */
-    private Run carryOut(Console console, Prepared prepared, Django django, Database db) {
+    private Outcome carryOut(Console console, Prepared prepared, Django django, Database db) {
         var found = prepared.found();
         try {
             return run(console, prepared, db);
@@ -169,7 +170,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    private Run run(Console console, Prepared prepared, Database db) {
+    /** @param left what could not be finished, though all is done; or null */
+    private record Outcome(Run run, Failure left) {}
+
+    private Outcome run(Console console, Prepared prepared, Database db) {
         var found = prepared.found();
         var run = prepared.run();
         var backedUp = prepared.backedUp();
@@ -177,25 +181,24 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         Supplier<String> goBack = () -> found.strategy() instanceof DropTables
                 ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
                 : "reset_migrations undo " + run.id();
-        var left = prepared.plan().runAndTell(console, goBack);
+        var unfinished = prepared.plan().runAndTell(console, goBack);
+        var left = unfinished != null ? unfinished : changed(run, found.services());
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         try {
-            Interruption.shielded(() -> PlanText.printDone(console, found, db, backedUp.get(), purge ? null : goBack.get())); // whoever cuts the waiting short wants to know all the more
+            Interruption.shielded(() -> PlanText.printDone(console, found, db, backedUp.get(), purge && left == null ? null : goBack.get())); // whoever cuts the waiting short wants to know all the more
         } catch (Failure failure) { // whatever it is, not everything is as it was
             throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
         }
-        if (left != null) throw left;
-        refuseChanged(run, found.services());
-        return run.done(backedUp.get());
+        return new Outcome(run.done(backedUp.get()), left);
     }
 
     /** What services do when they start is beyond us, but not beyond being told. */
-    private static void refuseChanged(Run run, Services services) {
+    private static Failure changed(Run run, Services services) {
         try {
             var changed = services.none() ? List.<String>of() : run.freshChanged();
-            if (!changed.isEmpty()) throw new Failure(new Problem.ChangedByServices(run.id(), changed, services.names()));
+            return changed.isEmpty() ? null : new Failure(new Problem.ChangedByServices(services.command(), run.id(), changed, services.names()));
         } catch (IOException e) {
-            throw new Failure(new Problem.DoneBut(new Problem.FileSystemSaid("comparing the new migration files", Failure.wordsOf(e)), null), e);
+            return new Failure(new Problem.DoneBut(new Problem.FileSystemSaid("comparing the new migration files", Failure.wordsOf(e)), null), e);
         }
     }
 
@@ -217,8 +220,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
-        var stale = django.staleInImage(description);
-        if (!stale.isEmpty()) throw new Failure(new Problem.ImageOlder(environment.python().service(), stale));
+        Guards.sameCode(django, description, environment.command(), trustImage);
         if (!look.currentSchema().equals(description.currentSchema())) look = db.look(description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
@@ -322,18 +324,30 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- superuser, purge --------------------------------------------------------------------
 
     /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part". */
-    private void whatFollows(Console console, Environment environment, Django.Description django, Run run, Database db) {
+    private void whatFollows(Console console, Environment environment, Django.Description django, Outcome outcome, Database db) {
+        var run = outcome.run();
         try {
             createSuperuser(console, environment, django);
+            if (outcome.left() != null) throw new Failure(notFinished(outcome.left()).and(purge ? new Problem.NotPurged(run.id()) : null), outcome.left()); // which may be a reason to go back
             if (purge) Purge.plan(console, environment, List.of(run), db, purgeTakesBackup(), terminate).run(console, () -> "reset_migrations purge " + run.id());
         } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.NotFinished) throw failure;
+            if (outcome.left() != null) throw new Failure(notFinished(outcome.left()).and(failure.problem()).and(purge ? new Problem.NotPurged(run.id()) : null), failure);
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
             throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
         }
     }
 
+    private static Problem.NotFinished notFinished(Failure left) {
+        return left.problem() instanceof Problem.NotFinished whole ? whole : new Problem.NotFinished(List.of(left.problem()));
+    }
+
     private void createSuperuser(Console console, Environment environment, Django.Description django) {
         var manage = environment.manage(console.canAsk() && !output.json, django, "createsuperuser");
+        if (environment.imageHasCode()) {
+            if (Boolean.TRUE.equals(superuser)) throw new Failure(new Problem.NoSuperuserYet(manage.toString()));
+            return;
+        }
         var wanted = superuser != null ? superuser : !consent.yes && console.canAsk()
                 && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
         if (!wanted) return;
@@ -438,10 +452,16 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     throw found.problem() instanceof Problem.CheckFailed ? refused(run, db, found.problem().what()) : found;
                 }
                 run.aside().complete(db).forEach(console::warn);
-                run.mark("done", "reset_migrations finish " + run.id());
+                var services = environment.services().and(run.services());
                 console.success("finished: the new state of " + run.id() + " is live and whole");
                 console.event("result", Map.of("finished", run.id(), "aside", run.aside().where(db)));
-                environment.services().and(run.services()).startAgain(run.changesFiles(), console);
+                try {
+                    services.startAgain(run.changesFiles(), console);
+                } catch (Failure failure) {
+                    throw new Failure(new Problem.NotFinished(List.of(failure.problem())), failure);
+                } finally {
+                    run.mark("done", "reset_migrations finish " + run.id());
+                }
                 return Problem.Exit.DONE.code;
             }
         }

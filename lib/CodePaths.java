@@ -10,6 +10,7 @@ import java.util.List;
  * pair they are ours already.
  */
 public record CodePaths(List<Pair> pairs) {
+    /** @param here null: what is there lies over a folder of ours, and is nowhere here */
     public record Pair(String inside, Path here) {
         public Pair {
             if (inside.endsWith("/")) inside = inside.substring(0, inside.length() - 1);
@@ -31,6 +32,8 @@ public record CodePaths(List<Pair> pairs) {
     /** One that lies in no folder of ours, as an installed package does, stays what it is. */
     Path here(String inside) {
         for (var pair : pairs) {
+            var within = inside.equals(pair.inside()) || inside.startsWith(pair.inside() + "/");
+            if (within && pair.here() == null) return Path.of(inside);
             if (inside.equals(pair.inside())) return pair.here();
             if (inside.startsWith(pair.inside() + "/")) return pair.here().resolve(inside.substring(pair.inside().length() + 1));
         }

@@ -47,6 +47,7 @@ public final class Compose implements Environment {
     private Containers.Container container;
     private boolean started;
     private Runnable asFound = () -> {};
+    private String superuser; // the one-off that makes it, by name
 
     Compose(Project project, Composer composer, ComposeConfig config, ComposeConfig.Service db, ComposeConfig.Service app, Environment.Local here, Path python,
             boolean keepServices, Credentials settings, String why, List<String> warnings) {
@@ -63,7 +64,7 @@ public final class Compose implements Environment {
         hostOfDjango = settings.host();
         near = composer.onThisMachine();
         var port = db.hosts().contains(settings.host()) ? settings.port() : PORT;
-        server = settings.at(db.name(), port, new Route(null, 0, null, near, "Compose project " + name(composer, config)));
+        server = settings.at(db.name(), port, new Route(null, 0, null, null, near, "Compose project " + name(composer, config)));
     }
 
     @Override
@@ -122,13 +123,17 @@ public final class Compose implements Environment {
 
     private Containers.Container upContainer() {
         var found = ofDatabase();
-        if (found != null && found.started() && !found.up()) throw new Failure(new Problem.DatabaseServiceDown(db.name(), "it is " + found.status()));
+        if (found != null && found.started() && !found.up()) throw down("it is " + found.status());
         if (found == null || !found.up()) {
             start(found);
             found = ofDatabase();
-            if (found == null) throw new Failure(new Problem.DatabaseServiceDown(db.name(), "it was started, and is not there"));
+            if (found == null) throw down("it was started, and is not there");
         }
         return found;
+    }
+
+    private Failure down(String state) {
+        return new Failure(new Problem.DatabaseServiceDown(composer.command(), db.name(), state));
     }
 
     private Containers.Container ofDatabase() {
@@ -139,18 +144,19 @@ public final class Compose implements Environment {
     private void start(Containers.Container stopped) {
         started = true;
         if (stopped != null) {
+            asFound = () -> composer.engine("stop", stopped.id()).apart().output();
             composer.engine("start", stopped.id()).output();
-            asFound = () -> composer.engine("stop", stopped.id()).output();
             return;
         }
         var networks = networks();
-        composer.done("up", "-d", "--no-deps", "--no-recreate", db.name());
         asFound = () -> {
-            composer.done("stop", db.name());
-            if (!db.keepsData()) return; // with the container its data would be gone
-            composer.done("rm", "-f", db.name());
-            networks().stream().filter(network -> !networks.contains(network)).forEach(network -> composer.engine("network", "rm", network).output());
+            var made = ofDatabase();
+            if (made != null) composer.engine("stop", made.id()).apart().output();
+            if (made != null && (!db.keepsData() || made.hasNamelessVolume())) return; // with the container its data would be gone
+            if (made != null) composer.engine("rm", made.id()).apart().output();
+            networks().stream().filter(network -> !networks.contains(network)).forEach(network -> composer.engine("network", "rm", network).apart().output());
         };
+        composer.done("up", "-d", "--no-deps", "--no-recreate", db.name());
     }
 
     private List<String> networks() {
@@ -168,35 +174,41 @@ public final class Compose implements Environment {
             } catch (Failure failure) {
                 var state = ofDatabase();
                 if (state == null || !state.up() || state.status().equals("restarting"))
-                    throw new Failure(new Problem.DatabaseServiceDown(db.name(), state == null ? "gone" : state.status() + ", exit code " + state.exitCode()), failure);
+                    throw down(state == null ? "gone" : state.status() + ", exit code " + state.exitCode());
                 if (failure.problem() instanceof Problem.CannotConnect refused && refused.wrongPassword())
-                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", "environment").replaceFirst("^environment$", ".env"), composer.describe().replaceFirst(" \\S+$", "")), failure);
+                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", "environment").replaceFirst("^environment$", ".env"), composer.command()), failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(Duration.ofMillis(300));
             }
         }
     }
 
-    /** Whatever else may listen on that port of this machine: the server itself has to say that it is the container's. */
+    /** Whatever else may listen on that port of this machine: the server itself has to say that it is the container's. What another says is nobody's business. */
     private Optional<Credentials> byPort(Containers.Container found) {
         var port = near ? found.published(server.port()) : Optional.<Containers.HostPort>empty();
         if (port.isEmpty()) return Optional.empty();
-        var credentials = via(new Route(port.get().host(), port.get().port(), null, true, server.route().whose()));
+        var credentials = via(new Route(port.get().host(), port.get().port(), null, itself(found), true, server.route().whose()));
         try (var db = Database.openServer(credentials)) {
             return addresses(found).contains(db.serverAddress()) ? Optional.of(credentials) : Optional.empty();
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.CannotConnect refused && refused.exit() == Problem.Exit.FAILED) return Optional.empty();
+            if (failure.problem() instanceof Problem.CannotConnect) return Optional.empty();
             throw failure;
         }
     }
 
     private Credentials byTunnel(Containers.Container found) {
-        // its own name, as every other container calls it: the official images let in whoever comes from 127.0.0.1, with any password
-        var host = addresses(found).isEmpty() ? "127.0.0.1" : db.name();
-        var argument = Tunnel.argument(exec(found), host, server.port());
-        var credentials = via(new Route(null, 0, argument, near, server.route().whose()));
+        var argument = Tunnel.argument(exec(found), itself(found), server.port());
+        var credentials = via(new Route(null, 0, argument, itself(found), near, server.route().whose()));
         Database.openServer(credentials).close();
         return credentials;
+    }
+
+    /**
+     * What a container calls itself. Not the service: on a network of several projects that name may be another's too. Nor 127.0.0.1,
+     * unless there is nothing else: the official images let in whoever comes from there, with any password.
+     */
+    private static String itself(Containers.Container container) {
+        return addresses(container).isEmpty() ? "127.0.0.1" : container.hostname();
     }
 
     private Credentials via(Route route) {
@@ -218,7 +230,7 @@ public final class Compose implements Environment {
         var found = Inside.major(exec, "pg_dump");
         if (found < major) throw new Failure(new Problem.PgProgramTooOld("pg_dump", major, List.of(found)));
         return new PgPrograms(name -> Inside.of(exec, List.of(name)), database,
-                name -> Stream.concat(composer.compose().stream(), Stream.of("exec", "-T", db.name(), name)).toList(), List.of("--username=" + server.user()));
+                name -> List.of(composer.engineName(), "exec", "-i", container.name(), name), List.of("--username=" + server.user()));
     }
 
     // ---- Django ------------------------------------------------------------------------------
@@ -235,14 +247,18 @@ public final class Compose implements Environment {
     public Django.Python python() {
         if (app == null) return here.python();
         database(); // two that make the project's network at once make two of them
-        containers().stream().filter(c -> c.oneOff() && c.name().startsWith(ONE_OFF) && c.status().equals("exited")).forEach(c -> composer.engine("rm", c.id()).run()); // of killed runs, with v1
+        containers().stream().filter(c -> c.oneOff() && c.name().startsWith(ONE_OFF) && c.isLeft()).forEach(c -> composer.engine("rm", c.id()).run()); // of killed runs, with v1
         var mounted = folder().isPresent();
-        var name = ONE_OFF + HexFormat.of().formatHex(new SecureRandom().generateSeed(6));
+        var name = newName();
         var start = oneOff("-T", "--name", name, "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", "PYTHONUNBUFFERED=1", "-e", "PGAPPNAME=" + Database.APPLICATION,
                 "-e", "PYTHON=" + (python == null ? "" : python)).with(mounted ? new String[] {"--workdir", folder().get()} : new String[0])
                 .with("--entrypoint", "sh", app.name(), "-c", FIND_PYTHON, "sh").apart();
         return new Django.Python(start, mounted ? inside(project.root()).or(this::folder).get() : null, mounted ? null : digestOfManagePy(), project.backend(),
                 new CodePaths(pairs()), app.name(), () -> composer.engine("rm", "-f", name).run());
+    }
+
+    private static String newName() {
+        return ONE_OFF + HexFormat.of().formatHex(new SecureRandom().generateSeed(6));
     }
 
     /** Never through its entrypoint, which may migrate, nor with its ports and restarts; what it depends on stays as it is. */
@@ -253,8 +269,10 @@ public final class Compose implements Environment {
     @Override
     public Program manage(boolean terminal, Django.Description django, String... args) {
         if (app == null) return here.manage(terminal, django, args);
-        var superuser = System.getenv().keySet().stream().filter(name -> name.startsWith("DJANGO_SUPERUSER_")).sorted().flatMap(name -> Stream.of("-e", name));
-        return oneOff(Stream.concat(terminal ? Stream.of() : Stream.of("-T"), superuser).toArray(String[]::new))
+        var variables = System.getenv().keySet().stream().filter(name -> name.startsWith("DJANGO_SUPERUSER_")).sorted().flatMap(name -> Stream.of("-e", name));
+        this.superuser = newName();
+        return oneOff(Stream.of(terminal ? Stream.<String>of() : Stream.of("-T"), Stream.of("--name", this.superuser, "-e", "PYTHONDONTWRITEBYTECODE=1"), variables)
+                .flatMap(options -> options).toArray(String[]::new))
                 .with("--workdir", django.folder(), "--entrypoint", django.executable(), app.name(), "manage.py").with(args);
     }
 
@@ -265,22 +283,24 @@ public final class Compose implements Environment {
 
     private Optional<String> inside(Path here) {
         for (var pair : pairs()) {
+            if (pair.here() == null) continue;
             if (here.equals(pair.here())) return Optional.of(pair.inside());
             if (here.startsWith(pair.here())) return Optional.of(pair.inside() + "/" + pair.here().relativize(here).toString().replace('\\', '/'));
         }
         return Optional.empty();
     }
 
-    /** Folders of the project that are the container's too; what another machine's engine mounts is that machine's. */
+    /** Folders of the project that are the container's too, and what lies over them there; what another machine's engine mounts is that machine's. */
     private List<CodePaths.Pair> pairs() {
         if (!near) return List.of();
         var pairs = new ArrayList<CodePaths.Pair>();
         for (var mount : app.mounts()) {
-            if (!mount.type().equals("bind") || mount.source() == null) continue;
-            var real = real(Path.of(mount.source()));
+            var real = mount.type().equals("bind") && mount.source() != null ? real(Path.of(mount.source())) : null;
             var root = real(project.root());
-            if (real.startsWith(root)) pairs.add(new CodePaths.Pair(mount.target(), project.root().resolve(root.relativize(real)).normalize()));
+            if (real == null) pairs.add(new CodePaths.Pair(mount.target(), null));
+            else if (real.startsWith(root)) pairs.add(new CodePaths.Pair(mount.target(), project.root().resolve(root.relativize(real)).normalize()));
             else if (root.startsWith(real)) pairs.add(new CodePaths.Pair(mount.target() + "/" + real.relativize(root).toString().replace('\\', '/'), project.root()));
+            else pairs.add(new CodePaths.Pair(mount.target(), null));
         }
         return pairs;
     }
@@ -307,7 +327,7 @@ public final class Compose implements Environment {
     public Services services() {
         if (keepServices) return Services.NONE;
         var users = config.users(db, app);
-        var up = containers().stream().filter(c -> c.started() && !c.oneOff() && users.contains(c.service()))
+        var up = containers().stream().filter(c -> c.started() && !c.status().equals("paused") && !c.oneOff() && users.contains(c.service()))
                 .map(c -> new Services.One(c.id(), c.service(), c.looping() ? "restarting" : state(c))).toList();
         return new Services(new ByEngine(), up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
     }
@@ -320,6 +340,11 @@ public final class Compose implements Environment {
     }
 
     private final class ByEngine implements Services.Engine {
+        @Override
+        public String command() {
+            return composer.command();
+        }
+
         @Override
         public void stop(List<Services.One> all) {
             var there = all.stream().map(this::container).filter(Objects::nonNull).map(Containers.Container::id).toList(); // others were made anew meanwhile
@@ -376,13 +401,27 @@ public final class Compose implements Environment {
         return warnings;
     }
 
+    /** Also when we were told to stop: what waits on a terminal that has gone would wait for ever. */
     @Override
     public void close() {
         try {
-            asFound.run();
+            Interruption.shielded(() -> {
+                if (superuser != null) composer.engine("rm", "-f", superuser).apart().run();
+                asFound.run();
+            });
         } catch (Failure stays) {
             // it runs on; what we came for is done, or has failed with a better reason
         }
+    }
+
+    @Override
+    public boolean imageHasCode() {
+        return app != null && folder().isEmpty();
+    }
+
+    @Override
+    public String command() {
+        return composer.command();
     }
 
     @Override

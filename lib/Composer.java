@@ -3,9 +3,11 @@ package lib;
 import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /**
@@ -17,6 +19,8 @@ import java.util.stream.Stream;
  * @param folder  the project's root: Compose looks for its files here, and for overrides, COMPOSE_FILE, {@code .env} and profiles
  */
 public record Composer(List<String> compose, List<String> engine, String version, Path folder) {
+    /** More than a container is ever given to stop. */
+    private static final Duration PATIENCE = Duration.ofMinutes(5);
     /** cron's PATH is short. */
     private static final List<String> PLACES = List.of("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin", "/opt/homebrew/bin", "/opt/local/bin",
             "/Applications/Docker.app/Contents/Resources/bin", "C:\\Program Files\\Docker\\Docker\\resources\\bin");
@@ -71,24 +75,35 @@ public record Composer(List<String> compose, List<String> engine, String version
     /** Runs it, and returns what it printed. @throws Failure with Compose's words, which may quote {@code .env}, made harmless */
     String done(String... arguments) {
         var asked = compose(arguments);
+        if (!arguments[0].equals("up")) asked.within(PATIENCE); // which may load an image first
         var output = asked.run();
         if (output.code() != 0) throw new Failure(new Problem.ProgramFailed(describe() + " " + arguments[0], output.code(), ComposeConfig.words(this, output)));
         return output.out();
     }
 
-    /** {@code docker …} or {@code podman …}. */
+    /** {@code docker …} or {@code podman …}. An engine that hangs must not hold up cron, nor whoever pressed Ctrl-C, for ever. */
     public Program engine(String... arguments) {
-        return Program.of(engine).with(arguments).in(folder);
+        return Program.of(engine).with(arguments).in(folder).within(PATIENCE);
     }
 
     public boolean v1() {
         return version.startsWith("1.");
     }
 
+    /** "docker compose", as people type it. */
+    public String command() {
+        var name = Path.of(compose.getFirst()).getFileName();
+        return compose.size() == 1 ? name.toString() : name + " compose";
+    }
+
+    /** "docker" or "podman". */
+    String engineName() {
+        return Path.of(engine.getFirst()).getFileName().toString();
+    }
+
     /** "docker compose 2.26.1", for the plan. */
     public String describe() {
-        var name = Path.of(compose.getFirst()).getFileName();
-        return (compose.size() == 1 ? name : name + " compose") + " " + version;
+        return command() + " " + version;
     }
 
     // ---- its engine --------------------------------------------------------------------------
@@ -103,10 +118,12 @@ public record Composer(List<String> compose, List<String> engine, String version
     /** False where the engine is another machine's: then published ports are there, not here. */
     public boolean onThisMachine() {
         var context = engine("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").run(); // says DOCKER_HOST where that is set
-        return context.code() != 0 || isHere(context.out().strip());
+        return context.code() != 0 || isHere(context.out().strip(), () -> engine("info", "--format", "{{.Name}}").run().out().strip());
     }
 
-    static boolean isHere(String host) {
-        return host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*|tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?");
+    /** @param name of the engine's machine: loopback may be the near end of {@code ssh -L} */
+    static boolean isHere(String host, Supplier<String> name) {
+        if (host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*")) return true;
+        return host.matches("(?i)tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?") && List.of("docker-desktop", Holder.hostName()).contains(name.get());
     }
 }

@@ -5,6 +5,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.time.Instant;
+import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -17,6 +18,7 @@ public final class Containers {
     private Containers() {}
 
     /**
+     * @param hostname   its name for itself, which it resolves without any server
      * @param service    the label's; null for one that is not Compose's
      * @param oneOff     made by {@code compose run}
      * @param status     running, restarting, exited, created, paused, removing or dead
@@ -28,8 +30,18 @@ public final class Containers {
      * @param user       "" for the image's own
      * @param networks   by name, with the address there; "" while it is not running
      */
-    public record Container(String id, String name, String service, boolean oneOff, String status, boolean looping, String health, int exitCode, List<ComposeConfig.Mount> mounts,
+    public record Container(String id, String name, String hostname, Instant created, String service, boolean oneOff, String status, boolean looping, String health, int exitCode, List<ComposeConfig.Mount> mounts,
                             Map<Integer, List<HostPort>> published, String image, String workingDir, String user, Map<String, String> networks) {
+        /** It will not run any more, or was never begun: its maker must have died long ago. */
+        boolean isLeft() {
+            return status.equals("exited") || status.equals("dead") || status.equals("created") && created.isBefore(Instant.now().minusSeconds(300));
+        }
+
+        /** Nobody would find it again without this container. */
+        boolean hasNamelessVolume() {
+            return mounts.stream().anyMatch(mount -> mount.type().equals("volume") && mount.source().matches("[0-9a-f]{64}"));
+        }
+
         /** Running now: one that restarts in a loop is not. */
         public boolean up() {
             return status.equals("running");
@@ -69,10 +81,18 @@ public final class Containers {
         var state = said.getAsJsonObject("State");
         var labels = object(config, "Labels");
         var health = object(state, "Health");
-        return new Container(text(said, "Id"), text(said, "Name").replaceFirst("^/", ""), labels.has("com.docker.compose.service") ? text(labels, "com.docker.compose.service") : null,
+        return new Container(text(said, "Id"), text(said, "Name").replaceFirst("^/", ""), text(config, "Hostname"), time(text(said, "Created")), labels.has("com.docker.compose.service") ? text(labels, "com.docker.compose.service") : null,
                 text(labels, "com.docker.compose.oneoff").equalsIgnoreCase("true"), text(state, "Status"), looping(said, state), health.has("Status") ? text(health, "Status") : null,
                 state.get("ExitCode").getAsInt(), mounts(said), published(object(object(said, "NetworkSettings"), "Ports")), text(config, "Image"),
                 text(config, "WorkingDir"), text(config, "User"), networks(object(object(said, "NetworkSettings"), "Networks")));
+    }
+
+    private static Instant time(String text) {
+        try {
+            return Instant.parse(text);
+        } catch (DateTimeParseException unknown) {
+            return Instant.MAX;
+        }
     }
 
     private static boolean looping(JsonObject said, JsonObject state) {

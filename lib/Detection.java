@@ -69,8 +69,8 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         }
         var usable = app.filter(service -> interpreter == null || appService != null || Compose.hasImage(composer, config, service));
         var local = usable.isEmpty() && interpreter != null && own.isPresent() ? (Environment.Local) here("no service has the code") : null;
-        if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(config.services().stream().map(ComposeConfig.Service::name).toList()));
-        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, settings, why, warnings(composer, usable));
+        if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(composer.command(), config.services().stream().map(ComposeConfig.Service::name).toList()));
+        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, settings, why, warnings(composer, app, usable));
     }
 
     /** As the containers get them: the app's environment before the file, the database's own last. */
@@ -116,13 +116,15 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         }
     }
 
-    private List<String> warnings(Composer composer, Optional<ComposeConfig.Service> app) {
+    private List<String> warnings(Composer composer, Optional<ComposeConfig.Service> app, Optional<ComposeConfig.Service> usable) {
         var warnings = new ArrayList<String>();
         var file = EnvFile.of(project, named, Map.of());
         file.problems().stream().map(Problem.MalformedLine::what).forEach(warnings::add);
         var differing = ComposeConfig.differing(composer, file);
         if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(List.copyOf(differing)).what());
-        if (interpreter != null) app.filter(service -> !(service.mounts(project.managePy()) && composer.onThisMachine())).ifPresent(service -> warnings.add(new Problem.CodeInImage(service.name()).what()));
+        if (interpreter == null) return warnings;
+        if (usable.isEmpty()) app.ifPresent(service -> warnings.add(new Problem.NoImage(composer.command(), service.name()).what()));
+        usable.filter(service -> !(service.mounts(project.managePy()) && composer.onThisMachine())).ifPresent(service -> warnings.add(new Problem.CodeInImage(composer.command(), service.name()).what()));
         return warnings;
     }
 

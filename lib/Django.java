@@ -28,6 +28,8 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -167,6 +169,7 @@ public final class Django implements Migrator, AutoCloseable {
     private final String token = HexFormat.of().formatHex(new SecureRandom().generateSeed(16));
     private final Consumer<String> progress;
     private final Writer commands;
+    private final ExecutorService writer = Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().factory()); // who does not read is not waited for
     private final LinkedBlockingQueue<String> lines = new LinkedBlockingQueue<>();
     private final ArrayDeque<String> errors = new ArrayDeque<>();
     private final Thread errorReader;
@@ -227,6 +230,37 @@ public final class Django implements Migrator, AutoCloseable {
         }
         for (var folder : folders) for (var file : Migrations.in(python.backend(), List.of(folder)).paths()) if (!inside.containsKey(file)) differing.add(file);
         return List.copyOf(differing);
+    }
+
+    /** Mounted files that are other files in the container, as paths here: another volume lies over their folder, or the engine does not share it. */
+    public List<String> hiddenInContainer(Description description) throws IOException {
+        if (python.service() == null || python.baked()) return List.of();
+        var seen = ask("comparing the mounted files", "seen", Map.of("labels", description.labels())).getAsJsonObject();
+        var hidden = new TreeSet<String>();
+        if (!Disk.holds(python.backend().resolve("manage.py"), seen.get("manage").getAsString())) hidden.add("manage.py");
+        for (var app : description.selected()) {
+            if (!app.migrationsFolder().startsWith(here(python.root()))) {
+                hidden.add(app.migrationsFolder().toString());
+                continue;
+            }
+            var inside = seen.getAsJsonObject("migrations").getAsJsonObject(app.label());
+            var all = new TreeSet<>(inside.keySet());
+            if (Files.isDirectory(app.migrationsFolder())) {
+                try (var here = Files.list(app.migrationsFolder())) {
+                    here.map(file -> file.getFileName().toString()).filter(name -> name.endsWith(".py")).forEach(all::add);
+                }
+            }
+            for (var name : all) {
+                var here = app.migrationsFolder().resolve(name);
+                if (!inside.has(name) || !Files.isRegularFile(here) || !Disk.holds(here, inside.get(name).getAsString())) hidden.add(python.backend().relativize(here).toString());
+            }
+        }
+        return List.copyOf(hidden);
+    }
+
+    /** In whose container it runs; null on this machine. */
+    public String service() {
+        return python.service();
     }
 
     /** How long Django may be silent while it works; then it is stopped. */
@@ -332,10 +366,11 @@ public final class Django implements Migrator, AutoCloseable {
     @Override
     public void close() {
         var children = process.descendants().toList(); // once it has ended, they are nobody's
+        inOrder(commands::close); // it ends when its stdin does, and what is uncommitted is rolled back
+        writer.shutdown();
         try {
-            commands.close(); // it ends when its stdin does, and what is uncommitted is rolled back
             if (!process.waitFor(3, TimeUnit.SECONDS)) Program.kill(process);
-        } catch (IOException | InterruptedException e) {
+        } catch (InterruptedException e) {
             Program.kill(process);
         }
         children.forEach(ProcessHandle::destroyForcibly);
@@ -461,12 +496,25 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     private void write(String text) {
-        try {
+        inOrder(() -> {
             commands.write(text);
             commands.flush();
-        } catch (IOException itHasEnded) {
-            // the end of its output says so, with its last words
-        }
+        });
+    }
+
+    private interface Writing {
+        void run() throws IOException;
+    }
+
+    private void inOrder(Writing writing) {
+        if (writer.isShutdown()) return; // it is closed: as if it had ended
+        writer.execute(() -> {
+            try {
+                writing.run();
+            } catch (IOException itHasEnded) {
+                // the end of its output says so, with its last words
+            }
+        });
     }
 
     private void readLines() {

@@ -37,6 +37,12 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     /** One line for the plan: where, and why there; empty where that was no question. */
     String describe();
 
+    /** Django's code is the image's own, which holds the old migrations until it is built again. */
+    boolean imageHasCode();
+
+    /** "docker compose", as people type it; empty where there is none. */
+    String command();
+
     /** What the user should hear before anything begins, a line each. */
     List<String> warnings();
 
@@ -124,6 +130,16 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         @Override
         public Services services() {
             return Services.NONE;
+        }
+
+        @Override
+        public boolean imageHasCode() {
+            return false;
+        }
+
+        @Override
+        public String command() {
+            return "";
         }
 
         @Override

@@ -1,8 +1,10 @@
 package lib;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
@@ -72,5 +74,13 @@ public final class Guards {
         if (!found.unapplied().isEmpty()) findings.add("not applied: " + String.join(", ", found.unapplied()));
         if (!found.drift().isEmpty()) findings.add("makemigrations would write: " + String.join("; ", found.drift()));
         if (!findings.isEmpty()) throw new Failure(new Problem.CheckFailed(findings));
+    }
+
+    /** What a container proves has to be true of what lies here. @param compose the command, for people @param trusted the image may have other code */
+    public static void sameCode(Django django, Django.Description description, String compose, boolean trusted) throws IOException {
+        var stale = trusted ? List.<String>of() : django.staleInImage(description);
+        if (!stale.isEmpty()) throw new Failure(new Problem.ImageOlder(compose, django.service(), stale));
+        var hidden = django.hiddenInContainer(description);
+        if (!hidden.isEmpty()) throw new Failure(new Problem.OtherCodeInside(django.service(), hidden));
     }
 }

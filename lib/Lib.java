@@ -29,10 +29,10 @@
 //SOURCES Checkpoint.java
 //SOURCES Child.java
 //SOURCES Cli.java
+//SOURCES CodePaths.java
 //SOURCES Compose.java
 //SOURCES ComposeConfig.java
 //SOURCES Composer.java
-//SOURCES CodePaths.java
 //SOURCES Compression.java
 //SOURCES Consent.java
 //SOURCES Console.java

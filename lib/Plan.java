@@ -2,6 +2,7 @@ package lib;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.function.Supplier;
 
@@ -68,6 +69,7 @@ public record Plan(List<Step> steps) {
 
     private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {
         var left = new ArrayList<String>();
+        var todo = new LinkedHashSet<String>();
         Interruption.shielded(() -> {
             console.note("putting everything back");
             for (var step : begun) {
@@ -77,6 +79,7 @@ public record Plan(List<Step> steps) {
                     console.log("undone: " + step.describe());
                 } catch (Exception e) {
                     left.add(step.describe() + ": " + Failure.wordsOf(e));
+                    todo.addAll(e instanceof Failure failure && failure.problem() instanceof Problem.NotStarted stopped ? stopped.next() : List.of(next.get()));
                     console.log(e);
                     if (!(e instanceof Failure failure && failure.problem().forGood())) break;
                 }
@@ -86,6 +89,6 @@ public record Plan(List<Step> steps) {
         if (failure == null && left.isEmpty()) return cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
         if (left.isEmpty()) return failure;
         var first = failure != null ? failure.problem() : new Problem.DatabaseSaid("", cause.toString());
-        return new Failure(new Problem.NotPutBack(first, left, List.of(next.get())), cause);
+        return new Failure(new Problem.NotPutBack(first, left, List.copyOf(todo)), cause);
     }
 }

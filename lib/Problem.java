@@ -79,6 +79,17 @@ public interface Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "all is done but for this:\n  " + String.join("\n  ", left.stream().map(Problem::what).toList()); }
         public List<String> next() { return left.stream().flatMap(problem -> problem.next().stream()).toList(); }
+
+        /** What was to come after it too. @param then null for nothing */
+        public NotFinished and(Problem then) {
+            return then == null ? this : new NotFinished(java.util.stream.Stream.concat(left.stream(), java.util.stream.Stream.of(then)).toList());
+        }
+    }
+
+    record NotPurged(String run) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "what was set aside is still there, to go back to"; }
+        public List<String> next() { return List.of("when all is well: reset_migrations purge " + run); }
     }
 
     record NotConfirmed() implements Problem {
@@ -107,6 +118,13 @@ public interface Problem {
             var again = "run it again: " + command;
             return withoutTerminal ? List.of("without a terminal, DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD have to be set", again) : List.of(again);
         }
+    }
+
+    /** createsuperuser looks at the migrations first. */
+    record NoSuperuserYet(String command) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "no superuser was made: the image still has the old migration files"; }
+        public List<String> next() { return List.of("once it is built: " + command); }
     }
 
     /** The reset holds, and something that was to come after it failed. @param again the command that does it, or null */
@@ -171,6 +189,12 @@ public interface Problem {
     record ProgramFailed(String program, int code, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return program + " failed with exit code " + code + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+    }
+
+    record TooSlow(String command, long seconds) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no end within %d s: %s".formatted(seconds, command); }
+        public List<String> next() { return List.of("run it by hand to see what it waits for; an engine that hangs has to be started again"); }
     }
 
     // ---- project -----------------------------------------------------------------------------
@@ -1234,16 +1258,16 @@ public interface Problem {
         public List<String> next() { return List.of("name it with --db-service, or leave --docker out"); }
     }
 
-    record NoAppService(List<String> services) implements Problem {
+    record NoAppService(String compose, List<String> services) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "none of the Compose services holds the project's manage.py, or its image is not there yet: " + String.join(", ", services); }
-        public List<String> next() { return List.of("build the image first: docker compose build", "or name the service with --app-service"); }
+        public List<String> next() { return List.of("build the image first: " + compose + " build", "or name the service with --app-service"); }
     }
 
-    record DatabaseServiceDown(String service, String state) implements Problem {
+    record DatabaseServiceDown(String compose, String service, String state) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "the database service %s does not stay up: %s".formatted(service, state); }
-        public List<String> next() { return List.of("see docker compose logs " + service); }
+        public List<String> next() { return List.of("see " + compose + " logs " + service); }
     }
 
     /** The official images set the password once, when the volume is new. */
@@ -1271,54 +1295,72 @@ public interface Problem {
         public List<String> next() { return List.of("name the service with Django: --app-service", "or mount the code into it, or set its working_dir"); }
     }
 
-    /** @param code of the shell that looked for it */
     record NoPythonInside(String service) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "the container of service " + service + " has no Python"; }
         public List<String> next() { return List.of("name the service with Django: --app-service", "or say where its Python lies: --python"); }
     }
 
-    record ImageOlder(String service, List<String> differing) implements Problem {
+    record ImageOlder(String compose, String service, List<String> differing) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public String what() {
-            return "the image of service %s was built from other code than is here:\n  ".formatted(service)
-                    + String.join("\n  ", differing.stream().limit(10).toList()) + (differing.size() > 10 ? "\n  … and %d more".formatted(differing.size() - 10) : "");
+        public String what() { return "the image of service %s was built from other code than is here:".formatted(service) + firstTen(differing); }
+        public List<String> next() {
+            return List.of(compose + " build " + service, "or, where the image is meant to have its own of these: --trust-image");
         }
-        public List<String> next() { return List.of("docker compose build " + service); }
     }
 
-    record NotStarted(List<String> why, List<String> services) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
+    /** Another volume over the code's folder, or an engine that shares no files with this machine. */
+    record OtherCodeInside(String service, List<String> differing) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the code's folder is mounted into the container of service %s, but it sees other files there than lie here:".formatted(service) + firstTen(differing); }
+        public List<String> next() {
+            return List.of("see the service's volumes in the compose file: another one may lie over this folder", "or name another service with Django: --app-service");
+        }
+    }
+
+    private static String firstTen(List<String> all) {
+        return "\n  " + String.join("\n  ", all.stream().limit(10).toList()) + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
+    }
+
+    /** Nothing else depends on it. */
+    record NotStarted(String compose, List<String> why, List<String> services) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public boolean forGood() { return true; }
         public String what() { return "not started again: " + String.join("; ", why); }
-        public List<String> next() { return List.of("docker compose start " + String.join(" ", services)); }
+        public List<String> next() { return List.of(compose + " start " + String.join(" ", services)); }
     }
 
-    record NotHealthy(List<String> which) implements Problem {
+    record NotHealthy(String compose, List<String> which) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "started again, but " + String.join(", ", which); }
-        public List<String> next() { return List.of("see docker compose logs of these", "to go back: reset_migrations undo"); }
+        public List<String> next() { return List.of("see " + compose + " logs of these", "to go back: reset_migrations undo"); }
     }
 
     /** An entrypoint may take migrations for stale by their names. @param run what it was that wrote them */
-    record ChangedByServices(String run, List<String> files, String services) implements Problem {
+    record ChangedByServices(String compose, String run, List<String> files, String services) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() {
             return "the reset is done, but since %s started again new migration files are gone or changed; an entrypoint may delete or rewrite migrations:\n  ".formatted(services) + String.join("\n  ", files);
         }
-        public List<String> next() { return List.of("see docker compose logs, and the entrypoint", "to go back: reset_migrations undo " + run); }
+        public List<String> next() { return List.of("see " + compose + " logs, and the entrypoint", "to go back: reset_migrations undo " + run); }
     }
 
-    record CodeInImage(String service) implements Problem {
+    record CodeInImage(String compose, String service) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() {
-            return "the code is in the image of %s, not mounted: after the reset it has to be built again before anything starts from it: docker compose up -d --build".formatted(service);
+            return "the code is in the image of %s, not mounted: after the reset it has to be built again before anything starts from it: %s up -d --build".formatted(service, compose);
         }
     }
 
-    record ImagesStale(List<String> services) implements Problem {
+    record NoImage(String compose, String service) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "service %1$s has no image yet, so Django runs on this machine; to have it run in %1$s: %2$s build %1$s".formatted(service, compose); }
+    }
+
+    record ImagesStale(String compose, List<String> services) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "left stopped, because their image still holds the old migration files: " + String.join(", ", services); }
-        public List<String> next() { return List.of("docker compose up -d --build " + String.join(" ", services)); }
+        public List<String> next() { return List.of(compose + " up -d --build " + String.join(" ", services)); }
     }
 
     // ---- into a container --------------------------------------------------------------------
@@ -1330,10 +1372,10 @@ public interface Problem {
         public List<String> next() { return List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it again, and set DB_HOST=localhost"); }
     }
 
-    /** The way into the container broke, or never came to be. @param at host and port as the container sees them @param words the engine's or the container's */
-    record TunnelBroken(String container, String at, String words) implements Problem {
+    /** The way into the container broke, or never came to be. @param words the engine's or the container's */
+    record TunnelBroken(String container, int port, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return "no connection to %s through container %s: %s".formatted(at, container, words); }
+        public String what() { return "no connection to port %d in container %s: %s".formatted(port, container, words); }
         public List<String> next() { return List.of("see whether it runs: docker ps --all --filter id=" + container); }
     }
 

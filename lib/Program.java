@@ -5,12 +5,14 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
@@ -29,6 +31,7 @@ public final class Program {
     private final List<String> without = new ArrayList<>();
     private Path folder;
     private boolean apart;
+    private Duration limit; // null: as long as it takes
 
     private Program(List<String> argv, int at) {
         this.argv = List.copyOf(argv);
@@ -64,6 +67,7 @@ public final class Program {
     private Program copy(List<String> argv) {
         var program = new Program(argv, at).in(folder);
         program.apart = apart;
+        program.limit = limit;
         program.environment.putAll(environment);
         program.secrets.putAll(secrets);
         program.without.addAll(without);
@@ -81,6 +85,12 @@ public final class Program {
      */
     public Program apart() {
         apart = true;
+        return this;
+    }
+
+    /** For {@link #run}: what takes longer is ended, and a failure. */
+    Program within(Duration time) {
+        limit = time;
         return this;
     }
 
@@ -166,18 +176,32 @@ public final class Program {
         var process = start();
         try (var handle = Interruption.stoppedBy(() -> kill(process))) {
             Interruption.check(); // a signal may have come in between
+            var late = new AtomicBoolean();
+            if (limit != null) Thread.ofPlatform().daemon().start(() -> endLate(process, late));
             var err = new StringBuilder();
             var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
             give(process, input);
             var out = text(process.getInputStream());
             reader.join();
-            return ended(process.waitFor(), out, err.toString());
+            var output = ended(process.waitFor(), out, err.toString());
+            if (late.get()) throw new Failure(new Problem.TooSlow(toString(), limit.toSeconds()));
+            return output;
         } catch (IOException e) {
             throw Failure.of(e);
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
         } finally {
             kill(process);
+        }
+    }
+
+    private void endLate(Process process, AtomicBoolean late) {
+        try {
+            if (process.waitFor(limit.toMillis(), TimeUnit.MILLISECONDS)) return;
+            late.set(true);
+            kill(process);
+        } catch (InterruptedException never) {
+            // nobody knows of this thread
         }
     }
 
@@ -231,7 +255,7 @@ public final class Program {
         try (var in = input(process)) {
             in.write(input.getBytes(StandardCharsets.UTF_8));
         } catch (IOException notWanted) {
-            if (input.isEmpty()) throw notWanted; // else it has ended without reading, and its exit code tells
+            if (input.isEmpty() && at == 0) throw notWanted; // else it has ended without reading, and its exit code tells
         }
     }
 

@@ -5,10 +5,11 @@ package lib;
  *
  * @param host   where to connect to from here, or null when it goes through the tunnel
  * @param tunnel {@link Tunnel}'s argument, or null when a port is published
+ * @param itself the server's host in its own container
  * @param near   the engine is this machine's
  * @param whose  "Compose project shop": two projects may both have a crm_user@db:5432/crm
  */
-public record Route(String host, int port, String tunnel, boolean near, String whose) {
+public record Route(String host, int port, String tunnel, String itself, boolean near, String whose) {
     @Override
     public String toString() {
         return tunnel == null ? "published port " + host + ":" + port : "a tunnel into its container";

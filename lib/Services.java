@@ -35,6 +35,9 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
 
     /** What is done with containers. */
     interface Engine {
+        /** "docker compose", as people type it. */
+        String command();
+
         /** All at once: each may take its ten seconds. */
         void stop(List<One> all);
 
@@ -72,6 +75,11 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     /** For when files go back to what they were at a time: only an image that was built since then holds others. */
     public Services backTo(Instant time) {
         return new Services(engine, up, up.stream().filter(one -> stale.contains(one.service()) && engine.builtSince(one, time)).map(One::service).distinct().toList());
+    }
+
+    /** "docker compose", as people type it. */
+    public String command() {
+        return engine.command();
     }
 
     public boolean none() {
@@ -113,7 +121,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         Interruption.shielded(() -> start(wanted.up)); // nobody wants them down because of a second Ctrl-C
         await(wanted.up, console);
         if (!wanted.none()) console.success("started again: " + wanted.names());
-        if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(up.stream().map(One::service).filter(stale::contains).distinct().toList()));
+        if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(engine.command(), up.stream().map(One::service).filter(stale::contains).distinct().toList()));
     }
 
     /** All are tried, whatever becomes of one. */
@@ -126,7 +134,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
                 failures.add(failure);
             }
         }
-        if (!failures.isEmpty()) throw new Failure(new Problem.NotStarted(failures.stream().map(failure -> failure.problem().what()).toList(),
+        if (!failures.isEmpty()) throw new Failure(new Problem.NotStarted(engine.command(), failures.stream().map(failure -> failure.problem().what()).toList(),
                 wanted.stream().map(One::service).distinct().toList()), failures.getFirst());
     }
 
@@ -164,6 +172,6 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
                 break;
             }
         }
-        if (!wrong.isEmpty()) throw new Failure(new Problem.NotHealthy(wrong));
+        if (!wrong.isEmpty()) throw new Failure(new Problem.NotHealthy(engine.command(), wrong));
     }
 }

@@ -295,7 +295,7 @@ public final class Tunnel extends SocketFactory {
         }
 
         private Failure failure(String why) {
-            return new Failure(new Problem.TunnelBroken(container(), way.host + ":" + way.port, why));
+            return new Failure(new Problem.TunnelBroken(container(), way.port, why));
         }
 
         @Override public InputStream getInputStream() throws IOException {

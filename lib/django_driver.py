@@ -1011,13 +1011,23 @@ def sources():
     return found
 
 
+def migrations_folders(labels):
+    from django.apps import apps
+    return {label: folder_of(module_of(label)[0]) if module_of(label)[1] else os.path.join(apps.get_app_config(label).path, "migrations") for label in labels}
+
+
+def seen(labels):
+    """What is mounted, as it is seen in here: sha256 of each migration file by label, and that of manage.py."""
+    found = {label: {n: digest(os.path.join(folder, n)) for n in (os.listdir(folder) if os.path.isdir(folder) else ()) if n.endswith(".py") and os.path.isfile(os.path.join(folder, n))}
+             for label, folder in migrations_folders(labels).items()}
+    return dict(manage=digest("manage.py"), migrations=found)
+
+
 def lay_over(labels, files):
     """The image has these migrations as they were: what is checked is what the project has. Files by folder below manage.py's, and name."""
-    from django.apps import apps
     from django.conf import settings
-    folders = {label: folder_of(module_of(label)[0]) if module_of(label)[1] else os.path.join(apps.get_app_config(label).path, "migrations") for label in labels}
     package = stage(list(labels))
-    for label, folder in folders.items():
+    for label, folder in migrations_folders(labels).items():
         for name, text in files.get(os.path.relpath(folder, os.getcwd()), {}).items():
             with open(os.path.join(staging, package, label, name), "w", encoding="utf-8") as file:
                 file.write(text)
@@ -1045,7 +1055,7 @@ def answer(request):
         describe=lambda: describe(rest["key"], rest["only"]), generate=lambda: generate(rest["labels"], rest["carried"]),
         migrateInto=lambda: migrate_into(rest["database"]), migrateLive=migrate_live,
         migrateInTransaction=lambda: migrate_in_transaction(rest["statements"]), commit=commit, rollback=rollback,
-        check=lambda: check(rest["labels"], rest["baseline"], rest.get("files")), sources=sources)[do]() or {}
+        check=lambda: check(rest["labels"], rest["baseline"], rest.get("files")), sources=sources, seen=lambda: seen(rest["labels"]))[do]() or {}
 
 
 def main():

@@ -118,8 +118,21 @@ class ComposerTest {
     @Test
     void another_machines_engine_is_told_from_ours() {
         var docker = composer().engine().getFirst();
-        for (var here : List.of("unix:///var/run/docker.sock", "tcp://127.0.0.1:2375", "tcp://localhost:2375")) assertTrue(with(docker, "-H", here).onThisMachine(), here);
+        assertTrue(with(docker, "-H", "unix:///var/run/docker.sock").onThisMachine());
         for (var there : List.of("tcp://192.0.2.1:2375", "ssh://crm@example.org")) assertFalse(with(docker, "-H", there).onThisMachine(), there);
+    }
+
+    /** As through {@code ssh -L}. */
+    @Test
+    void an_engine_on_loopback_has_to_say_that_it_is_ours() throws Exception {
+        var engine = folder.resolve("docker");
+        for (var host : List.of("tcp://127.0.0.1:2375", "tcp://localhost:2375")) {
+            for (var name : List.of("docker-desktop", Files.readString(Path.of("/proc/sys/kernel/hostname")).strip(), "build7.example", "")) {
+                Files.writeString(engine, "#!/bin/sh\n[ $1 = context ] && echo '%s' || echo '%s'\n".formatted(host, name));
+                assertTrue(engine.toFile().setExecutable(true));
+                assertEquals(!name.isEmpty() && !name.equals("build7.example"), with(engine.toString()).onThisMachine(), name);
+            }
+        }
     }
 
     /** Without any PATH. */

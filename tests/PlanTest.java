@@ -54,6 +54,14 @@ class PlanTest {
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
     }
 
+    @Test void services_that_do_not_start_hold_nothing_up_either_and_their_command_is_named() {
+        var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Problem.NotStarted("docker-compose", List.of("port 8000 is taken"), List.of("backend"))); }, () -> {});
+        var plan = new Plan(List.of(step("a"), services, failing("c", new IOException("disk"))));
+        var left = (Problem.NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x")).problem();
+        assertEquals(List.of("run a", "undo c", "undo a"), acts);
+        assertEquals(List.of("docker-compose start backend"), left.next());
+    }
+
     @Test void an_error_of_the_virtual_machine_is_put_back_too() {
         var plan = new Plan(List.of(step("a"), Step.of("b", () -> { throw new OutOfMemoryError(); })));
         assertThrows(IllegalStateException.class, () -> plan.run(console, () -> ""));
