@@ -328,10 +328,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var run = outcome.run();
         try {
             createSuperuser(console, environment, django);
-            if (outcome.left() != null) throw new Failure(notFinished(outcome.left()).and(purge ? new Problem.NotPurged(run.id()) : null), outcome.left()); // which may be a reason to go back
+            if (outcome.left() != null) throw purge ? new Failure(notFinished(outcome.left()).and(new Problem.NotPurged(run.id())), outcome.left()) : outcome.left(); // which may be a reason to go back
             if (purge) Purge.plan(console, environment, List.of(run), db, purgeTakesBackup(), terminate).run(console, () -> "reset_migrations purge " + run.id());
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.NotFinished) throw failure;
+            if (failure == outcome.left() || failure.problem() instanceof Problem.NotFinished) throw failure;
             if (outcome.left() != null) throw new Failure(notFinished(outcome.left()).and(failure.problem()).and(purge ? new Problem.NotPurged(run.id()) : null), failure);
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
             throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);

@@ -86,7 +86,7 @@ public record ComposeConfig(String project, List<Service> services) {
 
         /** In a volume with a name, or in a folder: whoever makes the container anew finds it again. */
         boolean keepsData() {
-            return mounts.stream().anyMatch(m -> m.source != null && !m.readOnly && m.target.matches("(?i).*(postgres|pgdata|/data).*"));
+            return mounts.stream().anyMatch(m -> m.source != null && !m.readOnly && m.target.matches("(?i)(?!/etc/|/var/log/).*(postgres|pgdata|/data).*"));
         }
 
         /** Without the environment's values. */

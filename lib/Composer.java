@@ -74,7 +74,7 @@ public record Composer(List<String> compose, List<String> engine, String version
 
     /** Runs it, and returns what it printed. @throws Failure with Compose's words, which may quote {@code .env}, made harmless */
     String done(String... arguments) {
-        var asked = compose(arguments);
+        var asked = compose(arguments).apart(); // putting back needs it, also after a second Ctrl-C
         if (!arguments[0].equals("up")) asked.within(PATIENCE); // which may load an image first
         var output = asked.run();
         if (output.code() != 0) throw new Failure(new Problem.ProgramFailed(describe() + " " + arguments[0], output.code(), ComposeConfig.words(this, output)));
