@@ -98,7 +98,7 @@ public final class Tunnel extends SocketFactory {
           echo "$1"
           exec 4<&0
           trap 'over=1; [ -z "$right" ] || kill $right' TERM
-          { trap '' PIPE; sh -c 'echo $PPID'; cat <&4; kill $$; } | {
+          { trap '' PIPE; sh -c 'echo $PPID'; cat <&4 2>/dev/null; kill $$; } | {
             exec 5<&0 4<&-
             read -r left
             $nc "$2" "$3" <&5 5<&- & n=$!
