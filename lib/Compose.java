@@ -325,11 +325,10 @@ public final class Compose implements Environment {
 
     @Override
     public Services services() {
-        if (keepServices) return Services.NONE;
         var users = config.users(db, app);
         var up = containers().stream().filter(c -> c.started() && !c.status().equals("paused") && !c.oneOff() && users.contains(c.service()))
                 .map(c -> new Services.One(c.id(), c.service(), c.looping() ? "restarting" : state(c))).toList();
-        return new Services(new ByEngine(), up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
+        return new Services(new ByEngine(), keepServices ? List.of() : up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
     }
 
     /** Its image holds the project's code, and nothing is mounted over it. */

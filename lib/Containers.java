@@ -9,6 +9,7 @@ import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.StreamSupport;
@@ -71,7 +72,7 @@ public final class Containers {
         if (ids.isEmpty()) return List.of();
         var asked = composer.engine("container", "inspect").with(ids.toArray(String[]::new)).apart();
         var said = asked.run(); // exit 1 when one is gone, with all the others on stdout
-        var gone = said.err().lines().allMatch(line -> line.isBlank() || line.toLowerCase().contains("no such container"));
+        var gone = !said.err().isBlank() && said.err().lines().allMatch(line -> line.isBlank() || line.toLowerCase(Locale.ROOT).contains("no such container"));
         if (said.code() != 0 && !gone) throw new Failure(new Problem.ProgramFailed(asked.name(), said.code(), said.err()));
         return StreamSupport.stream(JsonParser.parseString(said.out()).getAsJsonArray().spliterator(), false).map(c -> container(c.getAsJsonObject())).toList();
     }

@@ -54,7 +54,8 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
             if (wanted == Wanted.DOCKER) throw new Failure(new Problem.NoDatabaseService(config.services().stream().map(ComposeConfig.Service::name).toList()));
             return here("no service of the compose file is a PostgreSQL");
         }
-        var isService = own.isPresent() && db.get().hosts().contains(own.get().host());
+        var unnamed = own.isEmpty() || "default".equals(own.get().sources().get("DB_HOST")); // then the compose file's own environment says it
+        var isService = db.get().hosts().contains(unnamed ? settings.host() : own.get().host());
         var silent = composer.engineProblem();
         if (silent.isPresent()) {
             if (isService) throw new Failure(silent.get());
@@ -80,6 +81,7 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
             if (name.startsWith("POSTGRES_")) environment.put(name, value);
         }));
         app.ifPresent(service -> environment.putAll(service.environment()));
+        if (named != null) environment.keySet().removeAll(EnvFile.of(project, named, Map.of()).values().keySet()); // who names a file means it
         return Credentials.of(project, EnvFile.of(project, named, environment));
     }
 
@@ -102,17 +104,17 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
     }
 
     private static boolean isPublished(Credentials own, Composer composer, Containers.Container db) {
-        return own.local() && composer.onThisMachine() && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
+        return own.local() && !own.host().startsWith("/") && composer.onThisMachine() && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
     }
 
     /** A database elsewhere is not even tried: that it is named is enough to ask. */
     private static boolean answers(Credentials own) {
-        if (!own.local()) return true;
+        if (!own.local() || own.host().startsWith("/")) return true;
         try {
             Database.open(own).close();
             return true;
         } catch (Failure failure) {
-            return false;
+            return failure.problem() instanceof Problem.CannotConnect refused && refused.busy();
         }
     }
 

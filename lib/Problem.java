@@ -483,6 +483,11 @@ public interface Problem {
             return what.startsWith("the password of role");
         }
 
+        /** There is a server all the same. */
+        boolean busy() {
+            return what.startsWith("the server has no connection left") || what.startsWith("the server is not ready");
+        }
+
         static CannotConnect of(SQLException e, Credentials c) {
             var said = e.getMessage() == null ? e.toString() : e.getMessage().strip();
             var at = "%s port %d".formatted(c.host(), c.port());

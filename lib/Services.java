@@ -148,7 +148,13 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         var wrong = new ArrayList<String>();
         while (!left.isEmpty()) {
             var now = List.copyOf(left);
-            var states = engine.states(now);
+            List<String> states;
+            try {
+                states = engine.states(now);
+            } catch (Failure unknown) {
+                wrong.add("whether these are well was not to be learned: " + String.join(", ", left.stream().map(One::service).distinct().toList()));
+                break;
+            }
             var settled = System.nanoTime() - begun > SETTLED.toNanos();
             for (int i = 0; i < now.size(); i++) {
                 var one = now.get(i);

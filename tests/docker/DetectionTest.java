@@ -1,6 +1,7 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -57,6 +58,12 @@ class DetectionTest {
             ended(4, project.tool("backup_database").run(), "/crm_two, and the service db of Compose project");
             ended(0, project.tool("backup_database").run("--docker"), "crm_dev in Compose project " + project.name());
             ended(0, project.tool("backup_database").run("--local"), "/crm_two");
+
+            // the compose file alone names the service; a file that is named wins over it
+            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", ""));
+            ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());
+            Files.writeString(project.root().resolve("two.env"), "DB_HOST=db\nDB_NAME=crm_two\n");
+            ended(0, project.tool("backup_database").run("--env-file", "two.env"), "crm_two in Compose project " + project.name());
         }
     }
 
