@@ -80,13 +80,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    /** What a command works with. */
-    private record Setting(Project project, Settings settings, Environment environment, BackupFolder folder) implements AutoCloseable {
-        /** For names and records; to connect with it is {@code environment().database()}. */
-        Credentials server() {
-            return environment.server();
-        }
-
+    /**
+     * What a command works with.
+     *
+     * @param server      for names and records; to connect with it is {@code environment().database()}
+     * @param environment null where nobody connects
+     */
+    private record Setting(Project project, Settings settings, Credentials server, Environment environment, BackupFolder folder) implements AutoCloseable {
         Prune prune(Retention.Policy policy) {
             return new Prune(folder, server(), policy, Run.neededBackups(project));
         }
@@ -103,7 +103,15 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private Setting setting() {
         var project = where.project();
         var settings = new Settings(where.envFile(project));
-        return new Setting(project, settings, where.withoutDjango(project), dir.in(project, settings));
+        var environment = where.withoutDjango(project, output.console()::warn);
+        return new Setting(project, settings, environment.server(), environment, dir.in(project, settings));
+    }
+
+    /** For commands that look into the folder, and off-site: they work without the database, and without its engine. */
+    private Setting folderOnly() {
+        var project = where.project();
+        var settings = new Settings(where.envFile(project));
+        return new Setting(project, settings, where.server(project), null, dir.in(project, settings));
     }
 
     // ---- create ------------------------------------------------------------------------------
@@ -151,7 +159,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private void create(Console console, Setting at, BackupOptions.Order order) throws Exception {
         var unusable = unusable(console, order.remote());
         at.environment().warnings().forEach(console::warn);
-        var programs = at.programs(majorOf(at.environment().database()));
+        var programs = at.programs(majorOf(at.environment()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server());
         Backup backup;
@@ -214,8 +222,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    private static int majorOf(Credentials server) {
-        try (var db = Database.open(server)) {
+    private static int majorOf(Environment environment) {
+        try (var db = Database.open(environment.database())) {
+            if (environment.madeAnew()) Guards.refuseEmpty(db);
             return db.major();
         }
     }
@@ -236,7 +245,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var settings = new Settings(top.where.envFile(project));
             if (offSite || away.path != null) {
                 var remote = away.remote(settings, true);
-                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.withoutDjango(project).server()).found());
+                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.server(project)).found());
                 return Problem.Exit.DONE.code;
             }
             var folder = top.dir.in(project, settings);
@@ -257,7 +266,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         @Override public Integer call() throws IOException {
             var console = top.output.console();
-            var at = top.setting();
+            var at = top.folderOnly();
             var file = new OffSite(away.remote(at.settings(), true), at.server()).fetch(name, at.folder());
             console.success("fetched: " + file);
             console.note("  backup_database restore " + file);
@@ -473,7 +482,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         @Override public Integer call() {
             var console = top.output.console();
-            var at = top.setting();
+            var at = top.folderOnly();
             var policy = keep.policy(at.settings());
             if (policy.keepsAll()) throw new Failure(new Problem.NoPolicy());
             var prune = at.prune(policy);
@@ -504,7 +513,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         @Override public Integer call() throws IOException {
             var console = top.output.console();
-            var at = top.setting();
+            var at = top.folderOnly();
             var most = at.settings().text(maxAge, "BACKUP_MAX_AGE");
             var limit = most == null ? null : BackupStatus.parse(most);
             var status = at.folder().status(at.server());

@@ -123,7 +123,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private int reset() throws Exception {
         var console = output.console();
         var project = where.project();
-        try (var environment = where.environment(project, python)) {
+        try (var environment = where.environment(project, python, console::warn)) {
             environment.warnings().forEach(console::warn);
             return reset(console, project, environment);
         }
@@ -343,21 +343,22 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     private void createSuperuser(Console console, Environment environment, Django.Description django) {
-        var manage = environment.manage(console.canAsk() && !output.json, django, "createsuperuser");
+        var typed = environment.typed(django, "createsuperuser");
         if (environment.imageHasCode()) {
-            if (Boolean.TRUE.equals(superuser)) throw new Failure(new Problem.NoSuperuserYet(manage.toString()));
+            if (Boolean.TRUE.equals(superuser)) throw new Failure(new Problem.NoSuperuserYet(typed));
             return;
         }
         var wanted = superuser != null ? superuser : !consent.yes && console.canAsk()
-                && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, manage.toString()));
+                && console.yes("Create a superuser now? Type YES, yes or y:", new Problem.NoSuperuser("interrupted", false, typed));
         if (!wanted) return;
+        var manage = environment.manage(console.canAsk() && !output.json, django, "createsuperuser");
         if (console.canAsk() && !output.json) {
             var code = manage.interactive();
-            if (code != 0) throw new Failure(new Problem.NoSuperuser("exit code " + code, false, manage.toString()));
+            if (code != 0) throw new Failure(new Problem.NoSuperuser("exit code " + code, false, typed));
             return;
         }
         var output = manage.with("--noinput").run();
-        if (output.code() != 0) throw new Failure(new Problem.NoSuperuser(output.err().lines().filter(line -> !ComposeConfig.isWarning(line)).collect(Collectors.joining("\n")).strip(), true, manage.toString()));
+        if (output.code() != 0) throw new Failure(new Problem.NoSuperuser(output.err().lines().filter(line -> !ComposeConfig.isWarning(line)).collect(Collectors.joining("\n")).strip(), true, typed));
         console.say(output.out().strip());
     }
 
@@ -373,7 +374,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            try (var environment = top.where.withoutDjango(project);
+            try (var environment = top.where.withoutDjango(project, console::warn);
                  var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 Guards.refuseStandby(db);
@@ -437,7 +438,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            try (var environment = top.where.environment(project, python);
+            try (var environment = top.where.environment(project, python, console::warn);
                  var folder = FolderLock.take(project.root(), "reset_migrations finish", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 Guards.refuseStandby(db);
@@ -452,7 +453,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     throw found.problem() instanceof Problem.CheckFailed ? refused(run, db, found.problem().what()) : found;
                 }
                 run.aside().complete(db).forEach(console::warn);
-                var services = environment.services().and(run.services());
+                var services = environment.services().and(run.services()).keeping(Instant.parse(run.started()));
                 console.success("finished: the new state of " + run.id() + " is live and whole");
                 console.event("result", Map.of("finished", run.id(), "aside", run.aside().where(db)));
                 try {
@@ -490,9 +491,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @ParentCommand reset_migrations top;
 
         @Override public Integer call() throws Exception {
+            var console = top.output.console();
             var project = top.where.project();
-            try (var environment = top.where.withoutDjango(project); var db = Database.open(environment.database())) {
-                PlanText.printStatus(top.output.console(), project, db);
+            try (var environment = top.where.withoutDjango(project, console::warn); var db = Database.open(environment.database())) {
+                PlanText.printStatus(console, project, db);
             }
             return Problem.Exit.DONE.code;
         }
@@ -512,7 +514,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() throws Exception {
             var console = top.output.console();
             var project = top.where.project();
-            try (var environment = top.where.withoutDjango(project);
+            try (var environment = top.where.withoutDjango(project, console::warn);
                  var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
                  var db = Database.open(environment.database()); var lock = db.lockRuns()) {
                 Guards.refuseStandby(db);

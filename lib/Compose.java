@@ -14,9 +14,9 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -43,14 +43,16 @@ public final class Compose implements Environment {
     private final boolean near; // the engine is this machine's
     private final String why;
     private final List<String> warnings;
+    private final Consumer<String> warn;
     private Credentials database;
     private Containers.Container container;
     private boolean started;
+    private boolean madeAnew;
     private Runnable asFound = () -> {};
     private String superuser; // the one-off that makes it, by name
 
     Compose(Project project, Composer composer, ComposeConfig config, ComposeConfig.Service db, ComposeConfig.Service app, Environment.Local here, Path python,
-            boolean keepServices, Credentials settings, String why, List<String> warnings) {
+            boolean keepServices, boolean near, Credentials settings, String why, List<String> warnings, Consumer<String> warn) {
         this.project = project;
         this.composer = composer;
         this.config = config;
@@ -61,9 +63,10 @@ public final class Compose implements Environment {
         this.keepServices = keepServices;
         this.why = why;
         this.warnings = warnings;
+        this.warn = warn;
         hostOfDjango = settings.host();
-        near = composer.onThisMachine();
-        var port = db.hosts().contains(settings.host()) ? settings.port() : PORT;
+        this.near = near;
+        var port = db.hosts().contains(settings.host()) || db.sharesHostNetwork() ? settings.port() : PORT;
         server = settings.at(db.name(), port, new Route(null, 0, null, null, near, "Compose project " + name(composer, config)));
     }
 
@@ -143,20 +146,53 @@ public final class Compose implements Environment {
     /** As it was found it is left: stopped, or not there at all. */
     private void start(Containers.Container stopped) {
         started = true;
+        var ran = usersUp();
         if (stopped != null) {
-            asFound = () -> composer.engine("stop", stopped.id()).apart().output();
+            asFound = () -> {
+                if (!isUsed(ran)) composer.engine("stop", stopped.id()).apart().output();
+            };
             composer.engine("start", stopped.id()).output();
             return;
         }
+        madeAnew = true;
+        warn.accept("the service %s had no container, so it is given one; where its volume is new too, its database is empty".formatted(db.name()));
         var networks = networks();
         asFound = () -> {
             var made = ofDatabase();
+            if (made != null && isUsed(ran)) return;
             if (made != null) composer.engine("stop", made.id()).apart().output();
             if (made != null && (!db.keepsData() || made.hasNamelessVolume())) return; // with the container its data would be gone
             if (made != null) composer.engine("rm", made.id()).apart().output();
             networks().stream().filter(network -> !networks.contains(network)).forEach(network -> composer.engine("network", "rm", network).apart().output());
         };
         composer.done("up", "-d", "--no-deps", "--no-recreate", db.name());
+    }
+
+    private List<Containers.Container> usersUp() {
+        var users = config.users(db, app);
+        return containers().stream().filter(c -> c.started() && !c.oneOff() && users.contains(c.service())).toList();
+    }
+
+    /** By somebody who came while it ran for us. @param before who was there all the time, without a database, and goes on so */
+    private boolean isUsed(List<Containers.Container> before) {
+        var services = before.stream().map(Containers.Container::service).collect(Collectors.toSet());
+        var came = usersUp().stream().map(Containers.Container::service).filter(service -> !services.contains(service)).distinct().toList();
+        var by = came.isEmpty() ? sessions(before) : String.join(", ", came);
+        if (by == null) return false;
+        warn.accept("the service %s was stopped, and runs on now: it is used by %s".formatted(db.name(), by));
+        return true;
+    }
+
+    /** Null for none, or for a server that does not say. */
+    private String sessions(List<Containers.Container> before) {
+        if (database == null) return null;
+        var known = Containers.of(composer, before.stream().map(Containers.Container::id).toList()).stream().flatMap(c -> addresses(c).stream()).collect(Collectors.toSet());
+        try (var server = Database.openServer(database)) {
+            var others = Sessions.ofOthers(server, known);
+            return others.isEmpty() ? null : others.getFirst();
+        } catch (Failure doesNotSay) {
+            return null;
+        }
     }
 
     private List<String> networks() {
@@ -176,11 +212,20 @@ public final class Compose implements Environment {
                 if (state == null || !state.up() || state.status().equals("restarting"))
                     throw down(state == null ? "gone" : state.status() + ", exit code " + state.exitCode());
                 if (failure.problem() instanceof Problem.CannotConnect refused && refused.wrongPassword())
-                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), server.sources().getOrDefault("DB_PASSWORD", "environment").replaceFirst("^environment$", ".env"), composer.command()), failure);
+                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), sourceOfPassword(), composer.command()), failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(Duration.ofMillis(300));
             }
         }
+    }
+
+    /** A container's environment mostly has it from the file. */
+    private String sourceOfPassword() {
+        var source = server.sources().getOrDefault("DB_PASSWORD", "environment");
+        if (!source.endsWith("environment")) return source;
+        var file = EnvFile.of(project, null, Map.of());
+        return file.path().isPresent() && file.values().containsValue(server.password()) ? project.show(file.path().get())
+                : "the environment of service " + (app == null ? db : app).name();
     }
 
     /** Whatever else may listen on that port of this machine: the server itself has to say that it is the container's. What another says is nobody's business. */
@@ -269,11 +314,16 @@ public final class Compose implements Environment {
     @Override
     public Program manage(boolean terminal, Django.Description django, String... args) {
         if (app == null) return here.manage(terminal, django, args);
+        superuser = newName();
         var variables = System.getenv().keySet().stream().filter(name -> name.startsWith("DJANGO_SUPERUSER_")).sorted().flatMap(name -> Stream.of("-e", name));
-        this.superuser = newName();
-        return oneOff(Stream.of(terminal ? Stream.<String>of() : Stream.of("-T"), Stream.of("--name", this.superuser, "-e", "PYTHONDONTWRITEBYTECODE=1"), variables)
+        return oneOff(Stream.of(terminal ? Stream.<String>of() : Stream.of("-T"), Stream.of("--name", superuser, "-e", "PYTHONDONTWRITEBYTECODE=1"), variables)
                 .flatMap(options -> options).toArray(String[]::new))
                 .with("--workdir", django.folder(), "--entrypoint", django.executable(), app.name(), "manage.py").with(args);
+    }
+
+    @Override
+    public String typed(Django.Description django, String... args) {
+        return app == null ? here.typed(django, args) : "%s run --rm --no-deps --workdir %s --entrypoint %s %s manage.py %s".formatted(composer.command(), django.folder(), django.executable(), app.name(), String.join(" ", args));
     }
 
     /** The folder of manage.py in the container, where this one is mounted there. */
@@ -325,8 +375,7 @@ public final class Compose implements Environment {
 
     @Override
     public Services services() {
-        var users = config.users(db, app);
-        var up = containers().stream().filter(c -> c.started() && !c.status().equals("paused") && !c.oneOff() && users.contains(c.service()))
+        var up = usersUp().stream().filter(c -> !c.status().equals("paused"))
                 .map(c -> new Services.One(c.id(), c.service(), c.looping() ? "restarting" : state(c))).toList();
         return new Services(new ByEngine(), keepServices ? List.of() : up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
     }
@@ -344,9 +393,11 @@ public final class Compose implements Environment {
             return composer.command();
         }
 
+        /** Also what was made anew since the plan, by somebody's {@code up} or {@code watch}. */
         @Override
         public void stop(List<Services.One> all) {
-            var there = all.stream().map(this::container).filter(Objects::nonNull).map(Containers.Container::id).toList(); // others were made anew meanwhile
+            var there = all.stream().flatMap(one -> container(one).map(Stream::of).orElseGet(() -> successors(one).filter(Containers.Container::started)))
+                    .map(Containers.Container::id).distinct().toList();
             if (!there.isEmpty()) composer.engine("stop").with(there.toArray(String[]::new)).apart().output();
             all.stream().filter(this::isWayOfDjango).forEach(this::start);
         }
@@ -358,34 +409,44 @@ public final class Compose implements Environment {
 
         @Override
         public void start(Services.One one) {
-            if (container(one) == null && containers().stream().anyMatch(c -> c.service().equals(one.service()) && c.up() && !c.oneOff())) return;
-            composer.engine("start", one.id()).apart().output();
+            if (container(one).isEmpty() && successors(one).anyMatch(Containers.Container::up)) return;
+            composer.engine("start", now(one).map(Containers.Container::id).orElse(one.id())).apart().output();
         }
 
         @Override
         public List<String> states(List<Services.One> all) {
-            var now = Containers.of(composer, all.stream().map(Services.One::id).toList());
-            return all.stream().map(one -> now.stream().filter(c -> c.id().equals(one.id())).findFirst().map(Compose::state).orElse("gone")).toList();
+            return all.stream().map(one -> now(one).map(Compose::state).orElse("gone")).toList();
         }
 
         @Override
         public Set<String> addresses(List<Services.One> of) {
-            return of.stream().map(this::container).filter(Objects::nonNull).flatMap(c -> Compose.addresses(c).stream()).collect(Collectors.toSet());
+            return of.stream().flatMap(one -> container(one).stream()).flatMap(c -> Compose.addresses(c).stream()).collect(Collectors.toSet());
         }
 
         @Override
-        public boolean builtSince(Services.One one, Instant time) {
-            var made = composer.engine("container", "inspect", "--format", "{{.Image}}", one.id()).run();
+        public Optional<Instant> built(Services.One one) {
+            var container = now(one).map(Containers.Container::id).orElse(one.id());
+            var made = composer.engine("container", "inspect", "--format", "{{.Image}}", container).run();
             var built = composer.engine("image", "inspect", "--format", "{{.Created}}", made.out().strip()).run();
             try {
-                return made.code() != 0 || built.code() != 0 || OffsetDateTime.parse(built.out().strip()).toInstant().isAfter(time);
+                return Optional.of(OffsetDateTime.parse(built.out().strip()).toInstant());
             } catch (DateTimeParseException unknown) {
-                return true;
+                return Optional.empty();
             }
         }
 
-        private Containers.Container container(Services.One one) {
-            return Containers.of(composer, List.of(one.id())).stream().findFirst().orElse(null);
+        private Optional<Containers.Container> container(Services.One one) {
+            return Containers.of(composer, List.of(one.id())).stream().findFirst();
+        }
+
+        /** It, or what has taken its place. */
+        private Optional<Containers.Container> now(Services.One one) {
+            return container(one).or(() -> successors(one).findFirst());
+        }
+
+        /** The service's containers, the youngest first. */
+        private Stream<Containers.Container> successors(Services.One one) {
+            return containers().stream().filter(c -> one.service().equals(c.service()) && !c.oneOff()).sorted(Comparator.comparing(Containers.Container::created).reversed());
         }
     }
 
@@ -400,17 +461,22 @@ public final class Compose implements Environment {
         return warnings;
     }
 
-    /** Also when we were told to stop: what waits on a terminal that has gone would wait for ever. */
+    @Override
+    public boolean madeAnew() {
+        return madeAnew;
+    }
+
+    /** Also when we were told to stop: what waits on a terminal that has gone would wait for ever. What we came for is done by now, or has failed with a better reason. */
     @Override
     public void close() {
-        try {
-            Interruption.shielded(() -> {
+        Interruption.shielded(() -> {
+            try {
                 if (superuser != null) composer.engine("rm", "-f", superuser).apart().run();
                 asFound.run();
-            });
-        } catch (Failure stays) {
-            // it runs on; what we came for is done, or has failed with a better reason
-        }
+            } catch (Failure stays) {
+                warn.accept("the service %s was stopped, and may run on now: %s".formatted(db.name(), stays.problem().what()));
+            }
+        });
     }
 
     @Override

@@ -43,16 +43,14 @@ public record ComposeConfig(String project, List<Service> services) {
     /**
      * @param image       null when it is only built
      * @param build       the context; null when there is none, or none on this machine
+     * @param recipe      which Dockerfile of that context, and up to which stage
      * @param environment the variables that have a value, as the container gets them; may hold secrets
      * @param exposed     container ports of {@code expose} and {@code ports}
      * @param dependsOn   direct ones, also through a link, {@code volumes_from} or a shared network
-     * @param workingDir  null when the image says
-     * @param user        null when the image says
      * @param hosts       every name that other services may know it by
      */
-    public record Service(String name, String image, Path build, Map<String, String> environment, List<Mount> mounts, List<Port> ports,
-                          Set<Integer> exposed, Set<String> dependsOn, String workingDir, String user, boolean hasHealthCheck,
-                          boolean sharesHostNetwork, Set<String> hosts) {
+    public record Service(String name, String image, Path build, String recipe, Map<String, String> environment, List<Mount> mounts, List<Port> ports,
+                          Set<Integer> exposed, Set<String> dependsOn, boolean sharesHostNetwork, Set<String> hosts) {
         /** True when the container sees this file of the host's. */
         boolean mounts(Path file) {
             return mounts.stream().anyMatch(mount -> mount.holds(file));
@@ -63,12 +61,7 @@ public record ComposeConfig(String project, List<Service> services) {
             return build != null && holds(build, file);
         }
 
-        /** The names of database settings that it gets with another value than the file has; never the values. */
-        public Set<String> differing(EnvFile file) {
-            return ComposeConfig.differing(file, environment);
-        }
-
-        private boolean publishes(int port) {
+        boolean publishes(int port) {
             return ports.stream().anyMatch(p -> p.published == port);
         }
 
@@ -149,7 +142,8 @@ public record ComposeConfig(String project, List<Service> services) {
 
     /** v2 quotes what it cannot read of an env file, old ones up to its end; v1 quotes a service's whole environment. */
     private static String withoutSecrets(String words, Path env) {
-        var safe = words.replaceAll("(?s)(line \\d+: [^'\"]*)['\"].*", "$1…").replaceAll("(?s)(near|variable name|Invalid template:) \".*", "$1 …")
+        var safe = words.replaceAll("(?s)(need to escape any \\$ with another \\$\\.).*", "$1").replaceAll("(?s)(Invalid interpolation format for [^:]*):.*", "$1")
+                .replaceAll("(?s)(line \\d+: [^'\"]*)['\"].*", "$1…").replaceAll("(?s)(near|variable name|Invalid template:) \".*", "$1 …")
                 .replaceAll("(?s)interpolating \\{.*} in", "interpolating it in").replaceAll("(?s)(environment\\S*) contains .*?, which", "$1 contains what");
         try {
             var values = new LinkedHashMap<String, String>();
@@ -198,9 +192,15 @@ public record ComposeConfig(String project, List<Service> services) {
         if (said.get("networks") instanceof Map<?, ?> networks) {
             networks.values().forEach(network -> list(map(network).get("aliases")).forEach(alias -> hosts.add(text(alias))));
         }
-        return new Service(name, text(said.get("image")), build == null || build.matches("[a-z+]+://.*|git@.*") ? null : Path.of(build),
+        return new Service(name, text(said.get("image")), build == null || build.matches("[a-z+]+://.*|git@.*") ? null : Path.of(build), recipe(said.get("build")),
                 environment(said.get("environment")), list(said.get("volumes")).stream().map(ComposeConfig::mount).toList(), ports, exposed, depends,
-                text(said.get("working_dir")), text(said.get("user")), hasHealthCheck(map(said.get("healthcheck"))), mode.equals("host"), hosts);
+                mode.equals("host"), hosts);
+    }
+
+    private static String recipe(Object build) {
+        var said = map(build);
+        return Stream.of(Path.of(Objects.requireNonNullElse(text(said.get("dockerfile")), "Dockerfile")).normalize(), text(said.get("dockerfile_inline")), text(said.get("target")))
+                .map(String::valueOf).collect(Collectors.joining(" "));
     }
 
     /** "db:pg" in one service makes pg a name of db's. */
@@ -219,10 +219,6 @@ public record ComposeConfig(String project, List<Service> services) {
         // null: to be taken from the shell, which has none
         map(said).forEach((name, value) -> { if (value != null) environment.put(name, text(value)); });
         return environment;
-    }
-
-    private static boolean hasHealthCheck(Map<String, Object> check) {
-        return !check.isEmpty() && !"true".equals(check.get("disable")) && !list(check.get("test")).equals(List.of("NONE"));
     }
 
     private static final Pattern SHORT_MOUNT = Pattern.compile("(?:((?:[A-Za-z]:[\\\\/])?[^:]*):)?([^:]+)(?::([^:]*))?");
@@ -305,6 +301,11 @@ public record ComposeConfig(String project, List<Service> services) {
         return (all.size() > 1 ? publishing : all).stream().findFirst();
     }
 
+    /** The service, a pooler perhaps, that goes by this name or its container by that which Compose gives it. */
+    public Optional<Service> named(String host, String composeProject) {
+        return services.stream().filter(service -> service.hosts.contains(host) || Stream.of("-", "_").anyMatch(dash -> host.equals(String.join(dash, composeProject, service.name, "1")))).findFirst();
+    }
+
     private static boolean isClient(Service service) {
         return service.image != null && CLIENT.matcher(service.image.substring(service.image.lastIndexOf('/') + 1).toLowerCase(Locale.ROOT)).find();
     }
@@ -362,7 +363,7 @@ public record ComposeConfig(String project, List<Service> services) {
     }
 
     private static boolean sharesCode(Service service, Service app) {
-        return service.name.equals(app.name) || app.image != null && app.image.equals(service.image) || app.build != null && app.build.equals(service.build)
+        return service.name.equals(app.name) || app.image != null && app.image.equals(service.image) || app.build != null && app.build.equals(service.build) && app.recipe.equals(service.recipe)
                 || app.mounts.stream().filter(m -> m.source != null && m.holds(Path.of(m.source, "manage.py")) && Files.exists(Path.of(m.source, "manage.py")))
                         .anyMatch(m -> service.mounts.stream().anyMatch(other -> m.source.equals(other.source)));
     }

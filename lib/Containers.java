@@ -27,12 +27,10 @@ public final class Containers {
      * @param health     starting, healthy or unhealthy; null without a health check
      * @param exitCode   of its last end; 0 while it runs
      * @param published  by container port
-     * @param workingDir "" for the root
-     * @param user       "" for the image's own
      * @param networks   by name, with the address there; "" while it is not running
      */
     public record Container(String id, String name, String hostname, Instant created, String service, boolean oneOff, String status, boolean looping, String health, int exitCode, List<ComposeConfig.Mount> mounts,
-                            Map<Integer, List<HostPort>> published, String image, String workingDir, String user, Map<String, String> networks) {
+                            Map<Integer, List<HostPort>> published, Map<String, String> networks) {
         /** It will not run any more, or was never begun: its maker must have died long ago. */
         boolean isLeft() {
             return status.equals("exited") || status.equals("dead") || status.equals("created") && created.isBefore(Instant.now().minusSeconds(300));
@@ -84,8 +82,8 @@ public final class Containers {
         var health = object(state, "Health");
         return new Container(text(said, "Id"), text(said, "Name").replaceFirst("^/", ""), text(config, "Hostname"), time(text(said, "Created")), labels.has("com.docker.compose.service") ? text(labels, "com.docker.compose.service") : null,
                 text(labels, "com.docker.compose.oneoff").equalsIgnoreCase("true"), text(state, "Status"), looping(said, state), health.has("Status") ? text(health, "Status") : null,
-                state.get("ExitCode").getAsInt(), mounts(said), published(object(object(said, "NetworkSettings"), "Ports")), text(config, "Image"),
-                text(config, "WorkingDir"), text(config, "User"), networks(object(object(said, "NetworkSettings"), "Networks")));
+                state.get("ExitCode").getAsInt(), mounts(said), published(object(object(said, "NetworkSettings"), "Ports")),
+                networks(object(object(said, "NetworkSettings"), "Networks")));
     }
 
     private static Instant time(String text) {

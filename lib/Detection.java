@@ -6,6 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /**
@@ -16,12 +17,22 @@ import java.util.function.Supplier;
  * @param named       by {@code --env-file}, or null
  * @param interpreter finds Python on this machine; null where nobody asks for it
  * @param python      by {@code --python}: in Compose a path in the container
+ * @param warn        gets what becomes of containers, as it happens
  */
 record Detection(Project project, Wanted wanted, Path named, String dbService, String appService, boolean keepServices,
-                 Supplier<Interpreter> interpreter, Path python, Map<String, String> shell) {
+                 Supplier<Interpreter> interpreter, Path python, Map<String, String> shell, Consumer<String> warn) {
     enum Wanted { EITHER, DOCKER, LOCAL }
 
     Environment environment() {
+        return environment(false);
+    }
+
+    /** What the database is called, for whoever does not connect to it: the same when its service or its engine does not run. */
+    Credentials server() {
+        return environment(true).server();
+    }
+
+    private Environment environment(boolean nameOnly) {
         if (wanted == Wanted.LOCAL) return here("--local was given");
         if (wanted == Wanted.EITHER && !hasComposeFile()) return here(null);
         Composer composer;
@@ -32,7 +43,7 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         } catch (Failure failure) {
             return hereUnlessService(failure);
         }
-        return of(composer, config);
+        return of(composer, config, nameOnly);
     }
 
     private boolean hasComposeFile() {
@@ -45,7 +56,7 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         return here("Compose is no help: " + failure.problem().what().lines().findFirst().orElse(""));
     }
 
-    private Environment of(Composer composer, ComposeConfig config) {
+    private Environment of(Composer composer, ComposeConfig config, boolean nameOnly) {
         var own = own();
         var app = appService == null ? config.app(project.backend()) : Optional.of(config.service(appService));
         var settings = inContainers(config, app);
@@ -55,23 +66,37 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
             return here("no service of the compose file is a PostgreSQL");
         }
         var unnamed = own.isEmpty() || "default".equals(own.get().sources().get("DB_HOST")); // then the compose file's own environment says it
-        var isService = db.get().hosts().contains(unnamed ? settings.host() : own.get().host());
+        var composeProject = Compose.name(composer, config);
+        var byHost = config.named(unnamed ? settings.host() : own.get().host(), composeProject);
+        var isService = byHost.isPresent();
+        var near = composer.onThisMachine();
+        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().local() && near && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()));
         var silent = composer.engineProblem();
-        if (silent.isPresent()) {
+        if (silent.isPresent() && !sure) {
             if (isService) throw new Failure(silent.get());
             return hereUnlessService(new Failure(silent.get()));
         }
-        var running = Compose.of(db.get(), Containers.of(composer)).filter(Containers.Container::up);
-        var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + db.get().name() : "the service " + db.get().name() + " is running";
+        var running = silent.isPresent() ? Optional.<Containers.Container>empty() : Compose.of(db.get(), Containers.of(composer)).filter(Containers.Container::up);
+        var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + byHost.get().name() : "the service " + db.get().name() + " is running";
         if (wanted == Wanted.EITHER && !isService) {
-            if (running.isEmpty()) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
-            if (own.isPresent() && !(isPublished(own.get(), composer, running.get()) && own.get().database().equals(settings.database())) && answers(own.get()))
-                throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), Compose.name(composer, config)));
+            if (running.isEmpty() && !sure) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
+            if (running.isPresent() && own.isPresent() && !(isPublished(own.get(), near, running.get()) && own.get().database().equals(settings.database())) && answers(own.get()))
+                throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), composeProject));
         }
+        if (wanted == Wanted.EITHER) refuseTwo(config, db.get(), app, settings, own, composeProject);
         var usable = app.filter(service -> interpreter == null || appService != null || Compose.hasImage(composer, config, service));
         var local = usable.isEmpty() && interpreter != null && own.isPresent() ? (Environment.Local) here("no service has the code") : null;
         if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(composer.command(), config.services().stream().map(ComposeConfig.Service::name).toList()));
-        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, settings, why, warnings(composer, app, usable));
+        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, near, settings, why, warnings(composer, near, app, usable), warn);
+    }
+
+    /** Of what the containers are told, and of what this shell is, only one can be meant. */
+    private void refuseTwo(ComposeConfig config, ComposeConfig.Service db, Optional<ComposeConfig.Service> app, Credentials settings, Optional<Credentials> own, String composeProject) {
+        var byShell = own.filter(mine -> mine.sources().getOrDefault("DB_NAME", "").endsWith("environment") && !mine.database().equals(settings.database()));
+        if (byShell.isPresent()) throw new Failure(new Problem.ShellNamesAnother(byShell.get().database(), settings.database(), app.orElse(db).name()));
+        var byContainer = app.isPresent() && app.get().environment().containsKey("DB_HOST") && named == null;
+        if (byContainer && !settings.local() && config.named(settings.host(), composeProject).isEmpty())
+            throw new Failure(new Problem.DatabaseElsewhere(settings.host(), app.get().name(), db.name(), composeProject));
     }
 
     /** As the containers get them: the app's environment before the file, the database's own last. */
@@ -103,8 +128,8 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         }
     }
 
-    private static boolean isPublished(Credentials own, Composer composer, Containers.Container db) {
-        return own.local() && !own.host().startsWith("/") && composer.onThisMachine() && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
+    private static boolean isPublished(Credentials own, boolean near, Containers.Container db) {
+        return own.local() && !own.host().startsWith("/") && near && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
     }
 
     /** A database elsewhere is not even tried: that it is named is enough to ask. */
@@ -118,7 +143,7 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         }
     }
 
-    private List<String> warnings(Composer composer, Optional<ComposeConfig.Service> app, Optional<ComposeConfig.Service> usable) {
+    private List<String> warnings(Composer composer, boolean near, Optional<ComposeConfig.Service> app, Optional<ComposeConfig.Service> usable) {
         var warnings = new ArrayList<String>();
         var file = EnvFile.of(project, named, Map.of());
         file.problems().stream().map(Problem.MalformedLine::what).forEach(warnings::add);
@@ -126,7 +151,7 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(List.copyOf(differing)).what());
         if (interpreter == null) return warnings;
         if (usable.isEmpty()) app.ifPresent(service -> warnings.add(new Problem.NoImage(composer.command(), service.name()).what()));
-        usable.filter(service -> !(service.mounts(project.managePy()) && composer.onThisMachine())).ifPresent(service -> warnings.add(new Problem.CodeInImage(composer.command(), service.name()).what()));
+        usable.filter(service -> !(service.mounts(project.managePy()) && near)).ifPresent(service -> warnings.add(new Problem.CodeInImage(composer.command(), service.name()).what()));
         return warnings;
     }
 

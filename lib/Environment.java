@@ -24,6 +24,9 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     /** {@code manage.py ARGS…} with the Python that {@code django} was told by. @param terminal it asks the user itself: {@link Program#interactive} */
     Program manage(boolean terminal, Django.Description django, String... args);
 
+    /** The same for people to type. */
+    String typed(Django.Description django, String... args);
+
     /**
      * PostgreSQL's client programs in the smallest version that fits the server: pg_dump refuses a newer server.
      *
@@ -46,7 +49,10 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     /** What the user should hear before anything begins, a line each. */
     List<String> warnings();
 
-    /** What was started only to be looked at is stopped again. */
+    /** There was no container for the database, so it was given one: whatever is in it now need not be what was backed up last. */
+    boolean madeAnew();
+
+    /** What was started only to be looked at is stopped again, unless others use it by now. */
     @Override
     void close();
 
@@ -88,6 +94,11 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         @Override
         public Program manage(boolean terminal, Django.Description django, String... args) {
             return python("manage.py").with(args);
+        }
+
+        @Override
+        public String typed(Django.Description django, String... args) {
+            return manage(true, django, args).toString();
         }
 
         /** {@code python("manage.py", "migrate")}. */
@@ -140,6 +151,11 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         @Override
         public String command() {
             return "";
+        }
+
+        @Override
+        public boolean madeAnew() {
+            return false;
         }
 
         @Override

@@ -19,6 +19,12 @@ public final class Guards {
         if (db.is("SELECT pg_is_in_recovery()")) throw new Failure(new Problem.Standby(db.name()));
     }
 
+    /** For a server that was set up a moment ago. @throws Failure refused (4): there is nothing in it, and something must have been */
+    public static void refuseEmpty(Database db) {
+        if (!db.is("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')"))
+            throw new Failure(new Problem.NewAndEmpty(db.name()));
+    }
+
     /** @throws Failure refused (4) when the database's COMMENT says that it is protected, whatever the options */
     public static void refuseProtected(Database db) {
         var comment = db.texts("SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = current_database()").getFirst();

@@ -72,7 +72,8 @@ public record Plan(List<Step> steps) {
         var todo = new LinkedHashSet<String>();
         Interruption.shielded(() -> {
             console.note("putting everything back");
-            for (var step : begun) {
+            for (var steps = begun.iterator(); steps.hasNext();) {
+                var step = steps.next();
                 try {
                     step.undo();
                     Checkpoint.reached("undone: " + step.describe());
@@ -81,7 +82,10 @@ public record Plan(List<Step> steps) {
                     left.add(step.describe() + ": " + Failure.wordsOf(e));
                     todo.addAll(e instanceof Failure failure && failure.problem() instanceof Problem.NotStarted stopped ? stopped.next() : List.of(next.get()));
                     console.log(e);
-                    if (!(e instanceof Failure failure && failure.problem().forGood())) break;
+                    if (!(e instanceof Failure failure && failure.problem().forGood())) {
+                        steps.forEachRemaining(waiting -> left.add("so this stays done: " + waiting.describe())); // services that stay stopped, for one
+                        break;
+                    }
                 }
             }
         });

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /** The plan, the summary and the status as people read them, and as {@code --json} prints them. */
 public final class PlanText {
@@ -221,6 +222,7 @@ public final class PlanText {
             var dropped = run.aside() instanceof Aside.Backup && state != Aside.State.OLD_IS_LIVE;
             if (run.unfinished() && dropped) console.say("  cut short  after tables were dropped: reset again, or " + Problem.OnlyBackupHasIt.restore(db.name(), run.backup()));
             if (run.unfinished() && !dropped) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
+            if (run.unfinished() && !run.services().isEmpty()) console.say("  services   %s: what it has stopped of these, undo and finish start again".formatted(run.services().stream().map(Services.One::service).distinct().collect(Collectors.joining(", "))));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
                     "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
         }

@@ -1257,6 +1257,29 @@ public interface Problem {
         public List<String> next() { return List.of("--docker for the service's, --local for the other one"); }
     }
 
+    record ShellNamesAnother(String shell, String container, String service) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "two databases may be meant: this shell's DB_NAME is %s, but the containers of service %s get %s".formatted(shell, service, container); }
+        public List<String> next() {
+            return List.of("--docker for %s, or unset what the shell has".formatted(container), "for %s, a file that says so: --env-file".formatted(shell));
+        }
+    }
+
+    /** @param host that the app's container gets */
+    record DatabaseElsewhere(String host, String app, String service, String composeProject) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "two databases may be meant: the service %s gets DB_HOST=%s, and the service %s of Compose project %s has a PostgreSQL too".formatted(app, host, service, composeProject);
+        }
+        public List<String> next() { return List.of("--docker for the service's, --local for what .env names"); }
+    }
+
+    record NewAndEmpty(String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the database service had no container, and in the one that it was given the database " + name + " has no tables: there is nothing to back up"; }
+        public List<String> next() { return List.of("see whether its volume was removed or renamed: docker volume ls", "if it is really new, start the service first"); }
+    }
+
     record NoDatabaseService(List<String> services) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "none of the Compose services is a PostgreSQL: " + String.join(", ", services); }

@@ -6,7 +6,9 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
+import java.util.function.Predicate;
 
 /**
  * The containers that use a Compose project's database: stopped before it is replaced, and exactly those started again. One that
@@ -48,8 +50,8 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
 
         Set<String> addresses(List<One> of);
 
-        /** Its image is younger than that, or of unknown age. */
-        boolean builtSince(One one, Instant time);
+        /** When its image was made, if anybody knows. */
+        Optional<Instant> built(One one);
     }
 
     public static final Services NONE = new Services(null, List.of(), List.of());
@@ -74,7 +76,17 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
 
     /** For when files go back to what they were at a time: only an image that was built since then holds others. */
     public Services backTo(Instant time) {
-        return new Services(engine, up, up.stream().filter(one -> stale.contains(one.service()) && engine.builtSince(one, time)).map(One::service).distinct().toList());
+        return staleWhere(built -> built.isAfter(time));
+    }
+
+    /** For when the files of a run that began then are kept: an image that was built since then holds them. */
+    public Services keeping(Instant time) {
+        return staleWhere(built -> !built.isAfter(time));
+    }
+
+    /** An image of unknown age is. */
+    private Services staleWhere(Predicate<Instant> built) {
+        return new Services(engine, up, up.stream().filter(one -> stale.contains(one.service()) && engine.built(one).map(built::test).orElse(true)).map(One::service).distinct().toList());
     }
 
     /** "docker compose", as people type it. */
@@ -87,7 +99,15 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     }
 
     public String names() {
-        return String.join(", ", up.stream().map(One::service).distinct().toList());
+        return names(up);
+    }
+
+    private static String names(List<One> of) {
+        return String.join(", ", of.stream().map(One::service).distinct().toList());
+    }
+
+    private List<One> staleOnes() {
+        return up.stream().filter(one -> stale.contains(one.service())).toList();
     }
 
     /**
@@ -97,7 +117,9 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
      * @param then     whatever becomes of the start, in the end
      */
     public Step stop(boolean newFiles, Console console, Step.Act then) {
-        return Step.of("stop %s, which use%s the database; started again at the end".formatted(names(), up.size() == 1 ? "s" : ""),
+        var held = newFiles ? names(staleOnes()) : "";
+        return Step.of("stop %s, which use%s the database; started again at the end%s".formatted(names(), up.size() == 1 ? "s" : "",
+                        held.isEmpty() ? "" : ", but %s only once the image is built anew".formatted(held)),
                 this::stopNow,
                 () -> start(up),
                 () -> {
@@ -121,7 +143,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         Interruption.shielded(() -> start(wanted.up)); // nobody wants them down because of a second Ctrl-C
         await(wanted.up, console);
         if (!wanted.none()) console.success("started again: " + wanted.names());
-        if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(engine.command(), up.stream().map(One::service).filter(stale::contains).distinct().toList()));
+        if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(engine.command(), staleOnes().stream().map(One::service).distinct().toList()));
     }
 
     /** All are tried, whatever becomes of one. */
@@ -152,7 +174,7 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
             try {
                 states = engine.states(now);
             } catch (Failure unknown) {
-                wrong.add("whether these are well was not to be learned: " + String.join(", ", left.stream().map(One::service).distinct().toList()));
+                wrong.add("whether these are well was not to be learned: " + names(left));
                 break;
             }
             var settled = System.nanoTime() - begun > SETTLED.toNanos();
@@ -170,11 +192,11 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
                 else console.warn("started again, but " + words + ", as it was before");
             }
             if (left.isEmpty()) break;
-            console.progress("waiting for " + String.join(", ", left.stream().map(One::service).distinct().toList()));
+            console.progress("waiting for " + names(left));
             try {
                 Interruption.pause(Duration.ofSeconds(1));
             } catch (Failure interrupted) {
-                wrong.add("nobody waited until these were well: " + String.join(", ", left.stream().map(One::service).distinct().toList()));
+                wrong.add("nobody waited until these were well: " + names(left));
                 break;
             }
         }

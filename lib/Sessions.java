@@ -48,6 +48,13 @@ final class Sessions {
         return staying(db, "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%' AND " + NOT_OURS, database);
     }
 
+    /** Anywhere on the server, for longer than a health check takes. @param known addresses whose sessions do not count */
+    static List<String> ofOthers(Database db, Collection<String> known) {
+        return db.list("""
+                SELECT %s FROM pg_stat_activity a WHERE a.backend_type = 'client backend' AND a.backend_start < clock_timestamp() - interval '2 s'
+                AND %s AND %s ORDER BY a.pid""".formatted(COLUMNS, NOT_OURS, notFrom(known)), WORDS);
+    }
+
     /** Who holds locks on any of these relations, or waits for one. */
     static List<String> holding(Database db, Collection<Long> relations) {
         var found = sessions(db, "a.pid IN (%s)".formatted(HOLDERS), relations);
@@ -65,8 +72,11 @@ final class Sessions {
 
     /** Without those of services that are stopped when it is time. */
     private static List<String> staying(Database db, String which, Object value) {
-        var leaving = db.leaving();
-        return sessions(db, leaving.isEmpty() ? which : which + " AND coalesce(host(a.client_addr), '') NOT IN (" + String.join(", ", leaving.stream().map(Database::literal).toList()) + ")", value);
+        return sessions(db, which + " AND " + notFrom(db.leaving()), value);
+    }
+
+    private static String notFrom(Collection<String> addresses) {
+        return addresses.isEmpty() ? "true" : "coalesce(host(a.client_addr), '') NOT IN (%s)".formatted(String.join(", ", addresses.stream().map(Database::literal).toList()));
     }
 
     private static List<String> sessions(Database db, String which, Object value) {

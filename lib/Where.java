@@ -2,6 +2,7 @@ package lib;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
@@ -34,21 +35,26 @@ public final class Where {
         return EnvFile.of(project, file, System.getenv());
     }
 
-    /** With Django: the interpreter is looked for, and warned about. */
-    public Environment environment(Project project, Path python) {
-        return detection(project, () -> Interpreter.find(project, python, System.getenv()), python).environment();
+    /** With Django: the interpreter is looked for, and warned about. @param warn gets what becomes of containers, as it happens */
+    public Environment environment(Project project, Path python, Consumer<String> warn) {
+        return detection(project, () -> Interpreter.find(project, python, System.getenv()), python, warn).environment();
     }
 
     /** For what needs the database alone. */
-    public Environment withoutDjango(Project project) {
-        return detection(project, null, null).environment();
+    public Environment withoutDjango(Project project, Consumer<String> warn) {
+        return detection(project, null, null, warn).environment();
     }
 
-    private Detection detection(Project project, Supplier<Interpreter> interpreter, Path python) {
+    /** The database by its name alone; nothing has to run for it. */
+    public Credentials server(Project project) {
+        return detection(project, null, null, warning -> {}).server();
+    }
+
+    private Detection detection(Project project, Supplier<Interpreter> interpreter, Path python, Consumer<String> warn) {
         if (docker && local) throw new Failure(new Problem.Usage("--docker and --local exclude each other", List.of("leave one of them out")));
         var service = dbService != null ? "--db-service" : appService != null ? "--app-service" : null;
         if (local && service != null) throw new Failure(new Problem.Usage("--local and " + service + " exclude each other", List.of("leave one of them out")));
         var wanted = docker || service != null ? Detection.Wanted.DOCKER : local ? Detection.Wanted.LOCAL : Detection.Wanted.EITHER;
-        return new Detection(project, wanted, file, dbService, appService, keepServices, interpreter, python, System.getenv());
+        return new Detection(project, wanted, file, dbService, appService, keepServices, interpreter, python, System.getenv(), warn);
     }
 }

@@ -102,8 +102,6 @@ class ComposeConfigTest {
         assertEquals(Set.of("backend", "celery_beat", "celery_worker"), config.users(db, app));
         assertEquals(db, config.database("crm_db", 5432).orElseThrow());
         assertEquals(db, config.database("localhost", 5432).orElseThrow());
-        assertTrue(db.hasHealthCheck());
-        assertFalse(app.hasHealthCheck());
         assertEquals("pa55 word", db.environment().get("POSTGRES_PASSWORD"));
         assertEquals("pa55 word", app.environment().get("DB_PASSWORD"));
         assertFalse((config + " " + app).contains("pa55"), "shows a value");
@@ -150,16 +148,13 @@ class ComposeConfigTest {
         var web = config.service("web");
         assertEquals(root, web.build());
         assertNull(web.image());
-        assertEquals("/srv", web.workingDir());
-        assertEquals("1000:1000", web.user());
         assertEquals(Map.of("LIST", "a=b", "EMPTY", ""), web.environment());
         assertEquals(Set.of("db"), web.dependsOn());
         var source = root.resolve("crm_backend").toString();
         assertEquals(Set.of(new Mount("bind", source, "/app", true), new Mount("volume", "named", "/v", false), new Mount("volume", null, "/anonymous", false),
                 new Mount("bind", source, "/b", true)), Set.copyOf(web.mounts()));
-        assertFalse(web.hasHealthCheck());
         var host = config.service("host");
-        assertTrue(host.sharesHostNetwork() && host.hasHealthCheck() && !web.sharesHostNetwork());
+        assertTrue(host.sharesHostNetwork() && !web.sharesHostNetwork());
         assertEquals(Set.of("web"), host.dependsOn());
     }
 
@@ -193,6 +188,10 @@ class ComposeConfigTest {
         if (compose == Compose.V1) assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), "v1 says it no longer: nothing was tested");
         refused(compose, "services: {db: {image: a, environment: {P: [s3cr3t-literal]}}}");
         refused(compose, "services: {db: {image: a, ports: ['x${DB_PASSWORD}']}}");
+        for (var environment : List.of("{P: 'postgres://crm:s3cr3t${x@db/crm'}", "['P=s3cr3t${x']")) {
+            refused(compose, "services: {db: {image: a, environment: %s}}".formatted(environment));
+            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "it does not say it: nothing was tested with " + environment);
+        }
         if (compose == Compose.V1) return; // it takes any .env
         for (var line : List.of("PA!SS=s3cr3t", "DB_PASSWORD=s3cr3t${cd", "DB_PASSWORD='s3cr3t", "DB_PASSWORD=\"s3cr3t\nX=1\n")) {
             env(line);
@@ -228,14 +227,6 @@ class ComposeConfigTest {
         // what the shell has plays no part
         var file = EnvFile.read(root.resolve(".env"), Map.of("DB_USER", "from the shell"));
         assertEquals(expected, new TreeSet<>(ComposeConfig.differing(composer(compose), file)), text::toString);
-    }
-
-    @ParameterizedTest
-    @EnumSource(Compose.class)
-    void an_env_file_of_the_service_is_compared_as_it_came_out(Compose compose) throws IOException {
-        env("DB_NAME=crm\nDB_PASSWORD=pa$$word\nDB_HOST=localhost\n");
-        var service = config(compose, "version: '3.8'\nservices: {web: {image: a, env_file: .env, environment: {DB_HOST: db}}}").service("web");
-        assertEquals(compose == Compose.V2 ? Set.of("DB_PASSWORD", "DB_HOST") : Set.of("DB_HOST"), service.differing(EnvFile.read(root.resolve(".env"), Map.of())));
     }
 
     @ParameterizedTest
@@ -290,6 +281,23 @@ class ComposeConfigTest {
         assertEquals("db", db.name());
         assertEquals(Set.of("pool", "reports", "web"), config.users(db, config.app(root.resolve("crm_backend")).orElseThrow()));
         assertEquals(Set.of("pool", "reports", "web"), config.users(db, null));
+        var names = List.of("pool", "db", "crm-db-1", "crm_db_1", "other-db-1", "pg.crm.example");
+        assertEquals(List.of("pool", "db", "db", "db", "", ""), names.stream().map(name -> config.named(name, "crm").map(Service::name).orElse("")).toList());
+    }
+
+    @ParameterizedTest
+    @EnumSource(Compose.class)
+    void one_folder_may_have_several_images(Compose compose) throws IOException {
+        var config = config(compose, """
+                version: '3.8'
+                services:
+                  db: {image: postgres}
+                  web: {build: ./crm_backend, depends_on: [db]}
+                  beat: {build: {context: ./crm_backend, dockerfile: ./Dockerfile}}
+                  proxy: {build: {context: ./crm_backend, dockerfile: nginx.Dockerfile}, depends_on: [web]}
+                  docs: {build: {context: ./crm_backend, target: docs}}
+                """);
+        assertEquals(Set.of("web", "beat"), config.users(config.service("db"), config.service("web")));
     }
 
     @Test

@@ -184,6 +184,7 @@ class ComposeResetTest {
             project.tool("support.SignalAt").run("KILL", "self", point, "reset_migrations", "--yes", "--no-superuser").ended(137, "SignalAt: ");
             assertEquals("exited", project.containers().get("worker").state());
             reset(project).ended(4, "undo");
+            project.tool("reset_migrations").run("status").ended(0, "services   backend, worker");
             project.tool("reset_migrations").run("undo", "--yes").done();
             assertEquals(before, project.snapshot());
             project.awaitSessions();
@@ -242,7 +243,9 @@ class ComposeResetTest {
             assertEquals(before, project.snapshot());
             project.editEnv(text -> text.replace("pa55 word#1", "another pa55"));
             project.tool("reset_migrations").run("--dry-run").ended(2, "the volume keeps the password");
-            project.tool("backup_database").run().ended(2, "the volume keeps the password");
+            project.tool("backup_database").run().ended(2, "the password in .env", "the volume keeps the password");
+            project.edit(yaml -> yaml.replace("- DB_HOST=db", "- DB_HOST=db\n      - DB_PASSWORD=a third pa55"));
+            project.tool("backup_database").run().ended(2, "the password in the environment of service backend");
             assertEquals(List.of(), project.oneOffs());
         }
     }

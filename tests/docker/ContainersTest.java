@@ -86,9 +86,6 @@ class ContainersTest {
         assertEquals(4, all.get("done").exitCode());
         assertEquals(3, all.get("loop").exitCode());
         assertEquals(null, all.get("loop").health());
-        assertEquals(Docker.BARE, main.image());
-        assertEquals("/srv", main.workingDir());
-        assertEquals("12:34", main.user());
         assertEquals(Set.of(new Mount("bind", root.toString(), "/app", true), new Mount("volume", root.getFileName() + "_kept", "/v", false)), Set.copyOf(main.mounts()));
         assertEquals(Set.of(root.getFileName() + "_default"), main.networks().keySet());
         assertNotEquals("", main.networks().values().iterator().next());

@@ -59,6 +59,14 @@ class DetectionTest {
             ended(0, project.tool("backup_database").run("--docker"), "crm_dev in Compose project " + project.name());
             ended(0, project.tool("backup_database").run("--local"), "/crm_two");
 
+            // this shell's word is not the containers'
+            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=db").replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=5432"));
+            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "this shell's DB_NAME is crm_three, but the containers of service backend get crm_dev");
+            ended(0, project.tool("backup_database").env("DB_NAME", "crm_three").run("--docker"), "crm_dev in Compose project " + project.name());
+            project.edit(yaml -> yaml.replaceFirst("- DB_HOST=db", "- DB_HOST=pg.crm.example"));
+            ended(4, project.tool("backup_database").run(), "the service backend gets DB_HOST=pg.crm.example");
+            project.edit(yaml -> yaml.replaceFirst("- DB_HOST=pg.crm.example", "- DB_HOST=db"));
+
             // the compose file alone names the service; a file that is named wins over it
             project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", ""));
             ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());

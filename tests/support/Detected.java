@@ -13,6 +13,6 @@ public final class Detected {
     public static Environment in(ComposeProject project, Path python) throws IOException {
         var shell = new HashMap<>(System.getenv());
         shell.put("PATH", project.version().onlyOn(project.root().resolveSibling(project.name() + ".bin")));
-        return new Detection(Project.find(project.root()), Detection.Wanted.DOCKER, null, null, "backend", false, () -> null, python, shell).environment();
+        return new Detection(Project.find(project.root()), Detection.Wanted.DOCKER, null, null, "backend", false, () -> null, python, shell, warning -> {}).environment();
     }
 }
