@@ -96,7 +96,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         @Override public void close() {
-            environment.close();
+            if (environment != null) environment.close();
         }
     }
 
@@ -159,9 +159,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private void create(Console console, Setting at, BackupOptions.Order order) throws Exception {
         var unusable = unusable(console, order.remote());
         at.environment().warnings().forEach(console::warn);
-        var programs = at.programs(majorOf(at.environment()));
-        console.heading("Backing up " + at.server() + " into " + at.folder().path());
         var before = at.folder().newestGood(at.server());
+        var programs = at.programs(majorOf(at.environment(), before != null && !before.manifest().seen().rows().isEmpty()));
+        console.heading("Backing up " + at.server() + " into " + at.folder().path());
         Backup backup;
         try (var making = new Backup.Making(programs, at.folder(), order.options(), console::progress)) {
             if (order.ping() != null) order.ping().start();
@@ -222,9 +222,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    private static int majorOf(Environment environment) {
+    /** In Compose a new volume is but one command away, and an empty backup a night would drive the others out. */
+    private static int majorOf(Environment environment, boolean hadTables) {
         try (var db = Database.open(environment.database())) {
-            if (environment.madeAnew()) Guards.refuseEmpty(db);
+            if (environment.madeAnew() || hadTables && !environment.command().isEmpty()) Guards.refuseEmpty(db);
             return db.major();
         }
     }

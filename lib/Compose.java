@@ -10,7 +10,9 @@ import java.time.OffsetDateTime;
 import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.HexFormat;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -66,7 +68,7 @@ public final class Compose implements Environment {
         this.warn = warn;
         hostOfDjango = settings.host();
         this.near = near;
-        var port = db.hosts().contains(settings.host()) || db.sharesHostNetwork() ? settings.port() : PORT;
+        var port = db.hosts().contains(settings.host()) || db.sharesHostNetwork() && settings.local() ? settings.port() : PORT;
         server = settings.at(db.name(), port, new Route(null, 0, null, null, near, "Compose project " + name(composer, config)));
     }
 
@@ -155,7 +157,7 @@ public final class Compose implements Environment {
             return;
         }
         madeAnew = true;
-        warn.accept("the service %s had no container, so it is given one; where its volume is new too, its database is empty".formatted(db.name()));
+        warn.accept(new Problem.MadeAnew(db.name()).what());
         var networks = networks();
         asFound = () -> {
             var made = ofDatabase();
@@ -179,7 +181,7 @@ public final class Compose implements Environment {
         var came = usersUp().stream().map(Containers.Container::service).filter(service -> !services.contains(service)).distinct().toList();
         var by = came.isEmpty() ? sessions(before) : String.join(", ", came);
         if (by == null) return false;
-        warn.accept("the service %s was stopped, and runs on now: it is used by %s".formatted(db.name(), by));
+        warn.accept(new Problem.RunsOn(db.name(), by).what());
         return true;
     }
 
@@ -191,7 +193,7 @@ public final class Compose implements Environment {
             var others = Sessions.ofOthers(server, known);
             return others.isEmpty() ? null : others.getFirst();
         } catch (Failure doesNotSay) {
-            return null;
+            return doesNotSay.problem() instanceof Problem.CannotConnect refused && refused.busy() ? "others, as many as it takes" : null;
         }
     }
 
@@ -222,7 +224,7 @@ public final class Compose implements Environment {
     /** A container's environment mostly has it from the file. */
     private String sourceOfPassword() {
         var source = server.sources().getOrDefault("DB_PASSWORD", "environment");
-        if (!source.endsWith("environment")) return source;
+        if (!EnvFile.isEnvironment(source)) return source;
         var file = EnvFile.of(project, null, Map.of());
         return file.path().isPresent() && file.values().containsValue(server.password()) ? project.show(file.path().get())
                 : "the environment of service " + (app == null ? db : app).name();
@@ -388,6 +390,9 @@ public final class Compose implements Environment {
     }
 
     private final class ByEngine implements Services.Engine {
+        /** By their ids: made anew since the plan, and stopped with the rest. */
+        private final Set<String> heirs = new HashSet<>();
+
         @Override
         public String command() {
             return composer.command();
@@ -396,8 +401,9 @@ public final class Compose implements Environment {
         /** Also what was made anew since the plan, by somebody's {@code up} or {@code watch}. */
         @Override
         public void stop(List<Services.One> all) {
-            var there = all.stream().flatMap(one -> container(one).map(Stream::of).orElseGet(() -> successors(one).filter(Containers.Container::started)))
-                    .map(Containers.Container::id).distinct().toList();
+            var there = all.stream().flatMap(one -> container(one).stream()).map(Containers.Container::id).collect(Collectors.toCollection(LinkedHashSet::new));
+            all.stream().filter(one -> container(one).isEmpty()).flatMap(this::successors).filter(Containers.Container::started).forEach(heir -> heirs.add(heir.id()));
+            there.addAll(heirs);
             if (!there.isEmpty()) composer.engine("stop").with(there.toArray(String[]::new)).apart().output();
             all.stream().filter(this::isWayOfDjango).forEach(this::start);
         }
@@ -409,8 +415,11 @@ public final class Compose implements Environment {
 
         @Override
         public void start(Services.One one) {
-            if (container(one).isEmpty() && successors(one).anyMatch(Containers.Container::up)) return;
-            composer.engine("start", now(one).map(Containers.Container::id).orElse(one.id())).apart().output();
+            var known = container(one).isPresent() ? List.<Containers.Container>of() : successors(one).toList();
+            var stopped = known.stream().filter(heir -> heirs.contains(heir.id())).toList();
+            if (stopped.isEmpty() && known.stream().anyMatch(Containers.Container::up)) return;
+            var ids = (stopped.isEmpty() ? known.stream().limit(1) : stopped.stream()).map(Containers.Container::id).toList();
+            composer.engine("start").with(ids.isEmpty() ? new String[] {one.id()} : ids.toArray(String[]::new)).apart().output();
         }
 
         @Override
@@ -472,9 +481,13 @@ public final class Compose implements Environment {
         Interruption.shielded(() -> {
             try {
                 if (superuser != null) composer.engine("rm", "-f", superuser).apart().run();
+            } catch (Failure tooSlow) {
+                // it ends by itself
+            }
+            try {
                 asFound.run();
             } catch (Failure stays) {
-                warn.accept("the service %s was stopped, and may run on now: %s".formatted(db.name(), stays.problem().what()));
+                warn.accept(new Problem.MayRunOn(db.name(), stays.problem()).what());
             }
         });
     }

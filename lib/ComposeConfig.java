@@ -65,7 +65,7 @@ public record ComposeConfig(String project, List<Service> services) {
             return ports.stream().anyMatch(p -> p.published == port);
         }
 
-        private boolean isPostgres() {
+        boolean isPostgres() {
             if (image == null) return keepsPostgres();
             var last = image.substring(image.lastIndexOf('/') + 1).toLowerCase(Locale.ROOT).replaceFirst("[:@].*", "");
             return !CLIENT.matcher(last).find() && (POSTGRES.matcher(last).find() || keepsPostgres());
@@ -362,8 +362,9 @@ public record ComposeConfig(String project, List<Service> services) {
         return users;
     }
 
+    /** What is built of the same folder by other rules, and publishes a port, is a proxy; another one may be a worker. */
     private static boolean sharesCode(Service service, Service app) {
-        return service.name.equals(app.name) || app.image != null && app.image.equals(service.image) || app.build != null && app.build.equals(service.build) && app.recipe.equals(service.recipe)
+        return service.name.equals(app.name) || app.image != null && app.image.equals(service.image) || app.build != null && app.build.equals(service.build) && (app.recipe.equals(service.recipe) || service.ports.isEmpty())
                 || app.mounts.stream().filter(m -> m.source != null && m.holds(Path.of(m.source, "manage.py")) && Files.exists(Path.of(m.source, "manage.py")))
                         .anyMatch(m -> service.mounts.stream().anyMatch(other -> m.source.equals(other.source)));
     }

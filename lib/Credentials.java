@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermission;
 import java.util.ArrayList;
 import java.util.EnumSet;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -17,6 +18,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.stream.Stream;
 
 /**
  * Which database, and how to log in.
@@ -51,6 +53,18 @@ public record Credentials(String host, int port, String database, String user, S
      */
     public static Credentials of(Project project, EnvFile file) {
         return new Search(project, file).credentials();
+    }
+
+    /** All the names of the settings that are set when these names are: who sets one of them does not want another name's value for it. */
+    static Set<String> meant(Set<String> names) {
+        var all = Stream.of("DB_NAME POSTGRES_DB PGDATABASE", "DB_USER POSTGRES_USER PGUSER", "DB_PASSWORD POSTGRES_PASSWORD PGPASSWORD",
+                "DB_HOST POSTGRES_HOST PGHOST", "DB_PORT POSTGRES_PORT PGPORT", "DB_SSLMODE POSTGRES_SSLMODE PGSSLMODE").map(line -> Set.of(line.split(" "))).toList();
+        var meant = new HashSet<>(names);
+        for (var setting : all) {
+            if (names.contains("DATABASE_URL") || setting.stream().anyMatch(names::contains)) meant.addAll(setting);
+        }
+        if (all.stream().flatMap(Set::stream).anyMatch(names::contains)) meant.add("DATABASE_URL");
+        return meant;
     }
 
     /** The same server and role, another database. */

@@ -67,10 +67,10 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         }
         var unnamed = own.isEmpty() || "default".equals(own.get().sources().get("DB_HOST")); // then the compose file's own environment says it
         var composeProject = Compose.name(composer, config);
-        var byHost = config.named(unnamed ? settings.host() : own.get().host(), composeProject);
+        var byHost = config.named(unnamed ? settings.host() : own.get().host(), composeProject).filter(service -> service.name().equals(db.get().name()) || !service.isPostgres());
         var isService = byHost.isPresent();
         var near = composer.onThisMachine();
-        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().local() && near && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()));
+        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().local() && near && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()) && !answers(own.get()));
         var silent = composer.engineProblem();
         if (silent.isPresent() && !sure) {
             if (isService) throw new Failure(silent.get());
@@ -78,9 +78,10 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
         }
         var running = silent.isPresent() ? Optional.<Containers.Container>empty() : Compose.of(db.get(), Containers.of(composer)).filter(Containers.Container::up);
         var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + byHost.get().name() : "the service " + db.get().name() + " is running";
-        if (wanted == Wanted.EITHER && !isService) {
-            if (running.isEmpty() && !sure) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
-            if (running.isPresent() && own.isPresent() && !(isPublished(own.get(), near, running.get()) && own.get().database().equals(settings.database())) && answers(own.get()))
+        if (wanted == Wanted.EITHER && (!isService || unnamed)) {
+            if (running.isEmpty() && !sure && !isService) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
+            var same = own.isPresent() && running.isPresent() && isPublished(own.get(), near, running.get()) && own.get().database().equals(settings.database());
+            if ((running.isPresent() || isService) && own.isPresent() && !same && answers(own.get()))
                 throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), composeProject));
         }
         if (wanted == Wanted.EITHER) refuseTwo(config, db.get(), app, settings, own, composeProject);
@@ -92,10 +93,10 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
 
     /** Of what the containers are told, and of what this shell is, only one can be meant. */
     private void refuseTwo(ComposeConfig config, ComposeConfig.Service db, Optional<ComposeConfig.Service> app, Credentials settings, Optional<Credentials> own, String composeProject) {
-        var byShell = own.filter(mine -> mine.sources().getOrDefault("DB_NAME", "").endsWith("environment") && !mine.database().equals(settings.database()));
+        var byShell = own.filter(mine -> EnvFile.isEnvironment(mine.sources().getOrDefault("DB_NAME", "")) && !mine.database().equals(settings.database()));
         if (byShell.isPresent()) throw new Failure(new Problem.ShellNamesAnother(byShell.get().database(), settings.database(), app.orElse(db).name()));
-        var byContainer = app.isPresent() && app.get().environment().containsKey("DB_HOST") && named == null;
-        if (byContainer && !settings.local() && config.named(settings.host(), composeProject).isEmpty())
+        var byContainer = EnvFile.isEnvironment(settings.sources().getOrDefault("DB_HOST", ""));
+        if (byContainer && app.isPresent() && !settings.local() && config.named(settings.host(), composeProject).isEmpty())
             throw new Failure(new Problem.DatabaseElsewhere(settings.host(), app.get().name(), db.name(), composeProject));
     }
 
@@ -106,7 +107,7 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
             if (name.startsWith("POSTGRES_")) environment.put(name, value);
         }));
         app.ifPresent(service -> environment.putAll(service.environment()));
-        if (named != null) environment.keySet().removeAll(EnvFile.of(project, named, Map.of()).values().keySet()); // who names a file means it
+        if (named != null) environment.keySet().removeAll(Credentials.meant(EnvFile.of(project, named, Map.of()).values().keySet())); // who names a file means it
         return Credentials.of(project, EnvFile.of(project, named, environment));
     }
 

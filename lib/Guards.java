@@ -19,10 +19,17 @@ public final class Guards {
         if (db.is("SELECT pg_is_in_recovery()")) throw new Failure(new Problem.Standby(db.name()));
     }
 
-    /** For a server that was set up a moment ago. @throws Failure refused (4): there is nothing in it, and something must have been */
+    /** For a server that may have been set up a moment ago. @throws Failure refused (4): there is nothing in it, and something must have been */
     public static void refuseEmpty(Database db) {
-        if (!db.is("SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')"))
-            throw new Failure(new Problem.NewAndEmpty(db.name()));
+        if (!hasTables(db)) throw new Failure(new Problem.EmptyNow(db.name()));
+    }
+
+    /** An image may bring some of extensions. */
+    private static boolean hasTables(Database db) {
+        return db.is("""
+                SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+                  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))""");
     }
 
     /** @throws Failure refused (4) when the database's COMMENT says that it is protected, whatever the options */

@@ -222,7 +222,7 @@ public final class PlanText {
             var dropped = run.aside() instanceof Aside.Backup && state != Aside.State.OLD_IS_LIVE;
             if (run.unfinished() && dropped) console.say("  cut short  after tables were dropped: reset again, or " + Problem.OnlyBackupHasIt.restore(db.name(), run.backup()));
             if (run.unfinished() && !dropped) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
-            if (run.unfinished() && !run.services().isEmpty()) console.say("  services   %s: what it has stopped of these, undo and finish start again".formatted(run.services().stream().map(Services.One::service).distinct().collect(Collectors.joining(", "))));
+            if (run.unfinished() && !run.services().isEmpty()) console.say("  services   %s: what it has stopped of these, %s".formatted(run.services().stream().map(Services.One::service).distinct().collect(Collectors.joining(", ")), dropped ? "is yours to start" : "undo and finish start again"));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
                     "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
         }

@@ -1252,7 +1252,7 @@ public interface Problem {
     record TwoDatabases(Credentials own, String service, String composeProject) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
-            return "two databases may be meant: .env names %s, and the service %s of Compose project %s is running too".formatted(own, service, composeProject);
+            return "two databases may be meant: .env names %s, and the service %s of Compose project %s has one too".formatted(own, service, composeProject);
         }
         public List<String> next() { return List.of("--docker for the service's, --local for the other one"); }
     }
@@ -1274,10 +1274,26 @@ public interface Problem {
         public List<String> next() { return List.of("--docker for the service's, --local for what .env names"); }
     }
 
-    record NewAndEmpty(String name) implements Problem {
+    /** A server in a container that was made anew, with a new volume. */
+    record EmptyNow(String name) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "the database service had no container, and in the one that it was given the database " + name + " has no tables: there is nothing to back up"; }
-        public List<String> next() { return List.of("see whether its volume was removed or renamed: docker volume ls", "if it is really new, start the service first"); }
+        public String what() { return "the database " + name + " has no tables, in a container that was made anew by all appearances: there is nothing to back up"; }
+        public List<String> next() { return List.of("see whether its volume was removed or renamed: docker volume ls", "if it is really new, start the service first, or give the new one's backups a folder of their own: --dir"); }
+    }
+
+    record MadeAnew(String service) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the service " + service + " had no container, so it is given one; where its volume is new too, its database is empty"; }
+    }
+
+    record RunsOn(String service, String usedBy) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the service %s was stopped, and runs on now: it is used by %s".formatted(service, usedBy); }
+    }
+
+    record MayRunOn(String service, Problem why) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the service %s was stopped, and may run on now: %s".formatted(service, why.what()); }
     }
 
     record NoDatabaseService(List<String> services) implements Problem {

@@ -48,10 +48,11 @@ final class Sessions {
         return staying(db, "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%' AND " + NOT_OURS, database);
     }
 
-    /** Anywhere on the server, for longer than a health check takes. @param known addresses whose sessions do not count */
+    /** Anywhere on the server, for longer than a health check takes as far as that may be seen. @param known addresses whose sessions do not count */
     static List<String> ofOthers(Database db, Collection<String> known) {
         return db.list("""
-                SELECT %s FROM pg_stat_activity a WHERE a.backend_type = 'client backend' AND a.backend_start < clock_timestamp() - interval '2 s'
+                SELECT %s FROM pg_stat_activity a WHERE a.datid IS NOT NULL AND a.usesysid IS NOT NULL
+                AND coalesce(a.backend_type, 'client backend') = 'client backend' AND coalesce(a.backend_start < clock_timestamp() - interval '2 s', true)
                 AND %s AND %s ORDER BY a.pid""".formatted(COLUMNS, NOT_OURS, notFrom(known)), WORDS);
     }
 

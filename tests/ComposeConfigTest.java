@@ -294,10 +294,11 @@ class ComposeConfigTest {
                   db: {image: postgres}
                   web: {build: ./crm_backend, depends_on: [db]}
                   beat: {build: {context: ./crm_backend, dockerfile: ./Dockerfile}}
-                  proxy: {build: {context: ./crm_backend, dockerfile: nginx.Dockerfile}, depends_on: [web]}
-                  docs: {build: {context: ./crm_backend, target: docs}}
+                  proxy: {build: {context: ./crm_backend, dockerfile: nginx.Dockerfile}, ports: ["80:80"], depends_on: [web]}
+                  docs: {build: {context: ./crm_backend, target: docs}, ports: ["8001:80"]}
+                  worker: {build: {context: ./crm_backend, target: worker}}
                 """);
-        assertEquals(Set.of("web", "beat"), config.users(config.service("db"), config.service("web")));
+        assertEquals(Set.of("web", "beat", "worker"), config.users(config.service("db"), config.service("web")));
     }
 
     @Test

@@ -1,6 +1,5 @@
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.parallel.ExecutionMode.CONCURRENT;
 
@@ -10,7 +9,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
@@ -49,21 +50,29 @@ class ComposeMeanwhileTest {
     @Test @Execution(CONCURRENT) void a_service_that_was_made_anew_since_the_plan_is_stopped_and_started_again() throws Exception {
         try (var project = ComposeProject.in(temp, V2).start()) {
             var before = project.snapshot();
-            var old = project.containers().get("worker");
-            var made = new ComposeProject.Container[1];
+            var made = new TreeMap<String, String>();
             var said = meanwhile(project, "before: stop .*", () -> {
-                project.compose("up", "-d", "--no-deps", "--force-recreate", "worker");
-                made[0] = project.await("worker", container -> !container.id().equals(old.id()) && container.state().equals("running"));
+                project.compose("up", "-d", "--no-deps", "--force-recreate", "--scale", "worker=2", "worker");
                 project.awaitSessions();
+                made.putAll(workers(project));
             }, "reset_migrations", "--yes", "--no-superuser").done();
             assertTrue(said.out().contains("started again: backend, worker"), said.all());
-            var now = project.containers().get("worker");
-            assertEquals(made[0].id(), now.id());
-            assertNotEquals(made[0].startedAt(), now.startedAt()); // it was down for the swap
+            var now = workers(project);
+            assertEquals(2, now.size());
+            assertEquals(made.keySet(), now.keySet());
+            assertTrue(made.values().stream().noneMatch(now::containsValue), made + " " + now); // both were down for the swap
             project.awaitSessions();
             project.tool("reset_migrations").run("undo", "--yes").done();
             assertEquals(before, project.snapshot());
         }
+    }
+
+    /** The running ones by their ids, with the time of their start. */
+    private static Map<String, String> workers(ComposeProject project) throws Exception {
+        var ids = Docker.run("ps", "-q", "--filter", "label=com.docker.compose.project=" + project.name(), "--filter", "label=com.docker.compose.service=worker").lines().toList();
+        var workers = new TreeMap<String, String>();
+        for (var id : ids) workers.put(id, Docker.run("inspect", "-f", "{{.State.StartedAt}}", id).strip());
+        return workers;
     }
 
     @Test @Execution(CONCURRENT) void a_database_that_others_use_by_now_is_not_stopped_under_them() throws Exception {
@@ -93,6 +102,10 @@ class ComposeMeanwhileTest {
             project.compose("down", "-v");
             project.tool("backup_database").run().ended(4, "the service db had no container", "there is nothing to back up");
             assertEquals(Set.of(), project.containers().keySet());
+            project.compose("up", "-d", "db");
+            project.await("db", container -> container.health().equals("healthy"));
+            project.tool("backup_database").run().ended(4, "there is nothing to back up"); // nor the night after
+            project.tool("backup_database").run("--dir", "new").done();
             try (var files = Files.list(project.root().resolve("backups"))) {
                 assertEquals(1, files.filter(file -> file.toString().endsWith(".zst")).count());
             }

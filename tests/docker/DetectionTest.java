@@ -41,6 +41,9 @@ class DetectionTest {
 
             project.compose("stop", "db"); // now there is only one
             ended(0, project.tool("backup_database").run(), local.name());
+            project.edit(yaml -> yaml.replace("- DB_HOST=db\n", "- DB_HOST=db\n      - DB_PORT=5432\n"));
+            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", "")); // the compose file says db, and nobody says localhost
+            ended(4, project.tool("backup_database").run(), "two databases may be meant");
             ended(2, project.tool("backup_database").run("--db-service", "db", "--local"), "--local and --db-service exclude each other");
         }
     }
@@ -70,6 +73,9 @@ class DetectionTest {
             // the compose file alone names the service; a file that is named wins over it
             project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", ""));
             ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());
+            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "this shell's DB_NAME is crm_three");
+            Files.writeString(project.root().resolve("url.env"), "DATABASE_URL=postgres://crm_user:pa55%20word%231@db/crm_two\n");
+            ended(0, project.tool("backup_database").run("--env-file", "url.env"), "crm_two in Compose project " + project.name());
             Files.writeString(project.root().resolve("two.env"), "DB_HOST=db\nDB_NAME=crm_two\n");
             ended(0, project.tool("backup_database").run("--env-file", "two.env"), "crm_two in Compose project " + project.name());
         }
