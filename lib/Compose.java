@@ -12,7 +12,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.HexFormat;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -223,8 +222,7 @@ public final class Compose implements Environment {
 
     /** A container's environment mostly has it from the file. */
     private String sourceOfPassword() {
-        var source = server.sources().getOrDefault("DB_PASSWORD", "environment");
-        if (!EnvFile.isEnvironment(source)) return source;
+        if (!server.isFromEnvironment("DB_PASSWORD")) return server.sources().get("DB_PASSWORD");
         var file = EnvFile.of(project, null, Map.of());
         return file.path().isPresent() && file.values().containsValue(server.password()) ? project.show(file.path().get())
                 : "the environment of service " + (app == null ? db : app).name();
@@ -401,10 +399,10 @@ public final class Compose implements Environment {
         /** Also what was made anew since the plan, by somebody's {@code up} or {@code watch}. */
         @Override
         public void stop(List<Services.One> all) {
-            var there = all.stream().flatMap(one -> container(one).stream()).map(Containers.Container::id).collect(Collectors.toCollection(LinkedHashSet::new));
-            all.stream().filter(one -> container(one).isEmpty()).flatMap(this::successors).filter(Containers.Container::started).forEach(heir -> heirs.add(heir.id()));
-            there.addAll(heirs);
-            if (!there.isEmpty()) composer.engine("stop").with(there.toArray(String[]::new)).apart().output();
+            var there = there(all);
+            all.stream().filter(one -> in(there, one).isEmpty()).flatMap(this::successors).filter(Containers.Container::started).forEach(heir -> heirs.add(heir.id()));
+            var ids = Stream.concat(there.stream().map(Containers.Container::id), heirs.stream()).distinct().toArray(String[]::new);
+            if (ids.length > 0) composer.engine("stop").with(ids).apart().output();
             all.stream().filter(this::isWayOfDjango).forEach(this::start);
         }
 
@@ -415,7 +413,7 @@ public final class Compose implements Environment {
 
         @Override
         public void start(Services.One one) {
-            var known = container(one).isPresent() ? List.<Containers.Container>of() : successors(one).toList();
+            var known = in(there(List.of(one)), one).isPresent() ? List.<Containers.Container>of() : successors(one).toList();
             var stopped = known.stream().filter(heir -> heirs.contains(heir.id())).toList();
             if (stopped.isEmpty() && known.stream().anyMatch(Containers.Container::up)) return;
             var ids = (stopped.isEmpty() ? known.stream().limit(1) : stopped.stream()).map(Containers.Container::id).toList();
@@ -424,17 +422,18 @@ public final class Compose implements Environment {
 
         @Override
         public List<String> states(List<Services.One> all) {
-            return all.stream().map(one -> now(one).map(Compose::state).orElse("gone")).toList();
+            var there = there(all);
+            return all.stream().map(one -> in(there, one).or(() -> successors(one).findFirst()).map(Compose::state).orElse("gone")).toList();
         }
 
         @Override
         public Set<String> addresses(List<Services.One> of) {
-            return of.stream().flatMap(one -> container(one).stream()).flatMap(c -> Compose.addresses(c).stream()).collect(Collectors.toSet());
+            return there(of).stream().flatMap(c -> Compose.addresses(c).stream()).collect(Collectors.toSet());
         }
 
         @Override
         public Optional<Instant> built(Services.One one) {
-            var container = now(one).map(Containers.Container::id).orElse(one.id());
+            var container = in(there(List.of(one)), one).or(() -> successors(one).findFirst()).map(Containers.Container::id).orElse(one.id());
             var made = composer.engine("container", "inspect", "--format", "{{.Image}}", container).run();
             var built = composer.engine("image", "inspect", "--format", "{{.Created}}", made.out().strip()).run();
             try {
@@ -444,13 +443,13 @@ public final class Compose implements Environment {
             }
         }
 
-        private Optional<Containers.Container> container(Services.One one) {
-            return Containers.of(composer, List.of(one.id())).stream().findFirst();
+        /** Those that are there still; asked at once, as it is asked every second while people wait. */
+        private List<Containers.Container> there(List<Services.One> all) {
+            return Containers.of(composer, all.stream().map(Services.One::id).toList());
         }
 
-        /** It, or what has taken its place. */
-        private Optional<Containers.Container> now(Services.One one) {
-            return container(one).or(() -> successors(one).findFirst());
+        private Optional<Containers.Container> in(List<Containers.Container> there, Services.One one) {
+            return there.stream().filter(container -> container.id().equals(one.id())).findFirst();
         }
 
         /** The service's containers, the youngest first. */

@@ -18,7 +18,6 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
-import java.util.stream.Stream;
 
 /**
  * Which database, and how to log in.
@@ -35,6 +34,11 @@ public record Credentials(String host, int port, String database, String user, S
         this(host, port, database, user, password, sslmode, sources, null);
     }
 
+    /** Of each setting its own name, Docker's and libpq's. */
+    private static final List<List<String>> NAMES = List.of(List.of("DB_NAME", "POSTGRES_DB", "PGDATABASE"), List.of("DB_USER", "POSTGRES_USER", "PGUSER"),
+            List.of("DB_PASSWORD", "POSTGRES_PASSWORD", "PGPASSWORD"), List.of("DB_HOST", "POSTGRES_HOST", "PGHOST"),
+            List.of("DB_PORT", "POSTGRES_PORT", "PGPORT"), List.of("DB_SSLMODE", "POSTGRES_SSLMODE", "PGSSLMODE"));
+    private static final String ENVIRONMENT = "environment";
     private static final Set<String> SSLMODES = Set.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
     private static final Set<String> URL_SCHEMES = Set.of("postgres", "postgresql", "pgsql", "psql", "postgis");
 
@@ -57,14 +61,19 @@ public record Credentials(String host, int port, String database, String user, S
 
     /** All the names of the settings that are set when these names are: who sets one of them does not want another name's value for it. */
     static Set<String> meant(Set<String> names) {
-        var all = Stream.of("DB_NAME POSTGRES_DB PGDATABASE", "DB_USER POSTGRES_USER PGUSER", "DB_PASSWORD POSTGRES_PASSWORD PGPASSWORD",
-                "DB_HOST POSTGRES_HOST PGHOST", "DB_PORT POSTGRES_PORT PGPORT", "DB_SSLMODE POSTGRES_SSLMODE PGSSLMODE").map(line -> Set.of(line.split(" "))).toList();
         var meant = new HashSet<>(names);
-        for (var setting : all) {
-            if (names.contains("DATABASE_URL") || setting.stream().anyMatch(names::contains)) meant.addAll(setting);
+        for (var setting : NAMES) {
+            var isSet = setting.stream().anyMatch(names::contains);
+            if (isSet) meant.add("DATABASE_URL");
+            if (isSet || names.contains("DATABASE_URL")) meant.addAll(setting);
         }
-        if (all.stream().flatMap(Set::stream).anyMatch(names::contains)) meant.add("DATABASE_URL");
         return meant;
+    }
+
+    /** That this setting, "DB_NAME", came from the environment, under whatever name. */
+    boolean isFromEnvironment(String setting) {
+        var source = sources.getOrDefault(setting, "");
+        return source.equals(ENVIRONMENT) || source.endsWith(" in " + ENVIRONMENT);
     }
 
     /** The same server and role, another database. */
@@ -132,12 +141,12 @@ public record Credentials(String host, int port, String database, String user, S
             refuseOtherEngines();
             // First, so that somebody without any settings hears of that and not of a part.
             var password = password();
-            var database = setting("DB_NAME", url.database, "POSTGRES_DB", "PGDATABASE", "whatsapp_crm_dev");
-            var user = setting("DB_USER", url.user, "POSTGRES_USER", "PGUSER", "crm_user");
-            var host = setting("DB_HOST", url.host, "POSTGRES_HOST", "PGHOST", "localhost");
+            var database = setting("DB_NAME", url.database, "whatsapp_crm_dev");
+            var user = setting("DB_USER", url.user, "crm_user");
+            var host = setting("DB_HOST", url.host, "localhost");
             if (host.contains(",")) throw invalid("DB_HOST", "one host");
-            var port = port(setting("DB_PORT", url.port, "POSTGRES_PORT", "PGPORT", "5432"));
-            var sslmode = setting("DB_SSLMODE", url.sslmode, "POSTGRES_SSLMODE", "PGSSLMODE", null);
+            var port = port(setting("DB_PORT", url.port, "5432"));
+            var sslmode = setting("DB_SSLMODE", url.sslmode, null);
             if (sslmode != null && !SSLMODES.contains(sslmode)) throw invalid("DB_SSLMODE", "one of disable, allow, prefer, require, verify-ca, verify-full");
             if (password == null) password = fromPgpass(host, port, database, user);
             var sources = new LinkedHashMap<String, String>();
@@ -147,7 +156,7 @@ public record Credentials(String host, int port, String database, String user, S
 
         /** The password by name, or null where only the password file can know it. */
         private String password() {
-            var password = setting("DB_PASSWORD", url.password, "POSTGRES_PASSWORD", "PGPASSWORD", null);
+            var password = setting("DB_PASSWORD", url.password, null);
             var nothingNamed = password == null && file.path().isEmpty()
                     && urlSetting == null && named("DB_NAME") == null && named("POSTGRES_DB") == null && named("PGDATABASE") == null;
             if (nothingNamed) throw new Failure(new Problem.NoEnvFile(List.copyOf(new LinkedHashSet<>(List.of(project.root(), project.backend())))));
@@ -165,11 +174,10 @@ public record Credentials(String host, int port, String database, String user, S
             return password;
         }
 
-        private String setting(String name, String fromUrl, String postgres, String libpq, String otherwise) {
+        private String setting(String name, String fromUrl, String otherwise) {
             var from = named(name);
             if (from == null && fromUrl != null) from = new Found(fromUrl, urlSetting.name, urlSetting.where);
-            if (from == null) from = named(postgres);
-            if (from == null) from = named(libpq);
+            for (var other : NAMES.stream().filter(names -> names.getFirst().equals(name)).findFirst().orElseThrow()) if (from == null) from = named(other);
             if (from == null && otherwise != null) from = new Found(otherwise, "", "default");
             if (from == null) return null;
             found.put(name, from);
@@ -180,7 +188,7 @@ public record Credentials(String host, int port, String database, String user, S
         private Found named(String name) {
             var value = file.get(name);
             if (value == null || value.isEmpty()) return null;
-            return new Found(value, name, file.fromEnvironment(name) ? "environment" : project.show(file.path().orElseThrow()));
+            return new Found(value, name, file.fromEnvironment(name) ? ENVIRONMENT : project.show(file.path().orElseThrow()));
         }
 
         private int port(String value) {

@@ -93,10 +93,9 @@ record Detection(Project project, Wanted wanted, Path named, String dbService, S
 
     /** Of what the containers are told, and of what this shell is, only one can be meant. */
     private void refuseTwo(ComposeConfig config, ComposeConfig.Service db, Optional<ComposeConfig.Service> app, Credentials settings, Optional<Credentials> own, String composeProject) {
-        var byShell = own.filter(mine -> EnvFile.isEnvironment(mine.sources().getOrDefault("DB_NAME", "")) && !mine.database().equals(settings.database()));
+        var byShell = own.filter(mine -> mine.isFromEnvironment("DB_NAME") && !mine.database().equals(settings.database()));
         if (byShell.isPresent()) throw new Failure(new Problem.ShellNamesAnother(byShell.get().database(), settings.database(), app.orElse(db).name()));
-        var byContainer = EnvFile.isEnvironment(settings.sources().getOrDefault("DB_HOST", ""));
-        if (byContainer && app.isPresent() && !settings.local() && config.named(settings.host(), composeProject).isEmpty())
+        if (settings.isFromEnvironment("DB_HOST") && app.isPresent() && !settings.local() && config.named(settings.host(), composeProject).isEmpty())
             throw new Failure(new Problem.DatabaseElsewhere(settings.host(), app.get().name(), db.name(), composeProject));
     }
 

@@ -46,11 +46,6 @@ public final class EnvFile implements Dotenv {
         this.environment = Map.copyOf(environment);
     }
 
-    /** That a setting's source, as {@link Credentials#sources} has it, is the environment. */
-    static boolean isEnvironment(String source) {
-        return source.equals("environment") || source.endsWith(" in environment");
-    }
-
     /** With this process's environment. */
     public static EnvFile read(Path path) {
         return read(path, System.getenv());
