@@ -27,6 +27,8 @@ import lib.Scrypt;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import support.Samples;
+import support.Tool;
 
 /** What is sealed opens with the right key and with the age program, and with anything else it fails. */
 class AgeTest {
@@ -59,17 +61,17 @@ class AgeTest {
     @Test void every_size_comes_back_with_the_key_and_without() throws IOException {
         var key = Age.key(anna.file, null);
         for (var size : new int[] {0, 1, 15, 16, 17, 65535, 65536, 65537, 131071, 131072, 131073}) {
-            var plain = CompressionTest.random(size);
+            var plain = Samples.random(size);
             var age = Age.to(List.of(anna.recipient));
             var sealed = sealed(age, plain);
             assertArrayEquals(plain, opened(age::reading, sealed), "by the one that made it: " + size);
             assertArrayEquals(plain, opened(key, sealed), "by its owner: " + size);
-            assertArrayEquals(plain, key.opening(new CompressionTest.Dribble(sealed)).readAllBytes(), "little by little: " + size);
+            assertArrayEquals(plain, key.opening(new Samples.Dribble(sealed)).readAllBytes(), "little by little: " + size);
         }
     }
 
     @Test void twenty_megabytes_come_back_fast() throws IOException {
-        var plain = CompressionTest.random(20 << 20);
+        var plain = Samples.random(20 << 20);
         var age = Age.to(List.of(anna.recipient));
         sealed(age, plain); // warm
         var began = System.nanoTime();
@@ -80,7 +82,7 @@ class AgeTest {
     }
 
     @Test void several_recipients_each_open_it_and_nobody_else() throws Exception {
-        var plain = CompressionTest.random(1000);
+        var plain = Samples.random(1000);
         var age = Age.to(List.of(anna.recipient + ", " + ben.recipient, anna.recipient));
         assertEquals(List.of(anna.recipient, ben.recipient), age.names());
         var sealed = sealed(age, plain);
@@ -97,12 +99,12 @@ class AgeTest {
     @Test void a_file_with_several_identities_opens_what_any_of_them_opens() throws IOException {
         var both = temp.resolve("both.txt");
         Files.writeString(both, "# mine\r\n\r\n" + Files.readString(ben.file).replace("\n", "\r\n") + "   \n" + Files.readString(anna.file));
-        var plain = CompressionTest.random(1000);
+        var plain = Samples.random(1000);
         for (var owner : List.of(anna, ben)) assertArrayEquals(plain, opened(Age.key(both, null), sealed(Age.to(List.of(owner.recipient)), plain)));
     }
 
     @Test void a_passphrase_seals_and_opens_and_another_does_not() throws IOException {
-        var plain = CompressionTest.random(70_000);
+        var plain = Samples.random(70_000);
         var age = Age.withPassphrase(PASSPHRASE);
         assertEquals(List.of("passphrase"), age.names());
         var sealed = sealed(age, plain);
@@ -139,7 +141,7 @@ class AgeTest {
 
     @Test void a_file_cut_anywhere_is_an_error() throws IOException {
         for (var size : new int[] {0, 1, 1000, 65536, 3 * 65536, 3 * 65536 + 5}) {
-            var plain = CompressionTest.random(size);
+            var plain = Samples.random(size);
             var age = Age.to(List.of(anna.recipient));
             var sealed = sealed(age, plain);
             assertArrayEquals(plain, opened(age::reading, sealed), "the control");
@@ -156,12 +158,12 @@ class AgeTest {
                 assertThrows(IOException.class, () -> opened(Age.key(anna.file, null), part), size + " cut at the end of a block, " + cut);
             }
             for (var more : new int[] {1, 16, 17, 100_000}) assertThrows(IOException.class, () -> opened(age::reading, Arrays.copyOf(sealed, sealed.length + more)), "followed by " + more);
-            assertThrows(IOException.class, () -> opened(age::reading, CompressionTest.join(sealed, sealed)), "twice");
+            assertThrows(IOException.class, () -> opened(age::reading, Samples.join(sealed, sealed)), "twice");
         }
     }
 
     @Test void a_flipped_bit_is_an_error() throws IOException {
-        var plain = CompressionTest.random(2 * 65536 + 99);
+        var plain = Samples.random(2 * 65536 + 99);
         var age = Age.to(List.of(anna.recipient));
         var sealed = sealed(age, plain);
         assertArrayEquals(plain, opened(age::reading, sealed), "the control");
@@ -182,7 +184,7 @@ class AgeTest {
     }
 
     @Test void blocks_that_change_places_are_an_error() throws IOException {
-        var plain = CompressionTest.random(3 * 65536);
+        var plain = Samples.random(3 * 65536);
         var age = Age.to(List.of(anna.recipient));
         var sealed = sealed(age, plain);
         var payload = sealed.length - 3 * 65552;
@@ -190,13 +192,13 @@ class AgeTest {
         System.arraycopy(sealed, payload, swapped, payload + 65552, 65552);
         System.arraycopy(sealed, payload + 65552, swapped, payload, 65552);
         assertThrows(IOException.class, () -> opened(age::reading, swapped));
-        var without = CompressionTest.join(Arrays.copyOf(sealed, payload + 65552), Arrays.copyOfRange(sealed, payload + 2 * 65552, sealed.length));
+        var without = Samples.join(Arrays.copyOf(sealed, payload + 65552), Arrays.copyOfRange(sealed, payload + 2 * 65552, sealed.length));
         assertThrows(IOException.class, () -> opened(age::reading, without));
     }
 
     @Test void an_error_stays_an_error_however_often_it_is_asked() throws IOException {
         var age = Age.to(List.of(anna.recipient));
-        var sealed = sealed(age, CompressionTest.random(200_000));
+        var sealed = sealed(age, Samples.random(200_000));
         sealed[sealed.length - 1] ^= 1;
         try (var in = age.reading(new ByteArrayInputStream(sealed))) {
             in.readNBytes(3 * 65536);
@@ -209,7 +211,7 @@ class AgeTest {
         var age = Age.to(List.of(anna.recipient));
         for (var size : new int[] {0, 1, 65536, 65537, 200_000}) {
             var file = new ByteArrayOutputStream();
-            age.encrypting(file).write(CompressionTest.random(size)); // and not closed
+            age.encrypting(file).write(Samples.random(size)); // and not closed
             assertThrows(IOException.class, () -> opened(age::reading, file.toByteArray()), "given up after " + size);
         }
     }
@@ -225,7 +227,7 @@ class AgeTest {
             }
         };
         var out = age.encrypting(disk);
-        assertThrows(Exception.class, () -> out.write(CompressionTest.random(300_000)));
+        assertThrows(Exception.class, () -> out.write(Samples.random(300_000)));
         disk.full = Integer.MAX_VALUE; // room again
         assertThrows(IOException.class, () -> out.write(1));
         assertThrows(IOException.class, out::close);
@@ -233,7 +235,7 @@ class AgeTest {
     }
 
     @Test void nothing_of_the_plain_text_is_in_the_file() throws IOException {
-        var plain = CompressionTest.realistic(200_000);
+        var plain = Samples.realistic(200_000);
         var sealed = new String(sealed(Age.to(List.of(anna.recipient)), plain), StandardCharsets.ISO_8859_1);
         assertFalse(sealed.contains("customer"));
         assertTrue(new String(plain, StandardCharsets.ISO_8859_1).contains("customer"), "the control");
@@ -301,7 +303,7 @@ class AgeTest {
     @Test void the_age_program_opens_ours() throws Exception {
         needs("age");
         for (var size : new int[] {0, 1, 65536, 200_000}) {
-            var plain = CompressionTest.random(size);
+            var plain = Samples.random(size);
             var file = Files.write(temp.resolve("ours.age"), sealed(Age.to(List.of(anna.recipient, ben.recipient)), plain));
             assertArrayEquals(plain, run("age", "--decrypt", "--identity", ben.file.toString(), file.toString()));
         }
@@ -315,7 +317,7 @@ class AgeTest {
         run("age-keygen", "--output", key.toString());
         var recipient = new String(run("age-keygen", "-y", key.toString()), StandardCharsets.US_ASCII).strip();
         for (var size : new int[] {0, 1, 65536, 200_000}) {
-            var plain = Files.write(temp.resolve("plain"), CompressionTest.random(size));
+            var plain = Files.write(temp.resolve("plain"), Samples.random(size));
             for (var armor : List.of(List.<String>of(), List.of("--armor"))) {
                 var command = new java.util.ArrayList<>(List.of("age", "--encrypt", "--recipient", recipient, "--recipient", anna.recipient));
                 command.addAll(armor);
@@ -338,9 +340,9 @@ class AgeTest {
     /** It reads a passphrase only from a terminal, so it is given one. */
     @Test void passphrases_work_both_ways_with_the_age_program() throws Exception {
         needs("age");
-        var python = CompressionTest.onPath("python3") ? "python3" : null;
+        var python = Tool.isInstalled("python3") ? "python3" : null;
         assumeTrue(python != null, "python3 is not installed, which lends a terminal");
-        var plain = CompressionTest.random(100_000);
+        var plain = Samples.random(100_000);
         var ours = Files.write(temp.resolve("ours.age"), sealed(Age.withPassphrase(PASSPHRASE), plain));
         inTerminal("age", "--decrypt", "--output", temp.resolve("back").toString(), ours.toString());
         assertArrayEquals(plain, Files.readAllBytes(temp.resolve("back")));
@@ -381,7 +383,7 @@ class AgeTest {
     }
 
     private static void needs(String program) {
-        assumeTrue(CompressionTest.onPath(program), program + " is not installed (Debian's package age)");
+        assumeTrue(Tool.isInstalled(program), program + " is not installed (Debian's package age)");
     }
 
     private static byte[] run(String... command) throws Exception {

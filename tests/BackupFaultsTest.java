@@ -509,7 +509,7 @@ class BackupFaultsTest {
             var old = make(backups, pgDump, Backup.Options.USUAL).file();
             var latest = make(backups, pgDump, Backup.Options.USUAL).file();
             assertDone(tool("verify", latest.toString()));
-            var prune = new Prune(new BackupFolder(backups), DatabaseTest.credentials(shop), new Retention.Policy(1, null, null, null), Map.of());
+            var prune = new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of());
             once("written beside " + Manifest.fileOf(old).getFileName(), () -> {
                 switch (between) {
                     case "create" -> make(backups, pgDump, Backup.Options.USUAL);
@@ -529,7 +529,7 @@ class BackupFaultsTest {
         var old = make(backups, pgDump, Backup.Options.USUAL).file();
         assertDone(tool("verify", make(backups, pgDump, Backup.Options.USUAL).file().toString()));
         once("its proof is gone", () -> assertDone(process("backup_database").run("verify", old.toString())));
-        new Prune(new BackupFolder(backups), DatabaseTest.credentials(shop), new Retention.Policy(1, null, null, null), Map.of()).run();
+        new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of()).run();
         assertFalse(Files.exists(old));
         assertWhole("verify within prune");
         counted("meetings of two", true);
@@ -569,7 +569,7 @@ class BackupFaultsTest {
         assertDone(made);
         var last = fileIn(made);
         var folder = new BackupFolder(backups);
-        assertEquals(last, folder.newestGood(DatabaseTest.credentials(shop)).file());
+        assertEquals(last, folder.newestGood(shop.credentials()).file());
         var left = folder.found().stream().map(BackupFolder.Found::file).toList();
         assertTrue(left.contains(last) && left.contains(fileIn(first)) && left.size() == 3, left.toString()); // the first is the latest by the clock, the third has not come yet
         assertDone(tool("status", "--max-age", "2h"));

@@ -42,7 +42,7 @@ class BackupFirstTest {
     }
 
     private static String pgDump(Victim victim) {
-        return Environment.withoutDjango(lib.Project.find(victim.root()), DatabaseTest.credentials(victim.db)).pgProgram("pg_dump", 15).toString();
+        return Environment.withoutDjango(lib.Project.find(victim.root()), victim.db.credentials()).pgProgram("pg_dump", 15).toString();
     }
 
     /** A folder for PATH with a pg_dump that does this instead. */

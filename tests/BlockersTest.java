@@ -17,7 +17,6 @@ import lib.Problem;
 import lib.Strategy;
 import lib.SwapDatabase;
 import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -158,7 +157,7 @@ class BlockersTest {
         var db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         OldState.fill(db);
         var before = Snapshot.of(db);
-        try (var root = db.as(Postgres.SUPERUSER).connect(); var database = Database.open(DatabaseTest.credentials(db))) {
+        try (var root = db.as(Postgres.SUPERUSER).connect(); var database = Database.open(db.credentials())) {
             root.setAutoCommit(false);
             root.createStatement().execute("SELECT 1 FROM crm_customer");
             var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, false));
@@ -178,7 +177,7 @@ class BlockersTest {
             OldState.fill(db);
             OldState.run(db, hindrance.split("; "));
             var before = Snapshot.of(db);
-            try (var database = Database.open(DatabaseTest.credentials(db))) {
+            try (var database = Database.open(db.credentials())) {
                 var named = hindrance.contains("FOR TABLE crm_parent"); // only these tables, and by oid: a warning says where it goes on
                 if (!named) {
                     var refused = assertThrows(Failure.class, () -> choose(database, strategy, false, false), hindrance);

@@ -9,14 +9,12 @@ import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.File;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
 import java.util.stream.Collectors;
 import java.util.zip.GZIPInputStream;
 import lib.Compression;
@@ -24,6 +22,8 @@ import lib.Failure;
 import lib.Problem;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import support.Samples;
+import support.Tool;
 
 /** What is packed comes back whole or not at all. */
 class CompressionTest {
@@ -46,14 +46,14 @@ class CompressionTest {
     @Test void every_size_comes_back() throws IOException {
         for (var text : List.of("zstd", "zstd:9", "gzip", "none")) {
             for (var size : new int[] {0, 1, 2, 3, 4, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 3_000_000}) {
-                var plain = realistic(size);
+                var plain = Samples.realistic(size);
                 for (var workers : new int[] {0, 2}) assertArrayEquals(plain, unpacked(packed(text, plain, workers)), text + " " + size);
             }
         }
     }
 
     @Test void twenty_megabytes_come_back_fast() throws IOException {
-        var plain = realistic(20 << 20);
+        var plain = Samples.realistic(20 << 20);
         var figures = new StringBuilder();
         for (var text : List.of("zstd", "zstd:1", "gzip", "none")) {
             var began = System.nanoTime();
@@ -66,7 +66,7 @@ class CompressionTest {
     }
 
     @Test void a_file_cut_anywhere_is_an_error() throws IOException {
-        var plain = realistic(2000);
+        var plain = Samples.realistic(2000);
         for (var text : PACKING) {
             var packed = packed(text, plain, 0);
             assertArrayEquals(plain, unpacked(packed), "the control");
@@ -75,7 +75,7 @@ class CompressionTest {
                 assertThrows(IOException.class, () -> unpacked(part), text + " cut at " + cut + " of " + packed.length);
             }
         }
-        var large = packed("zstd", random(1 << 20), 2); // several blocks
+        var large = packed("zstd", Samples.random(1 << 20), 2); // several blocks
         for (int cut = 1; cut < large.length; cut += cut < 300 || cut > large.length - 300 ? 1 : 10_007) {
             var part = Arrays.copyOf(large, cut);
             assertThrows(IOException.class, () -> unpacked(part), "cut at " + cut);
@@ -84,17 +84,17 @@ class CompressionTest {
 
     @Test void whatever_follows_its_end_is_an_error() throws IOException {
         for (var text : PACKING) {
-            var packed = packed(text, realistic(2000), 0);
+            var packed = packed(text, Samples.realistic(2000), 0);
             for (var more : List.of(new byte[1], new byte[2], new byte[3], new byte[4], new byte[9], new byte[100_000], new byte[] {0x28}, new byte[] {0x1f}, new byte[] {0x1f, (byte) 0x8b},
                     "-- end".getBytes(StandardCharsets.US_ASCII))) {
-                assertThrows(IOException.class, () -> unpacked(join(packed, more)), text + " with " + more.length + " more");
+                assertThrows(IOException.class, () -> unpacked(Samples.join(packed, more)), text + " with " + more.length + " more");
             }
         }
-        assertArrayEquals(realistic(9), new GZIPInputStream(new ByteArrayInputStream(join(packed("gzip", realistic(9), 0), new byte[5]))).readAllBytes(), "Java's own says nothing: why there is another");
+        assertArrayEquals(Samples.realistic(9), new GZIPInputStream(new ByteArrayInputStream(Samples.join(packed("gzip", Samples.realistic(9), 0), new byte[5]))).readAllBytes(), "Java's own says nothing: why there is another");
     }
 
     @Test void a_flipped_bit_is_an_error_or_changes_nothing() throws IOException {
-        var plain = realistic(3000);
+        var plain = Samples.realistic(3000);
         for (var text : List.of("zstd", "gzip")) {
             var packed = packed(text, plain, 0);
             var harmless = 0;
@@ -123,11 +123,11 @@ class CompressionTest {
     }
 
     @Test void gzip_members_one_after_another_are_one_file() throws IOException {
-        var one = realistic(100_000);
-        var two = random(70_000);
-        var both = join(packed("gzip", one, 0), packed("gzip:1", two, 0));
-        assertArrayEquals(join(one, two), unpacked(both));
-        assertArrayEquals(join(one, two), Compression.reading(new Dribble(both)).readAllBytes());
+        var one = Samples.realistic(100_000);
+        var two = Samples.random(70_000);
+        var both = Samples.join(packed("gzip", one, 0), packed("gzip:1", two, 0));
+        assertArrayEquals(Samples.join(one, two), unpacked(both));
+        assertArrayEquals(Samples.join(one, two), Compression.reading(new Samples.Dribble(both)).readAllBytes());
         for (int cut = both.length - 300; cut < both.length; cut++) {
             var part = Arrays.copyOf(both, cut);
             assertThrows(EOFException.class, () -> unpacked(part));
@@ -135,28 +135,24 @@ class CompressionTest {
     }
 
     @Test void what_gzip_itself_makes_with_a_name_is_read() throws Exception {
-        var file = Files.write(temp.resolve("some name.sql"), realistic(50_000));
+        var file = Files.write(temp.resolve("some name.sql"), Samples.realistic(50_000));
         assertEquals(0, new ProcessBuilder("gzip", file.toString()).inheritIO().start().waitFor());
         try (var in = Compression.reading(Files.newInputStream(temp.resolve("some name.sql.gz")))) {
-            assertArrayEquals(realistic(50_000), in.readAllBytes());
+            assertArrayEquals(Samples.realistic(50_000), in.readAllBytes());
         }
     }
 
     @Test void gzip_and_zstd_read_ours() throws Exception {
         for (var program : List.of("gzip", "zstd")) {
-            assumeTrue(onPath(program), program + " is not installed");
+            assumeTrue(Tool.isInstalled(program), program + " is not installed");
             var file = temp.resolve("x" + Compression.parse(program).suffix());
-            Files.write(file, packed(program, realistic(500_000), 2));
+            Files.write(file, packed(program, Samples.realistic(500_000), 2));
             var process = new ProcessBuilder(program, "-dc", file.toString()).redirectError(ProcessBuilder.Redirect.INHERIT).start();
-            assertArrayEquals(realistic(500_000), process.getInputStream().readAllBytes());
+            assertArrayEquals(Samples.realistic(500_000), process.getInputStream().readAllBytes());
             assertEquals(0, process.waitFor());
         }
         var listed = new ProcessBuilder("zstd", "-lv", temp.resolve("x.zst").toString()).redirectErrorStream(true).start();
         assertTrue(new String(listed.getInputStream().readAllBytes(), StandardCharsets.UTF_8).contains("XXH64"), "has a checksum");
-    }
-
-    static boolean onPath(String program) {
-        return Arrays.stream(System.getenv("PATH").split(File.pathSeparator)).anyMatch(folder -> Files.isExecutable(Path.of(folder, program)));
     }
 
     @Test void an_error_of_the_disk_is_passed_on_and_no_end_is_written_after_it() throws IOException {
@@ -170,9 +166,9 @@ class CompressionTest {
                 }
             };
             var out = Compression.parse(text).onto(disk, 0);
-            out.write(random(500_000));
+            out.write(Samples.random(500_000));
             disk.full = true;
-            assertThrows(Exception.class, () -> { for (int i = 0; i < 20; i++) out.write(random(500_000)); });
+            assertThrows(Exception.class, () -> { for (int i = 0; i < 20; i++) out.write(Samples.random(500_000)); });
             assertThrows(IOException.class, () -> unpacked(disk.toByteArray()));
         }
     }
@@ -189,7 +185,7 @@ class CompressionTest {
     }
 
     private static void begun(OutputStream file) throws IOException {
-        Compression.parse("zstd").onto(file, 0).write(random(500_000));
+        Compression.parse("zstd").onto(file, 0).write(Samples.random(500_000));
     }
 
     /** In a JVM that does not even have zstd on its class path. */
@@ -235,47 +231,6 @@ class CompressionTest {
     static byte[] unpacked(byte[] packed) throws IOException {
         try (var in = Compression.reading(new ByteArrayInputStream(packed))) {
             return in.readAllBytes();
-        }
-    }
-
-    static byte[] random(int size) {
-        var bytes = new byte[size];
-        new Random(size).nextBytes(bytes);
-        return bytes;
-    }
-
-    /** As a table of a dump looks. */
-    static byte[] realistic(int size) {
-        var random = new Random(1);
-        var text = new StringBuilder(size + 100);
-        for (int row = 1; text.length() < size; row++) text.append(row).append('\t').append(Integer.toHexString(random.nextInt())).append("\tcustomer number ").append(random.nextInt(1000)).append("\t2026-11-22\t\\N\n");
-        return text.substring(0, size).getBytes(StandardCharsets.US_ASCII);
-    }
-
-    static byte[] join(byte[] one, byte[] two) {
-        var both = Arrays.copyOf(one, one.length + two.length);
-        System.arraycopy(two, 0, both, one.length, two.length);
-        return both;
-    }
-
-    /** Gives little at a time, and never knows how much is left: what a pipe or a network does. */
-    static final class Dribble extends InputStream {
-        private final InputStream in;
-
-        Dribble(byte[] bytes) {
-            in = new ByteArrayInputStream(bytes);
-        }
-
-        @Override public int read() throws IOException {
-            return in.read();
-        }
-
-        @Override public int read(byte[] to, int start, int length) throws IOException {
-            return in.read(to, start, Math.min(length, 777));
-        }
-
-        @Override public int available() {
-            return 0;
         }
     }
 }

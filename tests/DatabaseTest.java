@@ -18,10 +18,6 @@ import support.OldState;
 import support.Postgres;
 
 class DatabaseTest {
-    static Credentials credentials(Postgres.Db db) {
-        return new Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
-    }
-
     private static Failure refused(Credentials credentials) {
         return assertThrows(Failure.class, () -> Database.open(credentials).close());
     }
@@ -36,7 +32,7 @@ class DatabaseTest {
 
     @Test void what_keeps_us_out_is_said_with_what_to_do() throws Exception {
         var db = Postgres.database();
-        var good = credentials(db);
+        var good = db.credentials();
         Database.open(good).close();
         says(refused(new Credentials(good.host(), good.port(), good.database(), good.user(), "not the password", null, Map.of())), "password", Exit.USAGE);
         says(refused(good.of("no such database")), "no such database", Exit.USAGE);
@@ -51,7 +47,7 @@ class DatabaseTest {
     }
 
     @Test void the_password_comes_from_pgpass_when_there_is_none() throws Exception {
-        var good = credentials(Postgres.database());
+        var good = Postgres.database().credentials();
         var without = new Credentials(good.host(), good.port(), good.database(), good.user(), null, null, Map.of());
         var file = Files.createTempFile("pgpass", "");
         try {
@@ -68,14 +64,14 @@ class DatabaseTest {
     @Test void a_role_without_connections_left_is_told_so() {
         var role = Postgres.role("narrow", "CONNECTION LIMIT 1");
         var db = Postgres.database().as(role);
-        try (var first = Database.open(credentials(db))) {
-            says(refused(credentials(db)), "connection", Exit.FAILED);
+        try (var first = Database.open(db.credentials())) {
+            says(refused(db.credentials()), "connection", Exit.FAILED);
         }
     }
 
     @Test void a_database_whose_name_has_odd_characters_is_reached() {
         var db = Postgres.database("Ärger & Söhne/+%20?\"x\"", Postgres.SUPERUSER);
-        try (var database = Database.open(credentials(db))) {
+        try (var database = Database.open(db.credentials())) {
             assertEquals(db.name(), database.look().name());
         }
     }
@@ -84,7 +80,7 @@ class DatabaseTest {
         var db = Postgres.database();
         OldState.run(db, "CREATE EXTENSION citext", "COMMENT ON DATABASE \"%s\" IS 'what it is for'".formatted(db.name()));
         OldState.fill(db);
-        try (var database = Database.open(credentials(db))) {
+        try (var database = Database.open(db.credentials())) {
             var look = database.look();
             assertEquals("public", look.currentSchema());
             assertEquals("what it is for", look.databaseComment());
@@ -102,7 +98,7 @@ class DatabaseTest {
     @Test void the_same_database_is_proven_and_another_is_not() {
         var db = Postgres.database();
         var other = Postgres.database();
-        try (var database = Database.open(credentials(db)); var proof = database.proveSame()) {
+        try (var database = Database.open(db.credentials()); var proof = database.proveSame()) {
             var query = """
                 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = %d AND objsubid = 1
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""".formatted(proof.key());
@@ -116,7 +112,7 @@ class DatabaseTest {
     @Test void one_run_at_a_time_and_the_other_is_named() {
         var db = Postgres.database();
         var other = Postgres.database();
-        try (var a = Database.open(credentials(db)); var b = Database.open(credentials(db)); var c = Database.open(credentials(other))) {
+        try (var a = Database.open(db.credentials()); var b = Database.open(db.credentials()); var c = Database.open(other.credentials())) {
             try (var lock = a.lockRuns(); var unrelated = c.lockRuns()) {
                 var busy = assertThrows(Failure.class, b::lockRuns).problem();
                 assertEquals(Exit.BUSY, busy.exit());
@@ -130,7 +126,7 @@ class DatabaseTest {
     @Test void the_maintenance_database_is_one_that_lets_the_role_in() {
         var role = Postgres.role("outsider", "");
         var db = Postgres.database(role);
-        try (var database = Database.open(credentials(db))) {
+        try (var database = Database.open(db.credentials())) {
             try (var found = database.maintenance().orElseThrow()) {
                 assertEquals("postgres", found.credentials().database());
             }
@@ -146,7 +142,7 @@ class DatabaseTest {
     @Test void equal_databases_have_equal_fingerprints_and_any_difference_shows() {
         var a = Postgres.database();
         var b = Postgres.database();
-        try (var da = Database.open(credentials(a)); var db = Database.open(credentials(b))) {
+        try (var da = Database.open(a.credentials()); var db = Database.open(b.credentials())) {
             assertEquals(Fingerprint.of(da, "public"), Fingerprint.of(db, "public"));
             for (var change : new String[] {"CREATE SCHEMA s", "COMMENT ON SCHEMA public IS 'x'", "ALTER DATABASE \"%s\" SET work_mem = '8MB'", "CREATE EXTENSION citext",
                     "GRANT TEMPORARY ON DATABASE \"%s\" TO pg_monitor", "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO pg_monitor", "SELECT lo_create(0)",

@@ -34,7 +34,6 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
-import support.Postgres;
 import support.Python;
 import support.Tool;
 import support.Victim;
@@ -168,7 +167,7 @@ class DeathsTest {
 
     private void silentWhileMigrating(String strategy) throws Exception {
         var victim = victim();
-        try (var database = Database.open(DatabaseTest.credentials(victim.db)); var django = django(victim, "migrate", 4)) {
+        try (var database = Database.open(victim.db.credentials()); var django = django(victim, "migrate", 4)) {
             Django.Description description;
             try (var proof = database.proveSame()) {
                 description = django.describe(proof.key(), List.of());

@@ -36,7 +36,7 @@ class SwapDatabaseTest {
     }
 
     static Database open(Postgres.Db db) {
-        return Database.open(DatabaseTest.credentials(db));
+        return Database.open(db.credentials());
     }
 
     static Strategy choose(Database database, String wanted, boolean terminate) {

@@ -10,7 +10,9 @@ import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
+import lib.Credentials;
 import org.postgresql.ds.PGSimpleDataSource;
 
 /** One embedded server a JVM, started by the first who asks and stopped with the JVM. Every connection needs its password. */
@@ -37,6 +39,10 @@ public final class Postgres {
             source.setUser(role.name());
             source.setPassword(role.password());
             return source.getConnection();
+        }
+
+        public Credentials credentials() {
+            return new Credentials(host, port, name, role.name(), role.password(), null, Map.of());
         }
 
         public Db as(Role other) {

@@ -3,6 +3,7 @@ package support;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -43,6 +44,11 @@ public final class Tool {
     private Tool(String script, Path folder) {
         this.script = script;
         this.folder = folder;
+    }
+
+    /** A program on PATH. */
+    public static boolean isInstalled(String program) {
+        return Stream.of(System.getenv("PATH").split(File.pathSeparator)).anyMatch(folder -> Files.isExecutable(Path.of(folder, program)));
     }
 
     public static Tool in(Path folder, String script) {
