@@ -45,10 +45,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import support.OldState;
 import support.Postgres;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -57,6 +59,7 @@ import support.Tool;
  * Power is cut at every point between two acts of backup_database: what is listed as good restores, earlier backups are what
  * they were, the live database is, and every command goes on working. Restore in place fails at each of its points too.
  */
+@Isolated("two commands at a time of its own")
 @EnabledOnOs(value = OS.LINUX, disabledReason = "a process is killed by kill -KILL")
 class BackupKillTest {
     /** What happens at the point: the process is gone, or what stands there fails. */
@@ -467,7 +470,7 @@ class BackupKillTest {
     }
 
     @AfterAll static void figures() throws Exception {
-        System.out.printf("backups: %d of %d points where power was cut or an act failed hold%n", HELD.get(), TRIED.get());
+        System.out.printf("backups: %d of %d points where power was cut or an act failed hold%s%n", HELD.get(), TRIED.get(), Sample.described());
         TWO.shutdownNow();
         for (var lane : LANES) lane.close();
     }
@@ -496,7 +499,7 @@ class BackupKillTest {
         var points = POINTS.get(scenario);
         var begun = System.nanoTime();
         var tasks = new ArrayList<LaneTask>();
-        for (var cut : cuts(scenario)) tasks.add(lane -> {
+        for (var cut : Sample.of(cuts(scenario), Cut::kind, 2)) tasks.add(lane -> {
             TRIED.incrementAndGet();
             try (var one = new Case(scenario, lane)) {
                 var output = one.run(cut.at, cut.kind);

@@ -41,12 +41,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import support.CrashingServer;
 import support.OldState;
 import support.Postgres;
 import support.Python;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -55,6 +57,7 @@ import support.Tool;
  * Power is cut at every point between two acts: whatever is found afterwards, status says it truthfully, and undo brings
  * the exact old state back.
  */
+@Isolated("two servers and two commands at a time of its own")
 @EnabledOnOs(value = OS.LINUX, disabledReason = "processes are watched in /proc")
 class KillTest {
     /** What is killed: the tool, Django's process, both; or the server, which then recovers. */
@@ -512,7 +515,7 @@ class KillTest {
     }
 
     @AfterAll static void figures() throws Exception {
-        System.out.printf("%d of %d kill points recovered%n", RECOVERED.get(), TRIED.get());
+        System.out.printf("%d of %d kill points recovered%s%n", RECOVERED.get(), TRIED.get(), Sample.described());
         TWO.shutdownNow();
         for (var lane : LANES) lane.close();
     }
@@ -543,7 +546,7 @@ class KillTest {
         var points = POINTS.get(scenario);
         var tasks = new ArrayList<LaneTask>();
         var begun = System.nanoTime();
-        for (var kill : kills(scenario)) tasks.add(lane -> {
+        for (var kill : Sample.of(kills(scenario), Kill::kind, 2)) tasks.add(lane -> {
             TRIED.incrementAndGet();
             try {
                 var one = scenario.isReset() ? Case.of(scenario, lane) : Case.afterReset(scenario, lane);

@@ -28,6 +28,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestMethodOrder;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import support.CrashingServer;
 import support.OldState;
 import support.Postgres;
@@ -41,7 +42,7 @@ import support.Tool;
  * table and the JVM's options that users have. The 20,000 tables take half a minute to make and to drop, so the tests share
  * them: each but the last leaves them as they were, and says so.
  */
-@Tag("slow") @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
+@Tag("exhaustive") @Isolated("it measures") @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class LargeTest {
     private static final int TABLES = 20_000, FEW = 50, SAMPLE = 100;
     /** The size of the large table: {@code -Dlarge.gigabytes=1}, or LARGE_GIGABYTES. */

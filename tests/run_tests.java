@@ -9,54 +9,134 @@
 //SOURCES docker/*.java
 //SOURCES support/*.java
 
-import java.io.FilterWriter;
 import java.io.IOException;
-import java.io.OutputStreamWriter;
-import java.io.PrintWriter;
-import java.nio.charset.StandardCharsets;
+import java.net.URISyntaxException;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
-import java.util.regex.Pattern;
-import org.junit.platform.console.ConsoleLauncher;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
+import org.junit.platform.engine.discovery.ClassNameFilter;
+import org.junit.platform.engine.discovery.DiscoverySelectors;
+import org.junit.platform.engine.support.descriptor.ClassSource;
+import org.junit.platform.launcher.TagFilter;
+import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
+import org.junit.platform.launcher.core.LauncherFactory;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import support.Sample;
+import support.TestProgress;
+import support.TestWorker.Task;
+import support.WorkerProcess;
 
-/** Runs every test, or those named by the console launcher's own options: {@code --select-class=EnvFileTest}. */
-class run_tests {
+@Command(name = "run_tests.java", sortOptions = false,
+    description = {"Runs the tests, two classes at a time. The last line is \"N passed, N failed\".",
+        "Exit code: 0 all passed, 1 some failed, 2 a wrong option or no tests."})
+class run_tests implements Callable<Integer> {
+    /** These come first, so that no worker is left with a long class at the end. */
+    private static final List<String> LONGEST = List.of("WrapperTest", "ResetTest", "DjangoTest");
+
+    @Option(names = "--all", description = "All kill points, pairs of versions, large databases and Docker too. Without it: every command, "
+        + "option, exit code and strategy, and a sample of the kill points.")
+    boolean all;
+    @Option(names = "--seed", paramLabel = "N", description = "Repeat the sample of an earlier run, which printed this number.")
+    Long seed;
+    @Option(names = "--select-class", paramLabel = "CLASS", description = "Only this class; all of it, unless --seed is given. Can be repeated.")
+    List<String> classes = List.of();
+    @Option(names = "--select-method", paramLabel = "CLASS#METHOD", description = "Only this method. Can be repeated.")
+    List<String> methods = List.of();
+
+    @Option(names = {"-h", "--help"}, usageHelp = true, description = "Show this help.")
+    boolean help;
+
     public static void main(String... args) {
-        var launch = new ArrayList<>(List.of("execute", "--disable-banner", "--fail-if-no-tests", "--details=tree"));
-        if (args.length == 0) launch.add("--scan-classpath=" + ownClasses());
-        // two at a time of those tests that say so: they mostly wait for containers
-        launch.addAll(List.of("--config=junit.jupiter.execution.parallel.enabled=true", "--config=junit.jupiter.execution.parallel.config.strategy=fixed",
-            "--config=junit.jupiter.execution.parallel.config.fixed.parallelism=2", "--config=junit.jupiter.execution.parallel.config.fixed.max-pool-size=2"));
-        launch.addAll(List.of(args));
-        var out = new Counting();
-        var exit = ConsoleLauncher.run(new PrintWriter(out, true), new PrintWriter(System.err, true), launch.toArray(String[]::new)).getExitCode();
-        System.out.printf("%d passed, %d failed%n", out.count("tests successful"), out.count("tests failed"));
-        System.exit(exit);
+        System.exit(new CommandLine(new run_tests()).setParameterExceptionHandler((e, given) -> refused(e.getMessage())).execute(args));
     }
 
-    /** The jar that JBang made of the sources above: only its classes are scanned, not the libraries'. */
-    private static String ownClasses() {
-        return run_tests.class.getProtectionDomain().getCodeSource().getLocation().getPath();
+    private static int refused(String why) {
+        System.err.println("run_tests.java: " + why + "; --help shows the options");
+        return 2;
     }
 
-    /** Lets everything through and keeps the end of it, where the launcher's figures are. */
-    private static final class Counting extends FilterWriter {
-        private final StringBuilder tail = new StringBuilder();
-
-        Counting() {
-            super(new OutputStreamWriter(System.out, StandardCharsets.UTF_8));
+    @Override public Integer call() throws Exception {
+        var selectors = Stream.concat(classes.stream(), methods.stream()).toList();
+        all |= !selectors.isEmpty() && seed == null;
+        if (seed == null) seed = Sample.SEED;
+        var found = discover();
+        var tasks = new ArrayList<Task>();
+        for (var selector : selectors) {
+            var words = selector.split("#", 2);
+            var match = found.stream().filter(name -> name.equals(words[0]) || name.endsWith("." + words[0])).findFirst();
+            if (match.isEmpty()) return refused("no test class is called " + words[0]);
+            tasks.add(new Task(match.get(), words.length == 1 ? null : words[1].replaceFirst("\\(.*", ""), 1));
         }
+        if (selectors.isEmpty()) found.forEach(name -> tasks.add(new Task(name, null, 1)));
 
-        @Override public void write(String text, int from, int length) throws IOException {
-            out.write(text, from, length);
-            out.flush();
-            tail.append(text, from, from + length);
-            if (tail.length() > 8192) tail.delete(0, tail.length() - 4096);
+        if (!all) System.out.println("A sample of the longest tests, and without Docker (--all is everything). To repeat this sample: --seed=" + seed);
+        var progress = new TestProgress(System.out, tasks.size());
+        run(tasks, progress);
+        if (progress.tests() == 0) return refused("no tests were found");
+        progress.summary();
+        return progress.allPassed() ? 0 : 1;
+    }
+
+    /** The names of the classes with tests in the jar that JBang made of the sources above, longest first. */
+    private List<String> discover() throws URISyntaxException {
+        var own = Path.of(run_tests.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+        var request = LauncherDiscoveryRequestBuilder.request().selectors(DiscoverySelectors.selectClasspathRoots(Set.of(own)))
+            .filters(ClassNameFilter.includeClassNamePatterns(ClassNameFilter.STANDARD_INCLUDE_PATTERN));
+        if (!all) request.filters(TagFilter.excludeTags(Sample.EXHAUSTIVE));
+        var plan = LauncherFactory.create().discover(request.build());
+        var first = Comparator.comparing((String name) -> LONGEST.contains(name) ? LONGEST.indexOf(name) : LONGEST.size());
+        return plan.getRoots().stream().flatMap(engine -> plan.getChildren(engine).stream())
+            .map(test -> ((ClassSource) test.getSource().orElseThrow()).getClassName()).sorted(first.thenComparing(Comparator.naturalOrder())).toList();
+    }
+
+    /** Two at a time; those that need the machine for themselves come last and may use two threads. */
+    private void run(List<Task> tasks, TestProgress progress) throws Exception {
+        var together = new ConcurrentLinkedQueue<Task>();
+        var alone = new ConcurrentLinkedQueue<Task>();
+        for (var task : tasks) {
+            if (task.isIsolated() || tasks.size() == 1) alone.add(task.withThreads(2));
+            else together.add(task);
         }
+        try (var two = Executors.newFixedThreadPool(2)) {
+            for (var worker : two.invokeAll(Collections.nCopies(Math.min(2, together.size()), (Callable<Void>) () -> work(together, progress)))) worker.get();
+        }
+        work(alone, progress);
+    }
 
-        int count(String what) {
-            var figure = Pattern.compile("\\[\\s*(\\d+) " + what).matcher(tail);
-            return figure.find() ? Integer.parseInt(figure.group(1)) : 0;
+    /** Runs what is left to do in one worker, and in a new one when that ends too early. */
+    private Void work(Queue<Task> tasks, TestProgress progress) throws Exception {
+        while (!tasks.isEmpty()) {
+            var name = new AtomicReference<>("");
+            try (var worker = WorkerProcess.start(all, seed, line -> progress.printed(name.get(), line))) {
+                var alive = true;
+                for (Task task; alive && (task = tasks.poll()) != null; ) {
+                    name.set(task.name());
+                    alive = finishes(task, worker, progress);
+                }
+            }
+        }
+        return null;
+    }
+
+    private static boolean finishes(Task task, WorkerProcess worker, TestProgress progress) {
+        progress.started(task.name());
+        try {
+            worker.run(task, event -> progress.happened(task.name(), event));
+            return true;
+        } catch (IOException lost) {
+            progress.lost(task.name(), lost.getMessage());
+            return false;
         }
     }
 }

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
@@ -20,6 +21,7 @@ import support.Docker;
 import support.Tool;
 
 /** What others do with the project's containers while the tool is at work, or have done before. */
+@Tag("exhaustive")
 class ComposeMeanwhileTest {
     private static final Docker.Compose V2 = Docker.Compose.V2;
 

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -17,6 +18,7 @@ import support.Docker;
 import support.SampleProject;
 
 /** What the tests with a real engine stand on. */
+@Tag("exhaustive")
 class ComposeProjectTest {
     @TempDir Path folder;
 

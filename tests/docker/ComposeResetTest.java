@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.parallel.ExecutionMode.CONCURRENT;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
@@ -18,6 +19,7 @@ import support.Docker;
 import support.Tool;
 
 /** The whole way on a real engine: services that run, crash in a loop and hold sessions. */
+@Tag("exhaustive")
 class ComposeResetTest {
     private static final Docker.Compose V2 = Docker.Compose.V2;
 

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.parallel.ExecutionMode.CONCURRENT;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
@@ -14,6 +15,7 @@ import support.Docker;
 import support.Snapshot;
 
 /** Other ways than the swap, services that are left alone, and what comes after. */
+@Tag("exhaustive")
 class ComposeStrategyTest {
     @TempDir Path temp;
 

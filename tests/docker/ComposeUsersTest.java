@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.parallel.ExecutionMode.CONCURRENT;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
@@ -14,6 +15,7 @@ import support.Docker;
 import support.Tool;
 
 /** Who runs the tool, and whom the containers run as. */
+@Tag("exhaustive")
 class ComposeUsersTest {
     private static final int HE = 1234;
     private static final Path SOCKET = Path.of("/var/run/docker.sock");

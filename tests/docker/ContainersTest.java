@@ -25,6 +25,7 @@ import lib.EnvFile;
 import lib.Failure;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -32,6 +33,7 @@ import support.Docker;
 import support.Docker.Compose;
 
 /** Small containers of busybox alone: how an engine and both Composes show them. */
+@Tag("exhaustive")
 class ContainersTest {
     @TempDir Path temp;
     private Path root;

@@ -3,6 +3,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.ComposeProject;
@@ -11,6 +12,7 @@ import support.Postgres;
 import support.Tool;
 
 /** Which database is meant, where two could be. */
+@Tag("exhaustive")
 class DetectionTest {
     @TempDir Path temp;
 

@@ -22,6 +22,7 @@ import lib.Failure;
 import lib.Interruption;
 import lib.Problem;
 import lib.Where;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -31,6 +32,7 @@ import support.Docker;
 import support.Snapshot;
 
 /** The conversation with Django in a one-off container of a real engine, with both Composes. */
+@Tag("exhaustive")
 class DjangoInContainerTest {
     @TempDir Path folder;
 

@@ -14,12 +14,14 @@ import lib.Program;
 import lib.Tunnel;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import support.Containers;
 import support.Docker;
 
+@Tag("exhaustive")
 class TunnelTest {
     /** A container with only one thing to speak TCP with, beside the server's. */
     enum Tool {

@@ -1,0 +1,41 @@
+package support;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Random;
+import java.util.SplittableRandom;
+import java.util.function.Function;
+
+/** How much of an exhaustive test this run takes: all of it with {@code run_tests.java --all}, else a sample that the seed chooses. */
+public final class Sample {
+    /** The tag of tests that only {@code --all} runs. */
+    public static final String EXHAUSTIVE = "exhaustive";
+
+    public static final String ALL_PROPERTY = "tests.all", SEED_PROPERTY = "tests.seed";
+    public static final boolean ALL = Boolean.getBoolean(ALL_PROPERTY);
+    public static final long SEED = Long.getLong(SEED_PROPERTY, new Random().nextInt(1_000_000));
+
+    private Sample() {}
+
+    /** Some of each kind, in the order of {@code cases}. */
+    public static <T> List<T> of(List<T> cases, Function<T, ?> kind, int ofEachKind) {
+        return ALL ? cases : of(cases, kind, ofEachKind, SEED);
+    }
+
+    public static <T> List<T> of(List<T> cases, Function<T, ?> kind, int ofEachKind, long seed) {
+        var random = new SplittableRandom(seed); // Random gives similar first numbers for similar seeds
+        var indexes = new LinkedHashMap<Object, List<Integer>>();
+        for (int i = 0; i < cases.size(); i++) indexes.computeIfAbsent(kind.apply(cases.get(i)), k -> new ArrayList<>()).add(i);
+        return indexes.values().stream().flatMap(ofKind -> {
+            Collections.shuffle(ofKind, random);
+            return ofKind.stream().limit(ofEachKind);
+        }).sorted().map(cases::get).toList();
+    }
+
+    /** For a test's figures: how to get the same sample again. */
+    public static String described() {
+        return ALL ? "" : " (a sample: --seed=" + SEED + ")";
+    }
+}

@@ -1,0 +1,153 @@
+package support;
+
+import com.google.gson.Gson;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.Channels;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.parallel.Isolated;
+import org.junit.platform.engine.FilterResult;
+import org.junit.platform.engine.TestExecutionResult;
+import org.junit.platform.engine.discovery.DiscoverySelectors;
+import org.junit.platform.engine.support.descriptor.MethodSource;
+import org.junit.platform.launcher.LauncherDiscoveryRequest;
+import org.junit.platform.launcher.PostDiscoveryFilter;
+import org.junit.platform.launcher.TagFilter;
+import org.junit.platform.launcher.TestExecutionListener;
+import org.junit.platform.launcher.TestIdentifier;
+import org.junit.platform.launcher.TestPlan;
+import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
+import org.junit.platform.launcher.core.LauncherFactory;
+
+/**
+ * A JVM that runs the test classes that run_tests names, one after the other, and reports each result. Two of them can run side
+ * by side: each has its own PostgreSQL, its own children and its own System.out.
+ */
+public final class TestWorker {
+    private static final Gson JSON = new Gson();
+
+    private TestWorker() {}
+
+    /** {@code ended} is the whole class; the others are one test each, or a class or method that failed or was skipped as a whole. */
+    public enum Kind { passed, failed, skipped, ended }
+
+    /** @param text why a test failed or was skipped */
+    public record Event(Kind kind, String test, String text) {}
+
+    /**
+     * @param method null for all of the class
+     * @param threads that run those methods of the class that are marked as concurrent
+     */
+    public record Task(String className, String method, int threads) {
+        public String name() {
+            return className + (method == null ? "" : "#" + method);
+        }
+
+        /** Whether the class says that nothing else may run beside it. */
+        public boolean isIsolated() {
+            try {
+                return Class.forName(className, false, Task.class.getClassLoader()).isAnnotationPresent(Isolated.class);
+            } catch (ClassNotFoundException e) {
+                throw new IllegalArgumentException(e);
+            }
+        }
+
+        public Task withThreads(int number) {
+            return new Task(className, method, number);
+        }
+    }
+
+    /** @param args the Unix socket that tasks come from, a line each, and that events go to */
+    public static void main(String... args) throws Exception {
+        var channel = SocketChannel.open(StandardProtocolFamily.UNIX);
+        channel.connect(UnixDomainSocketAddress.of(Path.of(args[0])));
+        var events = new PrintWriter(Channels.newWriter(channel, StandardCharsets.UTF_8), true);
+        var tasks = new LinkedBlockingQueue<Task>();
+        Thread.ofPlatform().daemon().start(() -> read(channel, tasks));
+        while (true) run(tasks.take(), events);
+    }
+
+    /** When run_tests ends, however it ends, so does its worker, even in the middle of a test. */
+    private static void read(SocketChannel channel, LinkedBlockingQueue<Task> tasks) {
+        try (var lines = new BufferedReader(Channels.newReader(channel, StandardCharsets.UTF_8))) {
+            for (String line; (line = lines.readLine()) != null; ) tasks.add(JSON.fromJson(line, Task.class));
+        } catch (IOException | UncheckedIOException ended) {
+            // as at the end of the stream
+        }
+        System.exit(0);
+    }
+
+    private static void run(Task task, PrintWriter events) {
+        LauncherFactory.create().execute(request(task), new Reporter(events));
+        events.println(JSON.toJson(new Event(Kind.ended, "", "")));
+    }
+
+    private static LauncherDiscoveryRequest request(Task task) {
+        var request = LauncherDiscoveryRequestBuilder.request().selectors(DiscoverySelectors.selectClass(task.className))
+            .configurationParameter("junit.jupiter.execution.parallel.enabled", String.valueOf(task.threads > 1))
+            .configurationParameter("junit.jupiter.execution.parallel.config.strategy", "fixed")
+            .configurationParameter("junit.jupiter.execution.parallel.config.fixed.parallelism", "" + task.threads)
+            .configurationParameter("junit.jupiter.execution.parallel.config.fixed.max-pool-size", "" + task.threads);
+        if (!Sample.ALL) request.filters(TagFilter.excludeTags(Sample.EXHAUSTIVE));
+        if (task.method != null) request.filters(named(task.method));
+        return request.build();
+    }
+
+    private static PostDiscoveryFilter named(String method) {
+        return test -> FilterResult.includedIf(test.getSource().orElse(null) instanceof MethodSource source && source.getMethodName().equals(method));
+    }
+
+    private static final class Reporter implements TestExecutionListener {
+        private final PrintWriter events;
+        private TestPlan plan;
+
+        Reporter(PrintWriter events) {
+            this.events = events;
+        }
+
+        @Override public void testPlanExecutionStarted(TestPlan started) {
+            plan = started;
+        }
+
+        @Override public void executionSkipped(TestIdentifier skipped, String reason) {
+            report(Kind.skipped, skipped, reason);
+        }
+
+        @Override public void executionFinished(TestIdentifier finished, TestExecutionResult result) {
+            switch (result.getStatus()) {
+                case SUCCESSFUL -> {
+                    if (finished.isTest()) report(Kind.passed, finished, "");
+                }
+                case ABORTED -> report(Kind.skipped, finished, result.getThrowable().map(Throwable::getMessage).orElse(""));
+                case FAILED -> report(Kind.failed, finished, result.getThrowable().map(Reporter::trace).orElse("no exception"));
+            }
+        }
+
+        private synchronized void report(Kind kind, TestIdentifier test, String text) {
+            events.println(JSON.toJson(new Event(kind, name(test), text)));
+        }
+
+        /** With the method's name in front of a parameterized test's "[1] …". */
+        private String name(TestIdentifier test) {
+            var parent = plan.getParent(test).orElse(null);
+            var inMethod = parent != null && parent.getSource().orElse(null) instanceof MethodSource;
+            return (inMethod ? name(parent) + " " : "") + test.getDisplayName();
+        }
+
+        /** The exception and its causes, each with those frames that are the project's. */
+        private static String trace(Throwable thrown) {
+            var frames = Arrays.stream(thrown.getStackTrace()).filter(frame -> !frame.getClassName().matches("(java|jdk|org\\.junit|org\\.postgresql)\\..*"))
+                .limit(12).map(frame -> "\n    at " + frame).collect(Collectors.joining());
+            return thrown + frames + (thrown.getCause() == null ? "" : "\n  caused by " + trace(thrown.getCause()));
+        }
+    }
+}
