@@ -135,7 +135,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     }
 
     private int create(Console console, Setting at, BackupOptions.Making how) throws Exception {
-        var order = how.order(at.settings());
+        var order = how.order(at.folder(), at.settings());
         try {
             create(console, at, order);
         } catch (Failure why) {
@@ -157,13 +157,14 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     /** @throws Failure {@link Problem.BackedUpBut} when something is left to do although the backup is good */
     private void create(Console console, Setting at, BackupOptions.Order order) throws Exception {
-        var unusable = unusable(console, order.remote());
+        var remote = order.backups().remote();
+        var unusable = unusable(console, remote);
         at.environment().warnings().forEach(console::warn);
         var before = at.folder().newestGood(at.server());
         var programs = at.programs(majorOf(at.environment(), before != null && !before.manifest().seen().rows().isEmpty()));
         console.heading("Backing up " + at.server() + " into " + at.folder().path());
         Backup backup;
-        try (var making = new Backup.Making(programs, at.folder(), order.options(), console::progress)) {
+        try (var making = order.backups().making(programs, console::progress)) {
             if (order.ping() != null) order.ping().start();
             new Plan(making.steps()).run(console, () -> "look into " + at.folder().path());
             backup = making.made();
@@ -174,7 +175,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var mayPrune = left.isEmpty();
         if (mayPrune) prune(console, at.prune(order.policy()), left);
         if (unusable != null) left.add(unusable);
-        else if (order.remote() != null) upload(console, at, order, backup, mayPrune, left);
+        else if (remote != null) upload(console, at, order, backup, mayPrune, left);
         BackupText.print(console, at.folder().found(at.server()).stream().limit(5).toList());
         if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
     }
@@ -193,12 +194,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     private static void upload(Console console, Setting at, BackupOptions.Order order, Backup backup, boolean mayPrune, List<String> left) {
         try {
-            var offSite = new OffSite(order.remote(), at.server());
+            var remote = order.backups().remote();
+            var offSite = new OffSite(remote, at.server());
             for (var missing : offSite.missing(at.folder(), backup.file())) {
                 var file = missing.file();
-                var proof = console.during("uploading " + file.getFileName(), () -> order.remote().upload(file, missing.manifest().sha256(), Manifest.fileOf(file)));
-                console.success("off-site: %s in %s (%s)".formatted(file.getFileName(), order.remote(), proof));
-                console.event("uploaded", Map.of("remote", order.remote().toString(), "file", file.getFileName().toString(), "proof", proof.toString()));
+                var proof = console.during("uploading " + file.getFileName(), () -> offSite.upload(missing));
+                console.success("off-site: %s in %s (%s)".formatted(file.getFileName(), remote, proof));
+                console.event("uploaded", Map.of("remote", remote.toString(), "file", file.getFileName().toString(), "proof", proof.toString()));
             }
             if (!mayPrune) return;
             var gone = offSite.prune(order.policy());

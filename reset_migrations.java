@@ -22,6 +22,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.Aside;
 import lib.Backup;
+import lib.Backups;
 import lib.Cli;
 import lib.ComposeConfig;
 import lib.Consent;
@@ -39,6 +40,7 @@ import lib.Interruption;
 import lib.Lib;
 import lib.Migrations;
 import lib.ParkTables;
+import lib.PgPrograms;
 import lib.Plan;
 import lib.PlanText;
 import lib.Problem;
@@ -49,6 +51,7 @@ import lib.ReplaceFiles;
 import lib.Run;
 import lib.Services;
 import lib.SetAside;
+import lib.Settings;
 import lib.Step;
 import lib.Strategy;
 import lib.SwapDatabase;
@@ -80,7 +83,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     @Option(names = "--dry-run", description = "Show the plan and change nothing.")
     boolean dryRun;
     @Mixin Consent consent;
-    @Option(names = "--backup", negatable = true, description = "Take a verified backup first, or not even before --purge and drop.")
+    @Option(names = "--backup", negatable = true,
+            description = "Take a verified backup first, as backup_database does (BACKUP_… settings), or not even before --purge and drop.")
     Boolean backup;
     @Option(names = "--purge", description = "When all is done, drop what was set aside; takes a backup first.")
     boolean purge;
@@ -93,6 +97,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     @Option(names = "--trust-image", description = "Go on although the app's image was built from other code than is here.")
     boolean trustImage;
     @Mixin Cli.Output output;
+    private Backups backups;
 
     /** What {@code --strategy} takes. */
     enum Wanted { auto, swap, park, drop }
@@ -185,7 +190,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var left = unfinished != null ? unfinished : changed(run, found.services());
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         try {
-            Interruption.shielded(() -> PlanText.printDone(console, found, db, backedUp.get(), purge && left == null ? null : goBack.get())); // whoever cuts the waiting short wants to know all the more
+            var keep = purgeTakesBackup() ? Purge.migrations(backups(found.project()), run) : null;
+            // whoever cuts the waiting short wants to know all the more
+            Interruption.shielded(() -> PlanText.printDone(console, found, db, backedUp.get(), purge && left == null ? null : goBack.get(), keep));
         } catch (Failure failure) { // whatever it is, not everything is as it was
             throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
         }
@@ -264,7 +271,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
         var wantsBackup = wantsBackup(found.strategy());
-        if (wantsBackup && backedUp.get() == null) steps.add(backup(output.console(), found.environment(), db, found.look().name(), backedUp::set));
+        var backups = wantsBackup || purgeTakesBackup() ? backups(found.project()) : null; // a wrong setting is better known now
+        if (wantsBackup && backedUp.get() == null)
+            steps.add(backup(output.console(), found.environment(), backups, db, found.look().name(), backedUp::set));
         if (purgeTakesBackup()) found.environment().pgPrograms(db.major()); // one that is missing is better missed now
         var keep = run.keep(backedUp::get, db, output.console());
         var stop = found.services().none() ? List.<Step>of() : List.of(found.services().stop(true, output.console(), keep::finish));
@@ -280,7 +289,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         steps.add(check(found.environment(), settings, found.django().labels(), found.drift(), run));
         var writes = new ArrayList<>(List.of(run.folder()));
         files.folders().forEach(writes::add);
-        if (wantsBackup || purgeTakesBackup()) writes.add(backups(found.environment()));
+        if (backups != null) writes.add(backups.folder().path());
         return new Prepared(found, run, new Plan(steps), backedUp, writes);
     }
 
@@ -293,22 +302,29 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return purge && !Boolean.FALSE.equals(backup);
     }
 
-    private static Path backups(Environment environment) {
-        return environment.project().root().resolve("backups");
+    /** As backup_database makes them; asked for only when one will be taken. */
+    private Backups backups(Project project) {
+        if (backups == null) backups = Backups.of(project, new Settings(where.envFile(project)));
+        return backups;
     }
 
     /** @param made gets the file when it is there */
-    private static Step backup(Console console, Environment environment, Database db, String name, Consumer<Path> made) {
-        var folder = backups(environment);
+    private static Step backup(Console console, Environment environment, Backups backups, Database db, String name, Consumer<Path> made) {
         var programs = environment.pgPrograms(db.major()).of(name);
-        return Step.of("back up " + name + " into " + environment.project().show(folder),
-                () -> {
-                    try {
-                        made.accept(Backup.create(programs, folder, console::progress).file());
-                    } catch (Failure failure) {
-                        throw new Failure(new Problem.NothingDestroyed(failure.problem()), failure);
-                    }
-                });
+        var copy = backups.remote() == null ? "" : ", with a copy in " + backups.remote();
+        return Step.of("back up " + name + " into " + environment.project().show(backups.folder().path()) + copy, () -> {
+            var backup = taken(backups, programs, console);
+            made.accept(backup.file());
+            backups.copyOffSite(programs.server(), backup, console);
+        });
+    }
+
+    private static Backup taken(Backups backups, PgPrograms programs, Console console) {
+        try {
+            return backups.take(programs, console::progress);
+        } catch (Failure failure) {
+            throw new Failure(new Problem.NothingDestroyed(failure.problem()), failure);
+        }
     }
 
     /** A new process sees the project as everybody else will: files, settings and database as they now are. */
@@ -329,7 +345,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try {
             createSuperuser(console, environment, django);
             if (outcome.left() != null) throw purge ? new Failure(notFinished(outcome.left()).and(new Problem.NotPurged(run.id())), outcome.left()) : outcome.left(); // which may be a reason to go back
-            if (purge) Purge.plan(console, environment, List.of(run), db, purgeTakesBackup(), terminate).run(console, () -> "reset_migrations purge " + run.id());
+            if (!purge) return;
+            var backups = purgeTakesBackup() ? backups(environment.project()) : null;
+            Purge.plan(console, environment, List.of(run), db, backups, terminate).run(console, () -> "reset_migrations purge " + run.id());
         } catch (Failure failure) {
             if (failure == outcome.left() || failure.problem() instanceof Problem.NotFinished) throw failure;
             if (outcome.left() != null) throw new Failure(notFinished(outcome.left()).and(failure.problem()).and(purge ? new Problem.NotPurged(run.id()) : null), failure);
@@ -526,12 +544,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 for (var run : runs) run.refuseOther(db.credentials());
                 for (var run : runs) folder.also(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
-                var plan = plan(console, environment, runs, db, !noBackup, top.terminate);
+                var backups = noBackup ? null : top.backups(project);
+                var plan = plan(console, environment, runs, db, backups, top.terminate);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
                 PlanText.printSteps(console, plan);
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
-                Guards.writable(project, Stream.concat(noBackup ? Stream.of() : Stream.of(backups(environment)), runs.stream().map(Run::folder).filter(Files::isDirectory)));
+                Guards.writable(project, Stream.concat(Stream.ofNullable(backups).map(all -> all.folder().path()),
+                        runs.stream().map(Run::folder).filter(Files::isDirectory)));
                 top.consent.ask(console, db.name(), db.credentials().local(), true);
                 lock.requireHeld();
                 plan.run(console, () -> "reset_migrations purge");
@@ -562,17 +582,22 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         /**
          * What is dropped is backed up as it stands aside: one of before the reset would lack what others wrote until the swap.
          *
-         * @param kept in a backup, and the migration files beside it
+         * @param backups keep it, and the migration files beside it; null: nothing does
          */
-        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, boolean kept, boolean terminate) {
+        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, Backups backups, boolean terminate) {
             var steps = new ArrayList<Step>();
-            if (kept) runs.stream().flatMap(run -> run.aside().holders(db).stream()).distinct() // all before the first is dropped
-                    .forEach(name -> steps.add(backup(console, environment, db, name, file -> {})));
+            if (backups != null) runs.stream().flatMap(run -> run.aside().holders(db).stream()).distinct() // all before the first is dropped
+                    .forEach(name -> steps.add(backup(console, environment, backups, db, name, file -> {})));
             for (var run : runs) {
                 steps.add(run.marked(run.outcome().equals("done") ? "purging" : run.outcome(), run.aside().purge(db, terminate)));
-                steps.add(run.end(kept && run.changesFiles() ? backups(environment).resolve("migrations_" + run.id()) : null));
+                steps.add(run.end(backups != null && run.changesFiles() ? migrations(backups, run) : null));
             }
             return new Plan(steps);
+        }
+
+        /** Where the migration files go that a purged run has kept. */
+        private static Path migrations(Backups backups, Run run) {
+            return backups.folder().path().resolve("migrations_" + run.id());
         }
     }
 }

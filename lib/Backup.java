@@ -52,14 +52,13 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
         return manifest.tables().size();
     }
 
-    /** {@link Making} at once, written as usual: what comes before something is destroyed. */
+    /** {@link Making} at once, written as usual: an archive, not encrypted. */
     public static Backup create(Credentials database, Program pgDump, Path folder, Consumer<String> progress) {
-        return create(new PgPrograms(pgDump, database), folder, progress);
+        return create(new PgPrograms(pgDump, database), new BackupFolder(folder), Options.USUAL, progress);
     }
 
-    /** The same with these programs. */
-    public static Backup create(PgPrograms programs, Path folder, Consumer<String> progress) {
-        try (var making = new Making(programs, new BackupFolder(folder), Options.USUAL, progress)) {
+    static Backup create(PgPrograms programs, BackupFolder folder, Options options, Consumer<String> progress) {
+        try (var making = new Making(programs, folder, options, progress)) {
             for (var step : making.steps()) step.run();
             return making.made();
         } catch (Exception e) {

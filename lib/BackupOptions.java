@@ -31,23 +31,24 @@ public final class BackupOptions {
         List<String> recipients;
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;
-        @Mixin Keep keep;
+        @Mixin Keep keep = new Keep();
         @Option(names = "--alarm-drop", paramLabel = "PERCENT", description = "Warn when a table's rows, or the size, fell by more than this since the last good backup (default: 50).")
         Integer alarmDrop;
         @Option(names = "--strict", description = "Such a fall is exit code 3, and nothing older is pruned.")
         boolean strict;
         @Option(names = "--ping-url", paramLabel = "URL", description = "Tell a dead man's switch (healthchecks.io and alike) of start, success and failure; better as BACKUP_PING_URL, for it is a secret.")
         String pingUrl;
-        @Mixin Away away;
+        @Mixin Away away = new Away();
 
         /** What {@code --format} takes. */
         public enum Format { custom, plain }
 
         /** All of it, so that what is wrong is known before anything begins. */
-        public Order order(Settings settings) {
+        public Order order(BackupFolder folder, Settings settings) {
             var url = settings.text(pingUrl, "BACKUP_PING_URL");
-            return new Order(options(settings), keep.policy(settings), new Alarm(settings.number(alarmDrop, "BACKUP_ALARM_DROP"), settings.flag(strict, "BACKUP_STRICT")),
-                    url == null ? null : new Ping(url), away.remote(settings, false));
+            var alarm = new Alarm(settings.number(alarmDrop, "BACKUP_ALARM_DROP"), settings.flag(strict, "BACKUP_STRICT"));
+            return new Order(new Backups(folder, options(settings), away.remote(settings, false)), keep.policy(settings), alarm,
+                    url == null ? null : new Ping(url));
         }
 
         private Backup.Options options(Settings settings) {
@@ -96,8 +97,8 @@ public final class BackupOptions {
         }
     }
 
-    /** How a backup is ordered. @param ping, remote null: none */
-    public record Order(Backup.Options options, Retention.Policy policy, Alarm alarm, Ping ping, Remote remote) {}
+    /** How a backup is made, and what {@code create} does besides. @param ping null: none */
+    public record Order(Backups backups, Retention.Policy policy, Alarm alarm, Ping ping) {}
 
     /** What opens an encrypted backup. */
     public static final class Key {

@@ -19,15 +19,22 @@ public final class BackupText {
         console.note("  %s, %d %% of the database's %s; %s; %.1f s".formatted(PlanText.size(manifest.bytes()),
                 Math.round(100.0 * manifest.bytes() / Math.max(1, manifest.databaseBytes())), PlanText.size(manifest.databaseBytes()), counted(manifest), manifest.seconds()));
         console.note("restore it in place of the database, which is kept, or beside it:");
-        var key = manifest.encryptedTo().isEmpty() || manifest.encryptedTo().equals(List.of("passphrase")) ? "" : " --identity KEY_FILE";
-        console.note("  backup_database restore " + backup.file() + key);
-        console.note("  backup_database restore %s%s --into NAME".formatted(backup.file(), key));
+        console.note("  " + restore(backup.file()));
+        console.note("  " + restore(backup.file()) + " --into NAME");
         console.note("without this tool, in " + backup.file().getParent() + ":");
         manifest.restore().forEach(command -> console.note("  " + command));
         var event = new LinkedHashMap<String, Object>(facts(backup.file(), manifest));
         event.put("warnings", backup.warnings());
         event.put("restore", manifest.restore());
         console.event("backup", event);
+    }
+
+    /** The command that restores a backup, with a key when it needs one. */
+    static String restore(Path file) {
+        var manifest = Manifest.beside(file);
+        var to = manifest != null ? manifest.encryptedTo() : List.of();
+        var withoutKey = manifest != null ? to.isEmpty() || to.equals(List.of("passphrase")) : !file.toString().endsWith(".age");
+        return "backup_database restore " + file + (withoutKey ? "" : " --identity KEY_FILE");
     }
 
     public static void print(Console console, List<BackupFolder.Found> backups) {

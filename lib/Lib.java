@@ -26,6 +26,7 @@
 //SOURCES BackupOptions.java
 //SOURCES BackupStatus.java
 //SOURCES BackupText.java
+//SOURCES Backups.java
 //SOURCES Checkpoint.java
 //SOURCES Child.java
 //SOURCES Cli.java

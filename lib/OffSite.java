@@ -40,6 +40,11 @@ public record OffSite(Remote remote, Credentials database) {
                 .filter(found -> found.file().equals(made) || found.taken().atZone(ZoneId.systemDefault()).toInstant().isAfter(last)).toList();
     }
 
+    /** With its manifest, which arrives last. */
+    public Remote.Proof upload(BackupFolder.Found backup) {
+        return remote.upload(backup.file(), backup.manifest().sha256(), Manifest.fileOf(backup.file()));
+    }
+
     /** The same policy as here; the remote's clock tells the order they came in. @return what has gone */
     public List<String> prune(Retention.Policy policy) {
         remote.sweep(BackupFolder::isName, Instant.now().minus(STALE));

@@ -157,14 +157,16 @@ public final class PlanText {
     /**
      * @param backup taken before, or null
      * @param goBack the command that brings the old state back, or null when that is dropped next
+     * @param keep   the folder that the old files move to when the old state is dropped; null: they are dropped too
      */
-    public static void printDone(Console console, Found found, Database db, Path backup, String goBack) {
+    public static void printDone(Console console, Found found, Database db, Path backup, String goBack, Path keep) {
         var where = found.strategy().aside().where(db);
         console.say("");
         console.success("done: %s is new, and %s %s it".formatted(found.look().name(), count(found.fresh().size(), "fresh migration"), found.fresh().size() == 1 ? "matches" : "match"));
         if (backup != null) console.say("  backup     " + found.project().show(backup));
         console.say("  old tables " + where + (goBack == null ? ", dropped next" : ""));
-        console.say("  old files  .reset/" + found.id() + "/old" + (goBack == null ? ", moved to backups/ next" : ""));
+        var next = goBack != null ? "" : keep == null ? ", dropped next" : ", moved to " + found.project().show(keep) + " next";
+        console.say("  old files  .reset/" + found.id() + "/old" + next);
         if (goBack != null) {
             console.say("  go back    " + goBack);
             if (!(found.strategy() instanceof DropTables)) console.say("  clean up   reset_migrations purge " + found.id() + "   (drops the old state; after that there is no way back)");

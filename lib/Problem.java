@@ -698,7 +698,7 @@ public interface Problem {
 
         /** What brings the old tables back, beside the database that is in use. */
         public static String restore(String database, String backup) {
-            return "backup_database restore %s --into %s_old".formatted(backup == null ? "FILE" : backup, database);
+            return (backup == null ? "backup_database restore FILE" : BackupText.restore(Path.of(backup))) + " --into %s_old".formatted(database);
         }
     }
 
@@ -847,7 +847,7 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "run " + id + " was being purged: what it set aside is no longer whole"; }
         public List<String> next() {
-            return List.of("reset_migrations purge " + id + "  ends it", "the backup taken before lies in backups/: backup_database list");
+            return List.of("reset_migrations purge " + id + "  ends it", "see the backup taken before: backup_database list");
         }
     }
 
@@ -1028,13 +1028,16 @@ public interface Problem {
     record CannotWriteBackup(Path folder, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "cannot write a backup into " + folder + ": " + words; }
-        public List<String> next() { return List.of("make room or give another folder: --dir DIR; earlier backups were not touched"); }
+        public List<String> next() {
+            return List.of("make room or give another folder (BACKUP_DIR, or --dir DIR of backup_database); "
+                    + "earlier backups were not touched");
+        }
     }
 
     record BackupBusy(Path folder) implements Problem {
         public Exit exit() { return Exit.BUSY; }
         public String what() { return "another backup is at work in " + folder; }
-        public List<String> next() { return List.of("wait for it, or give another folder: --dir DIR"); }
+        public List<String> next() { return List.of("wait for it, or give another folder (BACKUP_DIR, or --dir DIR of backup_database)"); }
     }
 
     record NoBackupFile(Path file) implements Problem {
