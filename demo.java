@@ -26,6 +26,7 @@ import lib.Cli;
 import lib.Console;
 import lib.Failure;
 import lib.Interruption;
+import lib.Plan;
 import lib.Problem;
 import lib.Step;
 import picocli.CommandLine.Command;
@@ -174,7 +175,7 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
 
     private void step(int number, String what, Step.Act act) throws Exception {
         Interruption.check();
-        console.step(number, 3, Step.of(what, act));
+        Plan.run(console, number, 3, Step.of(what, act));
     }
 
     private void type(String command) {

@@ -181,7 +181,7 @@ public final class Age {
      * @param passphrase or null; taken where the file wants one
      * @throws Failure the identity file is none; later, while opening: what was given does not open it, or nothing was given
      */
-    public static BackupFile.Key key(Path identity, String passphrase) {
+    public static DecryptionKey key(Path identity, String passphrase) {
         return new Keys(identity == null ? List.of() : identities(identity), passphrase == null || passphrase.isEmpty() ? null : new Passphrase(passphrase), identity);
     }
 
@@ -222,7 +222,7 @@ public final class Age {
     }
 
     /** @param from the file that the identities are from, or null */
-    private record Keys(List<RecipientStanzaReader> identities, Passphrase passphrase, Path from) implements BackupFile.Key, RecipientStanzaReader {
+    private record Keys(List<RecipientStanzaReader> identities, Passphrase passphrase, Path from) implements DecryptionKey, RecipientStanzaReader {
         private static final List<String> BOTH = List.of("with the key: --identity FILE", "with the passphrase: BACKUP_PASSPHRASE in the environment or in .env");
 
         @Override public InputStream opening(InputStream sealed) throws IOException {

@@ -263,7 +263,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
         private Manifest manifest() {
             var number = 1 + folder.found().stream().mapToLong(BackupFolder.Found::number).max().orElse(0);
             var sealed = options.seal() == null ? List.<String>of() : options.seal().names();
-            var restore = programs.manually(file.getFileName().toString(), options.compression(), sealed, options.plain(), OldServer.isOld(contents.server(), contents.pgDump()));
+            var restore = RestoreCommand.of(programs, file.getFileName().toString(), options.compression(), sealed, options.plain(), OldServer.isOld(contents.server(), contents.pgDump()));
             return Manifest.of(contents, BackupFolder.origin(database), number, file.getFileName().toString(), written.bytes, written.sha256, started, (System.nanoTime() - began) / 1e9, databaseBytes,
                     options.plain(), options.compression().toString(), sealed, extensions, List.of(restore),
                     Manifest.Proof.now(Manifest.Level.STREAM, null, null));
@@ -337,7 +337,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
             bytes += length;
             if (System.nanoTime() - shown < 500_000_000L) return;
             shown = System.nanoTime();
-            progress.accept(PlanText.size(bytes));
+            progress.accept(Text.size(bytes));
         }
 
         @Override public void close() throws IOException {

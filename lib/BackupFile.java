@@ -22,20 +22,14 @@ import java.util.regex.Pattern;
  * @param key      opens what is encrypted, or null
  * @param manifest of a backup of ours, or null
  */
-public record BackupFile(Path file, Kind kind, boolean encrypted, Key key, Manifest manifest) {
+public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey key, Manifest manifest) {
     /** What pg_restore reads, and what psql reads. */
     public enum Kind { ARCHIVE, TAR, SQL }
-
-    /** Opens what age has sealed. */
-    public interface Key {
-        /** @throws Failure it is the wrong one, or there is none */
-        InputStream opening(InputStream sealed) throws IOException;
-    }
 
     private static final int HEAD = 512;
 
     /** @throws Failure no file, no backup of any kind, or encrypted and the key does not open it */
-    public static BackupFile of(Path file, Key key) {
+    public static BackupFile of(Path file, DecryptionKey key) {
         if (Files.isRegularFile(file.resolve("toc.dat"))) throw new Failure(new Problem.FolderArchive(file));
         if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {

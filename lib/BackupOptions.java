@@ -105,7 +105,7 @@ public final class BackupOptions {
         @Option(names = "--identity", paramLabel = "FILE", description = "Opens encrypted backups: a file as age-keygen writes it (BACKUP_IDENTITY); a passphrase comes from BACKUP_PASSPHRASE alone.")
         Path identity;
 
-        public BackupFile.Key in(Settings settings) {
+        public DecryptionKey in(Settings settings) {
             return sealed -> Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE")).opening(sealed); // looked for when it is needed
         }
     }

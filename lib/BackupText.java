@@ -16,8 +16,8 @@ public final class BackupText {
         var manifest = backup.manifest();
         backup.warnings().forEach(console::warn);
         console.success("backed up: " + backup.file());
-        console.note("  %s, %d %% of the database's %s; %s; %.1f s".formatted(PlanText.size(manifest.bytes()),
-                Math.round(100.0 * manifest.bytes() / Math.max(1, manifest.databaseBytes())), PlanText.size(manifest.databaseBytes()), counted(manifest), manifest.seconds()));
+        console.note("  %s, %d %% of the database's %s; %s; %.1f s".formatted(Text.size(manifest.bytes()),
+                Math.round(100.0 * manifest.bytes() / Math.max(1, manifest.databaseBytes())), Text.size(manifest.databaseBytes()), counted(manifest), manifest.seconds()));
         console.note("restore it in place of the database, which is kept, or beside it:");
         console.note("  " + restore(backup.file()));
         console.note("  " + restore(backup.file()) + " --into NAME");
@@ -40,7 +40,7 @@ public final class BackupText {
     public static void print(Console console, List<BackupFolder.Found> backups) {
         console.note("backups:");
         for (var backup : backups) {
-            console.note("  %s  %9s  %s  %s".formatted(TIME.format(backup.taken()), PlanText.size(backup.bytes()), backup.file(), proof(backup)));
+            console.note("  %s  %9s  %s  %s".formatted(TIME.format(backup.taken()), Text.size(backup.bytes()), backup.file(), proof(backup)));
             var event = new LinkedHashMap<String, Object>(Map.of("file", backup.file().toString(), "database", backup.database(), "taken", backup.taken().toString(), "bytes", backup.bytes(),
                     "proof", backup.level().name().toLowerCase(java.util.Locale.ROOT)));
             if (backup.manifest() != null) event.putAll(facts(backup.file(), backup.manifest()));
@@ -51,7 +51,7 @@ public final class BackupText {
     public static void printOffSite(Console console, String remote, List<OffSite.There> backups) {
         console.note(backups.isEmpty() ? "no backups in " + remote : "backups in " + remote + ":");
         for (var there : backups) {
-            console.note("  %9s  %s%s".formatted(PlanText.size(there.bytes()), there.name(), there.whole() ? "" : "  without its manifest: not known to be whole"));
+            console.note("  %9s  %s%s".formatted(Text.size(there.bytes()), there.name(), there.whole() ? "" : "  without its manifest: not known to be whole"));
             console.event("found", Map.of("remote", remote, "file", there.name(), "bytes", there.bytes(), "whole", there.whole()));
         }
     }
@@ -67,10 +67,10 @@ public final class BackupText {
         var newest = status.newest();
         if (newest == null) console.note("  none that is known to be good");
         else console.note("  the newest good one:  %s, %s old, %s, %,d rows, %s".formatted(newest.file(), status.age() == null ? "in the future, so nobody knows how" : BackupStatus.words(status.age()),
-                PlanText.size(newest.bytes()), newest.rows(), newest.proof().equals("restored") ? "restored and compared" : "read back"));
+                Text.size(newest.bytes()), newest.rows(), newest.proof().equals("restored") ? "restored and compared" : "read back"));
         if (status.lastRestore() != null) console.note("  last restored:        %s, %s ago".formatted(status.lastRestore().file(), BackupStatus.words(status.restoreAge())));
         else if (newest != null) console.note("  last restored:        never: backup_database verify");
-        console.note("  %d good of %d, %s on disk".formatted(status.good(), status.all(), PlanText.size(status.diskBytes())));
+        console.note("  %d good of %d, %s on disk".formatted(status.good(), status.all(), Text.size(status.diskBytes())));
         status.problems().forEach(console::warn);
         console.event("status", status.json());
     }

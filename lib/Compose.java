@@ -242,8 +242,8 @@ public final class Compose implements Environment {
     }
 
     private Credentials byTunnel(Containers.Container found) {
-        var argument = Tunnel.argument(exec(found), itself(found), server.port());
-        var credentials = via(new Route(null, 0, argument, itself(found), near, server.route().whose()));
+        var tunnel = Tunnel.to(exec(found), itself(found), server.port());
+        var credentials = via(new Route(null, 0, tunnel, itself(found), near, server.route().whose()));
         Database.openServer(credentials).close();
         return credentials;
     }
@@ -299,7 +299,7 @@ public final class Compose implements Environment {
                 "-e", "PYTHON=" + (python == null ? "" : python)).with(mounted ? new String[] {"--workdir", folder().get()} : new String[0])
                 .with("--entrypoint", "sh", app.name(), "-c", FIND_PYTHON, "sh").apart();
         return new Django.Python(start, mounted ? inside(project.root()).or(this::folder).get() : null, mounted ? null : digestOfManagePy(), project.backend(),
-                new CodePaths(pairs()), app.name(), () -> composer.engine("rm", "-f", name).run());
+                new CodePaths(pairs()), app.name(), ComposeConfig::isWarning, () -> composer.engine("rm", "-f", name).run());
     }
 
     private static String newName() {

@@ -60,7 +60,7 @@ public record Composer(List<String> compose, List<String> engine, String version
         var home = environment.getOrDefault("HOME", "");
         return Stream.of(Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty()), PLACES.stream(),
                         PLACES_AT_HOME.stream().filter(place -> !home.isEmpty()).map(place -> home + "/" + place))
-                .flatMap(folders -> folders).map(folder -> Path.of(folder).toAbsolutePath().resolve(PgFolders.fileOf(name)))
+                .flatMap(folders -> folders).map(folder -> Path.of(folder).toAbsolutePath().resolve(Program.fileOf(name)))
                 .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).map(Path::toString).findFirst();
     }
 

@@ -110,7 +110,7 @@ public final class Console {
         event("warning", Map.of("text", text));
     }
 
-    private void say(Ansi.Color color, boolean bold, String text) {
+    public void say(Ansi.Color color, boolean bold, String text) {
         if (!options.quiet()) people.println(paint(color, bold, text));
         log(text);
     }
@@ -143,24 +143,6 @@ public final class Console {
     }
 
     // ---- steps -------------------------------------------------------------------------------
-
-    /** Runs a step and prints its line with the time it took; while it runs, a terminal shows that it lives. */
-    public void step(int number, int of, Step step) throws Exception {
-        var label = "[%d/%d] %s".formatted(number, of, step.describe());
-        event("step", Map.of("number", number, "of", of, "what", step.describe()));
-        var began = System.nanoTime();
-        try {
-            during(label, () -> {
-                step.run();
-                return null;
-            });
-        } catch (Exception e) {
-            say(Ansi.Color.RED, false, label + "  not done, after " + seconds(began));
-            throw e;
-        }
-        say(label + paint(Ansi.Color.GREEN, false, "  " + seconds(began)));
-        event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", (System.nanoTime() - began) / 1e9));
-    }
 
     /** Does the work; a terminal shows meanwhile that it lives, and nothing of that is left afterwards. */
     public <T> T during(String label, Callable<T> work) throws Exception {
@@ -201,7 +183,8 @@ public final class Console {
         ticker.join();
     }
 
-    private static String seconds(long since) {
+    /** "0.52 s": the time since that value of {@link System#nanoTime}. */
+    public static String seconds(long since) {
         return String.format(Locale.ROOT, "%.2f s", (System.nanoTime() - since) / 1e9);
     }
 

@@ -86,7 +86,7 @@ public final class Database implements AutoCloseable {
             lastUsed = System.nanoTime();
             return connection;
         } catch (SQLException e) {
-            var broken = Tunnel.reason(e);
+            var broken = Failure.in(e);
             throw broken != null ? broken : new Failure(Problem.CannotConnect.of(e, credentials), e);
         }
     }
@@ -112,7 +112,10 @@ public final class Database implements AutoCloseable {
         set.setProperty("tcpKeepAlive", "true");
         set.setProperty("prepareThreshold", "0"); // a named statement would be looked for on another backend of the pooler's
         var route = c.route();
-        if (route != null && route.tunnel() != null) Tunnel.configure(set, route.tunnel());
+        if (route != null && route.tunnel() != null) {
+            set.setProperty("socketFactory", route.tunnel().className());
+            set.setProperty("socketFactoryArg", route.tunnel().argument());
+        }
         var direct = route == null || route.host() == null;
         var host = direct ? c.host() : route.host();
         if (host.contains(":") && !host.startsWith("[")) host = "[" + host + "]";

@@ -32,6 +32,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
 
@@ -129,11 +130,12 @@ public final class Django implements Migrator, AutoCloseable {
      * @param backend  the folder of manage.py here
      * @param paths    in the container and here
      * @param service  in whose container it runs, for people; null: on this machine
+     * @param noise    lines of its stderr that are not its own
      * @param after    what closing does besides
      */
-    public record Python(Program start, String root, String managePy, Path backend, CodePaths paths, String service, Runnable after) {
+    public record Python(Program start, String root, String managePy, Path backend, CodePaths paths, String service, Predicate<String> noise, Runnable after) {
         static Python here(Program python, Path root) {
-            return new Python(python, root.toString(), null, null, CodePaths.SAME, null, () -> {});
+            return new Python(python, root.toString(), null, null, CodePaths.SAME, null, line -> false, () -> {});
         }
 
         /** The code is the image's own: what is changed here does not change there. */
@@ -547,7 +549,7 @@ public final class Django implements Migrator, AutoCloseable {
         try (var reader = new BufferedReader(new InputStreamReader(process.getErrorStream(), StandardCharsets.UTF_8))) {
             for (String line; (line = line(reader, null)) != null; ) {
                 lastSign = System.nanoTime();
-                if (python.service() != null && ComposeConfig.isWarning(line)) continue;
+                if (python.noise().test(line)) continue;
                 synchronized (errors) {
                     errors.add(line);
                     if (errors.size() > KEPT_LINES) errors.removeFirst();

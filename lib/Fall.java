@@ -78,8 +78,8 @@ public record Fall(String what, long before, Long now, Unit unit) {
 
     /** "table public.shop_order: 120,000 rows, 3,000 now (-98 %)". */
     @Override public String toString() {
-        var left = now == null ? "gone" : unit == Unit.BYTES ? PlanText.size(now) : String.format(Locale.ROOT, "%,d", now);
-        var was = unit == Unit.BYTES ? PlanText.size(before) : String.format(Locale.ROOT, "%,d rows", before);
+        var left = now == null ? "gone" : unit == Unit.BYTES ? Text.size(now) : String.format(Locale.ROOT, "%,d", now);
+        var was = unit == Unit.BYTES ? Text.size(before) : String.format(Locale.ROOT, "%,d rows", before);
         return "%s: %s, %s now (-%d %%)".formatted(what, was, left, percent());
     }
 }

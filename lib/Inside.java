@@ -61,8 +61,20 @@ public final class Inside {
         exit $code
         """;
 
-    /** So many words stand between the container and the program. */
-    static final int SHELL = 3;
+    private static final Program.Relay RELAY = new Program.Relay() {
+        /** sh, -c and the script. */
+        @Override public int ownWords() {
+            return 3;
+        }
+
+        @Override public OutputStream input(OutputStream to) {
+            return new Frames(to);
+        }
+
+        @Override public Program.Output ended(int code, String out, String err) {
+            return Inside.ended(code, out, err);
+        }
+    };
 
     private Inside() {}
 
@@ -75,11 +87,11 @@ public final class Inside {
         var container = argv.removeLast();
         for (var name : VARIABLES) argv.addAll(List.of("-e", name));
         argv.addAll(List.of(container, "sh", "-c", SCRIPT, program.getFirst()));
-        return Program.inside(argv).with(program.subList(1, program.size()).toArray(String[]::new));
+        return Program.through(RELAY, argv).with(program.subList(1, program.size()).toArray(String[]::new));
     }
 
     /** The engine's client says 0, and nothing else, when a signal ends it before the program: what counts is said by the shell inside. */
-    static Program.Output ended(int code, String out, String err) {
+    private static Program.Output ended(int code, String out, String err) {
         var last = "\nended with " + code + "\n";
         if (err.endsWith(last)) return new Program.Output(code, out, err.substring(0, err.length() - last.length()));
         return code == 0 ? new Program.Output(125, out, err + "it was cut off: the engine's client ended before it") : new Program.Output(code, out, err);
@@ -102,7 +114,7 @@ public final class Inside {
     }
 
     /** What a program is to read. Closing says that this was all; the way itself stays open, or the program would be killed. */
-    static final class Frames extends OutputStream {
+    private static final class Frames extends OutputStream {
         private static final int SIZE = 1 << 20;
 
         private final OutputStream to;

@@ -48,7 +48,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             }
         }
         for (var name : List.of("python3", "python")) {
-            var found = onPath(name, environment);
+            var found = Program.onPath(name, environment);
             if (found.isPresent()) return of(found.get(), name + " on PATH", skipped);
         }
         throw new Failure(new Problem.NoInterpreter(skipped));
@@ -66,7 +66,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             return of(found.orElseThrow(() -> new Failure(new Problem.InterpreterUnusable(path, Problem.Unusable.NO_PYTHON))), "--python", List.of());
         }
         var isName = option.getNameCount() == 1 && !option.isAbsolute() && !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
-        var python = isName ? onPath(option.toString(), environment).orElse(path) : path;
+        var python = isName ? Program.onPath(option.toString(), environment).orElse(path) : path;
         var wrong = whatIsWrong(python);
         if (wrong.isPresent()) throw new Failure(new Problem.InterpreterUnusable(python, wrong.get()));
         return of(python, "--python", List.of());
@@ -88,12 +88,6 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         if (Files.isSymbolicLink(python) && !Files.exists(python)) return Optional.of(Problem.Unusable.DANGLING);
         if (!Files.isRegularFile(python)) return Optional.of(Problem.Unusable.MISSING);
         return Files.isExecutable(python) ? Optional.empty() : Optional.of(Problem.Unusable.NOT_EXECUTABLE);
-    }
-
-    private static Optional<Path> onPath(String name, Map<String, String> environment) {
-        var file = WINDOWS && !name.endsWith(".exe") ? name + ".exe" : name;
-        return Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty())
-                .map(folder -> Path.of(folder).toAbsolutePath().resolve(file)).filter(p -> whatIsWrong(p).isEmpty()).findFirst();
     }
 
     private static boolean isVirtual(Path python) {

@@ -61,6 +61,7 @@
 //SOURCES Inside.java
 //SOURCES Interpreter.java
 //SOURCES Interruption.java
+//SOURCES DecryptionKey.java
 //SOURCES Look.java
 //SOURCES Manifest.java
 //SOURCES Migrations.java
@@ -84,6 +85,7 @@
 //SOURCES ReplaceFiles.java
 //SOURCES Restoration.java
 //SOURCES Restore.java
+//SOURCES RestoreCommand.java
 //SOURCES Retention.java
 //SOURCES Route.java
 //SOURCES Run.java
@@ -100,6 +102,7 @@
 //SOURCES Strategy.java
 //SOURCES SwapDatabase.java
 //SOURCES Tar.java
+//SOURCES Text.java
 //SOURCES ThrowawayServer.java
 //SOURCES Tunnel.java
 //SOURCES Where.java

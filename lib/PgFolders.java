@@ -1,6 +1,5 @@
 package lib;
 
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,7 +16,7 @@ final class PgFolders {
 
     /** PATH, then where the packages keep each version apart: Debian, Red Hat, Homebrew, Postgres.app, Windows. */
     static List<Path> all() {
-        var folders = new ArrayList<>(path());
+        var folders = new ArrayList<>(Program.path());
         for (var place : List.of("/usr/lib/postgresql", "/usr", "/opt/homebrew/opt", "/usr/local/opt", "/Applications/Postgres.app/Contents/Versions", "C:\\Program Files\\PostgreSQL")) {
             try (Stream<Path> versions = Files.list(Path.of(place))) {
                 versions.filter(v -> v.getFileName().toString().matches("(pgsql-|postgresql@)?\\d+")).map(v -> v.resolve("bin")).sorted().forEach(folders::add);
@@ -26,15 +25,6 @@ final class PgFolders {
             }
         }
         return folders;
-    }
-
-    static List<Path> path() {
-        return Stream.of(System.getenv().getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty()).map(Path::of).toList();
-    }
-
-    /** As the system names a program's file. */
-    static String fileOf(String program) {
-        return System.getProperty("os.name").startsWith("Windows") ? program + ".exe" : program;
     }
 
     /** 0 where the program does not say. */

@@ -4,7 +4,9 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
+import org.fusesource.jansi.Ansi;
 
 /**
  * Steps to print, and the very same steps to run; on failure those begun are undone, last first. One that cannot be undone
@@ -30,7 +32,7 @@ public record Plan(List<Step> steps) {
                 Interruption.check();
                 begun.push(step);
                 Checkpoint.reached("before: " + step.describe());
-                console.step(begun.size(), steps.size(), step);
+                run(console, begun.size(), steps.size(), step);
                 Checkpoint.reached("after: " + step.describe());
             }
             Interruption.check();
@@ -40,6 +42,24 @@ public record Plan(List<Step> steps) {
             throw putBack(begun, new IllegalStateException(e), console, nextIfNotPutBack);
         }
         finish();
+    }
+
+    /** Runs a step and prints its line with the time it took; while it runs, a terminal shows that it lives. */
+    public static void run(Console console, int number, int of, Step step) throws Exception {
+        var label = "[%d/%d] %s".formatted(number, of, step.describe());
+        console.event("step", Map.of("number", number, "of", of, "what", step.describe()));
+        var began = System.nanoTime();
+        try {
+            console.during(label, () -> {
+                step.run();
+                return null;
+            });
+        } catch (Exception e) {
+            console.say(Ansi.Color.RED, false, label + "  not done, after " + Console.seconds(began));
+            throw e;
+        }
+        console.say(label + console.paint(Ansi.Color.GREEN, false, "  " + Console.seconds(began)));
+        console.event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", (System.nanoTime() - began) / 1e9));
     }
 
     /** The same; what could not be finished is for the caller to throw, once it has told that all is done. @return or null */

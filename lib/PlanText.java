@@ -47,31 +47,31 @@ public final class PlanText {
         if (!where.isEmpty()) console.say("  Runs      " + where);
         var database = found.environment().server();
         console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(
-                look.name(), database.user(), database.host(), database.port(), look.serverVersion().replaceFirst(" .*", ""), size(look.bytes())));
+                look.name(), database.user(), database.host(), database.port(), look.serverVersion().replaceFirst(" .*", ""), Text.size(look.bytes())));
     }
 
     private static void printTables(Console console, Found found) {
         var tables = found.tables();
         var rows = tables.stream().mapToLong(Look.Table::rows).sum();
         console.say("");
-        console.heading("Set aside: %s, %,d rows".formatted(count(tables.size(), "table"), rows));
+        console.heading("Set aside: %s, %,d rows".formatted(Text.count(tables.size(), "table"), rows));
         var largest = tables.stream().sorted(Comparator.comparingLong(Look.Table::bytes).reversed()).toList();
-        columns(console, largest.stream().limit(LONGEST_LIST).map(table -> List.of(line(table.name()),
-                "%10s rows  %10s".formatted((table.exact() ? "" : "~") + "%,d".formatted(table.rows()), size(table.bytes())))).toList());
+        columns(console, largest.stream().limit(LONGEST_LIST).map(table -> List.of(Text.line(table.name()),
+                "%10s rows  %10s".formatted((table.exact() ? "" : "~") + "%,d".formatted(table.rows()), Text.size(table.bytes())))).toList());
         more(console, largest.size());
         if (!found.look().others().isEmpty()) console.say("  and by kind: " + String.join(", ", found.look().others().entrySet().stream()
                 .map(entry -> entry.getValue() + " " + entry.getKey()).toList()) + "; what no migration makes of these will not be there");
         var strangers = found.strangers();
         if (strangers.isEmpty()) return;
         console.say("");
-        console.heading(count(strangers.size(), "table") + " that no migration makes, so not in the new database");
-        columns(console, strangers.entrySet().stream().limit(LONGEST_LOSSES).map(entry -> List.of(line(entry.getKey()), entry.getValue())).toList());
+        console.heading(Text.count(strangers.size(), "table") + " that no migration makes, so not in the new database");
+        columns(console, strangers.entrySet().stream().limit(LONGEST_LOSSES).map(entry -> List.of(Text.line(entry.getKey()), entry.getValue())).toList());
         if (strangers.size() > LONGEST_LOSSES) console.say("  … and %,d more; --json names them all".formatted(strangers.size() - LONGEST_LOSSES));
     }
 
     private static void printFiles(Console console, Found found) {
         console.say("");
-        console.heading("Replace: %s by %d".formatted(count(found.old().files().size(), "migration file"), found.fresh().size()));
+        console.heading("Replace: %s by %d".formatted(Text.count(found.old().files().size(), "migration file"), found.fresh().size()));
         var before = found.old().countByFolder();
         var after = new TreeMap<String, Integer>();
         found.fresh().keySet().forEach(path -> after.merge(String.valueOf(Path.of(path).getParent()), 1, Integer::sum));
@@ -88,23 +88,23 @@ public final class PlanText {
         var lost = found.django().customOperations().stream().filter(operation -> !operation.carried()).toList();
         if (!lost.isEmpty()) {
             console.say("");
-            console.heading(count(lost.size(), "custom operation") + " in the old files that the new ones will not have");
+            console.heading(Text.count(lost.size(), "custom operation") + " in the old files that the new ones will not have");
             columns(console, lost.stream().map(operation -> List.of(
-                    operation.app() + "." + operation.migration() + ":" + operation.line(), operation.operation() + " " + line(operation.detail()))).toList());
+                    operation.app() + "." + operation.migration() + ":" + operation.line(), operation.operation() + " " + Text.line(operation.detail()))).toList());
         }
         var carried = found.django().carried();
         if (!carried.isEmpty()) {
             console.say("");
             console.heading("Carried into the new first migrations");
-            columns(console, carried.stream().map(operation -> List.of(operation.app(), line(operation.source()))).toList());
+            columns(console, carried.stream().map(operation -> List.of(operation.app(), Text.line(operation.source()))).toList());
         }
     }
 
     private static void printUncommitted(Console console, Found found) {
         var changes = found.uncommitted();
         if (changes.isEmpty()) return;
-        console.heading(count(changes.size(), "migration file") + " with changes that git does not have");
-        columns(console, changes.stream().limit(LONGEST_LOSSES).map(change -> List.of(line(change.path()), change.state())).toList());
+        console.heading(Text.count(changes.size(), "migration file") + " with changes that git does not have");
+        columns(console, changes.stream().limit(LONGEST_LOSSES).map(change -> List.of(Text.line(change.path()), change.state())).toList());
         if (changes.size() > LONGEST_LOSSES) console.say("  … and %,d more; --json names them all".formatted(changes.size() - LONGEST_LOSSES));
         console.say("  they are saved either way, as they are now, in .reset/" + found.id() + "/old");
         console.say("");
@@ -114,7 +114,7 @@ public final class PlanText {
     public static void printInTheWay(Console console, List<String> sessions, boolean terminate) {
         if (sessions.isEmpty()) return;
         console.say("");
-        console.heading(count(sessions.size(), "session") + " in the way");
+        console.heading(Text.count(sessions.size(), "session") + " in the way");
         sessions.forEach(session -> console.say("  " + session));
         console.say(terminate ? "  they are ended when it is time, and kept out until it is done: --terminate"
                 : "  without --terminate the run waits about five seconds for them to leave, then gives up with everything as it was");
@@ -162,7 +162,7 @@ public final class PlanText {
     public static void printDone(Console console, Found found, Database db, Path backup, String goBack, Path keep) {
         var where = found.strategy().aside().where(db);
         console.say("");
-        console.success("done: %s is new, and %s %s it".formatted(found.look().name(), count(found.fresh().size(), "fresh migration"), found.fresh().size() == 1 ? "matches" : "match"));
+        console.success("done: %s is new, and %s %s it".formatted(found.look().name(), Text.count(found.fresh().size(), "fresh migration"), found.fresh().size() == 1 ? "matches" : "match"));
         if (backup != null) console.say("  backup     " + found.project().show(backup));
         console.say("  old tables " + where + (goBack == null ? ", dropped next" : ""));
         var next = goBack != null ? "" : keep == null ? ", dropped next" : ", moved to " + found.project().show(keep) + " next";
@@ -193,7 +193,7 @@ public final class PlanText {
     private static void printWithoutRecord(Console console, SetAside lost, Database db) {
         var back = lost.back(db);
         console.heading(lost.run() + "  without a record here");
-        console.say("  set aside  " + line(lost.what()));
+        console.say("  set aside  " + Text.line(lost.what()));
         console.say("  to bring it back by hand, in psql:");
         back.forEach(line -> console.say("    " + line));
         console.event("set_aside", Map.of("run", lost.run(), "database", lost.database(), "schema", lost.schema() == null ? "" : lost.schema(), "words", lost.words(), "back", back));
@@ -215,7 +215,7 @@ public final class PlanText {
             console.heading(run.id() + "  " + run.outcome());
             console.say("  database   " + run.database() + "  (" + run.strategy() + ")");
             console.say("  in use     " + run.aside().words(state));
-            console.say("  set aside  " + where + ", " + size(bytes));
+            console.say("  set aside  " + where + ", " + Text.size(bytes));
             if (!run.root().equals(project.root().toString())) console.say("  made in    " + run.root());
             var kept = run.oldFolders().stream().findFirst().map(project::show).orElse("no place any more");
             if (run.changesFiles()) console.say("  files      " + (home ? "the old ones are in place" : (fresh ? "the new ones are in place"
@@ -238,25 +238,7 @@ public final class PlanText {
         for (var row : rows) console.say("  %s  %s".formatted(row.getFirst() + " ".repeat(Math.max(0, width - row.getFirst().length())), row.getLast()).stripTrailing());
     }
 
-    /** Names may hold newlines and worse; shown as one line. */
-    static String line(String text) {
-        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
-    }
-
     private static void more(Console console, int all) {
         if (all > LONGEST_LIST) console.say("  … and %,d more".formatted(all - LONGEST_LIST));
-    }
-
-    static String count(int number, String noun) {
-        return "%,d %s%s".formatted(number, noun, number == 1 ? "" : "s");
-    }
-
-    /** Bytes as people say them: 14.2 MB. */
-    public static String size(long bytes) {
-        if (bytes < 1000) return bytes + " B";
-        double value = bytes;
-        var unit = -1;
-        for (; value >= 999.95 && unit < 4; unit++) value /= 1000; // 999.95 would be written as 1000.0
-        return String.format(Locale.ROOT, "%.1f %cB", value, "kMGTP".charAt(unit));
     }
 }

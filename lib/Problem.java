@@ -571,7 +571,7 @@ public interface Problem {
 
     record Protected(String database, String comment) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "database " + PlanText.line(database) + " is marked as protected by its comment: " + PlanText.line(comment); }
+        public String what() { return "database " + Text.line(database) + " is marked as protected by its comment: " + Text.line(comment); }
         public List<String> next() {
             return List.of("if that is no longer meant, unmark it in psql:", "COMMENT ON DATABASE " + Database.quoted(database) + " IS NULL;");
         }

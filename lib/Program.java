@@ -1,5 +1,6 @@
 package lib;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
@@ -11,6 +12,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Pattern;
@@ -21,11 +23,14 @@ import java.util.stream.Stream;
  * in argv: argv is what every user of the machine can read.
  */
 public final class Program {
+    private static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
     private static final Pattern CREDENTIAL = Pattern.compile("(?i)PASS|SECRET|KEY|TOKEN|CRED|SAS|AUTH");
 
     private final List<String> argv;
-    /** Where the program itself stands in argv: what is before it takes it into a container, see {@link Inside}. */
+    /** The index of the program itself in argv: what is before it is the relay's. */
     private final int at;
+    /** Null for a program on this machine. */
+    private final Relay relay;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private final Map<String, String> secrets = new LinkedHashMap<>();
     private final List<String> without = new ArrayList<>();
@@ -33,9 +38,22 @@ public final class Program {
     private boolean apart;
     private Duration limit; // null: as long as it takes
 
-    private Program(List<String> argv, int at) {
+    private Program(List<String> argv, int at, Relay relay) {
         this.argv = List.copyOf(argv);
         this.at = at;
+        this.relay = relay;
+    }
+
+    /** Takes a program to where it runs when that is not this machine: into a container, for example. */
+    public interface Relay {
+        /** How many words of argv before the program are the relay's own, not shown to people. */
+        int ownWords();
+
+        /** @param to the stdin of the process that was started */
+        OutputStream input(OutputStream to);
+
+        /** How the program ended, from how the process ended that was started. */
+        Output ended(int code, String out, String err);
     }
 
     public static Program of(String... argv) {
@@ -43,12 +61,12 @@ public final class Program {
     }
 
     public static Program of(List<String> argv) {
-        return new Program(argv, 0);
+        return new Program(argv, 0, null);
     }
 
-    /** The last of argv, run by what stands before it, which expects {@link Inside}'s frames on its stdin. */
-    static Program inside(List<String> argv) {
-        return new Program(argv, argv.size() - 1);
+    /** The last word of argv is the program; the words before it start the relay. */
+    public static Program through(Relay relay, List<String> argv) {
+        return new Program(argv, argv.size() - 1, relay);
     }
 
     public Program with(String... more) {
@@ -65,7 +83,7 @@ public final class Program {
     }
 
     private Program copy(List<String> argv) {
-        var program = new Program(argv, at).in(folder);
+        var program = new Program(argv, at, relay).in(folder);
         program.apart = apart;
         program.limit = limit;
         program.environment.putAll(environment);
@@ -141,7 +159,7 @@ public final class Program {
 
     /** Where to write what it reads; closing ends its input. */
     public OutputStream input(Process process) {
-        return at == 0 ? process.getOutputStream() : new Inside.Frames(process.getOutputStream());
+        return relay == null ? process.getOutputStream() : relay.input(process.getOutputStream());
     }
 
     private Process start(ProcessBuilder builder) {
@@ -163,7 +181,32 @@ public final class Program {
     }
 
     private static boolean isThere(String program) {
-        return program.contains("/") ? Files.isExecutable(Path.of(program)) : PgFolders.path().stream().anyMatch(folder -> Files.isExecutable(folder.resolve(program)));
+        return program.contains("/") ? Files.isExecutable(Path.of(program)) : onPath(program).isPresent();
+    }
+
+    /** The folders of this process's PATH. */
+    public static List<Path> path() {
+        return path(System.getenv());
+    }
+
+    private static List<Path> path(Map<String, String> environment) {
+        return Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty())
+            .map(folder -> Path.of(folder).toAbsolutePath()).toList();
+    }
+
+    /** The executable of that name in the first folder of PATH that has one. */
+    public static Optional<Path> onPath(String name) {
+        return onPath(name, System.getenv());
+    }
+
+    /** The same with the PATH of another environment. */
+    public static Optional<Path> onPath(String name, Map<String, String> environment) {
+        return path(environment).stream().map(folder -> folder.resolve(fileOf(name))).filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst();
+    }
+
+    /** The file name of a program: with .exe on Windows. */
+    public static String fileOf(String program) {
+        return WINDOWS && !program.endsWith(".exe") ? program + ".exe" : program;
     }
 
     /** Runs it to its end without input and returns what it printed, whatever its exit code. */
@@ -207,7 +250,7 @@ public final class Program {
 
     /** How it ended, from how the process did that we have started. */
     Output ended(int code, String out, String err) {
-        return at == 0 ? new Output(code, out, err) : Inside.ended(code, out, err);
+        return relay == null ? new Output(code, out, err) : relay.ended(code, out, err);
     }
 
     /** Like {@link #run}, but anything except exit code 0 is a failure that carries what it said on stderr. */
@@ -255,7 +298,7 @@ public final class Program {
         try (var in = input(process)) {
             in.write(input.getBytes(StandardCharsets.UTF_8));
         } catch (IOException notWanted) {
-            if (input.isEmpty() && at == 0) throw notWanted; // else it has ended without reading, and its exit code tells
+            if (input.isEmpty() && relay == null) throw notWanted; // else it has ended without reading, and its exit code tells
         }
     }
 
@@ -267,10 +310,10 @@ public final class Program {
         }
     }
 
-    /** What a person would type: without the shell that {@link Inside} has around it. */
+    /** What a person would type: without the relay's own words. */
     List<String> shown() {
-        if (at == 0) return argv;
-        var typed = new ArrayList<>(argv.subList(0, at - Inside.SHELL));
+        if (relay == null) return argv;
+        var typed = new ArrayList<>(argv.subList(0, at - relay.ownWords()));
         typed.addAll(argv.subList(at, argv.size()));
         return typed;
     }

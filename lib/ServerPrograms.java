@@ -45,7 +45,7 @@ public record ServerPrograms(Path bin, int major) {
 
         /** Installed ones, then the jars that jbangw keeps. */
         private static List<List<String>> allJBangs() {
-            var installed = new ArrayList<>(PgFolders.path());
+            var installed = new ArrayList<>(Program.path());
             installed.add(Path.of(System.getenv().getOrDefault("JBANG_DIR", home().resolve(".jbang").toString()), "bin"));
             var all = new ArrayList<List<String>>();
             installed.stream().map(folder -> folder.resolve("jbang")).filter(Files::isExecutable).forEach(jbang -> all.add(List.of(jbang.toString())));

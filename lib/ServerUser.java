@@ -45,7 +45,7 @@ record ServerUser(String name, List<String> prefix) {
 
     /** cron's PATH has no sbin. */
     private static Path onPath(String program) {
-        var folders = new ArrayList<>(PgFolders.path());
+        var folders = new ArrayList<>(Program.path());
         folders.addAll(List.of(Path.of("/usr/sbin"), Path.of("/sbin")));
         return folders.stream().map(folder -> folder.resolve(program)).filter(Files::isExecutable).findFirst().orElse(null);
     }

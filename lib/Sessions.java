@@ -18,9 +18,9 @@ final class Sessions {
 
     /** "pid 4711, crm_user, celery, 127.0.0.1, idle in transaction for 3 min 12 s: SELECT 1"; whatever others have put into it is harmless on a terminal. */
     static String words(int pid, String user, String application, String address, String state, long seconds, String query) {
-        var text = new StringBuilder("pid %d, %s, %s, %s".formatted(pid, PlanText.line(user), PlanText.line(application), address));
+        var text = new StringBuilder("pid %d, %s, %s, %s".formatted(pid, Text.line(user), Text.line(application), address));
         if (!state.isEmpty()) text.append(", ").append(state).append(seconds < 0 ? "" : " for " + duration(seconds));
-        var first = PlanText.line(query.lines().findFirst().orElse(""));
+        var first = Text.line(query.lines().findFirst().orElse(""));
         if (first.codePointCount(0, first.length()) > LONGEST_QUERY) first = first.substring(0, first.offsetByCodePoints(0, LONGEST_QUERY - 1)) + "…";
         return first.isEmpty() ? text.toString() : text + ": " + first;
     }
@@ -39,7 +39,7 @@ final class Sessions {
     static List<String> in(Database db, long database) {
         var found = sessions(db, "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%'", database);
         found.addAll(db.texts("SELECT gid FROM pg_prepared_xacts p JOIN pg_database d ON d.datname = p.database WHERE d.oid = ? ORDER BY 1", database)
-                .stream().map(gid -> "prepared transaction " + PlanText.line(gid)).toList());
+                .stream().map(gid -> "prepared transaction " + Text.line(gid)).toList());
         return found;
     }
 
@@ -63,7 +63,7 @@ final class Sessions {
                 SELECT DISTINCT gid FROM pg_prepared_xacts p JOIN pg_locks t ON t.pid IS NULL AND t.locktype = 'transactionid' AND t.transactionid = p.transaction
                 JOIN pg_locks l ON l.pid IS NULL AND l.virtualtransaction = t.virtualtransaction
                 WHERE l.relation = ANY (?) AND p.database = current_database() ORDER BY 1""", relations)
-                .stream().map(gid -> "prepared transaction " + PlanText.line(gid)).toList());
+                .stream().map(gid -> "prepared transaction " + Text.line(gid)).toList());
         return found;
     }
 

@@ -14,7 +14,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -122,7 +121,7 @@ public final class Tunnel extends SocketFactory {
 
     private final Way way;
 
-    /** @param argument as {@link #argument} makes it; what the driver calls */
+    /** @param argument as {@link #to} makes it; the driver calls this */
     public Tunnel(String argument) {
         way = new Gson().fromJson(argument, Way.class);
     }
@@ -131,19 +130,8 @@ public final class Tunnel extends SocketFactory {
      * @param exec {@code docker exec -i ID}: the container last
      * @param host as the container knows it; the server may trust 127.0.0.1 and not look at passwords
      */
-    public static String argument(List<String> exec, String host, int port) {
-        return new Gson().toJson(new Way(exec, host, port));
-    }
-
-    public static void configure(Properties jdbc, String argument) {
-        jdbc.setProperty("socketFactory", Tunnel.class.getName());
-        jdbc.setProperty("socketFactoryArg", argument);
-    }
-
-    /** What broke the tunnel, when that is what the driver's exception is about; else null. */
-    public static Failure reason(Throwable e) {
-        for (; e != null; e = e.getCause()) if (e instanceof Failure failure) return failure;
-        return null;
+    public static Route.SocketFactory to(List<String> exec, String host, int port) {
+        return new Route.SocketFactory(Tunnel.class.getName(), new Gson().toJson(new Way(exec, host, port)));
     }
 
     /** @throws IOException with a Failure as its cause, and that one's words */

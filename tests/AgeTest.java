@@ -22,6 +22,7 @@ import java.util.concurrent.TimeUnit;
 import lib.Age;
 import lib.BackupFile;
 import lib.Failure;
+import lib.DecryptionKey;
 import lib.Problem;
 import lib.Scrypt;
 import org.junit.jupiter.api.BeforeAll;
@@ -130,7 +131,7 @@ class AgeTest {
         assertEquals("this backup is sealed for keys of a kind that is not supported: ssh-ed25519", wrong(Age.key(anna.file, PASSPHRASE), ssh));
     }
 
-    private static String wrong(BackupFile.Key key, byte[] sealed) {
+    private static String wrong(DecryptionKey key, byte[] sealed) {
         var problem = assertThrows(Failure.class, () -> opened(key, sealed)).problem();
         assertInstanceOf(Problem.WrongKey.class, problem);
         assertFalse(problem.next().isEmpty());
@@ -404,7 +405,7 @@ class AgeTest {
         return file.toByteArray();
     }
 
-    private static byte[] opened(BackupFile.Key key, byte[] sealed) throws IOException {
+    private static byte[] opened(DecryptionKey key, byte[] sealed) throws IOException {
         try (InputStream in = key.opening(new ByteArrayInputStream(sealed))) {
             return in.readAllBytes();
         }

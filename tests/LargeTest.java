@@ -19,7 +19,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import lib.Checkpoint;
-import lib.PlanText;
+import lib.Text;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.MethodOrderer;
@@ -365,7 +365,7 @@ class LargeTest {
 
         assertTrue(swap < swapEmpty * 3 + 1, swap + " s against " + swapEmpty);
         assertTrue(park < parkEmpty * 3 + 1, park + " s against " + parkEmpty);
-        figure("%s table: swap %.2f x, park %.2f x an empty one's time", PlanText.size(bytes), swap / swapEmpty, park / parkEmpty);
+        figure("%s table: swap %.2f x, park %.2f x an empty one's time", Text.size(bytes), swap / swapEmpty, park / parkEmpty);
         Postgres.execute("DROP DATABASE " + big.name() + " WITH (FORCE)");
     }
 

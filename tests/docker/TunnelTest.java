@@ -8,9 +8,11 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Properties;
+import lib.Failure;
 import lib.Interruption;
 import lib.Problem;
 import lib.Program;
+import lib.Route;
 import lib.Tunnel;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -64,13 +66,18 @@ class TunnelTest {
         return List.of("docker", "exec", "-i", container);
     }
 
+    private static void into(Properties set, Route.SocketFactory tunnel) {
+        set.setProperty("socketFactory", tunnel.className());
+        set.setProperty("socketFactoryArg", tunnel.argument());
+    }
+
     private static Properties through(String container, String host) {
         var set = new Properties();
         set.setProperty("user", "postgres");
         set.setProperty("password", Containers.PASSWORD);
         set.setProperty("connectTimeout", "10");
         set.setProperty("prepareThreshold", "0");
-        Tunnel.configure(set, Tunnel.argument(exec(container), host, 5432));
+        into(set, Tunnel.to(exec(container), host, 5432));
         return set;
     }
 
@@ -81,7 +88,7 @@ class TunnelTest {
 
     private static SQLException refused(String container, String host, int port) {
         var set = through(container, host);
-        Tunnel.configure(set, Tunnel.argument(exec(container), host, port));
+        into(set, Tunnel.to(exec(container), host, port));
         return assertTimeout(Duration.ofSeconds(20), () -> assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
     }
 
@@ -128,14 +135,14 @@ class TunnelTest {
         set.setProperty("password", "wrong");
         var wrong = assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close());
         assertEquals("28P01", wrong.getSQLState());
-        assertNull(Tunnel.reason(wrong));
+        assertNull(Failure.in(wrong));
 
         var closed = refused(tool.container(), Containers.address(server), 5433);
         assertEquals("08001", closed.getSQLState());
-        assertTrue(Tunnel.reason(closed).getMessage().contains("efused"), Tunnel.reason(closed).getMessage());
+        assertTrue(Failure.in(closed).getMessage().contains("efused"), Failure.in(closed).getMessage());
 
         var unknown = refused(tool.container(), "no-such-host", 5432);
-        assertInstanceOf(Problem.TunnelBroken.class, Tunnel.reason(unknown).problem());
+        assertInstanceOf(Problem.TunnelBroken.class, Failure.in(unknown).problem());
         nothingRunsIn(tool.container());
     }
 
@@ -221,7 +228,7 @@ class TunnelTest {
             assertEquals(1, client.size());
             client.getFirst().destroyForcibly();
             var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT 1")));
-            assertInstanceOf(Problem.TunnelBroken.class, Tunnel.reason(gone).problem());
+            assertInstanceOf(Problem.TunnelBroken.class, Failure.in(gone).problem());
         }
         nothingRunsIn(tool.container());
     }
@@ -234,7 +241,7 @@ class TunnelTest {
 
     @Test void a_container_without_any_of_them_says_so() {
         var bare = bare();
-        var none = Tunnel.reason(refused(bare, Containers.address(server), 5432));
+        var none = Failure.in(refused(bare, Containers.address(server), 5432));
         assertInstanceOf(Problem.NoWayToPort.class, none.problem());
         assertTrue(none.getMessage().contains(bare.substring(0, 12)));
     }
@@ -242,9 +249,9 @@ class TunnelTest {
     @Test void openbsds_nc_is_not_taken() {
         var bare = bare();
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"OpenBSD netcat (Debian patchlevel 1.219-1)\" >&2\\nexit 1\\n' >/bin/nc; chmod +x /bin/nc");
-        assertInstanceOf(Problem.NoWayToPort.class, Tunnel.reason(refused(bare, Containers.address(server), 5432)).problem());
+        assertInstanceOf(Problem.NoWayToPort.class, Failure.in(refused(bare, Containers.address(server), 5432)).problem());
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"no route\" >&2\\nexit 1\\n' >/bin/nc");
-        assertEquals("no route", ((Problem.TunnelBroken) Tunnel.reason(refused(bare, Containers.address(server), 5432)).problem()).words());
+        assertEquals("no route", ((Problem.TunnelBroken) Failure.in(refused(bare, Containers.address(server), 5432)).problem()).words());
     }
 
     @Test void a_stopped_paused_or_unknown_container_is_said_at_once() {
@@ -253,7 +260,7 @@ class TunnelTest {
         var paused = Containers.idle(Docker.BARE);
         Containers.docker("pause", paused);
         for (var bad : List.of(stopped, paused, "tunnel-no-such-container")) {
-            var failure = Tunnel.reason(refused(bad, "db", 5432));
+            var failure = Failure.in(refused(bad, "db", 5432));
             assertInstanceOf(Problem.TunnelBroken.class, failure.problem());
             assertTrue(failure.getMessage().contains(bad.length() == 64 ? bad.substring(0, 12) : bad), failure.getMessage());
         }
@@ -271,21 +278,21 @@ class TunnelTest {
                 Containers.docker("kill", container);
             });
             var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT pg_sleep(60)")));
-            assertNotNull(Tunnel.reason(gone));
+            assertNotNull(Failure.in(gone));
         }
     }
 
     @Test void no_engines_client_says_so() {
         var set = through("x", "db");
-        Tunnel.configure(set, Tunnel.argument(List.of("/no/such/docker", "exec", "-i", "x"), "db", 5432));
-        var missing = Tunnel.reason(assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
+        into(set, Tunnel.to(List.of("/no/such/docker", "exec", "-i", "x"), "db", 5432));
+        var missing = Failure.in(assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
         assertInstanceOf(Problem.ProgramMissing.class, missing.problem());
     }
 
     /** A host that swallows packets, and an engine that says nothing. */
     @Test void what_does_not_answer_is_given_up() {
         var set = through("x", "db");
-        Tunnel.configure(set, Tunnel.argument(List.of("sleep", "60"), "db", 5432));
+        into(set, Tunnel.to(List.of("sleep", "60"), "db", 5432));
         assertTimeout(Duration.ofSeconds(20), () -> assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
     }
 
