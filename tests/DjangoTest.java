@@ -680,13 +680,18 @@ class DjangoTest {
 
     @Test
     void a_silent_django_is_stopped_with_its_children() throws InterruptedException {
-        settings = "import subprocess, time\nsubprocess.Popen(['sleep', '4711'])\ntime.sleep(4711)\n";
+        var seconds = "4711." + ProcessHandle.current().pid(); // no other test run on this machine has the same command line
+        settings = "import subprocess, time\nsubprocess.Popen(['sleep', '" + seconds + "'])\ntime.sleep(4711)\n";
         app("shop", BOOK);
         try (var django = django().patience(Duration.ofSeconds(2))) {
             assertEquals(2, problem(Problem.DjangoSilent.class, () -> describe(django)).seconds());
         }
-        Thread.sleep(200);
-        assertEquals(0, ProcessHandle.allProcesses().filter(p -> p.info().commandLine().orElse("").endsWith("sleep 4711")).count());
+        for (int i = 0; i < 100 && isRunning("sleep " + seconds); i++) Thread.sleep(20);
+        assertFalse(isRunning("sleep " + seconds));
+    }
+
+    private static boolean isRunning(String command) {
+        return ProcessHandle.allProcesses().anyMatch(process -> process.info().commandLine().orElse("").endsWith(command));
     }
 
     @Test

@@ -57,6 +57,8 @@ import support.Tool;
 /** Names, files and interpreters as nobody expects them: each case ends well or in clear words, and in time. */
 class HostileTest {
     private static final long SEED = Long.getLong("hostile.seed", 20_261_122);
+    /** How long what should have been ended would sleep: no other test run on this machine has the same command line. */
+    private static final String SECONDS = "7654." + ProcessHandle.current().pid();
     private static int tried, ended;
 
     @TempDir Path temp;
@@ -512,7 +514,7 @@ class HostileTest {
     /** No process that was started from the temporary folder is alive. */
     private void assertNothingLeft() throws Exception {
         for (int i = 0; i < 100; i++) {
-            var left = ProcessHandle.allProcesses().filter(p -> p.info().commandLine().orElse("").contains(temp.toString()) || p.info().commandLine().orElse("").contains("sleep 7654")).filter(p -> {
+            var left = ProcessHandle.allProcesses().filter(p -> p.info().commandLine().orElse("").contains(temp.toString()) || p.info().commandLine().orElse("").contains("sleep " + SECONDS)).filter(p -> {
                 try {
                     return CrashingServer.isAlive(p);
                 } catch (IOException gone) {
@@ -535,7 +537,7 @@ class HostileTest {
         driver(Problem.DriverDied.class, "kill -9 $$");
         driver(Problem.DriverDied.class, "exec >&- 2>&-");
         driver(Problem.DriverDied.class, "sleep 5 & exit 0"); // it keeps the pipes
-        driver(Problem.DjangoSilent.class, "sleep 7654 & sleep 7654");
+        driver(Problem.DjangoSilent.class, "sleep %1$s & sleep %1$s".formatted(SECONDS));
         driver(Problem.DjangoSilent.class, "trap '' TERM INT HUP; while :; do sleep 1; done");
         driver(Problem.DriverDied.class, "echo \"$token \"; sleep 1"); // an empty answer is the end
         for (var answer : List.of("x", "{", "[]", "null", "1", "{}", "{\\\"event\\\": null}", "{\\\"event\\\": 7}", "{\\\"event\\\": []}", "{\\\"event\\\": \\\"unheard of\\\"}", "\\\"answer\\\"", "{\\\"event\\\": \\\"secrets\\\"}",
@@ -576,8 +578,8 @@ class HostileTest {
 
     @Test void settings_that_do_what_settings_should_not_are_read_or_end_in_words() {
         for (var harmless : List.of("print('x' * 5_000_000)", "sys.stdout.write('{\"event\": \"answer\"}\\n')", "os.write(1, bytes(range(256)) * 1000)", "os.write(2, b'\\xff' * 100000)", "sys.stdout = sys.stderr = None", "sys.stdin.close()",
-                "os.close(0); os.close(1)", "threading.Thread(target=time.sleep, args=(7654,), daemon=True).start()", "threading.Thread(target=time.sleep, args=(7654,)).start()",
-                "subprocess.Popen(['sleep', '7654'])", "subprocess.Popen(['sleep', '7654'], close_fds=False)", "os.fork()", "sys.stdin.read()"))
+                "os.close(0); os.close(1)", "threading.Thread(target=time.sleep, args=(" + SECONDS + ",), daemon=True).start()", "threading.Thread(target=time.sleep, args=(" + SECONDS + ",)).start()",
+                "subprocess.Popen(['sleep', '" + SECONDS + "'])", "subprocess.Popen(['sleep', '" + SECONDS + "'], close_fds=False)", "os.fork()", "sys.stdin.read()"))
             settingsAre(null, harmless, "", 20);
         for (var failing : List.of("sys.stdout.close()", "sys.exit(3)", "sys.exit()", "raise KeyboardInterrupt()", "raise SystemExit('x')", "def f(): f()\nf()", "import resource; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20)); x = 'x' * (600 << 20)", "raise Exception('\\udcff \\0 %s')", "x = (",
                 "class E(Exception):\n    def __str__(self): raise self\nraise E()"))
@@ -587,8 +589,8 @@ class HostileTest {
         settingsAre(Problem.DriverDied.class, "os._exit(0)", "", 20);
         settingsAre(Problem.DriverDied.class, "os.kill(os.getpid(), 9)", "", 20);
         settingsAre(Problem.DriverDied.class, "if os.fork(): os._exit(0)\ntime.sleep(3)\nos._exit(0)", "", 20);
-        settingsAre(Problem.DjangoSilent.class, "subprocess.Popen(['sleep', '7654'])\ntime.sleep(7654)", "", 3);
-        settingsAre(Problem.DjangoSilent.class, "subprocess.run('sleep 7654 & sleep 7654', shell=True)", "", 3);
+        settingsAre(Problem.DjangoSilent.class, "subprocess.Popen(['sleep', '" + SECONDS + "'])\ntime.sleep(" + SECONDS + ")", "", 3);
+        settingsAre(Problem.DjangoSilent.class, "subprocess.run('sleep %1$s & sleep %1$s', shell=True)".formatted(SECONDS), "", 3);
     }
 
     // ---- the whole command -------------------------------------------------------------------

@@ -49,6 +49,8 @@ class run_tests implements Callable<Integer> {
     boolean all;
     @Option(names = "--seed", paramLabel = "N", description = "Repeat the sample of an earlier run, which printed this number.")
     Long seed;
+    @Option(names = "--workers", paramLabel = "N", defaultValue = "2", description = "JVMs that run a class each at a time (default: ${DEFAULT-VALUE}).")
+    int workers;
     @Option(names = "--select-class", paramLabel = "CLASS", description = "Only this class; all of it, unless --seed is given. Can be repeated.")
     List<String> classes = List.of();
     @Option(names = "--select-method", paramLabel = "CLASS#METHOD", description = "Only this method. Can be repeated.")
@@ -70,6 +72,7 @@ class run_tests implements Callable<Integer> {
         var selectors = Stream.concat(classes.stream(), methods.stream()).toList();
         all |= !selectors.isEmpty() && seed == null;
         if (seed == null) seed = Sample.SEED;
+        if (workers < 1) return refused("--workers=" + workers + ": at least one is needed");
         var found = discover();
         var tasks = new ArrayList<Task>();
         for (var selector : selectors) {
@@ -100,7 +103,7 @@ class run_tests implements Callable<Integer> {
             .map(test -> ((ClassSource) test.getSource().orElseThrow()).getClassName()).sorted(first.thenComparing(Comparator.naturalOrder())).toList();
     }
 
-    /** Two at a time; those that need the machine for themselves come last and may use two threads. */
+    /** Several at a time; those that need the machine for themselves come last and may use two threads. */
     private void run(List<Task> tasks, TestProgress progress) throws Exception {
         var together = new ConcurrentLinkedQueue<Task>();
         var alone = new ConcurrentLinkedQueue<Task>();
@@ -108,9 +111,11 @@ class run_tests implements Callable<Integer> {
             if (task.isIsolated() || tasks.size() == 1) alone.add(task.withThreads(2));
             else together.add(task);
         }
-        try (var two = Executors.newFixedThreadPool(2)) {
-            for (var worker : two.invokeAll(Collections.nCopies(Math.min(2, together.size()), (Callable<Void>) () -> work(together, progress)))) worker.get();
-        }
+        var lanes = Math.min(workers, together.size());
+        if (lanes > 0)
+            try (var threads = Executors.newFixedThreadPool(lanes)) {
+                for (var worker : threads.invokeAll(Collections.nCopies(lanes, () -> work(together, progress)))) worker.get();
+            }
         work(alone, progress);
     }
 

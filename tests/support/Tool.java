@@ -71,6 +71,7 @@ public final class Tool {
         var command = new ArrayList<>(starter);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(runtimeOptions(script));
+        if (System.getProperty("repo") != null) command.add("-Drepo=" + System.getProperty("repo"));
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), script));
         command.addAll(List.of(args));
         return command;
