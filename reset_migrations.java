@@ -239,7 +239,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
         var runnable = runnable(chosen, description);
-        return new Found(id, project, environment, description, look, old, fresh, Set.copyOf(made.drift()), runnable, runnable.inTheWay(), terminate, Git.uncommitted(project.root(), folders.values()), services);
+        return new Found(id, project, environment, description, look, old, fresh,
+                Set.copyOf(made.drift()), made.unwritten(), runnable, runnable.inTheWay(), terminate,
+                Git.uncommitted(project.root(), folders.values()), services);
     }
 
     /** A migration that cannot run in a transaction cannot run in the one that parks, either. */

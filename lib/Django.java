@@ -110,8 +110,19 @@ public final class Django implements Migrator, AutoCloseable {
     /** {@code name} with its ending; nearly always a migration, but a project's own makemigrations may write more. */
     public record FreshFile(String app, String name, String text) {}
 
-    /** @param drift what makemigrations would still write right after: "app: what" a line, the baseline for {@link #check} */
-    public record Fresh(List<FreshFile> files, List<String> drift) {}
+    /** A new migration's operation cannot run without a change that would belong into another app's migrations. */
+    public record Need(String app, String operation, String otherApp, String change) {}
+
+    /** A table or column that the models of an app want and that neither its migrations nor the new ones make. */
+    public record Unwritten(String app, String change) {}
+
+    /**
+     * @param files     of the requested apps only; empty when there are needs
+     * @param drift     what makemigrations would still write: "app: what" a line, the baseline for {@link #check}
+     * @param needs     when not empty, there can be no new migrations for these apps alone
+     * @param unwritten in apps that were not requested
+     */
+    public record Fresh(List<FreshFile> files, List<String> drift, List<Need> needs, List<Unwritten> unwritten) {}
 
     /**
      * @param drift    what makemigrations would write, beyond the baseline
@@ -294,7 +305,10 @@ public final class Django implements Migrator, AutoCloseable {
         return description;
     }
 
-    /** Makes fresh migrations for these apps in a folder of its own; from then on migrate uses those. After {@link #describe}. */
+    /**
+     * Makes fresh migrations for these apps, and no others, in a folder of its own; from then on migrate uses those.
+     * After {@link #describe}.
+     */
     public Fresh generate(List<String> labels, List<Carried> carried) {
         return ask("making the new migrations", "generate", Map.of("labels", labels, "carried", carried.stream().map(Carried::number).toList()), Fresh.class);
     }

@@ -15,25 +15,29 @@ import java.util.stream.Collectors;
  * @param old      the selected apps' migration files as they are
  * @param fresh    the new ones: text by path relative to the root
  * @param drift    what makemigrations would write again at once, so no fault of the reset
+ * @param unwritten   tables and columns that the models of other apps want and no migration makes
  * @param strategy what will set the old tables aside
  * @param inTheWay sessions that are connected now and would hinder it, in words; terminate: they are ended then
  * @param services    that use the database and run now
  * @param uncommitted changes to migration files that git does not have
  */
 public record Found(String id, Project project, Environment environment, Django.Description django, Look look,
-                    Migrations old, Map<String, String> fresh, Set<String> drift, Strategy strategy,
-                    List<String> inTheWay, boolean terminate, List<Git.Change> uncommitted, Services services) {
+                    Migrations old, Map<String, String> fresh, Set<String> drift, List<Django.Unwritten> unwritten,
+                    Strategy strategy, List<String> inTheWay, boolean terminate, List<Git.Change> uncommitted,
+                    Services services) {
 
     private static final String OUTSIDE = "outside the project";
 
     /** The same, set aside in another way. */
     public Found with(Strategy other) {
-        return new Found(id, project, environment, django, look, old, fresh, drift, other, inTheWay, terminate, uncommitted, services);
+        return new Found(id, project, environment, django, look, old, fresh, drift, unwritten, other, inTheWay,
+                terminate, uncommitted, services);
     }
 
     /** The same, and whoever is in the way is ended. */
     public Found terminating() {
-        return new Found(id, project, environment, django, look, old, fresh, drift, strategy.terminating(), inTheWay, true, uncommitted, services);
+        return new Found(id, project, environment, django, look, old, fresh, drift, unwritten, strategy.terminating(),
+                inTheWay, true, uncommitted, services);
     }
 
     /** The tables that go aside. */
@@ -73,6 +77,9 @@ public record Found(String id, Project project, Environment environment, Django.
         for (var app : django.apps())
             if (!app.own() && app.migrationsFolder() != null && isInside(app.path()) && app.whyNotOwn().equals(OUTSIDE))
                 warnings.add("the app %s keeps its migrations: they are %s".formatted(app.label(), OUTSIDE));
+        for (var change : unwritten)
+            warnings.add("the new database will not have what no migration makes in the app %s: %s"
+                    .formatted(change.app(), change.change()));
         for (var alias : django.databases())
             if (!alias.isDefault() && !alias.sameDatabase()) warnings.add("the database of alias \"%s\" (%s) stays as it is; where own apps migrate there, its history keeps the old names"
                     .formatted(alias.alias(), alias.name()));

@@ -73,8 +73,15 @@ public final class Guards {
         return there;
     }
 
-    /** A migration that stays may name one that goes if a fresh one bears that name. */
+    /**
+     * The new migrations need nothing that other apps do not have. A migration that stays may name one that goes
+     * if a fresh one bears that name.
+     */
     public static void check(Django.Description django, Django.Fresh fresh) {
+        if (!fresh.needs().isEmpty()) {
+            var own = django.apps().stream().filter(Django.App::own).map(Django.App::label).toList();
+            throw new Failure(new Problem.NeedsOtherApps(fresh.needs(), own));
+        }
         var names = fresh.files().stream().map(file -> file.app() + "." + file.name().replaceFirst("\\.py$", "")).toList();
         var lost = django.pins().stream().filter(pin -> !names.contains(pin.toApp() + "." + pin.toMigration())).toList();
         if (!lost.isEmpty()) throw new Failure(new Problem.Pinned(lost));

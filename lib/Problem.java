@@ -441,6 +441,22 @@ public interface Problem {
         }
     }
 
+    /** @param own labels of the project's own apps */
+    record NeedsOtherApps(List<Django.Need> needs, List<String> own) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "the new migrations need changes in apps that are not reset:\n  "
+                    + String.join("\n  ", needs.stream().map(need -> "%s (%s) needs a migration in %s (%s)"
+                            .formatted(need.app(), need.operation(), need.otherApp(), need.change())).toList());
+        }
+        public List<String> next() {
+            return needs.stream().map(Django.Need::otherApp).distinct().map(app -> own.contains(app)
+                    ? "reset " + app + " too: leave --apps away, or add it"
+                    : "make the migrations of " + app
+                            + " the project's own with MIGRATION_MODULES, or do without that change").toList();
+        }
+    }
+
     record NotAMigration(List<Path> files) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {

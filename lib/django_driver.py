@@ -728,6 +728,75 @@ def modules_while_making():
         MigrationLoader.check_consistent_history = consistent
 
 
+class NeedsOtherApps(Exception):
+    """A new migration refers to what only a migration in an app that is not reset would make."""
+    def __init__(self, needs):
+        self.needs = needs
+
+
+@contextlib.contextmanager
+def changes_only_of(labels, unwritten):
+    """
+    Django also writes migrations for other apps that these depend on, installed packages included. Their changes are
+    removed before Django arranges them into migrations, so that the new ones depend on the last migration that the
+    other app really has.
+    unwritten gets a dict(app, change) for each removed change that would make a table or a column.
+    """
+    from django.db.migrations.autodetector import MigrationAutodetector
+    original = MigrationAutodetector._build_migration_list
+
+    def _build_migration_list(self, *rest, **more):
+        others = {label: list(ops) for label, ops in self.generated_operations.items() if label not in labels}
+        needs = [dict(app=label, operation=op.describe(), otherApp=other, change=change.describe())
+                 for label in sorted(labels) for op in self.generated_operations.get(label, [])
+                 for other, change in needed_changes(self, op, others)]
+        if needs:
+            raise NeedsOtherApps(needs)
+        for label, ops in sorted(others.items()):
+            made = [dict(app=label, change=op.describe()) for op in ops if makes_table_or_column(op)]
+            unwritten.extend(m for m in made if m not in unwritten)
+            del self.generated_operations[label]
+        return original(self, *rest, **more)
+
+    MigrationAutodetector._build_migration_list = _build_migration_list
+    try:
+        yield
+    finally:
+        MigrationAutodetector._build_migration_list = original
+
+
+def needed_changes(detector, operation, others):
+    """The other apps' changes without which this operation cannot run, as (label, operation)."""
+    resolve = getattr(detector, "_resolve_dependency", lambda d: (d, False))
+    found = []
+    for dependency in operation._auto_deps:
+        dependency = resolve(dependency)[0]
+        found += [(dependency[0], c) for c in others.get(dependency[0], []) if detector.check_dependency(c, dependency)]
+    for model, name in referenced_fields(operation):  # Django's dependencies name the model only
+        label, _, model_name = model.rpartition(".")
+        found += [(label, c) for c in others.get(label, []) if type(c).__name__ == "AddField"
+                  and (c.model_name_lower, c.name_lower) == (model_name.lower(), name.lower())]
+    return [f for i, f in enumerate(found) if f not in found[:i]]
+
+
+def referenced_fields(operation):
+    """Fields of other models that the operation names: to_field of a foreign key, through_fields of a many-to-many."""
+    fields = [f for _, f in getattr(operation, "fields", [])]
+    fields += [operation.field] if hasattr(operation, "field") else []
+    label_of = lambda model: model if isinstance(model, str) else model._meta.label
+    for field in fields:
+        remote = getattr(field, "remote_field", None)
+        names = [(getattr(remote, "model", None), n) for n in getattr(field, "to_fields", None) or ()]
+        names += [(getattr(remote, "through", None), n) for n in getattr(remote, "through_fields", None) or ()]
+        yield from ((label_of(model), name) for model, name in names if model and name)
+
+
+def makes_table_or_column(operation):
+    if type(operation).__name__ == "CreateModel":
+        return operation.options.get("managed", True) and not operation.options.get("proxy")
+    return type(operation).__name__ == "AddField"
+
+
 def command(name, **overrides):
     """The project's own command (it may have replaced Django's), with our additions."""
     from django.core.management import get_commands, load_command_class
@@ -741,15 +810,22 @@ def generate(labels, numbers):
     carried = [keep[n] for n in numbers]
     real = {label: module_of(label)[0] for label in labels}
     package = stage(labels)
+    unwritten = []
 
     def write_migration_files(self, changes, *rest, **more):
+        for label in set(changes) - set(labels):
+            del changes[label]  # whatever a project's own autodetector or makemigrations has added
         carry(changes, carried)
         return super(type(self), self).write_migration_files(changes, *rest, **more)
 
     makemigrations = command("makemigrations", write_migration_files=write_migration_files)
-    with modules_while_making():
-        if labels:
-            call_command(makemigrations, *labels, interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
+    try:
+        with modules_while_making(), changes_only_of(labels, unwritten):
+            if labels:
+                call_command(makemigrations, *labels, interactive=False, verbosity=0,
+                             stdout=sys.stderr, stderr=sys.stderr)
+    except NeedsOtherApps as e:
+        return dict(files=[], drift=[], needs=e.needs, unwritten=[])
     importlib.invalidate_caches()
     files = []
     for label in labels:
@@ -759,7 +835,7 @@ def generate(labels, numbers):
                 continue
             with open(os.path.join(folder, name), encoding="utf-8", newline="") as file:
                 files.append(dict(app=label, name=name, text=file.read().replace(modules[label], real[label])))
-    return dict(files=files, drift=drift(labels)[0])
+    return dict(files=files, drift=drift(labels)[0], needs=[], unwritten=unwritten)
 
 
 def carry(changes, carried):
