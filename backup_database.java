@@ -10,39 +10,38 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import lib.Backup;
-import lib.BackupFile;
-import lib.BackupFolder;
-import lib.BackupOptions;
-import lib.BackupStatus;
-import lib.BackupText;
-import lib.Cli;
-import lib.Consent;
-import lib.Console;
-import lib.Credentials;
-import lib.Database;
-import lib.Environment;
-import lib.Failure;
-import lib.Fall;
-import lib.FolderLock;
-import lib.Guards;
 import lib.Lib;
-import lib.Manifest;
-import lib.OffSite;
-import lib.PgPrograms;
-import lib.Plan;
-import lib.PlanText;
-import lib.Problem;
-import lib.Project;
-import lib.Prune;
-import lib.Remote;
-import lib.Restoration;
-import lib.Restore;
-import lib.Retention;
-import lib.Run;
-import lib.Settings;
-import lib.ThrowawayServer;
-import lib.Where;
+import lib.backup.Backup;
+import lib.backup.BackupFile;
+import lib.backup.BackupFolder;
+import lib.backup.BackupOptions;
+import lib.backup.BackupPrinter;
+import lib.backup.BackupStatus;
+import lib.backup.OffSite;
+import lib.backup.Prune;
+import lib.backup.Restoration;
+import lib.backup.Retention;
+import lib.backup.ShrinkageAlarm;
+import lib.backup.offsite.Remote;
+import lib.cli.Cli;
+import lib.cli.Confirmation;
+import lib.cli.Console;
+import lib.environment.Environment;
+import lib.environment.ProjectOptions;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.files.FolderLock;
+import lib.plan.Plan;
+import lib.postgres.Database;
+import lib.postgres.PgPrograms;
+import lib.project.Credentials;
+import lib.project.Project;
+import lib.project.Settings;
+import lib.reset.Guards;
+import lib.reset.PlanPrinter;
+import lib.reset.Run;
+import lib.restore.Restore;
+import lib.server.ThrowawayServer;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -57,7 +56,7 @@ import picocli.CommandLine.ParentCommand;
         description = {"Backs up the database of a Django project on PostgreSQL; without a command: create.",
                 "A file called a backup has been read back to its end; verify restores it to see that it can be."})
 public class backup_database implements Callable<Integer>, Cli.HasOutput {
-    @Mixin Where where;
+    @Mixin ProjectOptions where;
     @Mixin BackupOptions.Folder dir;
     @Mixin BackupOptions.Making making;
     @Mixin Cli.Output output;
@@ -169,14 +168,14 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             new Plan(making.steps()).run(console, () -> "look into " + at.folder().path());
             backup = making.made();
         }
-        BackupText.printMade(console, backup);
+        BackupPrinter.printMade(console, backup);
         var left = new ArrayList<String>();
-        if (before != null) left.addAll(order.alarm().heard(console, Fall.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
+        if (before != null) left.addAll(order.alarm().heard(console, ShrinkageAlarm.between(before.manifest().seen(), backup.manifest().seen(), order.alarm().percent())));
         var mayPrune = left.isEmpty();
         if (mayPrune) prune(console, at.prune(order.policy()), left);
         if (unusable != null) left.add(unusable);
         else if (remote != null) upload(console, at, order, backup, mayPrune, left);
-        BackupText.print(console, at.folder().found(at.server()).stream().limit(5).toList());
+        BackupPrinter.print(console, at.folder().found(at.server()).stream().limit(5).toList());
         if (!left.isEmpty()) throw new Failure(new Problem.BackedUpBut(backup.file(), left, null));
     }
 
@@ -248,13 +247,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var settings = new Settings(top.where.envFile(project));
             if (offSite || away.path != null) {
                 var remote = away.remote(settings, true);
-                BackupText.printOffSite(console, remote.toString(), new OffSite(remote, top.where.server(project)).found());
+                BackupPrinter.printOffSite(console, remote.toString(), new OffSite(remote, top.where.server(project)).found());
                 return Problem.Exit.DONE.code;
             }
             var folder = top.dir.in(project, settings);
             var found = folder.found();
             if (found.isEmpty()) console.note("no backups in " + folder.path());
-            else BackupText.print(console, found);
+            else BackupPrinter.print(console, found);
             return Problem.Exit.DONE.code;
         }
     }
@@ -368,7 +367,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
             if (own) steps.add(1, Restore.createRoles(db, restoration));
             new Plan(steps).run(console, () -> "dropdb " + scratch);
-            BackupText.printVerified(console, file.file(), file.proven(restoration), restoration.compares());
+            BackupPrinter.printVerified(console, file.file(), file.proven(restoration), restoration.compares());
         }
     }
 
@@ -390,7 +389,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Option(names = "--terminate", description = "End sessions that stand in the way.")
         boolean terminate;
         @Mixin BackupOptions.Key key;
-        @Mixin Consent consent;
+        @Mixin Confirmation consent;
 
         @Override public Integer call() throws Exception {
             try (var at = top.setting()) {
@@ -429,7 +428,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var wanted = Restore.InPlace.of(at.project(), db, backup.file(), terminate, services);
             var restoration = restoration(console, at, backup, db, wanted.aside().scratch());
             show(console, "Restore %s in place of database %s, which is kept as %s".formatted(backup.file(), db.name(), wanted.aside().aside()), new Plan(wanted.steps(restoration, console)));
-            PlanText.printInTheWay(console, wanted.inTheWay(), terminate);
+            PlanPrinter.printInTheWay(console, wanted.inTheWay(), terminate);
             Guards.refuseProtected(db);
             if (isDry(console, restoration)) return;
             consent.ask(console, db.name(), db.credentials().local(), true);
@@ -454,7 +453,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private static void show(Console console, String heading, Plan plan) {
             console.heading(heading);
-            PlanText.printSteps(console, plan);
+            PlanPrinter.printSteps(console, plan);
             console.event("plan", Map.of("what", heading, "steps", plan.describe()));
         }
 
@@ -520,7 +519,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var most = at.settings().text(maxAge, "BACKUP_MAX_AGE");
             var limit = most == null ? null : BackupStatus.parse(most);
             var status = at.folder().status(at.server());
-            BackupText.print(console, at.server().database(), status);
+            BackupPrinter.print(console, at.server().database(), status);
             var file = at.settings().path(prometheus, "BACKUP_PROMETHEUS");
             if (file != null) status.writePrometheus(file, at.server().database());
             var stale = limit == null ? null : status.stale(limit);

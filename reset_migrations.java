@@ -20,42 +20,42 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import lib.Aside;
-import lib.Backup;
-import lib.Backups;
-import lib.Cli;
-import lib.ComposeConfig;
-import lib.Consent;
-import lib.Console;
-import lib.Database;
-import lib.Django;
-import lib.DropTables;
-import lib.Environment;
-import lib.Failure;
-import lib.FolderLock;
-import lib.Found;
-import lib.Git;
-import lib.Guards;
-import lib.Interruption;
 import lib.Lib;
-import lib.Migrations;
-import lib.ParkTables;
-import lib.PgPrograms;
-import lib.Plan;
-import lib.PlanText;
-import lib.Problem;
-import lib.Program;
-import lib.Project;
-import lib.PutBackFiles;
-import lib.ReplaceFiles;
-import lib.Run;
-import lib.Services;
-import lib.SetAside;
-import lib.Settings;
-import lib.Step;
-import lib.Strategy;
-import lib.SwapDatabase;
-import lib.Where;
+import lib.backup.Backup;
+import lib.backup.Backups;
+import lib.cli.Cli;
+import lib.cli.Confirmation;
+import lib.cli.Console;
+import lib.django.Django;
+import lib.django.Migrations;
+import lib.docker.ComposeConfig;
+import lib.environment.Environment;
+import lib.environment.ProjectOptions;
+import lib.environment.Services;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.files.FolderLock;
+import lib.plan.Plan;
+import lib.plan.Step;
+import lib.postgres.Database;
+import lib.postgres.PgPrograms;
+import lib.process.Interruption;
+import lib.process.Program;
+import lib.project.Git;
+import lib.project.Project;
+import lib.project.Settings;
+import lib.reset.DropTables;
+import lib.reset.Findings;
+import lib.reset.Guards;
+import lib.reset.OrphanedState;
+import lib.reset.ParkTables;
+import lib.reset.PlanPrinter;
+import lib.reset.PreviousState;
+import lib.reset.PutBackFiles;
+import lib.reset.ReplaceFiles;
+import lib.reset.Run;
+import lib.reset.Strategy;
+import lib.reset.SwapDatabase;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Mixin;
@@ -70,7 +70,7 @@ import picocli.CommandLine.ScopeType;
                 "The new state is built and proven beside the old one, then swapped in; undo swaps it back."})
 public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
-    @Mixin Where where;
+    @Mixin ProjectOptions where;
     @Option(names = "--python", paramLabel = "PATH", description = "The project's Python (default: $VIRTUAL_ENV, venv, .venv, env, then python3).")
     Path python;
     @Option(names = "--settings", paramLabel = "MODULE", description = "Django's settings module (default: what manage.py says).")
@@ -82,7 +82,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     Wanted strategy;
     @Option(names = "--dry-run", description = "Show the plan and change nothing.")
     boolean dryRun;
-    @Mixin Consent consent;
+    @Mixin Confirmation consent;
     @Option(names = "--backup", negatable = true,
             description = "Take a verified backup first, as backup_database does (BACKUP_… settings), or not even before --purge and drop.")
     Boolean backup;
@@ -144,7 +144,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (!dryRun) Run.sweep(project);
             var found = console.during("reading the project and the database", () -> look(project, environment, django, db));
             var prepared = prepare(found, django, db, new AtomicReference<>());
-            PlanText.print(console, found, prepared.plan());
+            PlanPrinter.print(console, found, prepared.plan());
             if (purge) console.warn("--purge: what is set aside is dropped at the end%s, and cannot be brought back by undo".formatted(Boolean.FALSE.equals(backup) ? "" : ", after a backup of it"));
             Guards.refuseProtected(db); // the plan is shown all the same
             Guards.writable(project, prepared.writes().stream());
@@ -192,7 +192,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try {
             var keep = purgeTakesBackup() ? Purge.migrations(backups(found.project()), run) : null;
             // whoever cuts the waiting short wants to know all the more
-            Interruption.shielded(() -> PlanText.printDone(console, found, db, backedUp.get(), purge && left == null ? null : goBack.get(), keep));
+            Interruption.shielded(() -> PlanPrinter.printDone(console, found, db, backedUp.get(), purge && left == null ? null : goBack.get(), keep));
         } catch (Failure failure) { // whatever it is, not everything is as it was
             throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
         }
@@ -218,7 +218,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     // ---- look --------------------------------------------------------------------------------
 
-    private Found look(Project project, Environment environment, Django django, Database db) throws Exception {
+    private Findings look(Project project, Environment environment, Django django, Database db) throws Exception {
         var services = environment.services();
         db.expectToLeave(services.addresses());
         var look = db.look(); // while Python is still starting
@@ -239,7 +239,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var id = Run.newId();
         var chosen = Strategy.choose(db, look, strategy.name(), id, terminate, allowReplication);
         var runnable = runnable(chosen, description);
-        return new Found(id, project, environment, description, look, old, fresh,
+        return new Findings(id, project, environment, description, look, old, fresh,
                 Set.copyOf(made.drift()), made.unwritten(), runnable, runnable.inTheWay(), terminate,
                 Git.uncommitted(project.root(), folders.values()), services);
     }
@@ -253,7 +253,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private void refuseUnfinished(Project project, Database db) throws Exception {
         for (var run : Run.of(project, db)) {
             if (!run.unfinished() || !run.concerns(project, db.credentials())
-                    || run.isOn(db.credentials()) && run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE) continue;
+                    || run.isOn(db.credentials()) && run.aside() instanceof PreviousState.Backup aside && aside.state(db) != PreviousState.State.OLD_IS_LIVE) continue;
             if (dryRun) { // it may be at work this very moment: then that is said
                 FolderLock.refuseHeld(Path.of(run.root()));
                 db.lockRuns().close();
@@ -265,10 +265,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- plan --------------------------------------------------------------------------------
 
     /** The plan that is printed and the very same that is run. @param backedUp gets the backup's file when there is one; @param writes into these folders */
-    private record Prepared(Found found, Run run, Plan plan, AtomicReference<Path> backedUp, List<Path> writes) {}
+    private record Prepared(Findings found, Run run, Plan plan, AtomicReference<Path> backedUp, List<Path> writes) {}
 
     /** Files first, database last: old files must never meet the new database. @param backedUp has the backup when a plan before this one took it */
-    private Prepared prepare(Found found, Django django, Database db, AtomicReference<Path> backedUp) {
+    private Prepared prepare(Findings found, Django django, Database db, AtomicReference<Path> backedUp) {
         var run = Run.of(found);
         var steps = new ArrayList<Step>();
         var files = new ReplaceFiles(found.old(), found.fresh(), run);
@@ -404,7 +404,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 run.refuseOther(db.credentials());
                 folder.also(Path.of(run.root()));
                 if (run.outcome().equals("purging") && !run.aside().whole(db)) throw new Failure(new Problem.HalfPurged(run.id()));
-                if (run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE)
+                if (run.aside() instanceof PreviousState.Backup aside && aside.state(db) != PreviousState.State.OLD_IS_LIVE)
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
@@ -414,8 +414,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 steps.set(0, run.stopping(services).marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
                 console.heading("Undo the %s %s".formatted(run.kind(), run.id()));
-                PlanText.printMadeIn(console, run, project);
-                PlanText.printSteps(console, plan);
+                PlanPrinter.printMadeIn(console, run, project);
+                PlanPrinter.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 Guards.writable(project, files.folders());
                 top.consent.ask(console, db.name(), db.credentials().local(), true);
@@ -433,9 +433,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var all = Run.of(project, db);
             var open = all.stream().filter(run -> !run.outcome().equals("undone")).toList();
             var known = Run.told(all);
-            var lost = SetAside.without(all, db).stream()
+            var lost = OrphanedState.without(all, db).stream()
                     .filter(aside -> aside.run().equals(wanted) || aside.old() && (open.isEmpty() || aside.run().compareTo(open.getLast().id()) > 0)).toList();
-            if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
+            if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(OrphanedState::what).toList()));
             if (open.isEmpty()) throw new Failure(new Problem.NoRun(wanted, known));
             var last = open.getLast();
             if (wanted == null || wanted.equals(last.id())) return last;
@@ -495,12 +495,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         private static void refuseNotLive(Run run, Database db) throws Exception {
             if (run.outcome().equals("undoing")) throw refused(run, db, "it is being undone");
             var state = run.aside().state(db);
-            if (state != Aside.State.NEW_IS_LIVE) throw refused(run, db, "the database holds " + run.aside().words(state));
+            if (state != PreviousState.State.NEW_IS_LIVE) throw refused(run, db, "the database holds " + run.aside().words(state));
             if (!run.freshInPlace()) throw refused(run, db, "its new migration files are not all in place");
         }
 
         private static Failure refused(Run run, Database db, String why) {
-            return new Failure(run.aside() instanceof Aside.Backup aside && aside.state(db) != Aside.State.OLD_IS_LIVE
+            return new Failure(run.aside() instanceof PreviousState.Backup aside && aside.state(db) != PreviousState.State.OLD_IS_LIVE
                     ? new Problem.NotToFinishDropped(run.id(), why, Problem.OnlyBackupHasIt.restore(aside.name(), run.backup())) : new Problem.NotToFinish(run.id(), why));
         }
     }
@@ -514,7 +514,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var console = top.output.console();
             var project = top.where.project();
             try (var environment = top.where.withoutDjango(project, console::warn); var db = Database.open(environment.database())) {
-                PlanText.printStatus(console, project, db);
+                PlanPrinter.printStatus(console, project, db);
             }
             return Problem.Exit.DONE.code;
         }
@@ -540,8 +540,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 Guards.refuseStandby(db);
                 Guards.refuseProtected(db);
                 var known = Run.of(project, db);
-                var lost = SetAside.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
-                if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(SetAside::what).toList()));
+                var lost = OrphanedState.without(known, db).stream().filter(aside -> known.isEmpty() || aside.run().equals(wanted)).toList();
+                if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(OrphanedState::what).toList()));
                 var runs = oldest(known, db);
                 for (var run : runs) run.refuseOther(db.credentials());
                 for (var run : runs) folder.also(Path.of(run.root()));
@@ -549,7 +549,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var backups = noBackup ? null : top.backups(project);
                 var plan = plan(console, environment, runs, db, backups, top.terminate);
                 console.heading("Purge " + String.join(", ", runs.stream().map(Run::id).toList()));
-                PlanText.printSteps(console, plan);
+                PlanPrinter.printSteps(console, plan);
                 console.event("plan", Map.of("runs", runs.stream().map(Run::id).toList(), "steps", plan.describe()));
                 console.warn("what is dropped here cannot be brought back by undo");
                 Guards.writable(project, Stream.concat(Stream.ofNullable(backups).map(all -> all.folder().path()),
@@ -566,7 +566,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         private static void refuseHalfWay(Run run, Database db) throws Exception {
             if (!run.unfinished()) return;
             var state = run.aside().state(db);
-            if (state == Aside.State.OLD_IS_LIVE ? !run.oldInPlace() : !(run.aside() instanceof Aside.Backup) && state != Aside.State.GONE)
+            if (state == PreviousState.State.OLD_IS_LIVE ? !run.oldInPlace() : !(run.aside() instanceof PreviousState.Backup) && state != PreviousState.State.GONE)
                 throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
 
@@ -574,7 +574,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         private List<Run> oldest(List<Run> known, Database db) {
             if (known.isEmpty()) throw new Failure(new Problem.NoRun(wanted, List.of()));
             var ours = known.stream().filter(run -> run.isOn(db.credentials())).toList(); // the order matters within one database
-            var runs = ours.isEmpty() ? known : ours.stream().sorted(Comparator.comparing((Run run) -> !(run.aside().isInside(db) || run.aside() instanceof Aside.Backup))).toList();
+            var runs = ours.isEmpty() ? known : ours.stream().sorted(Comparator.comparing((Run run) -> !(run.aside().isInside(db) || run.aside() instanceof PreviousState.Backup))).toList();
             if (all) return runs;
             if (wanted == null || wanted.equals(runs.getFirst().id())) return List.of(runs.getFirst());
             if (runs.stream().noneMatch(run -> run.id().equals(wanted))) throw new Failure(new Problem.NoRun(wanted, runs.stream().map(Run::id).toList()));

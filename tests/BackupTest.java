@@ -21,19 +21,19 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Consumer;
-import lib.Backup;
-import lib.BackupFile;
-import lib.BackupFolder;
-import lib.Compression;
-import lib.Credentials;
-import lib.Database;
-import lib.Environment;
-import lib.Failure;
-import lib.PgPrograms;
-import lib.Problem;
-import lib.Program;
-import lib.Restoration;
-import lib.Restore;
+import lib.backup.Backup;
+import lib.backup.BackupFile;
+import lib.backup.BackupFolder;
+import lib.backup.Restoration;
+import lib.backup.archive.Compression;
+import lib.environment.Environment;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.postgres.Database;
+import lib.postgres.PgPrograms;
+import lib.process.Program;
+import lib.project.Credentials;
+import lib.restore.Restore;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -537,7 +537,7 @@ class BackupTest {
     }
 
     private static int run(String... args) {
-        return lib.Cli.run(new backup_database(), args);
+        return lib.cli.Cli.run(new backup_database(), args);
     }
 
     /** The command as cron would start it: a short PATH, no HOME, no LANG. */

@@ -17,8 +17,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import lib.BackupFolder;
 import lib.Lib;
+import lib.backup.BackupFolder;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -67,7 +67,7 @@ class CatalogTest {
         if (!file.startsWith(Repo.root()) || !Files.isRegularFile(file)) return null;
         if (without == null || !path.equals("lib/Lib.java")) return Files.readAllBytes(file);
         var lines = Files.readAllLines(file);
-        assertTrue(lines.removeIf(line -> line.matches("//(SOURCES|FILES) " + Pattern.quote(without))), "no such line: " + without);
+        assertTrue(lines.removeIf(line -> line.matches("//(SOURCES|FILES) \\S*/" + Pattern.quote(without))), "no such line: " + without);
         return String.join("\n", lines).getBytes();
     }
 
@@ -84,20 +84,21 @@ class CatalogTest {
     @Test void every_file_of_the_library_is_listed_and_every_listed_file_is_there() throws Exception {
         var text = Files.readString(Repo.root().resolve("lib/Lib.java"));
         assertEquals(filesOfLib(), listed(text));
-        assertNotEquals(filesOfLib(), listed(text.replace("//SOURCES Plan.java\n", "")), "a file that is not listed");
-        assertNotEquals(filesOfLib(), listed(text + "\n//SOURCES Gone.java\n"), "a listed one that is not there");
-        assertNotEquals(filesOfLib(), listed(text.replace("//FILES django_driver.py", "")), "the driver");
+        assertNotEquals(filesOfLib(), listed(text.replace("//SOURCES plan/Plan.java\n", "")), "a file that is not listed");
+        assertNotEquals(filesOfLib(), listed(text + "\n//SOURCES plan/Gone.java\n"), "a listed one that is not there");
+        assertNotEquals(filesOfLib(), listed(text.replace("=django/django_driver.py", "")), "the driver");
     }
 
     private static Set<String> filesOfLib() throws IOException {
-        try (Stream<Path> files = Files.list(Repo.root().resolve("lib"))) {
-            return files.filter(Files::isRegularFile).map(file -> file.getFileName().toString())
+        var lib = Repo.root().resolve("lib");
+        try (Stream<Path> files = Files.walk(lib)) {
+            return files.filter(Files::isRegularFile).map(file -> lib.relativize(file).toString())
                 .filter(name -> !name.equals("Lib.java")).collect(Collectors.toCollection(TreeSet::new));
         }
     }
 
     private static Set<String> listed(String text) {
-        return Pattern.compile("(?m)^//(?:SOURCES|FILES) (\\S+)$").matcher(text).results().map(line -> line.group(1))
+        return Pattern.compile("(?m)^//(?:SOURCES |FILES \\S+=)(\\S+)$").matcher(text).results().map(line -> line.group(1))
             .collect(Collectors.toCollection(TreeSet::new));
     }
 
@@ -132,7 +133,7 @@ class CatalogTest {
     @Test void without_its_files_line_the_driver_is_missed() throws Exception {
         var output = dryRun("without/django_driver.py/");
         assertNotEquals(0, output.code(), output.all());
-        assertTrue(output.err().contains("lib.Django.driver("), output.all());
+        assertTrue(output.err().contains("lib.django.Django.driver("), output.all());
     }
 
     @Test void without_one_of_the_sources_nothing_is_built() throws Exception {

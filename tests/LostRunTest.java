@@ -13,7 +13,7 @@ import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.List;
 import java.util.Map;
-import lib.Disk;
+import lib.files.Disk;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
@@ -228,7 +228,7 @@ class LostRunTest {
         var untouched = Snapshot.of(there.root());
         var status = reset(there, "status");
         assertTrue(status.out().contains("made in    " + crm.root()), status.all());
-        try (var lock = lib.FolderLock.take(crm.root(), "a test", line -> {})) { // whose files would be put back
+        try (var lock = lib.files.FolderLock.take(crm.root(), "a test", line -> {})) { // whose files would be put back
             assertEquals(5, reset(there, "undo", "--yes").code());
         }
         assertFound(there);

@@ -277,15 +277,15 @@ class ResetTest {
     }
 
     @Test void a_second_run_on_the_same_database_is_busy() throws Exception {
-        try (var ours = lib.Database.open(credentials()); var lock = ours.lockRuns()) {
+        try (var ours = lib.postgres.Database.open(credentials()); var lock = ours.lockRuns()) {
             var busy = reset("--yes");
             assertEquals(5, busy.code(), busy.all());
         }
         assertDone(reset("--dry-run"));
     }
 
-    private lib.Credentials credentials() {
-        return new lib.Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
+    private lib.project.Credentials credentials() {
+        return new lib.project.Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
     }
 
     @Test void a_wrong_password_is_a_matter_of_configuration_and_is_not_shown() throws Exception {

@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
-import lib.BackupFolder;
+import lib.backup.BackupFolder;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -62,7 +62,7 @@ class ScriptingTest {
         Files.writeString(env, Files.readString(env).replace("pa#ss", "no-such-word"));
         var output = jsh();
         assertEquals(0, output.code());
-        assertTrue(output.all().contains("lib.Failure: "), output.all());
+        assertTrue(output.all().contains("lib.error.Failure: "), output.all());
         assertFalse(output.all().contains("customer"), output.all());
         assertFalse(output.all().contains("no-such-word"), output.all());
         assertEquals(List.of(), new BackupFolder(project.root().resolve("backups")).found());

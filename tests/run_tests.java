@@ -6,7 +6,18 @@
 //SOURCES ../backup_database.java
 //SOURCES ../demo.java
 //SOURCES *Test.java
+//SOURCES backup/*.java
+//SOURCES backup/archive/*.java
+//SOURCES backup/encryption/*.java
+//SOURCES backup/offsite/*.java
+//SOURCES django/*.java
 //SOURCES docker/*.java
+//SOURCES environment/*.java
+//SOURCES plan/*.java
+//SOURCES postgres/*.java
+//SOURCES project/*.java
+//SOURCES reset/*.java
+//SOURCES server/*.java
 //SOURCES support/*.java
 
 import java.io.IOException;

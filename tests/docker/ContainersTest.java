@@ -1,3 +1,5 @@
+package lib.docker;
+
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -15,14 +17,11 @@ import java.util.TreeMap;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
-import lib.ComposeConfig;
-import lib.ComposeConfig.Mount;
-import lib.Composer;
-import lib.Containers;
-import lib.Containers.Container;
-import lib.Containers.HostPort;
-import lib.EnvFile;
-import lib.Failure;
+import lib.docker.ComposeConfig.Mount;
+import lib.docker.Containers.Container;
+import lib.docker.Containers.HostPort;
+import lib.error.Failure;
+import lib.project.EnvFile;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;

@@ -1,3 +1,5 @@
+package lib.docker;
+
 import static org.junit.jupiter.api.Assertions.*;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -8,12 +10,11 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Properties;
-import lib.Failure;
-import lib.Interruption;
-import lib.Problem;
-import lib.Program;
-import lib.Route;
-import lib.Tunnel;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.process.Interruption;
+import lib.process.Program;
+import lib.project.Route;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;

@@ -5,7 +5,7 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
-import lib.Program;
+import lib.process.Program;
 
 /** Single containers of the test images, without Compose. */
 public final class Containers {

@@ -3,6 +3,9 @@ package lib;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
+import lib.environment.Detection;
+import lib.environment.Environment;
+import lib.project.Project;
 import support.ComposeProject;
 
 /** The environment that the scripts would detect for a project, for one of the Composes of this machine and without a script around it. */

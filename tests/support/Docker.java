@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.Stream;
-import lib.Failure;
+import lib.error.Failure;
 
 /** The Docker engine of this machine and the Composes that are there. Tests that need them are skipped, saying so, where there is none. */
 public final class Docker {

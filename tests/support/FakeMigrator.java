@@ -3,8 +3,8 @@ package support;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.List;
-import lib.Failure;
-import lib.Migrator;
+import lib.django.Migrator;
+import lib.error.Failure;
 
 /** Migrations as plain SQL, in the transactions that Django would use. */
 public final class FakeMigrator implements Migrator {

@@ -12,7 +12,7 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
-import lib.Credentials;
+import lib.project.Credentials;
 import org.postgresql.ds.PGSimpleDataSource;
 
 /** One embedded server a JVM, started by the first who asks and stopped with the JVM. Every connection needs its password. */

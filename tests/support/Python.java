@@ -14,8 +14,8 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
-import lib.Failure;
-import lib.Problem;
+import lib.error.Failure;
+import lib.error.Problem;
 
 /** Virtual environments for the sample projects, built once a machine, and a way to run them. */
 public final class Python {

@@ -10,7 +10,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
-import lib.Program;
+import lib.process.Program;
 
 /** A real S3 server on loopback: S3Proxy in a process of its own, its buckets the folders of {@code folder}. It checks signatures. */
 public final class S3 implements AutoCloseable {

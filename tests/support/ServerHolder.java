@@ -1,9 +1,9 @@
 package support;
 
 import java.nio.file.Path;
-import lib.Failure;
-import lib.Interruption;
-import lib.ThrowawayServer;
+import lib.error.Failure;
+import lib.process.Interruption;
+import lib.server.ThrowawayServer;
 
 /** A process that has a throwaway server of that major in that folder, says where, and keeps it until it is ended. */
 public final class ServerHolder {

@@ -2,7 +2,7 @@ package support;
 
 import java.io.IOException;
 import java.lang.reflect.InvocationTargetException;
-import lib.Checkpoint;
+import lib.files.Checkpoint;
 
 /**
  * A script that gets a signal at chosen points, where a person would have to be very quick:

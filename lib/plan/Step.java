@@ -1,0 +1,49 @@
+package lib.plan;
+
+/**
+ * One act of a plan. It carries what planning found, so that undo never has to guess.
+ * {@code undo()} accepts a half-done {@code run()} and one that never began.
+ */
+public interface Step {
+    /** One line in the imperative, for the plan and the log: "replace 14 migration files by 9". */
+    String describe();
+
+    void run() throws Exception;
+
+    default void undo() throws Exception {}
+
+    /** After every step has run: give up what was only kept for undo within this run (never what the user's undo needs). */
+    default void finish() throws Exception {}
+
+    /** What a step does, when a method says it best. */
+    interface Act {
+        void run() throws Exception;
+    }
+
+    /** A step that changes nothing that would have to be undone. */
+    static Step of(String describe, Act run) {
+        return of(describe, run, () -> {}, () -> {});
+    }
+
+    /** The same step, with something to do before it. */
+    static Step after(Act first, Step step) {
+        return of(step.describe(), () -> {
+            first.run();
+            step.run();
+        }, step::undo, step::finish);
+    }
+
+    /** The same step, whose end is left to another. */
+    static Step withoutFinish(Step step) {
+        return of(step.describe(), step::run, step::undo, () -> {});
+    }
+
+    static Step of(String describe, Act run, Act undo, Act finish) {
+        return new Step() {
+            @Override public String describe() { return describe; }
+            @Override public void run() throws Exception { run.run(); }
+            @Override public void undo() throws Exception { undo.run(); }
+            @Override public void finish() throws Exception { finish.run(); }
+        };
+    }
+}

@@ -1,0 +1,79 @@
+package lib.process;
+
+import java.time.Duration;
+import java.util.concurrent.ConcurrentLinkedDeque;
+import lib.error.Failure;
+import lib.error.Problem;
+import sun.misc.Signal;
+
+/**
+ * Ctrl-C, SIGTERM and a closed terminal: whatever is being waited for is stopped, so that the waiting code fails
+ * and the plan puts everything back. Thread.interrupt() is not used: it would close the very file channels that
+ * putting back needs.
+ */
+public final class Interruption {
+    private static final ConcurrentLinkedDeque<Runnable> STOPPERS = new ConcurrentLinkedDeque<>();
+    private static volatile boolean asked;
+    private static volatile boolean shielded;
+
+    private Interruption() {}
+
+    /** From now on the three signals are ours. Where the platform lacks one of them, it keeps its usual effect. */
+    public static void install() {
+        for (var name : new String[] {"INT", "TERM", "HUP"}) {
+            try {
+                Signal.handle(new Signal(name), signal -> stop());
+            } catch (IllegalArgumentException notOnThisPlatform) {
+                // Windows has no HUP
+            }
+        }
+    }
+
+    private static void stop() {
+        asked = true;
+        if (!shielded) STOPPERS.forEach(Runnable::run);
+    }
+
+    /** While the returned handle is open, a signal runs {@code stop}: kill the child, cancel the statement. */
+    public static Handle stoppedBy(Runnable stop) {
+        STOPPERS.push(stop);
+        return () -> STOPPERS.remove(stop);
+    }
+
+    /** @throws Failure 130 when a signal has come; never while shielded, as putting back uses the very code that asks here */
+    public static void check() {
+        if (asked && !shielded) throw new Failure(new Problem.Interrupted());
+    }
+
+    /** A pause that a signal ends. @throws Failure 130 */
+    public static void pause(Duration length) {
+        try {
+            for (var end = System.nanoTime() + length.toNanos(); System.nanoTime() < end; Thread.sleep(Duration.ofMillis(50))) check();
+            check();
+        } catch (InterruptedException e) {
+            throw new Failure(new Problem.Interrupted(), e);
+        }
+    }
+
+    /** What failed because we were told to stop is an interruption, not a failure of its own; unless something is left to do. */
+    public static Exception explains(Exception e) {
+        var partly = e instanceof Failure f && f.problem().exit() == Problem.Exit.PARTLY;
+        return asked && !partly ? new Failure(new Problem.Interrupted(), e) : e;
+    }
+
+    /** Runs what must not be cut short: signals are only noted. */
+    public static void shielded(Runnable work) {
+        var before = shielded;
+        shielded = true;
+        try {
+            work.run();
+        } finally {
+            shielded = before;
+        }
+    }
+
+    /** A registration that ends without an exception. */
+    public interface Handle extends AutoCloseable {
+        @Override void close();
+    }
+}

@@ -1,0 +1,59 @@
+package lib.project;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.process.Program;
+
+/** What git knows of some folders; where there is no git, no repository, or git refuses, it knows nothing. */
+public final class Git {
+    private Git() {}
+
+    /** @param path relative to the project's root; @param state "modified", "untracked" and the like, also "ignored": in no commit either */
+    public record Change(String path, String state) {}
+
+    /** Changes to migration files that no commit has. */
+    public static List<Change> uncommitted(Path root, Collection<Path> folders) {
+        try {
+            if (folders.isEmpty()) return List.of();
+            var prefix = git(root, "rev-parse", "--show-prefix").run();
+            var status = git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored", "--")
+                    .with(folders.stream().map(folder -> root.relativize(folder).toString()).toArray(String[]::new)).run();
+            return prefix.code() != 0 || status.code() != 0 ? List.of() : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders);
+        } catch (Failure failure) {
+            if (failure.problem() instanceof Problem.ProgramMissing) return List.of();
+            throw failure;
+        }
+    }
+
+    /** Its variables, as a hook has them, may mean another repository; looking must not write the index, nor start what a repository names. */
+    private static Program git(Path root, String... arguments) {
+        return Program.of("git", "--literal-pathspecs", "-c", "core.fsmonitor=false").with(arguments).in(root)
+                .without("GIT_").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+    }
+
+    private static List<Change> changes(String out, String prefix, Path root, Collection<Path> folders) {
+        var changes = new ArrayList<Change>();
+        for (var entry : out.split("\0")) {
+            if (entry.length() < 4 || !entry.startsWith(prefix, 3)) continue;
+            var path = entry.substring(3 + prefix.length());
+            var name = path.substring(path.lastIndexOf('/') + 1);
+            var folder = path.substring(0, path.length() - name.length());
+            if (name.endsWith(".py") && !name.startsWith("_") && !name.startsWith("~")
+                    && folders.stream().anyMatch(one -> (root.relativize(one) + "/").equals(folder))) changes.add(new Change(path, words(entry.substring(0, 2))));
+        }
+        return changes;
+    }
+
+    private static String words(String status) {
+        return switch (status) {
+            case "??" -> "untracked";
+            case "!!" -> "ignored, so not in git";
+            case "DD", "AU", "UD", "UA", "DU", "AA", "UU" -> "in conflict";
+            default -> status.contains("D") ? "deleted" : status.contains("A") ? "added" : "modified";
+        };
+    }
+}

@@ -1,0 +1,124 @@
+package lib.project;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Stream;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.process.Program;
+
+/**
+ * The Python that runs the project's Django.
+ *
+ * @param python     absolute, and not resolved: a virtual environment's python is a link, and only its place makes it one
+ * @param why        how it was found: "--python", "venv in the project", "python3 on PATH"; then what was passed over
+ * @param virtualEnv in a virtual environment, or conda's
+ */
+public record Interpreter(Path python, String why, boolean virtualEnv) {
+    private static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
+    private static final List<String> IN_ENVIRONMENT = WINDOWS ? List.of("Scripts/python.exe", "python.exe") : List.of("bin/python", "bin/python3");
+    private static final List<String> FOLDERS = List.of("venv", ".venv", "env");
+
+    /**
+     * {@code --python}, {@code $VIRTUAL_ENV}, venv, .venv or env in root or backend, then python3 and python on PATH.
+     *
+     * @param pythonOption nullable; an interpreter, the folder of a virtual environment, or a name on PATH
+     * @throws Failure the one that was named will not do, or there is none at all
+     */
+    public static Interpreter find(Project project, Path pythonOption, Map<String, String> environment) {
+        if (pythonOption != null) return named(pythonOption, environment);
+        var skipped = new ArrayList<String>();
+        var active = environment.getOrDefault("VIRTUAL_ENV", "");
+        if (!active.isEmpty()) {
+            var found = inside(Path.of(active), skipped);
+            if (found.isPresent()) return of(found.get(), "$VIRTUAL_ENV", skipped);
+        }
+        for (var folder : new LinkedHashSet<>(List.of(project.root(), project.backend()))) {
+            for (var name : FOLDERS) {
+                var candidate = folder.resolve(name);
+                // env/ may well be a folder of settings
+                if (!Files.isRegularFile(candidate.resolve("pyvenv.cfg")) && !Files.isDirectory(candidate.resolve("conda-meta"))) continue;
+                var found = inside(candidate, skipped);
+                if (found.isPresent()) return of(found.get(), project.show(candidate), skipped);
+            }
+        }
+        for (var name : List.of("python3", "python")) {
+            var found = Program.onPath(name, environment);
+            if (found.isPresent()) return of(found.get(), name + " on PATH", skipped);
+        }
+        throw new Failure(new Problem.NoInterpreter(skipped));
+    }
+
+    private static Interpreter of(Path python, String why, List<String> skipped) {
+        var words = skipped.isEmpty() ? why : why + "; " + String.join("; ", skipped);
+        return new Interpreter(python, words, isVirtual(python));
+    }
+
+    private static Interpreter named(Path option, Map<String, String> environment) {
+        var path = option.toAbsolutePath().normalize();
+        if (Files.isDirectory(path)) {
+            var found = IN_ENVIRONMENT.stream().map(path::resolve).filter(Files::isExecutable).findFirst();
+            return of(found.orElseThrow(() -> new Failure(new Problem.InterpreterUnusable(path, Problem.Unusable.NO_PYTHON))), "--python", List.of());
+        }
+        var isName = option.getNameCount() == 1 && !option.isAbsolute() && !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
+        var python = isName ? Program.onPath(option.toString(), environment).orElse(path) : path;
+        var wrong = whatIsWrong(python);
+        if (wrong.isPresent()) throw new Failure(new Problem.InterpreterUnusable(python, wrong.get()));
+        return of(python, "--python", List.of());
+    }
+
+    /** The interpreter of a virtual environment; one that no longer works is noted and passed over. */
+    private static Optional<Path> inside(Path environment, List<String> skipped) {
+        var folder = environment.toAbsolutePath().normalize();
+        var pythons = IN_ENVIRONMENT.stream().map(folder::resolve).toList();
+        var found = pythons.stream().filter(p -> whatIsWrong(p).isEmpty()).findFirst();
+        if (found.isEmpty()) {
+            var broken = pythons.stream().filter(p -> Files.exists(p, LinkOption.NOFOLLOW_LINKS)).findFirst().orElse(pythons.getFirst());
+            skipped.add(new Problem.InterpreterUnusable(broken, whatIsWrong(broken).orElseThrow()).what());
+        }
+        return found;
+    }
+
+    private static Optional<Problem.Unusable> whatIsWrong(Path python) {
+        if (Files.isSymbolicLink(python) && !Files.exists(python)) return Optional.of(Problem.Unusable.DANGLING);
+        if (!Files.isRegularFile(python)) return Optional.of(Problem.Unusable.MISSING);
+        return Files.isExecutable(python) ? Optional.empty() : Optional.of(Problem.Unusable.NOT_EXECUTABLE);
+    }
+
+    private static boolean isVirtual(Path python) {
+        for (var folder = python.getParent(); folder != null; folder = folder.equals(python.getParent()) ? folder.getParent() : null)
+            if (Files.isRegularFile(folder.resolve("pyvenv.cfg")) || Files.isDirectory(folder.resolve("conda-meta"))) return true;
+        return false;
+    }
+
+    // ---- what the project needs --------------------------------------------------------------
+
+    /** The project's own list of what it needs: requirements.txt, requirements/*.txt or pyproject.toml, the backend's first. */
+    public static Optional<Path> requirements(Project project) {
+        for (var folder : new LinkedHashSet<>(List.of(project.backend(), project.root()))) {
+            var found = Stream.of("requirements.txt", "requirements/local.txt", "requirements/dev.txt", "requirements/development.txt",
+                            "requirements/base.txt").map(folder::resolve).filter(Files::isRegularFile).findFirst()
+                    .or(() -> firstTextFile(folder.resolve("requirements")))
+                    .or(() -> Optional.of(folder.resolve("pyproject.toml")).filter(Files::isRegularFile));
+            if (found.isPresent()) return found;
+        }
+        return Optional.empty();
+    }
+
+    private static Optional<Path> firstTextFile(Path folder) {
+        if (!Files.isDirectory(folder)) return Optional.empty();
+        try (var files = Files.list(folder)) {
+            return files.filter(f -> f.toString().endsWith(".txt") && Files.isRegularFile(f)).sorted().findFirst();
+        } catch (IOException unreadable) {
+            return Optional.empty();
+        }
+    }
+}

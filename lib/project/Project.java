@@ -1,0 +1,111 @@
+package lib.project;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Stream;
+import lib.error.Failure;
+import lib.error.Problem;
+
+/**
+ * Where a Django project's parts lie.
+ *
+ * @param root    the folder with {@code .env}, compose file or manage.py
+ * @param backend the folder with manage.py: the root, or one or two levels below it
+ */
+public record Project(Path root, Path backend) {
+    private static final List<String> COMPOSE_FILES =
+            List.of("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml");
+    private static final Set<String> NOT_A_BACKEND = Set.of("node_modules", "venv", ".venv", "env", "site-packages", "__pycache__");
+
+    /**
+     * From {@code start} upwards to the first folder of a project: one with manage.py, or with {@code .env}, a compose file or
+     * {@code .git} and manage.py at most two levels below. {@code start} itself needs no such mark. Folders without any are
+     * passed by, because a project that happens to lie beside us is not ours to reset.
+     *
+     * @throws Failure no project, or several manage.py
+     */
+    public static Project find(Path start) {
+        var from = start.toAbsolutePath().normalize();
+        if (!Files.isDirectory(from)) throw new Failure(new Problem.NoProject(from));
+        for (var folder = from; folder != null; folder = folder.getParent()) {
+            if (!folder.equals(from) && !isMarked(folder) && !Files.exists(folder.resolve(".git"))
+                    && !Files.isRegularFile(folder.resolve("manage.py"))) continue;
+            var found = managePys(folder);
+            if (found.isEmpty()) continue;
+            if (found.size() > 1) throw new Failure(new Problem.SeveralBackends(folder, found));
+            var backend = found.getFirst().getParent();
+            return new Project(rootOf(backend), backend);
+        }
+        throw new Failure(new Problem.NoProject(from));
+    }
+
+    /**
+     * The outermost folder, at most two levels above the backend, with {@code .env} or a compose file and no other manage.py;
+     * else the backend. Where we started plays no part: undo has to find the same {@code .reset/} from anywhere.
+     */
+    private static Path rootOf(Path backend) {
+        var root = backend;
+        var above = backend;
+        for (int level = 0; level < 2; level++) {
+            above = above.getParent();
+            if (above == null || above.getParent() == null) break; // "/" is nobody's project
+            if (isMarked(above) && managePys(above).size() == 1) root = above;
+        }
+        return root;
+    }
+
+    private static boolean isMarked(Path folder) {
+        return Files.isRegularFile(folder.resolve(".env")) || composeFile(folder).isPresent();
+    }
+
+    private static List<Path> managePys(Path folder) {
+        var here = folder.resolve("manage.py");
+        if (Files.isRegularFile(here)) return List.of(here);
+        var found = new ArrayList<Path>();
+        for (var child : folders(folder)) {
+            if (Files.isRegularFile(child.resolve("manage.py"))) found.add(child.resolve("manage.py"));
+            else folders(child).stream().map(f -> f.resolve("manage.py")).filter(Files::isRegularFile).forEach(found::add);
+        }
+        return found;
+    }
+
+    private static List<Path> folders(Path folder) {
+        try (Stream<Path> children = Files.list(folder)) {
+            // a link to a folder beside it ("current") would be a second manage.py
+            return children.filter(c -> Files.isDirectory(c, LinkOption.NOFOLLOW_LINKS))
+                    .filter(c -> !c.getFileName().toString().startsWith(".") && !NOT_A_BACKEND.contains(c.getFileName().toString()))
+                    .sorted().toList();
+        } catch (IOException unreadable) {
+            return List.of();
+        }
+    }
+
+    private static Optional<Path> composeFile(Path folder) {
+        return COMPOSE_FILES.stream().map(folder::resolve).filter(Files::isRegularFile).findFirst();
+    }
+
+    /** The compose file of the root, as Compose would look for it. */
+    public Optional<Path> composeFile() {
+        return composeFile(root);
+    }
+
+    public Path managePy() {
+        return backend.resolve("manage.py");
+    }
+
+    /** Where runs are kept: {@code .reset/} in the root. */
+    public Path runs() {
+        return root.resolve(".reset");
+    }
+
+    /** A path as people want to read it: relative to the root when it is inside. */
+    public String show(Path path) {
+        return path.startsWith(root) && !path.equals(root) ? root.relativize(path).toString() : path.toString();
+    }
+}

@@ -1,0 +1,286 @@
+package lib.reset;
+
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.regex.Pattern;
+import lib.django.Migrator;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.files.Checkpoint;
+import lib.plan.Step;
+import lib.postgres.Database;
+import lib.postgres.DatabaseSnapshot;
+import lib.postgres.Grants;
+import lib.postgres.SchemaObjects;
+import lib.postgres.Sessions;
+
+/**
+ * Everything of the current schema that no extension owns moves to another schema of the same database. In one
+ * transaction with the migrations where the lock table has room for it, else in batches that can be taken back.
+ */
+public final class ParkTables implements Strategy {
+    /** A role that may not create schemas finds these two when its DBA has made them. */
+    private static final String FIXED_PARKED = "reset_parked", FIXED_UNDONE = "reset_undone";
+
+    private final Database db;
+    private final DatabaseSnapshot look;
+    private final boolean terminate;
+    private final String reason;
+    private final boolean inTransaction;
+    private final PreviousState.Schema aside;
+    private final List<String> warnings;
+
+    private ParkTables(Database db, DatabaseSnapshot look, boolean terminate, String reason, boolean inTransaction, PreviousState.Schema aside, List<String> warnings) {
+        this.db = db;
+        this.look = look;
+        this.terminate = terminate;
+        this.reason = reason;
+        this.inTransaction = inTransaction;
+        this.aside = aside;
+        this.warnings = warnings;
+    }
+
+    static ParkTables plan(Database db, DatabaseSnapshot look, String runId, boolean terminate, String reason) {
+        var schema = look.currentSchema();
+        var all = SchemaObjects.in(db, schema);
+        refuseOfOthers(db, look, all.stream().filter(o -> o.isRelation() && !o.ours()).toList());
+        if (!db.is("SELECT has_schema_privilege(?, 'CREATE')", schema))
+            throw new Failure(new Problem.AskDba("role %s may not create tables in schema %s".formatted(look.role(), schema),
+                    List.of("GRANT USAGE, CREATE ON SCHEMA %s TO %s;".formatted(Database.quoted(schema), Database.quoted(look.role())))));
+        var moved = all.stream().filter(SchemaObjects.One::ours).toList();
+        refuseForeignKeys(db, moved, schema);
+        var schemas = look.mayCreateSchema() ? new Schemas("parked_" + Strategy.suffix(runId), "undone_" + Strategy.suffix(runId), false) : fixed(db, look);
+        var aside = new PreviousState.Schema(runId, look.name(), schema, schemas.parked, schemas.undone, schemas.fixed, SchemaObjects.oids(moved));
+        var tables = moved.stream().filter(SchemaObjects.One::isTable).count();
+        // measured: 2 locks for each object that moves, about 20 for each table that is made; a fifth is left to others
+        var inTransaction = 2 * moved.size() + 20 * tables < Parking.lockTable(db) * 4 / 5;
+        var warnings = new ArrayList<String>();
+        all.stream().filter(o -> !o.ours() && !o.part()).forEach(o -> warnings.add("stays, because it belongs to %s: %s %s".formatted(o.owner(), o.kind(), o.identity())));
+        SchemaObjects.reachedOutside(db, schema, moved, false).forEach(d -> warnings.add("goes on using what is set aside: " + d));
+        warnings.addAll(publications(db, moved));
+        warnings.addAll(triggersByName(db, moved, look));
+        return new ParkTables(db, look, terminate, reason, inTransaction, aside, warnings);
+    }
+
+    private static void refuseOfOthers(Database db, DatabaseSnapshot look, List<SchemaObjects.One> others) {
+        if (others.isEmpty()) return;
+        throw new Failure(new Problem.AskDba("%d of the tables and other relations in schema %s do not belong to role %s:\n  %s".formatted(
+                others.size(), look.currentSchema(), look.role(), String.join("\n  ", others.stream().limit(10).map(o -> o.identity() + " belongs to " + o.owner()).toList())),
+                others.stream().map(o -> "ALTER %s %s OWNER TO %s;".formatted(o.kind().toUpperCase(), o.identity(), Database.quoted(look.role()))).toList()));
+    }
+
+    /** They would follow the tables aside, and then hold rows of other programs to data that is no longer live. */
+    private static void refuseForeignKeys(Database db, List<SchemaObjects.One> moved, String schema) {
+        var keys = db.texts("""
+                SELECT format('%s of %s, to %s', quote_ident(conname), conrelid::regclass, confrelid::regclass)
+                FROM pg_constraint k JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE contype = 'f' AND n.nspname <> ? AND confrelid = ANY (?) ORDER BY 1""", schema, Parking.relations(moved));
+        if (!keys.isEmpty()) throw new Failure(new Problem.ForeignKeysFromOutside(schema, keys));
+    }
+
+    private record Schemas(String parked, String undone, boolean fixed) {}
+
+    /** The first pair that a DBA has made for us and that is empty; its number grows while earlier runs' states stand aside. */
+    private static Schemas fixed(Database db, DatabaseSnapshot look) {
+        for (int i = 1; ; i++) {
+            var number = i == 1 ? "" : "_" + i;
+            var pair = new Schemas(FIXED_PARKED + number, FIXED_UNDONE + number, true);
+            var missing = new ArrayList<String>();
+            for (var schema : List.of(pair.parked, pair.undone))
+                if (!Parking.exists(db, schema)) missing.add("CREATE SCHEMA %s AUTHORIZATION %s;".formatted(schema, Database.quoted(look.role())));
+            if (!missing.isEmpty())
+                throw new Failure(new Problem.AskDba("role %s may neither swap the database nor create a schema to set its tables aside in".formatted(look.role()), missing));
+            if (usable(db, pair.parked) && usable(db, pair.undone)) return pair;
+        }
+    }
+
+    private static boolean usable(Database db, String schema) {
+        return db.is("""
+                SELECT pg_has_role(nspowner, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n')
+                FROM pg_namespace n WHERE nspname = ?""", schema) && Parking.schemasOfRuns(db).stream().noneMatch(h -> h.name().equals(schema));
+    }
+
+    private static List<String> publications(Database db, List<SchemaObjects.One> moved) {
+        return db.texts("""
+                SELECT format('publication %s goes on with the table that is set aside, not with the new one: %s', pubname, string_agg(prrelid::regclass::text, ', '))
+                FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = ANY (?) GROUP BY pubname ORDER BY 1""", Parking.relations(moved));
+    }
+
+    private record Body(String function, String text) {}
+
+    /** A body kept as text names its tables by name: while it stands aside, that is the new ones. */
+    private static List<String> triggersByName(Database db, List<SchemaObjects.One> moved, DatabaseSnapshot look) {
+        var bodies = db.list("""
+                SELECT DISTINCT p.oid::regproc::text, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
+                WHERE NOT t.tgisinternal AND t.tgrelid = ANY (?) AND l.lanname NOT IN ('c', 'internal') ORDER BY 1""",
+                r -> new Body(r.getString(1), r.getString(2)), Parking.relations(moved));
+        var warnings = new ArrayList<String>();
+        for (var body : bodies) {
+            var words = new HashSet<>(List.of(body.text.split("[^\\w$]+")));
+            var named = look.tables().stream().map(DatabaseSnapshot.Table::name).filter(t -> isNamed(t, words, body.text)).limit(3).toList();
+            if (!named.isEmpty()) warnings.add("trigger function %s names %s in its text: a write to a table that is set aside would reach the new one".formatted(body.function, String.join(", ", named)));
+        }
+        return warnings;
+    }
+
+    /** A search of its own only for names that are no plain words: hundreds of functions times thousands of tables. */
+    private static boolean isNamed(String table, Set<String> words, String text) {
+        if (table.matches("[\\w$]+")) return words.contains(table);
+        return Pattern.compile("(?<![\\w$])" + Pattern.quote(table) + "(?![\\w$])").matcher(text).find();
+    }
+
+    public String name() {
+        return "park";
+    }
+
+    public String reason() {
+        return reason;
+    }
+
+    public List<String> warnings() {
+        return List.copyOf(warnings);
+    }
+
+    public List<String> inTheWay() {
+        return Sessions.othersHolding(db, aside.objects().values().stream().flatMap(List::stream).toList());
+    }
+
+    public ParkTables terminating() {
+        return new ParkTables(db, look, true, reason, inTransaction, aside, warnings);
+    }
+
+    public PreviousState.Schema aside() {
+        return aside;
+    }
+
+    /** Whether parking and migrating fit into one transaction: {@link #parkAndMigrate} and {@link #commit}; else {@link #park} and {@link #migrate}. */
+    public boolean inTransaction() {
+        return inTransaction;
+    }
+
+    /** The same in batches: for migrations that cannot run in a transaction. */
+    public ParkTables withoutTransaction() {
+        return new ParkTables(db, look, terminate, reason, false, aside, warnings);
+    }
+
+    /** What has to be moved now; refuses when that is no longer what the plan showed. */
+    private List<SchemaObjects.One> unchanged() {
+        var now = SchemaObjects.in(db, look.currentSchema()).stream().filter(SchemaObjects.One::ours).toList();
+        if (!SchemaObjects.oids(now).equals(aside.objects())) throw new Failure(new Problem.ChangedSincePlan("schema " + look.currentSchema()));
+        return now;
+    }
+
+    private String moving() {
+        return "move %,d objects of schema %s to %s".formatted(aside.objects().values().stream().mapToInt(List::size).sum(), aside.live(), aside.parked());
+    }
+
+    private List<String> makeParked() {
+        return Parking.make(aside, aside.parked(), "schema %s as it was before".formatted(aside.live()));
+    }
+
+    private void giveGrants() {
+        warnings.addAll(Grants.in(db, aside.parked()).giveIn(db, aside.live()));
+        db.flush();
+    }
+
+    /** In Django's own transaction, which stays open until {@link #commit}; undo rolls it back. */
+    public Step parkAndMigrate(Migrator migrator) {
+        return new Step() {
+            public String describe() {
+                return moving() + " and run every migration, in one transaction";
+            }
+
+            public void run() {
+                var objects = unchanged();
+                var statements = new ArrayList<String>();
+                statements.add("SET LOCAL lock_timeout = '5s'");
+                statements.add("SET LOCAL application_name = " + Database.literal(Database.APPLICATION)); // so that we know whom it waits for
+                statements.add(Database.DURABLE);
+                statements.add(Database.NOTICING);
+                statements.addAll(makeParked());
+                statements.addAll(Parking.moves(objects, aside.parked()));
+                statements.add("SET LOCAL lock_timeout TO DEFAULT");
+                var relations = Parking.relations(objects);
+                if (terminate) Sessions.terminateHolding(db, relations);
+                try (var kept = terminate ? Sessions.keepFromBlocking(db) : Sessions.NOBODY) {
+                    migrator.migrateInTransaction(statements);
+                } catch (Failure e) {
+                    migrator.rollback(); // our own transaction must not be among those that are named
+                    var timedOut = Database.state(e).equals("55P03") || e.problem().what().contains("lock timeout");
+                    var holding = timedOut ? Sessions.holding(db, relations) : List.<String>of();
+                    throw holding.isEmpty() ? e : new Failure(new Problem.TablesInUse(holding, terminate), e);
+                }
+            }
+
+            public void undo() {
+                migrator.rollback();
+            }
+        };
+    }
+
+    /** The one atomic act; undo after it moves everything back. */
+    public Step commit(Migrator migrator) {
+        return new Step() {
+            public String describe() {
+                return "commit it";
+            }
+
+            public void run() {
+                Checkpoint.reached("before COMMIT");
+                migrator.commit();
+                Checkpoint.reached("after COMMIT");
+                giveGrants();
+            }
+
+            public void undo() {
+                migrator.rollback();
+                Parking.awaitCommit(db, aside);
+                Parking.removeMade(db, aside, terminate);
+                Checkpoint.reached("removed what was made");
+                Parking.bringHome(db, aside, terminate);
+            }
+        };
+    }
+
+    /** Batches, each in its own transaction. */
+    public Step park() {
+        return new Step() {
+            public String describe() {
+                return moving() + ", in batches";
+            }
+
+            public void run() {
+                var objects = unchanged();
+                db.inOneTransaction(makeParked());
+                Checkpoint.reached("made schema " + aside.parked());
+                Parking.move(db, objects, aside.parked(), terminate);
+            }
+
+            public void undo() {
+                Parking.bringHome(db, aside, terminate);
+            }
+        };
+    }
+
+    /** After {@link #park}; undo drops what the migrations have made. */
+    public Step migrate(Migrator migrator) {
+        return new Step() {
+            public String describe() {
+                return "run every migration";
+            }
+
+            public void run() {
+                migrator.migrateLive();
+                Checkpoint.reached("migrated, and nothing granted yet");
+                giveGrants();
+            }
+
+            public void undo() {
+                Parking.removeMade(db, aside, terminate);
+            }
+        };
+    }
+}

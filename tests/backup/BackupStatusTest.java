@@ -1,0 +1,243 @@
+package lib.backup;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.Gson;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import lib.backup.BackupStatus.Seen;
+import lib.error.Failure;
+import lib.error.Problem;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What monitoring is told of the backups, and that it is never told better than it is. */
+class BackupStatusTest {
+    private static final Instant NOON = Instant.parse("2026-11-22T12:00:00Z");
+    private static final Duration A_DAY = BackupStatus.parse("26h");
+
+    private static Seen stream(long number, String taken) {
+        return new Seen("shop_" + number + ".dump.zst", number, Instant.parse(taken), 5000 + number, 100 * number, true, null, null);
+    }
+
+    private static Seen restored(Seen of, String at, Double seconds) {
+        return new Seen(of.file(), of.number(), of.taken(), of.bytes(), of.rows(), true, Instant.parse(at), seconds);
+    }
+
+    private static Seen unknown(long number, String taken) {
+        return new Seen("shop_" + number + ".dump.zst", number, Instant.parse(taken), 1, 0, false, null, null);
+    }
+
+    private static BackupStatus status(Seen... backups) {
+        return BackupStatus.of(List.of(backups), 123_456, List.of(), NOON);
+    }
+
+    // ---- durations -----------------------------------------------------------------------------
+
+    @Test void durations_are_a_number_and_one_letter() {
+        assertEquals(List.of(Duration.ofMinutes(90), Duration.ofHours(26), Duration.ofHours(48), Duration.ofHours(168)),
+                Stream.of("90m", "26h", "2d", "1w").map(BackupStatus::parse).toList());
+    }
+
+    @Test void anything_else_is_a_mistake_of_usage() {
+        for (var bad : List.of("", "26", "h", "26 h", " 26h", "26h ", "-1h", "+1h", "0h", "00d", "1.5h", "1d12h", "26H", "26hours", "1y", "99999999999h", "٢٦h", "26h\n")) {
+            var problem = assertThrows(Failure.class, () -> BackupStatus.parse(bad), bad).problem();
+            assertEquals(Problem.Exit.USAGE, problem.exit());
+            assertFalse(problem.next().isEmpty());
+        }
+    }
+
+    @Test void an_age_is_told_in_its_two_largest_units() {
+        assertEquals(List.of("5 s", "59 min", "1 h", "26 h", "26 h 1 min", "2 d", "3 d 4 h"),
+                Stream.of("PT5S", "PT59M59S", "PT1H", "PT26H", "PT26H1M", "P2D", "P3DT4H59M").map(Duration::parse).map(BackupStatus::words).toList());
+    }
+
+    // ---- fresh or stale ------------------------------------------------------------------------
+
+    @Test void a_good_one_is_fresh_until_the_most_that_is_allowed_and_stale_after() {
+        assertNull(status(stream(1, "2026-11-21T10:00:00Z")).stale(A_DAY));
+        assertEquals("the newest good backup, shop_1.dump.zst, is 26 h old, and 26 h is the most", status(stream(1, "2026-11-21T09:59:59Z")).stale(A_DAY));
+        assertEquals("the newest good backup, shop_1.dump.zst, is 21 d 12 h old, and 26 h is the most", status(stream(1, "2026-11-01T00:00:00Z")).stale(A_DAY));
+    }
+
+    @Test void no_backup_at_all_is_stale() {
+        assertEquals("there is no backup at all", status().stale(A_DAY));
+        assertNull(status().age());
+    }
+
+    @Test void one_that_is_not_known_to_be_good_makes_nothing_fresh() {
+        assertEquals("the only backup is not known to be good", status(unknown(1, "2026-11-22T11:00:00Z")).stale(A_DAY));
+        assertEquals("none of the 2 backups is known to be good", status(unknown(1, "2026-11-22T11:00:00Z"), unknown(2, "2026-11-22T11:30:00Z")).stale(A_DAY));
+        assertEquals("shop_1.dump.zst", status(stream(1, "2026-11-22T10:00:00Z"), unknown(2, "2026-11-22T11:00:00Z")).newest().file());
+    }
+
+    @Test void the_newest_is_the_last_made_whatever_the_clock_said() {
+        var status = status(stream(2, "2026-01-01T00:00:00Z"), stream(1, "2026-11-22T11:00:00Z"));
+        assertEquals(2, status.newest().number());
+        assertTrue(status.stale(A_DAY).contains("325 d 12 h old"), status.stale(A_DAY));
+    }
+
+    @Test void a_newest_one_from_the_future_is_a_problem_and_not_fresh() {
+        var status = status(stream(1, "2026-11-22T11:00:00Z"), stream(2, "2027-03-01T00:00:00Z"));
+        assertEquals("the newest good backup, shop_2.dump.zst, is dated in the future (2027-03-01T00:00:00Z): nobody can tell its age", status.stale(A_DAY));
+        assertEquals(List.of("shop_2.dump.zst is dated in the future (2027-03-01T00:00:00Z): the clock is or was wrong"), status.problems());
+        assertTrue(status.prometheus("shop").contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"));
+        assertFalse(status.json().toString().contains("age_seconds"), status.json().toString());
+    }
+
+    @Test void an_older_one_from_the_future_is_a_problem_only() {
+        var status = status(stream(1, "2027-03-01T00:00:00Z"), stream(2, "2026-11-22T11:00:00Z"));
+        assertNull(status.stale(A_DAY));
+        assertEquals(1, status.problems().size());
+    }
+
+    @Test void clocks_that_differ_by_less_than_a_minute_are_no_problem() {
+        var status = status(stream(1, "2026-11-22T12:01:00Z"));
+        assertEquals(List.of(), status.problems());
+        assertEquals(Duration.ZERO, status.age());
+        assertEquals(1, status(stream(1, "2026-11-22T12:01:01Z")).problems().size());
+    }
+
+    @Test void what_the_caller_knows_comes_first_among_the_problems() {
+        var status = BackupStatus.of(List.of(stream(1, "2027-03-01T00:00:00Z")), 0, List.of("shop_9.dump.zst: damaged"), NOON);
+        assertEquals("shop_9.dump.zst: damaged", status.problems().getFirst());
+        assertEquals(2, status.problems().size());
+    }
+
+    @Test void stale_is_for_monitoring_an_exit_code() {
+        assertEquals(Problem.Exit.FAILED, new Problem.BackupStale("there is no backup at all").exit());
+    }
+
+    // ---- the proof by a restore ------------------------------------------------------------------
+
+    @Test void the_last_restore_may_have_been_of_an_older_backup() {
+        var status = status(restored(stream(1, "2026-11-01T03:00:00Z"), "2026-11-20T12:00:00Z", 41.5), restored(stream(2, "2026-11-10T03:00:00Z"), "2026-11-15T12:00:00Z", 40.0),
+                stream(3, "2026-11-22T03:00:00Z"));
+        assertEquals("shop_3.dump.zst", status.newest().file());
+        assertEquals("stream", status.newest().proof());
+        assertEquals("shop_1.dump.zst", status.lastRestore().file());
+        assertEquals("restored", status.lastRestore().proof());
+        assertEquals(Duration.ofDays(2), status.restoreAge());
+        assertNull(status(stream(1, "2026-11-22T03:00:00Z")).restoreAge());
+        assertEquals("none", unknown(1, "2026-11-22T03:00:00Z").proof());
+    }
+
+    // ---- JSON --------------------------------------------------------------------------------------
+
+    @Test void json_has_what_is_known_and_nothing_else() {
+        var gson = new Gson();
+        assertEquals("{'at':'2026-11-22T12:00:00Z','good':0,'all':1,'disk_bytes':123456,'problems':[]}".replace('\'', '"'),
+                gson.toJson(status(unknown(1, "2026-11-22T11:00:00Z")).json()));
+        assertEquals("""
+            {"at":"2026-11-22T12:00:00Z",\
+            "newest":{"file":"shop_2.dump.zst","taken":"2026-11-22T11:00:00Z","age_seconds":3600,"bytes":5002,"rows":200,"proof":"stream"},\
+            "last_restore":{"file":"shop_1.dump.zst","at":"2026-11-21T12:00:00Z","age_seconds":86400,"seconds":41.5},\
+            "good":2,"all":2,"disk_bytes":123456,"problems":[]}""",
+                gson.toJson(status(restored(stream(1, "2026-11-20T03:00:00Z"), "2026-11-21T12:00:00Z", 41.5), stream(2, "2026-11-22T11:00:00Z")).json()));
+    }
+
+    // ---- Prometheus ----------------------------------------------------------------------------------
+
+    private static final Pattern SAMPLE = Pattern.compile("[a-z_]+\\{database=\"(?:[^\"\\\\\n]|\\\\[\\\\\"n])*\"} [0-9.E]+");
+
+    /** The format's grammar as far as it is used here; what does not keep to it. */
+    private static List<String> against(String text) {
+        var wrong = new java.util.ArrayList<String>();
+        var lines = text.split("\n", -1);
+        if (!lines[lines.length - 1].isEmpty()) wrong.add("the last line does not end");
+        for (var i = 0; i + 1 < lines.length; i += 3) {
+            var name = lines[i].replaceFirst("# HELP (\\S+) .+", "$1");
+            if (!lines[i].startsWith("# HELP backup_database_")) wrong.add(lines[i]);
+            if (i + 2 >= lines.length || !lines[i + 1].equals("# TYPE " + name + " gauge")) wrong.add("no TYPE of " + name);
+            else if (!lines[i + 2].startsWith(name + "{") || !SAMPLE.matcher(lines[i + 2]).matches()) wrong.add(lines[i + 2]);
+        }
+        return wrong;
+    }
+
+    @Test void the_text_is_what_prometheus_reads() {
+        var text = status(restored(stream(1, "2026-11-20T03:00:00Z"), "2026-11-21T12:00:00Z", 41.5), unknown(2, "2026-11-22T11:00:00Z")).prometheus("shop");
+        assertEquals(List.of(), against(text));
+        assertEquals("""
+            backup_database_last_good_timestamp_seconds{database="shop"} 1795143600
+            backup_database_last_good_size_bytes{database="shop"} 5001
+            backup_database_last_good_rows{database="shop"} 100
+            backup_database_last_good_restored{database="shop"} 1
+            backup_database_last_restore_timestamp_seconds{database="shop"} 1795262400
+            backup_database_last_restore_duration_seconds{database="shop"} 41.5
+            backup_database_good_backups{database="shop"} 1
+            backup_database_backups{database="shop"} 2
+            backup_database_disk_bytes{database="shop"} 123456
+            backup_database_problems{database="shop"} 0
+            backup_database_seen_timestamp_seconds{database="shop"} 1795348800
+            """, text.replaceAll("(?m)^#.*\n", ""));
+        assertEquals(List.of(), against(status().prometheus("shop")));
+        assertTrue(status().prometheus("shop").contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"), "an age rule has to fire when there is none");
+    }
+
+    @Test void a_name_with_quotes_backslashes_and_line_ends_stays_one_label() {
+        var text = status().prometheus("a\"b\\c\nd\\n");
+        assertTrue(text.contains("{database=\"a\\\"b\\\\c\\nd\\\\n\"} 0\n"), text);
+        assertEquals(List.of(), against(text));
+        assertFalse(against(text.replace("\\\"", "\"")).isEmpty());
+        assertFalse(against(text.replace("a\\", "a\n")).isEmpty());
+    }
+
+    @Test void the_file_is_whole_readable_for_all_and_alone(@TempDir Path folder) throws Exception {
+        var file = folder.resolve("shop.prom");
+        Files.writeString(file, "old");
+        var status = status(stream(1, "2026-11-22T11:00:00Z"));
+        status.writePrometheus(file, "shop");
+        assertEquals(status.prometheus("shop"), Files.readString(file));
+        assertEquals("rw-r--r--", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
+        try (var files = Files.list(folder)) {
+            assertEquals(List.of(file), files.toList());
+        }
+    }
+
+    @Test void whoever_reads_while_it_is_written_reads_all_or_nothing(@TempDir Path folder) throws Exception {
+        var file = folder.resolve("shop.prom");
+        var one = status(stream(1, "2026-11-22T11:00:00Z"));
+        var other = status();
+        one.writePrometheus(file, "shop");
+        var texts = List.of(one.prometheus("shop"), other.prometheus("shop"));
+        int reads = 0, strange = 0;
+        var written = new AtomicInteger();
+        var writer = Thread.ofPlatform().start(() -> {
+            for (; written.get() < 300; written.incrementAndGet()) {
+                try {
+                    (written.get() % 2 == 0 ? other : one).writePrometheus(file, "shop");
+                } catch (java.io.IOException e) {
+                    throw new java.io.UncheckedIOException(e);
+                }
+            }
+        });
+        while (writer.isAlive()) {
+            try (var files = Files.list(folder)) {
+                if (files.filter(f -> f.toString().endsWith(".prom")).count() != 1) strange++; // the collector takes every *.prom
+            }
+            if (!texts.contains(Files.readString(file))) strange++;
+            reads++;
+        }
+        assertEquals(300, written.get());
+        assertEquals(0, strange, "of " + reads);
+    }
+
+    @Test void a_name_that_the_collector_does_not_read_is_a_mistake_of_usage(@TempDir Path folder) throws Exception {
+        var failure = assertThrows(Failure.class, () -> status().writePrometheus(folder.resolve("shop.txt"), "shop"));
+        assertEquals(Problem.Exit.USAGE, failure.problem().exit());
+        try (var files = Files.list(folder)) {
+            assertEquals(0, files.count());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+package lib.environment;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.parallel.ExecutionMode.CONCURRENT;
+
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import support.ComposeProject;
+import support.Docker;
+import support.Tool;
+
+/** What others do with the project's containers while the tool is at work, or have done before. */
+@Tag("exhaustive")
+class ComposeMeanwhileTest {
+    private static final Docker.Compose V2 = Docker.Compose.V2;
+
+    @TempDir Path temp;
+
+    private interface Act {
+        void run() throws Exception;
+    }
+
+    /** A script that stands still at a point until that is done. */
+    private static Tool.Output meanwhile(ComposeProject project, String point, Act act, String... script) throws Exception {
+        var tool = project.tool("support.SignalAt");
+        var args = new ArrayList<>(List.of("STOP", "self", point));
+        args.addAll(List.of(script));
+        var process = tool.start(args.toArray(String[]::new));
+        for (int i = 0; !Files.readString(Path.of("/proc", "" + process.pid(), "stat")).replaceFirst(".*\\) ", "").startsWith("T"); i++) {
+            if (i > 1200) throw new IllegalStateException("it never came to " + point);
+            Thread.sleep(50);
+        }
+        try {
+            act.run();
+        } finally {
+            new ProcessBuilder("kill", "-CONT", "" + process.pid()).start().waitFor();
+        }
+        return tool.end(process);
+    }
+
+    @Test @Execution(CONCURRENT) void a_service_that_was_made_anew_since_the_plan_is_stopped_and_started_again() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).start()) {
+            var before = project.snapshot();
+            var made = new TreeMap<String, String>();
+            var said = meanwhile(project, "before: stop .*", () -> {
+                project.compose("up", "-d", "--no-deps", "--force-recreate", "--scale", "worker=2", "worker");
+                project.awaitSessions();
+                made.putAll(workers(project));
+            }, "reset_migrations", "--yes", "--no-superuser").done();
+            assertTrue(said.out().contains("started again: backend, worker"), said.all());
+            var now = workers(project);
+            assertEquals(2, now.size());
+            assertEquals(made.keySet(), now.keySet());
+            assertTrue(made.values().stream().noneMatch(now::containsValue), made + " " + now); // both were down for the swap
+            project.awaitSessions();
+            project.tool("reset_migrations").run("undo", "--yes").done();
+            assertEquals(before, project.snapshot());
+        }
+    }
+
+    /** The running ones by their ids, with the time of their start. */
+    private static Map<String, String> workers(ComposeProject project) throws Exception {
+        var ids = Docker.run("ps", "-q", "--filter", "label=com.docker.compose.project=" + project.name(), "--filter", "label=com.docker.compose.service=worker").lines().toList();
+        var workers = new TreeMap<String, String>();
+        for (var id : ids) workers.put(id, Docker.run("inspect", "-f", "{{.State.StartedAt}}", id).strip());
+        return workers;
+    }
+
+    @Test @Execution(CONCURRENT) void a_database_that_others_use_by_now_is_not_stopped_under_them() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).startDatabase()) {
+            project.compose("stop");
+            meanwhile(project, "before: read it back .*", () -> project.compose("up", "-d", "--no-deps", "worker"), "backup_database")
+                .ended(0, "the service db was stopped, and runs on now: it is used by worker");
+            assertEquals("running", project.containers().get("db").state());
+
+            project.compose("stop");
+            meanwhile(project, "before: read it back .*", () -> {
+                Docker.run("exec", "-d", project.id("db"), "psql", "-h", "127.0.0.1", "-U", "crm_user", "-d", "crm_dev", "-c", "SELECT pg_sleep(600)");
+                Thread.sleep(2_500);
+            }, "backup_database").ended(0, "it is used by pid ", "SELECT pg_sleep(600)");
+            assertEquals("running", project.containers().get("db").state());
+
+            project.compose("stop");
+            assertFalse(project.tool("backup_database").run().done().all().contains("runs on now")); // nobody
+            assertEquals("exited", project.containers().get("db").state());
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void a_database_whose_volume_is_gone_is_no_backup() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).startDatabase()) {
+            project.compose("down");
+            project.tool("backup_database").run().ended(0, "the service db had no container"); // its volume is there
+            project.compose("down", "-v");
+            project.tool("backup_database").run().ended(4, "the service db had no container", "there is nothing to back up");
+            assertEquals(Set.of(), project.containers().keySet());
+            project.compose("up", "-d", "db");
+            project.await("db", container -> container.health().equals("healthy"));
+            project.tool("backup_database").run().ended(4, "there is nothing to back up"); // nor the night after
+            project.tool("backup_database").run("--dir", "new").done();
+            try (var files = Files.list(project.root().resolve("backups"))) {
+                assertEquals(1, files.filter(file -> file.toString().endsWith(".zst")).count());
+            }
+        }
+    }
+
+    /** Monitoring has to tell how old the latest backup is above all when something is down. */
+    @Test @Execution(CONCURRENT) void the_backups_are_those_of_a_database_that_does_not_run() throws Exception {
+        try (var project = ComposeProject.in(temp, V2)) {
+            var port = freePort();
+            project.edit(yaml -> yaml.replace("- DB_HOST=db\n", "- DB_HOST=db\n      - DB_PORT=5432\n")
+                .replace("    restart: unless-stopped\n\n  backend:", "    ports: [\"127.0.0.1:%d:5432\"]\n    restart: unless-stopped\n\n  backend:".formatted(port)));
+            project.startDatabase();
+            for (var host : List.of("db", "localhost")) {
+                if (host.equals("localhost")) project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=localhost").replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=" + port));
+                project.compose("up", "-d", "db");
+                project.await("db", container -> container.health().equals("healthy"));
+                project.tool("backup_database").run().ended(0, "in Compose project " + project.name());
+                project.compose("stop", "db");
+                project.tool("backup_database").run("status", "--max-age", "1h").done();
+                project.tool("backup_database").env("DOCKER_HOST", "unix:///nowhere").run("status", "--max-age", "1h").done();
+                project.tool("backup_database").env("DOCKER_HOST", "unix:///nowhere").run("prune", "--keep-last", "1").ended(0, host.equals("db") ? "removed 0 of 1" : "removed 1 of 2");
+            }
+            project.tool("backup_database").run("status", "--max-age", "1h", "--local").ended(1); // another database has none
+        }
+    }
+
+    private static int freePort() throws IOException {
+        try (var socket = new ServerSocket(0)) {
+            return socket.getLocalPort();
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void an_image_that_was_built_since_a_kill_has_the_new_files() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).baked().start()) {
+            project.tool("support.SignalAt").run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser").ended(137, "but backend, worker only once the image is built anew");
+            project.tool("reset_migrations").run("status").ended(0, "services   backend, worker");
+            project.compose("up", "-d", "--build");
+            project.await("backend", container -> container.health().equals("healthy"));
+            project.tool("reset_migrations").run("finish").ended(0, "started again: backend, worker");
+
+            project.tool("support.SignalAt").run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser").ended(137);
+            project.tool("reset_migrations").run("finish").ended(3, "left stopped", "backend, worker"); // nobody has built
+            assertEquals("exited", project.containers().get("worker").state());
+        }
+    }
+}

@@ -1,0 +1,267 @@
+package lib.environment;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.parallel.ExecutionMode.CONCURRENT;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Execution;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import support.ComposeProject;
+import support.Docker;
+import support.Tool;
+
+/** The whole way on a real engine: services that run, crash in a loop and hold sessions. */
+@Tag("exhaustive")
+class ComposeResetTest {
+    private static final Docker.Compose V2 = Docker.Compose.V2;
+
+    @TempDir Path temp;
+
+    private static Tool.Output reset(ComposeProject project, String... more) throws Exception {
+        var args = new java.util.ArrayList<>(List.of("--yes", "--no-superuser"));
+        args.addAll(List.of(more));
+        return project.tool("reset_migrations").run(args.toArray(String[]::new));
+    }
+
+    @ParameterizedTest @Execution(CONCURRENT) @EnumSource
+    void a_crash_looping_backend_is_reset_and_runs_and_undo_brings_all_back(Docker.Compose compose) throws Exception {
+        try (var project = ComposeProject.in(temp, compose)) {
+            if (compose == V2) project.published();
+            project.start().awaitCrashLoop();
+            var before = project.snapshot();
+            var ids = project.ids();
+            var images = Docker.run("images", "-q", "--no-trunc", project.name() + "*");
+
+            var dry = project.tool("reset_migrations").run("--dry-run").done();
+            assertTrue(dry.out().contains(compose == V2 ? "published port 127.0.0.1" : "a tunnel into its container"), dry.out());
+            assertTrue(dry.out().contains("stop backend, worker"), dry.out());
+            assertFalse(dry.out().contains("in the way"), dry.out()); // those of services leave with them
+            assertEquals(before, project.snapshot());
+            assertEquals(ids, project.ids());
+            assertEquals(List.of(), project.oneOffs());
+            assertEquals(images, Docker.run("images", "-q", "--no-trunc", project.name() + "*"));
+
+            var done = reset(project).done();
+            assertTrue(done.out().contains("started again: backend, worker"), done.all());
+            assertNotEquals(before, project.snapshot());
+            assertEquals(ids, project.ids());
+            project.await("backend", container -> container.health().equals("healthy"));
+            project.awaitSessions();
+            assertEquals("0001_initial", project.query("SELECT string_agg(name, ',') FROM django_migrations WHERE app = 'flows'").strip());
+
+            project.tool("reset_migrations").run("status").done();
+            project.tool("reset_migrations").run("undo", "--yes").done();
+            assertEquals(before, project.snapshot());
+            assertEquals(ids, project.ids());
+            project.await("worker", container -> container.state().equals("running"));
+
+            reset(project).done();
+            assertNotEquals("", aside(project));
+            project.tool("reset_migrations").run("purge", "--all", "--yes").done();
+            assertEquals("", aside(project));
+            assertEquals(ids, project.ids());
+            project.await("backend", container -> container.health().equals("healthy"));
+            project.awaitSessions();
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    /** Databases that runs have set aside. */
+    private static String aside(ComposeProject project) throws Exception {
+        return project.query("SELECT datname FROM pg_database WHERE datname ~ '^crm_dev.'");
+    }
+
+    /** What was not up is as it was afterwards, and the next reset finds it again. */
+    @ParameterizedTest @Execution(CONCURRENT) @EnumSource
+    void a_database_that_is_stopped_or_was_never_created_is_started_and_left_as_it_was(Docker.Compose compose) throws Exception {
+        try (var project = ComposeProject.in(temp, compose).startDatabase()) {
+            var before = project.snapshot();
+            project.compose("stop");
+            reset(project).done();
+            assertEquals("exited", project.containers().get("db").state());
+            project.tool("backup_database").run().done();
+            project.tool("backup_database").run("verify").done();
+            assertEquals("exited", project.containers().get("db").state());
+
+            project.compose("down");
+            assertEquals("", networks(project));
+            project.tool("reset_migrations").run("undo", "--yes").done();
+            assertEquals(List.of(), List.copyOf(project.containers().keySet()));
+            assertEquals("", networks(project));
+
+            project.compose("up", "-d", "db");
+            assertNotEquals("", networks(project)); // it can tell
+            project.await("db", container -> container.health().equals("healthy"));
+            assertEquals(before, project.snapshot());
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    private static String networks(ComposeProject project) throws Exception {
+        return Docker.run("network", "ls", "-q", "--filter", "label=com.docker.compose.project=" + project.name());
+    }
+
+    /** Nothing has to stay stopped then, but what is built later must be built anew. */
+    @Test @Execution(CONCURRENT) void code_in_the_image_of_services_that_do_not_run_is_told_all_the_same() throws Exception {
+        try (var project = ComposeProject.in(temp, Docker.Compose.V1).baked().startDatabase()) {
+            reset(project).ended(0, "it has to be built again", "up -d --build");
+            assertEquals(List.of(), project.oneOffs());
+            project.compose("up", "-d", "--build");
+            project.await("backend", container -> container.health().equals("healthy"));
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void code_in_the_image_is_compared_and_services_with_the_old_one_stay_stopped() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).baked().start()) {
+            var before = project.snapshot();
+            var models = project.backend().resolve("flows/models.py");
+            var text = Files.readString(models);
+            Files.writeString(models, text + "\n# newer than the image\n");
+            reset(project).ended(4, "flows/models.py", "docker compose build backend", "--trust-image");
+            reset(project, "--dry-run", "--trust-image").done();
+            Files.writeString(models, text);
+            assertEquals(before, project.snapshot());
+
+            var said = project.tool("reset_migrations").env("DJANGO_SUPERUSER_USERNAME", "anna").env("DJANGO_SUPERUSER_EMAIL", "anna@crm.example")
+                .env("DJANGO_SUPERUSER_PASSWORD", "s3cret of hers").run("--yes", "--superuser", "--purge");
+            said.ended(3, "left stopped", "docker compose up -d --build backend worker", "no superuser was made", "when all is well: reset_migrations purge"); // nothing is dropped before that
+            assertEquals("0", project.query("SELECT count(*) FROM auth_user"));
+            assertNotEquals("", aside(project));
+            assertFalse(said.all().contains("s3cret"), said.all());
+            assertEquals("exited", project.containers().get("backend").state());
+            assertEquals("exited", project.containers().get("worker").state());
+
+            project.compose("up", "-d", "--build");
+            project.await("backend", container -> container.health().equals("healthy"));
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    /** A new volume begins as a copy of what the image has there: the same files, and not the same files. */
+    @Test @Execution(CONCURRENT) void a_volume_over_the_migrations_is_refused() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).startDatabase()) {
+            project.edit(yaml -> yaml.replaceFirst("      - ./crm_backend:/app\n", "$0      - flows:/app/flows/migrations\n") + "  flows:\n");
+            var before = project.snapshot();
+            reset(project).ended(4, "sees other files", "/app/flows/migrations");
+            assertEquals(before, project.snapshot());
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void a_signal_while_it_only_looks_stops_the_database_that_was_started_for_it() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).startDatabase()) {
+            project.compose("stop");
+            var looking = project.tool("reset_migrations").start("--dry-run");
+            project.await("db", container -> container.state().equals("running"));
+            new ProcessBuilder("kill", "-INT", "" + looking.pid()).start().waitFor();
+            project.tool("reset_migrations").end(looking).ended(130);
+            assertEquals("exited", project.containers().get("db").state());
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void whoever_ends_it_finds_all_put_back_and_the_services_running() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).start()) {
+            var before = project.snapshot();
+            for (var point : List.of("after: stop .*", "after: replace .*", "after: rename .*")) {
+                var said = project.tool("support.SignalAt").run("TERM", "self", point, "reset_migrations", "--yes", "--no-superuser");
+                said.ended(130, "SignalAt: after");
+                assertEquals(before, project.snapshot(), point);
+                project.awaitSessions();
+            }
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    @ParameterizedTest @Execution(CONCURRENT) @ValueSource(strings = {"after: stop .*", "replaced .*0001_initial.py", "before: check: .*"})
+    void killed_in_the_middle_undo_brings_all_back_and_starts_the_services(String point) throws Exception {
+        try (var project = ComposeProject.in(temp, V2).start()) {
+            var before = project.snapshot();
+            project.tool("support.SignalAt").run("KILL", "self", point, "reset_migrations", "--yes", "--no-superuser").ended(137, "SignalAt: ");
+            assertEquals("exited", project.containers().get("worker").state());
+            reset(project).ended(4, "undo");
+            project.tool("reset_migrations").run("status").ended(0, "services   backend, worker");
+            project.tool("reset_migrations").run("undo", "--yes").done();
+            assertEquals(before, project.snapshot());
+            project.awaitSessions();
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void killed_after_the_swap_finish_keeps_the_new_state_and_starts_the_services() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).start()) {
+            project.tool("support.SignalAt").run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser").ended(137, "SignalAt: ");
+            project.tool("reset_migrations").run("finish", "--keep-services").done(); // those that it has stopped are its own all the same
+            project.await("backend", container -> container.health().equals("healthy"));
+            project.awaitSessions();
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void a_backup_is_made_verified_and_restored_in_place() throws Exception {
+        try (var project = ComposeProject.in(temp, Docker.Compose.V1).start()) {
+            project.tool("backup_database").run().done();
+            project.tool("backup_database").run("verify").done();
+            project.tool("backup_database").run("status", "--max-age", "1h").done();
+            project.tool("backup_database").run("list").ended(0, "crm_dev");
+            Path file;
+            try (var files = Files.list(project.root().resolve("backups"))) {
+                file = files.filter(f -> f.toString().endsWith(".zst")).findFirst().orElseThrow();
+            }
+            project.tool("backup_database").run("restore", file.toString(), "--into", "beside").done();
+            assertEquals("300", project.query("beside", "SELECT count(*) FROM conversations_contact").strip());
+            project.query("DELETE FROM conversations_contact_tags");
+            project.tool("backup_database").run("restore", file.toString(), "--yes").done();
+            assertEquals("500", project.query("SELECT count(*) FROM conversations_contact_tags").strip());
+            project.awaitSessions();
+            project.tool("reset_migrations").run("undo", "--yes").done();
+            assertEquals("0", project.query("SELECT count(*) FROM conversations_contact_tags").strip());
+
+            project.tool("backup_database").run().done();
+            project.tool("backup_database").run("verify").done();
+            project.tool("backup_database").run("prune", "--keep-last", "1").ended(0, "removed 1 of 2");
+            assertFalse(Files.exists(file));
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    @Test @Execution(CONCURRENT) void what_is_wrong_is_said_and_nothing_is_touched() throws Exception {
+        try (var project = ComposeProject.in(temp, V2).start()) {
+            var before = project.snapshot();
+            project.tool("reset_migrations").run("--dry-run", "--app-service", "web").ended(2, "Compose has no service web", "backend");
+            project.tool("reset_migrations").run("--dry-run", "--db-service", "postgres").ended(2, "Compose has no service postgres");
+            project.tool("reset_migrations").env("DOCKER_HOST", "unix:///nowhere").run("--dry-run").ended(1, "engine does not run");
+            project.tool("backup_database").env("DOCKER_HOST", "unix:///nowhere").run().ended(1, "engine does not run");
+            project.tool("reset_migrations").run("--docker", "--local").ended(2, "exclude each other");
+            project.tool("reset_migrations").run("--local", "--dry-run").ended(2, "no host called db");
+            project.tool("reset_migrations").run("--dry-run", "--app-service", "db").ended(2, "no Python");
+
+            assertEquals(before, project.snapshot());
+            project.editEnv(text -> text.replace("pa55 word#1", "another pa55"));
+            project.tool("reset_migrations").run("--dry-run").ended(2, "the volume keeps the password");
+            project.tool("backup_database").run().ended(2, "the password in .env", "the volume keeps the password");
+            project.edit(yaml -> yaml.replace("- DB_HOST=db", "- DB_HOST=db\n      - DB_PASSWORD=a third pa55"));
+            project.tool("backup_database").run().ended(2, "the password in the environment of service backend");
+            assertEquals(List.of(), project.oneOffs());
+        }
+    }
+
+    /** As the entrypoint of the project this was made for does: a list of names that it takes for stale. */
+    @Test @Execution(CONCURRENT) void an_entrypoint_that_deletes_a_new_migration_is_told() throws Exception {
+        try (var project = ComposeProject.in(temp, V2)) {
+            var entrypoint = project.backend().resolve("entrypoint.sh");
+            Files.writeString(entrypoint, Files.readString(entrypoint).replaceFirst("\n", "\nrm -f /app/customer_data/migrations/0002_initial.py\n"));
+            project.start();
+            reset(project).ended(3, "customer_data/migrations/0002_initial.py", "an entrypoint may delete", "reset_migrations undo");
+            project.tool("reset_migrations").run("undo", "--yes").done();
+        }
+    }
+}

@@ -1,0 +1,84 @@
+package lib.plan;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import lib.cli.Console;
+import lib.error.Failure;
+import lib.error.Problem;
+import org.junit.jupiter.api.Test;
+
+class PlanTest {
+    private final List<String> acts = new ArrayList<>();
+    private final Console console = new Console(new Console.Options(true, false, false, Console.Color.never));
+
+    private Step step(String name) {
+        return Step.of(name, () -> acts.add("run " + name), () -> acts.add("undo " + name), () -> acts.add("finish " + name));
+    }
+
+    private Step failing(String name, Exception with) {
+        return Step.of(name, () -> { throw with; }, () -> acts.add("undo " + name), () -> acts.add("finish " + name));
+    }
+
+    @Test void steps_run_in_order_and_are_finished_after_the_last() {
+        new Plan(List.of(step("a"), step("b"))).run(console, () -> "");
+        assertEquals(List.of("run a", "run b", "finish a", "finish b"), acts);
+    }
+
+    @Test void a_failure_undoes_the_begun_steps_last_first_and_finishes_none() {
+        var plan = new Plan(List.of(step("a"), failing("b", new IOException("disk")), step("c")));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, () -> ""));
+        assertEquals(List.of("run a", "undo b", "undo a"), acts);
+        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+    }
+
+    @Test void what_cannot_be_undone_is_named_and_what_came_before_is_left_for_a_later_undo() {
+        var stubborn = Step.of("rename", () -> {}, () -> { throw new IOException("no such folder"); }, () -> {});
+        var plan = new Plan(List.of(step("a"), stubborn, failing("c", new IOException("disk"))));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x"));
+        assertEquals(List.of("run a", "undo c"), acts); // a may be the record without which no undo finds the run
+        var left = (Problem.NotPutBack) failure.problem();
+        assertEquals(Problem.Exit.PARTLY, left.exit());
+        assertEquals(List.of("rename: no such folder", "so this stays done: a"), left.left());
+        assertEquals(List.of("reset_migrations undo x"), left.next());
+    }
+
+    @Test void what_is_gone_for_good_holds_nothing_up() {
+        var dropped = Step.of("drop", () -> {}, () -> { throw new Failure(new Problem.OnlyBackupHasIt("crm", null)); }, () -> {});
+        var plan = new Plan(List.of(step("a"), dropped, failing("c", new IOException("disk"))));
+        assertEquals(Problem.Exit.PARTLY, assertThrows(Failure.class, () -> plan.run(console, () -> "")).problem().exit());
+        assertEquals(List.of("run a", "undo c", "undo a"), acts);
+    }
+
+    @Test void services_that_do_not_start_hold_nothing_up_either_and_their_command_is_named() {
+        var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Problem.NotStarted("docker-compose", List.of("port 8000 is taken"), List.of("backend"))); }, () -> {});
+        var plan = new Plan(List.of(step("a"), services, failing("c", new IOException("disk"))));
+        var left = (Problem.NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x")).problem();
+        assertEquals(List.of("run a", "undo c", "undo a"), acts);
+        assertEquals(List.of("docker-compose start backend"), left.next());
+    }
+
+    @Test void an_error_of_the_virtual_machine_is_put_back_too() {
+        var plan = new Plan(List.of(step("a"), Step.of("b", () -> { throw new OutOfMemoryError(); })));
+        assertThrows(IllegalStateException.class, () -> plan.run(console, () -> ""));
+        assertEquals(List.of("run a", "undo a"), acts);
+    }
+
+    @Test void a_bug_keeps_its_own_exception() {
+        var plan = new Plan(List.of(step("a"), failing("b", new IllegalStateException("bug"))));
+        assertEquals("bug", assertThrows(IllegalStateException.class, () -> plan.run(console, () -> "")).getMessage());
+        assertEquals(List.of("run a", "undo b", "undo a"), acts);
+    }
+
+    @Test void what_cannot_be_finished_is_put_back_no_more_but_is_no_success_either() {
+        var plan = new Plan(List.of(Step.of("a", () -> {}, () -> acts.add("undo a"), () -> { throw new IOException("disk full"); }), step("b")));
+        var failure = assertThrows(Failure.class, () -> plan.run(console, () -> ""));
+        assertEquals(List.of("run b", "finish b"), acts);
+        assertEquals(Problem.Exit.PARTLY, failure.problem().exit());
+        assertTrue(failure.problem().what().contains("disk full"), failure.problem().what());
+    }
+}

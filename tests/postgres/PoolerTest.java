@@ -1,0 +1,144 @@
+package lib.postgres;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import support.OldState;
+import support.Postgres;
+import support.Python;
+import support.SampleProject;
+import support.Snapshot;
+import support.Tool;
+
+/** Through pgbouncer in transaction mode. */
+class PoolerTest {
+    private static final Path PGBOUNCER = Path.of("/usr/sbin/pgbouncer");
+    private static int worked, refused;
+
+    @TempDir Path temp;
+    private SampleProject shop;
+    private Postgres.Db db;
+    private Process pooler;
+    private Path folder; // not below one that only we may enter
+
+    /** @param all whether it knows every database of the server, or the live one alone */
+    private void project(boolean all) throws Exception {
+        Assumptions.assumeTrue(Files.isExecutable(PGBOUNCER), "pgbouncer is not installed");
+        shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
+            from django.db import models
+            class Order(models.Model):
+                number = models.IntegerField()
+            """, "shop/migrations/0001_old.py", "from django.db import migrations\nclass Migration(migrations.Migration):\n    pass\n"));
+        db = Postgres.database(Postgres.role("shop", "CREATEDB"));
+        OldState.run(db, "CREATE TABLE old_order (id int PRIMARY KEY)", "INSERT INTO old_order VALUES (7)");
+        var port = pooler(all);
+        shop.env(new Postgres.Db(db.host(), port, db.name(), db.role()));
+    }
+
+    private int pooler(boolean all) throws Exception {
+        int port;
+        try (var socket = new ServerSocket(0)) {
+            port = socket.getLocalPort();
+        }
+        folder = Files.createTempDirectory("pooler", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        var users = secret(folder.resolve("users"), "\"%s\" \"%s\"\n".formatted(db.role().name(), db.role().password()));
+        var ini = secret(folder.resolve("pgbouncer.ini"), """
+            [databases]
+            %s = host=127.0.0.1 port=%d
+            [pgbouncer]
+            listen_addr = 127.0.0.1
+            listen_port = %d
+            unix_socket_dir =
+            auth_type = scram-sha-256
+            auth_file = %s
+            pool_mode = transaction
+            """.formatted(all ? "*" : db.name(), db.port(), port, users));
+        var command = new ArrayList<>(List.of(PGBOUNCER.toString(), ini.toString()));
+        if (Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0)) { // it never runs as root
+            for (var file : List.of(folder, users, ini)) Files.setOwner(file, file.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("nobody"));
+            command.addAll(1, List.of("-u", "nobody"));
+        }
+        pooler = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(temp.resolve("pooler.log").toFile()).start();
+        for (int i = 0; i < 200; i++) {
+            try (var connection = new Postgres.Db(db.host(), port, db.name(), db.role()).connect()) {
+                return port;
+            } catch (SQLException notYet) {
+                Thread.sleep(50);
+            }
+        }
+        throw new IOException(Files.readString(temp.resolve("pooler.log")));
+    }
+
+    private static Path secret(Path file, String text) throws IOException {
+        Files.createFile(file, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+        return Files.writeString(file, text);
+    }
+
+    @AfterEach void stop() throws Exception {
+        if (pooler != null) {
+            pooler.destroy();
+            pooler.waitFor();
+        }
+        if (folder != null) Python.delete(folder);
+    }
+
+    @AfterAll static void figures() {
+        System.out.printf("through a pooler: %d commands worked, %d refused with everything as it was%n", worked, refused);
+    }
+
+    /** Works, or says why not and has changed nothing. */
+    private boolean works(String... args) throws Exception {
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(shop.root());
+        var output = Tool.in(shop.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        if (output.code() == 0) {
+            worked++;
+            return true;
+        }
+        assertTrue(output.code() == 1 || output.code() == 4, output.all());
+        assertFalse(output.err().contains("this is a bug") || output.err().contains("\tat "), output.all());
+        assertEquals(rows, Snapshot.of(db));
+        assertEquals(files, Snapshot.of(shop.root()));
+        System.out.println("refused: " + String.join(" ", args) + ": " + output.err().lines().filter(line -> line.startsWith("error")).toList());
+        refused++;
+        return false;
+    }
+
+    @Test void one_that_knows_every_database_swaps_and_parks() throws Exception {
+        project(true);
+        var rows = Snapshot.of(db);
+        for (var strategy : List.of("swap", "park")) {
+            assertTrue(works("--yes", "--terminate", "--strategy", strategy), strategy);
+            assertTrue(works("status"), strategy);
+            assertTrue(works("undo", "--yes", "--terminate"), strategy);
+            assertEquals(rows, Snapshot.of(db));
+            assertTrue(works("purge", "--yes", "--no-backup", "--terminate"), strategy);
+        }
+    }
+
+    @Test void one_that_knows_only_the_live_database_parks() throws Exception {
+        project(false);
+        var rows = Snapshot.of(db);
+        assertFalse(works("--yes", "--strategy", "swap"));
+        assertTrue(works("--yes"));
+        assertTrue(works("status"));
+        assertTrue(works("undo", "--yes"));
+        assertEquals(rows, Snapshot.of(db));
+        assertTrue(works("purge", "--yes", "--no-backup"));
+    }
+}

@@ -1,0 +1,122 @@
+package lib.project;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import lib.error.Failure;
+import lib.error.Problem;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ProjectTest {
+    @TempDir Path folder;
+
+    private Path file(String path) throws IOException {
+        var file = folder.resolve(path);
+        Files.createDirectories(file.getParent());
+        return Files.writeString(file, "");
+    }
+
+    private Path folder(String path) throws IOException {
+        return Files.createDirectories(folder.resolve(path));
+    }
+
+    private void assertFound(String root, String backend, String start) {
+        assertEquals(new Project(folder.resolve(root).normalize(), folder.resolve(backend).normalize()), Project.find(folder.resolve(start)), start);
+    }
+
+    private <P extends Problem> P problemFrom(Class<P> kind, Path start) {
+        return assertInstanceOf(kind, assertThrows(Failure.class, () -> Project.find(start)).problem());
+    }
+
+    @Test void manage_py_in_the_root_makes_it_the_backend_too() throws IOException {
+        file("p/manage.py");
+        folder("p/shop/migrations");
+        for (var start : List.of("p", "p/shop", "p/shop/migrations")) assertFound("p", "p", start);
+    }
+
+    @Test void manage_py_one_level_below_is_found_from_any_folder_inside() throws IOException {
+        file("p/.env");
+        file("p/backend/manage.py");
+        folder("p/backend/shop/migrations");
+        folder("p/frontend/src/components");
+        for (var start : List.of("p", "p/backend", "p/backend/shop", "p/backend/shop/migrations", "p/frontend", "p/frontend/src/components", "p/../p"))
+            assertFound("p", "p/backend", start);
+    }
+
+    @Test void manage_py_two_levels_below_is_found_and_three_levels_are_not() throws IOException {
+        file("p/docker-compose.yml");
+        file("p/services/web/manage.py");
+        folder("p/services/web/shop");
+        for (var start : List.of("p", "p/services", "p/services/web", "p/services/web/shop")) assertFound("p", "p/services/web", start);
+        file("deep/.env");
+        file("deep/a/b/c/manage.py");
+        problemFrom(Problem.NoProject.class, folder.resolve("deep"));
+    }
+
+    @Test void root_is_the_outermost_marked_folder() throws IOException {
+        file("p/compose.yaml");
+        file("p/backend/.env");
+        file("p/backend/manage.py");
+        assertFound("p", "p/backend", "p/backend");
+        assertEquals(folder.resolve("p/compose.yaml"), Project.find(folder.resolve("p")).composeFile().orElseThrow());
+    }
+
+    @Test void root_is_the_same_from_above_and_from_inside_when_nothing_marks_it() throws IOException {
+        file("p/backend/manage.py");
+        assertFound("p/backend", "p/backend", "p");
+        assertFound("p/backend", "p/backend", "p/backend");
+    }
+
+    @Test void several_manage_py_are_listed() throws IOException {
+        file("p/.env");
+        var one = file("p/api/manage.py");
+        var two = file("p/web/manage.py");
+        var problem = problemFrom(Problem.SeveralBackends.class, folder.resolve("p"));
+        assertEquals(List.of(one, two), problem.managePys());
+        assertEquals(2, problem.exit().code);
+        assertFound("p/api", "p/api", "p/api");
+    }
+
+    @Test void several_manage_py_do_not_disturb_from_inside_one_of_them() throws IOException {
+        file("p/.env");
+        file("p/api/manage.py");
+        file("p/web/manage.py");
+        assertEquals(folder.resolve("p/web"), Project.find(folder.resolve("p/web")).backend());
+    }
+
+    @Test void a_project_that_only_lies_beside_is_not_taken() throws IOException {
+        file("code/site/manage.py");
+        folder("code/scripts/x");
+        problemFrom(Problem.NoProject.class, folder.resolve("code/scripts/x"));
+        folder("code/.git"); // now it belongs to the same repository
+        assertFound("code/site", "code/site", "code/scripts/x");
+    }
+
+    @Test void copies_in_environments_and_hidden_folders_do_not_count() throws IOException {
+        file("p/.env");
+        file("p/backend/manage.py");
+        file("p/venv/x/manage.py");
+        file("p/.cache/x/manage.py");
+        file("p/node_modules/manage.py");
+        assertFound("p", "p/backend", "p");
+    }
+
+    @Test void a_linked_folder_is_not_a_second_backend() throws IOException {
+        file("p/.env");
+        file("p/releases/manage.py");
+        Files.createSymbolicLink(folder.resolve("p/current"), folder.resolve("p/releases"));
+        assertFound("p", "p/releases", "p");
+    }
+
+    @Test void no_project_and_no_folder_are_told_apart_from_bugs() throws IOException {
+        assertEquals(2, problemFrom(Problem.NoProject.class, folder("empty")).exit().code);
+        problemFrom(Problem.NoProject.class, folder.resolve("not-there"));
+        problemFrom(Problem.NoProject.class, file("a-file"));
+    }
+}

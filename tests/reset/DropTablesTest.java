@@ -1,0 +1,95 @@
+package lib.reset;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.error.Problem.Exit;
+import lib.postgres.Database;
+import org.junit.jupiter.api.Test;
+import support.FakeMigrator;
+import support.OldState;
+import support.Postgres;
+import support.Snapshot;
+
+class DropTablesTest {
+    private static DropTables drop(Database database) {
+        return assertInstanceOf(DropTables.class, SwapDatabaseTest.choose(database, "drop", false));
+    }
+
+    @Test void the_tables_go_for_good_and_what_is_no_table_stays() throws Exception {
+        var reader = Postgres.role("reader", "");
+        var db = Postgres.database();
+        OldState.run(db, "CREATE EXTENSION citext");
+        OldState.fill(db);
+        OldState.run(db, "GRANT SELECT ON crm_customer TO " + reader.name());
+        try (var database = SwapDatabaseTest.open(db)) {
+            var drop = drop(database);
+            assertTrue(drop.warnings().getFirst().contains("only a backup"));
+            assertEquals(PreviousState.State.OLD_IS_LIVE, drop.aside().state(database));
+            drop.drop().undo(); // nothing was dropped yet
+            SwapDatabaseTest.run(List.of(drop.drop(), drop.migrate(OldState.migrator(db))));
+            assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
+            assertEquals("3", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
+            assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_type WHERE typname = 'mood'"));
+            assertEquals("t", OldState.text(db, "SELECT has_table_privilege('%s', 'crm_customer', 'SELECT')".formatted(reader.name())));
+            assertEquals(PreviousState.State.NEW_IS_LIVE, drop.aside().state(database));
+            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> drop.aside().undo(database, false)).problem().exit());
+        }
+    }
+
+    @Test void a_failure_after_the_drop_says_that_only_the_backup_has_them() throws Exception {
+        var db = Postgres.database();
+        OldState.fill(db);
+        try (var database = SwapDatabaseTest.open(db)) {
+            var drop = drop(database);
+            var failure = assertThrows(Failure.class, () -> SwapDatabaseTest.run(List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "SELECT 1 / 0")))));
+            assertInstanceOf(Problem.OnlyBackupHasIt.class, failure.problem());
+        }
+    }
+
+    @Test void what_would_fall_outside_the_schema_or_is_not_ours_is_refused() throws Exception {
+        var db = Postgres.database();
+        OldState.fill(db);
+        OldState.run(db, "CREATE SCHEMA other", "CREATE VIEW other.names AS SELECT name FROM crm_customer", "CREATE TABLE other.uses (c crm_customer)");
+        try (var database = SwapDatabaseTest.open(db)) {
+            var problem = assertThrows(Failure.class, () -> drop(database)).problem();
+            assertEquals(Exit.REFUSED, problem.exit());
+            assertTrue(problem.what().contains("view other.names") && problem.what().contains("table other.uses"), problem.what());
+            OldState.run(db, "DROP SCHEMA other CASCADE");
+            drop(database);
+        }
+        var owner = Postgres.role("owner", "");
+        var theirs = Postgres.database(owner);
+        OldState.run(theirs, "CREATE TABLE mine (id int)", "GRANT ALL ON mine TO PUBLIC");
+        OldState.run(theirs.as(Postgres.SUPERUSER), "CREATE VIEW foreign_view AS SELECT * FROM mine");
+        try (var database = SwapDatabaseTest.open(theirs)) {
+            assertTrue(assertThrows(Failure.class, () -> drop(database)).problem().what().contains("foreign_view"));
+        }
+    }
+
+    @Test void a_thousand_tables_are_dropped_under_default_locks() throws Exception {
+        var db = Postgres.database();
+        for (int batch = 0; batch < 10; batch++)
+            OldState.run(db, IntStream.range(batch * 100, batch * 100 + 100).mapToObj("CREATE TABLE t%d (id serial PRIMARY KEY, a int UNIQUE, b text UNIQUE)"::formatted).collect(Collectors.joining(";")));
+        try (var database = SwapDatabaseTest.open(db)) {
+            drop(database).drop().run();
+            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
+        }
+    }
+
+    @Test void one_row_less_makes_a_snapshot_differ() throws Exception {
+        var db = Postgres.database();
+        OldState.fill(db);
+        var before = Snapshot.of(db);
+        OldState.run(db, "DELETE FROM crm_event WHERE what = 'e7'");
+        assertNotEquals(before, Snapshot.of(db));
+    }
+}

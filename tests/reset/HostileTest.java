@@ -1,0 +1,647 @@
+package lib.reset;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.text.Normalizer;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import lib.django.Django;
+import lib.django.Migrations;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.files.Disk;
+import lib.postgres.Database;
+import lib.process.Program;
+import lib.project.EnvFile;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
+import org.opentest4j.AssertionFailedError;
+import support.CrashingServer;
+import support.FakeMigrator;
+import support.OldState;
+import support.Postgres;
+import support.Python;
+import support.SampleProject;
+import support.Snapshot;
+import support.Tool;
+
+/** Names, files and interpreters as nobody expects them: each case ends well or in clear words, and in time. */
+class HostileTest {
+    private static final long SEED = Long.getLong("hostile.seed", 20_261_122);
+    /** How long what should have been ended would sleep: no other test run on this machine has the same command line. */
+    private static final String SECONDS = "7654." + ProcessHandle.current().pid();
+    private static int tried, ended;
+
+    @TempDir Path temp;
+
+    @BeforeAll static void seed() {
+        System.out.println("hostile seed: " + SEED + " (again with -Dhostile.seed=" + SEED + ")");
+    }
+
+    @AfterAll static void figures() {
+        System.out.printf("hostile cases: %d tried, %d ended as they should%n", tried, ended);
+    }
+
+    /** One case: it has to end in time and as its assertions say. */
+    private static void tried(String what, Executable hostile) {
+        tried++;
+        try {
+            assertTimeoutPreemptively(Duration.ofSeconds(60), hostile);
+        } catch (Throwable e) {
+            throw new AssertionError("case " + what.codePoints().mapToObj(c -> c < ' ' ? "\\u%04x".formatted(c) : Character.toString(c)).reduce("", String::concat) + ": " + e, e);
+        }
+        ended++;
+    }
+
+    /** Expected failures are data; everything else is a bug. */
+    private static Problem refused(Class<? extends Problem> kind, Problem.Exit exit, Executable act) {
+        var problem = assertThrows(Failure.class, act).problem();
+        assertInstanceOf(kind, problem, problem.what());
+        assertEquals(exit, problem.exit(), problem.what());
+        return problem;
+    }
+
+    @Test void a_case_that_does_not_end_as_it_should_is_noticed() {
+        var before = new int[] {tried, ended};
+        assertThrows(AssertionError.class, () -> tried("flipped", () -> refused(Problem.NotAFile.class, Problem.Exit.REFUSED, () -> {})));
+        assertThrows(AssertionError.class, () -> tried("other kind", () -> refused(Problem.NotAFile.class, Problem.Exit.REFUSED, () -> {
+            throw new Failure(new Problem.NotConfirmed());
+        })));
+        assertThrows(AssertionError.class, () -> tried("wrong quoting", () -> query("\"" + "a\"b" + "\"", "a\"b")));
+        assertThrows(AssertionFailedError.class, () -> well(new Tool.Output(1, "", "java.lang.X\n\tat lib.X(X.java)"), 1));
+        assertThrows(AssertionFailedError.class, () -> well(new Tool.Output(0, "", ""), 1));
+        assertEquals(before[1], ended);
+        tried = before[0];
+    }
+
+    // ---- identifiers -------------------------------------------------------------------------
+
+    private static final List<String> PIECES = List.of("\"", "\"\"", "'", "''", ";", "--", "/*", "*/", "%s", "%(x)s", "%1$s", "%", "$1", "$$", "?", "??", "{", "}", "{0}", "\\", "\\'",
+        "\n", "\r", "\t", "\u000b", "🐘", "e\u0301", "\u0301", "é", "ж", "日本", "\u202e", "\u00a0", "\u200b", "\u2028", " ", "  ", ".", ",", ":", "::", ":x", "@", "#", "~", "|", "&", "<", "(", ")", "[", "]",
+        "select", "USER", "table", "public", "pg_", "a", "B", "0", "_", "NULL", "DROP TABLE x", "E'", "U&\"");
+    private static final List<String> NAMES = List.of("select", "user", "table", "a b", " ", "trailing ", " leading", "a\"b", "\"", "\"\"", "'; DROP TABLE x; --", "/* */", "%s", "%(x)s", "$1", "?", "{", "\\", "\n",
+        "\t", "🐘", "e\u0301", "x".repeat(63), "é".repeat(31), "🐘".repeat(15), "日".repeat(21), "a" + "é".repeat(31), "Ab", "ab", "null", "public.x", "a.b", "--", "-f", "-", "..", "/", "%2e", "=", "a=b", "dbname=x", "host=/tmp user=x", "postgres://a:b@c/d");
+
+    /** Different ones, each an identifier that the server takes as it is. */
+    private static List<String> names(Random random, int count) {
+        var names = new LinkedHashSet<>(NAMES);
+        while (names.size() < count) {
+            var name = new StringBuilder();
+            for (int pieces = 1 + random.nextInt(12); pieces > 0; pieces--) name.append(PIECES.get(random.nextInt(PIECES.size())));
+            while (bytes(name.toString()) > 63) name.setLength(name.offsetByCodePoints(name.length(), -1));
+            names.add(name.toString());
+        }
+        return names.stream().limit(count).toList();
+    }
+
+    private static int bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8).length;
+    }
+
+    private static String lib(String method, String... arguments) throws Exception {
+        var types = new Class<?>[arguments.length];
+        java.util.Arrays.fill(types, String.class);
+        var found = Database.class.getDeclaredMethod(method, types);
+        found.setAccessible(true);
+        try {
+            return (String) found.invoke(null, (Object[]) arguments);
+        } catch (InvocationTargetException e) {
+            throw (Exception) e.getCause();
+        }
+    }
+
+    private static java.sql.Connection connection;
+
+    /** The server knows the column by exactly this name. */
+    private static void query(String identifier, String expected) throws Exception {
+        if (connection == null) connection = Postgres.database().connect();
+        try (var statement = connection.createStatement()) {
+            s(statement);
+            try (var rows = statement.executeQuery("SELECT 1 AS " + identifier)) {
+                assertEquals(expected, rows.getMetaData().getColumnLabel(1));
+            }
+        }
+    }
+
+    private static void s(java.sql.Statement statement) throws Exception {
+        statement.setEscapeProcessing(false);
+    }
+
+    @Test void names_are_quoted_and_fitted_as_the_server_reads_them() throws Exception {
+        for (var name : names(new Random(SEED), 400)) tried(name, () -> {
+            query(lib("quoted", name), name);
+            var fitted = lib("fitting", name + name, "_before_20261122_0000");
+            assertTrue(bytes(fitted) <= 63 && fitted.endsWith("_before_20261122_0000"), fitted);
+            assertEquals(fitted, new String(fitted.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8), "no half letter");
+            query(lib("quoted", fitted), fitted);
+            try (var statement = connection.createStatement()) {
+                s(statement);
+                var rows = statement.executeQuery("SELECT " + lib("literal", name));
+                rows.next();
+                assertEquals(name, rows.getString(1));
+            }
+        });
+    }
+
+    private static void fill(Postgres.Db db, List<String> names) throws Exception {
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            s(statement);
+            for (var name : names) {
+                var q = Postgres.quoted(name);
+                statement.execute("CREATE TABLE %1$s (%1$s text); INSERT INTO %1$s VALUES ('%2$s'), ('x')".formatted(q, name.replace("'", "''")));
+            }
+        }
+    }
+
+    /** Each table's rows by its name. */
+    private static Map<String, String> rows(Postgres.Db db, String schema) throws Exception {
+        var all = new TreeMap<String, String>();
+        try (var connection = db.connect(); var statement = connection.createStatement()) {
+            s(statement);
+            var tables = new ArrayList<String>();
+            var found = statement.executeQuery("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = '%s'::regnamespace".formatted(schema));
+            while (found.next()) tables.add(found.getString(1));
+            for (var table : tables) {
+                var rows = statement.executeQuery("SELECT string_agg(t::text, '|' ORDER BY t::text) FROM %s.%s t".formatted(schema, Postgres.quoted(table)));
+                rows.next();
+                all.put(table, rows.getString(1));
+            }
+        }
+        return all;
+    }
+
+    @Test void two_hundred_odd_tables_are_parked_and_come_back() throws Exception {
+        var names = names(new Random(SEED + 1), 200);
+        var db = Postgres.database(Postgres.role("o\"w'n;er -- 🐘 \\", ""));
+        OldState.run(db.as(Postgres.SUPERUSER), "GRANT CREATE ON DATABASE %s TO %s".formatted(Postgres.quoted(db.name()), Postgres.quoted(db.role().name())), "GRANT ALL ON SCHEMA public TO PUBLIC");
+        fill(db, names);
+        var before = rows(db, "public");
+        var snapshot = Snapshot.of(db);
+        assertEquals(new TreeSet<>(names), before.keySet());
+        try (var database = SwapDatabaseTest.open(db)) {
+            var park = assertInstanceOf(ParkTables.class, SwapDatabaseTest.choose(database, "park", false)).withoutTransaction();
+            SwapDatabaseTest.run(List.of(park.park(), park.migrate(new FakeMigrator(db, "CREATE TABLE \"a\"\"b\" (new int)", "CREATE TABLE fresh (id int)"))));
+            var parked = rows(db, park.aside().parked());
+            SwapDatabaseTest.run(park.aside().undo(database, false));
+            var after = rows(db, "public");
+            for (var name : names) tried(name, () -> {
+                assertEquals(before.get(name), parked.get(name));
+                assertEquals(before.get(name), after.get(name));
+            });
+            assertEquals(snapshot, Snapshot.of(db));
+            park.aside().purge(database).run();
+            assertEquals(snapshot, Snapshot.of(db));
+        }
+    }
+
+    @Test void a_hundred_odd_tables_are_dropped_and_nothing_else() throws Exception {
+        var names = names(new Random(SEED + 2), 100);
+        var db = Postgres.database();
+        OldState.run(db, "CREATE SCHEMA \"x; --\"", "CREATE TABLE \"x; --\".\"a\"\"b\" AS SELECT 1 AS one");
+        fill(db, names);
+        try (var database = SwapDatabaseTest.open(db)) {
+            var drop = assertInstanceOf(DropTables.class, SwapDatabaseTest.choose(database, "drop", false));
+            SwapDatabaseTest.run(List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "CREATE TABLE fresh (id int)"))));
+        }
+        var left = rows(db, "public").keySet();
+        for (var name : names) tried(name, () -> assertFalse(left.contains(name)));
+        assertEquals(Set.of("fresh"), left);
+        assertEquals("1", OldState.text(db, "SELECT one FROM \"x; --\".\"a\"\"b\""));
+    }
+
+    private static final List<String> DATABASES = List.of("a\"b", "'; DROP DATABASE x; --", "%s %(x)s $1 ?", "é".repeat(31), "🐘".repeat(15), "back\\slash/..", "new\nline\ttab", " select ", "a=b&c?d#e%20+", "host=x user=y");
+
+    @Test void databases_with_odd_names_are_swapped_and_come_back() throws Exception {
+        for (var name : DATABASES) tried(name, () -> {
+            var db = Postgres.database(name, Postgres.role("r\"'; %s🐘\\", "CREATEDB"));
+            fill(db, List.of("t", name));
+            var before = Snapshot.of(db);
+            try (var database = SwapDatabaseTest.open(db)) {
+                var swap = assertInstanceOf(SwapDatabase.class, SwapDatabaseTest.choose(database, "swap", false));
+                SwapDatabaseTest.run(List.of(swap.createScratch(), swap.migrate(new FakeMigrator(db, "CREATE TABLE fresh (id int)")), swap.swap()));
+                assertEquals(Set.of("fresh"), rows(db, "public").keySet());
+                SwapDatabaseTest.run(swap.aside().undo(database, false));
+                assertEquals(before, Snapshot.of(db));
+                swap.aside().purge(database).run();
+                assertEquals(before, Snapshot.of(db));
+            }
+            Postgres.execute("DROP DATABASE " + Postgres.quoted(name));
+        });
+    }
+
+    private static Run run(Path root, Migrations old, Map<String, String> fresh, PreviousState aside) {
+        var hashes = new TreeMap<String, String>();
+        fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
+        return new Run(1, SwapDatabaseTest.runId(), "test", "", root.toString(), "u@h:1/d", "swap", "running", aside, old.files(), hashes, List.of(), null, List.of(), Set.of(), List.of());
+    }
+
+    @Test void a_run_remembers_odd_names() throws Exception {
+        var read = Run.class.getDeclaredMethod("read", Path.class);
+        read.setAccessible(true);
+        for (var name : names(new Random(SEED + 3), 100)) tried(name, () -> {
+            var aside = bytes(name) % 2 == 0 ? new PreviousState.Database("r", name, 7, name + "1", name + "2", name + "3", name)
+                : new PreviousState.Schema("r", name, name + "1", name + "2", name + "3", false, Map.of(name, List.of(4_000_000_000L)));
+            var run = run(temp, new Migrations(temp, List.of()), Map.of(), aside);
+            run.create();
+            assertEquals(run, read.invoke(null, run.folder().resolve("run.json")));
+            run.remove();
+        });
+    }
+
+    // ---- .env --------------------------------------------------------------------------------
+
+    private static final String ORACLE = """
+        import json, logging, os, sys
+        from dotenv import dotenv_values
+        logging.disable(logging.CRITICAL)
+        answers = []
+        for number in range(int(sys.argv[2])):
+            try:
+                answers.append(list(dotenv_values(os.path.join(sys.argv[1], "%d.env" % number)).items()))
+            except UnicodeDecodeError:
+                answers.append(None)
+        json.dump(answers, sys.stdout)
+        """;
+
+    @Test void random_bytes_are_read_as_python_reads_them_or_refused() throws Exception {
+        var random = new Random(SEED + 4);
+        int count = 300;
+        for (int i = 0; i < count; i++) {
+            var bytes = new java.io.ByteArrayOutputStream();
+            if (random.nextInt(4) == 0) bytes.writeBytes("\ufeff".getBytes(StandardCharsets.UTF_8));
+            for (int length = random.nextInt(60); length > 0; length--) {
+                if (random.nextInt(3) == 0) bytes.writeBytes("A%c=".formatted('A' + random.nextInt(4)).getBytes(StandardCharsets.UTF_8));
+                if (random.nextInt(60) == 0) bytes.write(random.nextInt(256));
+                bytes.writeBytes(PIECES.get(random.nextInt(PIECES.size())).getBytes(StandardCharsets.UTF_8));
+                if (random.nextInt(5) == 0) bytes.writeBytes((random.nextBoolean() ? "\r\n" : "${AA}\n").getBytes(StandardCharsets.UTF_8));
+            }
+            Files.write(temp.resolve(i + ".env"), bytes.toByteArray());
+        }
+        var builder = new ProcessBuilder(Python.venv().toString(), "-c", ORACLE, temp.toString(), "" + count).redirectError(ProcessBuilder.Redirect.INHERIT);
+        builder.environment().clear();
+        var process = builder.start();
+        var answers = JsonParser.parseString(new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8)).getAsJsonArray();
+        var readable = 0;
+        for (int i = 0; i < count; i++) {
+            var file = temp.resolve(i + ".env");
+            var answer = answers.get(i);
+            var nul = new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1).indexOf('\0') >= 0;
+            if (!answer.isJsonNull()) readable++;
+            tried(".env " + i, () -> {
+                if (answer.isJsonNull() || nul) {
+                    refused(Problem.EnvFileUnreadable.class, Problem.Exit.USAGE, () -> EnvFile.read(file, Map.of()));
+                    return;
+                }
+                var theirs = new LinkedHashMap<String, String>();
+                answer.getAsJsonArray().forEach(pair -> theirs.put(pair.getAsJsonArray().get(0).getAsString(),
+                    pair.getAsJsonArray().get(1).isJsonNull() ? null : pair.getAsJsonArray().get(1).getAsString()));
+                var ours = new LinkedHashMap<>(EnvFile.read(file, Map.of()).values());
+                theirs.keySet().removeIf("LC_CTYPE"::equals);
+                assertEquals(theirs, ours);
+            });
+        }
+        assertTrue(readable > count / 3, readable + " readable");
+    }
+
+    private EnvFile env(byte[] content) throws IOException {
+        return EnvFile.read(Files.write(temp.resolve("x.env"), content), Map.of());
+    }
+
+    private EnvFile env(String content) throws IOException {
+        return env(content.getBytes(StandardCharsets.UTF_8));
+    }
+
+    private void unreadable(Problem.Unreadable why, Path file) {
+        assertEquals(why, ((Problem.EnvFileUnreadable) refused(Problem.EnvFileUnreadable.class, Problem.Exit.USAGE, () -> EnvFile.read(file, Map.of()))).why());
+    }
+
+    @Test void large_endless_and_odd_env_files_are_read_or_refused() throws Exception {
+        var x = temp.resolve("x.env");
+        tried("10 MB", () -> { Files.write(x, new byte[10 << 20]); unreadable(Problem.Unreadable.TOO_LARGE, x); });
+        tried("/dev/zero", () -> unreadable(Problem.Unreadable.TOO_LARGE, Path.of("/dev/zero")));
+        tried("/dev/null", () -> assertEquals(Map.of(), EnvFile.read(Path.of("/dev/null"), Map.of()).values()));
+        tried("a folder", () -> unreadable(Problem.Unreadable.FOLDER, temp));
+        tried("a dangling link", () -> unreadable(Problem.Unreadable.MISSING, Files.createSymbolicLink(temp.resolve("dangling"), Path.of("nowhere"))));
+        tried("a loop", () -> unreadable(Problem.Unreadable.BROKEN, Files.createSymbolicLink(temp.resolve("loop"), Path.of("loop"))));
+        tried("a pipe without a writer", () -> unreadable(Problem.Unreadable.SILENT, pipe(temp.resolve("pipe"))));
+        tried("a pipe with one", () -> {
+            var pipe = pipe(temp.resolve("written"));
+            Thread.ofPlatform().daemon().start(() -> { try { Files.writeString(pipe, "A=1\n"); } catch (IOException e) { throw new AssertionError(e); } });
+            assertEquals("1", EnvFile.read(pipe, Map.of()).get("A"));
+        });
+        tried("NUL", () -> { Files.writeString(x, "A=1\nB=\0"); unreadable(Problem.Unreadable.NUL, x); });
+        tried("no newline at the end, CRLF, BOM", () -> assertEquals(Map.of("A", "1", "B", "2"), env("\ufeffA=1\r\nB=2").values()));
+        var long_ = "x".repeat(1_000_000);
+        for (var quote : List.of("", "'", "\"")) tried("a long line in " + quote, () -> assertEquals(long_, env("A=" + quote + long_ + quote).get("A")));
+        tried("a long name", () -> assertEquals("1", env(long_ + "=1").get(long_)));
+        for (var piece : List.of("\\\\", "\\'", "\\\"", "'", "\"", "A='", "A=\"", "A='\n", "A=\"\\\"\n", "${", "${A", "}", "#", " ", "\n", "=", "=\n", "A", "\\", "export ", "A=1\n", "$A", "${A}", "A=${A}\n", "A=${A:-b}x\n", "'", " #", "\u0085")) {
+            tried("much of " + piece, () -> {
+                Files.writeString(x, piece.repeat(900_000 / bytes(piece)));
+                if (piece.startsWith("A=${A:-")) unreadable(Problem.Unreadable.GROWN, x); // a letter longer from line to line
+                else EnvFile.read(x, Map.of());
+            });
+            tried("quoted much of " + piece, () -> env("A=\"" + piece.repeat(900_000 / bytes(piece)) + "\"\nB=${A}\n"));
+        }
+        var doubling = new StringBuilder("A0=xxxxxxxxxx\n");
+        for (int i = 1; i < 80; i++) doubling.append("A%d=${A%d}${A%d}\n".formatted(i, i - 1, i - 1));
+        tried("doubling", () -> { Files.writeString(x, doubling); unreadable(Problem.Unreadable.GROWN, x); });
+        tried("one line of much", () -> { Files.writeString(x, "A=" + "x".repeat(400_000) + "\nB=" + "${A}".repeat(100_000)); unreadable(Problem.Unreadable.GROWN, x); });
+        tried("a cycle", () -> assertEquals("x", env("A=${B}x\nB=${A}").get("B")));
+        var deep = new StringBuilder("A0=1\n");
+        for (int i = 1; i < 5000; i++) deep.append("A%d=${A%d}\n".formatted(i, i - 1));
+        tried("deep", () -> assertEquals("1", env(deep.toString()).get("A4999")));
+    }
+
+    private static Path pipe(Path path) throws IOException, InterruptedException {
+        assertEquals(0, new ProcessBuilder("mkfifo", path.toString()).start().waitFor());
+        return path;
+    }
+
+    // ---- files -------------------------------------------------------------------------------
+
+    private static List<String> fileNames(Random random, int count) {
+        var names = new LinkedHashSet<>(List.of("0001_initial.py", "0002 with space.py", "-rf.py", "--help.py", "'.py", "\".py", "new\nline.py", "tab\t.py", Normalizer.normalize("é.py", Normalizer.Form.NFC),
+            Normalizer.normalize("é.py", Normalizer.Form.NFD), "0".repeat(252) + ".py", "é".repeat(126) + ".py", "x".repeat(238) + ".py", "..py", ".py", " .py", "*.py", "$HOME.py", "\\.py", "🐘.py", "%s.py", "a.b.py", "0003_x.py.py"));
+        while (names.size() < count) {
+            var name = new StringBuilder();
+            for (int pieces = 1 + random.nextInt(8); pieces > 0; pieces--) name.append(PIECES.get(random.nextInt(PIECES.size())));
+            var usable = name.toString().replace("/", "").replaceFirst("^[_~]+", "");
+            if (!usable.isEmpty() && bytes(usable) < 250) names.add(usable + ".py");
+        }
+        return List.copyOf(names);
+    }
+
+    private Map<String, String> tree(Path root) throws IOException {
+        var all = new TreeMap<String, String>();
+        for (var line : Snapshot.of(root)) all.merge(line, "", String::concat);
+        return all;
+    }
+
+    @Test void migrations_with_odd_names_go_and_come_back() throws Exception {
+        var random = new Random(SEED + 5);
+        var root = Files.createDirectory(temp.resolve("p r'o\"j %s é")).toRealPath();
+        var folder = Files.createDirectories(root.resolve("-app with $pace/migrations"));
+        var names = fileNames(random, 200);
+        var content = new byte[3000];
+        for (var name : names) {
+            random.nextBytes(content);
+            Files.write(folder.resolve(name), content);
+            Files.setPosixFilePermissions(folder.resolve(name), PosixFilePermissions.fromString(random.nextBoolean() ? "rw-r--r--" : "rwx------"));
+        }
+        for (var stays : List.of("__init__.py", "_x.py", "~x.py", "x.pyc", "py")) Files.writeString(folder.resolve(stays), "");
+        Files.createDirectory(folder.resolve("0001_x.py"));
+        Files.writeString(folder.resolve("0009_empty.py"), "");
+        Files.write(folder.resolve("0010_large.py"), new byte[10 << 20]);
+        var before = tree(root);
+        var times = new TreeMap<String, Object>();
+        for (var name : names) times.put(name, Files.getLastModifiedTime(folder.resolve(name)).toMillis());
+        var old = Migrations.in(root, List.of(folder));
+        var fresh = Map.of(root.relativize(folder).resolve("0001_initial.py").toString(), "new");
+        var run = run(root, old, fresh, null);
+        run.create();
+        var step = new ReplaceFiles(old, fresh, run);
+        step.run();
+        try (var left = Files.list(folder)) {
+            assertEquals(Set.of("0001_initial.py", "__init__.py", "_x.py", "~x.py", "x.pyc", "py", "0001_x.py"), new TreeSet<>(left.map(f -> f.getFileName().toString()).toList()));
+        }
+        PutBackFiles.of(run).run();
+        var after = tree(root);
+        for (var name : names) tried(name, () -> {
+            assertEquals(times.get(name), Files.getLastModifiedTime(folder.resolve(name)).toMillis());
+            var line = before.keySet().stream().filter(l -> l.startsWith(root.relativize(folder).resolve(name) + " ")).findFirst().orElseThrow();
+            assertTrue(after.containsKey(line), line);
+        });
+        assertEquals(before, after);
+        step.undo();
+        assertEquals(before, tree(root));
+        run.remove();
+    }
+
+    @Test void what_only_looks_like_a_migration_is_refused_or_left_alone() throws Exception {
+        int number = 0;
+        var kinds = new LinkedHashMap<String, Class<? extends Problem>>();
+        kinds.put("mkfifo m/0002.py", Problem.NotAFile.class);
+        kinds.put("mknod m/0002.py c 1 5", Problem.NotAFile.class);
+        kinds.put("touch m/$'\\xff\\xfe'.py", Problem.UnusableName.class);
+        kinds.put("rmdir m; ln -s ../outside m", Problem.OutsideProject.class);
+        kinds.put("rmdir m; ln -s m m", Problem.OutsideProject.class);
+        kinds.put("rmdir m; ln -s nowhere m", Problem.OutsideProject.class);
+        kinds.put("rmdir m; ln -s /nowhere m", Problem.OutsideProject.class);
+        kinds.put("mkdir d; rmdir m; ln -s d m; echo 1 > d/0001.py", null);
+        kinds.put("ln -s ../../outside/x.py m/0001.py", null);
+        kinds.put("ln -s nowhere m/0001.py", null);
+        kinds.put("ln -s 0001.py m/0001.py", null);
+        kinds.put("echo 1 > m/0002.py; ln -s 0002.py m/0001.py", null);
+        kinds.put("ln -s ../../outside m/__pycache__; echo 1 > m/0001.py", null);
+        kinds.put("ln -s ../../outside m/0001.py", null);
+        kinds.put("ln -s ../outside .reset; echo 1 > m/0001.py", null);
+        for (var kind : kinds.entrySet()) {
+            var root = Files.createDirectories(temp.resolve(number + "/project")).toRealPath();
+            var outside = Files.createDirectory(temp.resolve(number++ + "/outside"));
+            Files.writeString(outside.resolve("x.py"), "not ours");
+            Files.createDirectory(root.resolve("m"));
+            assertEquals(0, new ProcessBuilder("bash", "-c", kind.getKey()).directory(root.toFile()).start().waitFor(), kind.getKey());
+            tried(kind.getKey(), () -> {
+                if (kind.getValue() != null) {
+                    refused(kind.getValue(), Problem.Exit.REFUSED, () -> Migrations.in(root, List.of(root.resolve("m"))));
+                    return;
+                }
+                var before = Snapshot.of(root);
+                var old = Migrations.in(root, List.of(root.resolve("m")));
+                var fresh = Map.of("m/0001.py", "new", "m/0003.py", "new");
+                var run = run(root, old, fresh, null);
+                run.create();
+                var step = new ReplaceFiles(old, fresh, run);
+                step.run();
+                assertEquals("new", Files.readString(root.resolve("m/0001.py")));
+                assertFalse(Files.isSymbolicLink(root.resolve("m/0001.py")));
+                assertEquals("not ours", Files.readString(outside.resolve("x.py")));
+                step.undo();
+                Files.deleteIfExists(root.resolve("m/__init__.py")); // of run.made(), which this one has not
+                assertEquals(before, Snapshot.of(root));
+                run.remove();
+                assertEquals(kind.getKey().contains(".reset"), Files.exists(root.resolve(".reset"), LinkOption.NOFOLLOW_LINKS));
+                assertEquals("not ours", Files.readString(outside.resolve("x.py")));
+            });
+        }
+    }
+
+    // ---- the driver --------------------------------------------------------------------------
+
+    private Django fake(String script) throws IOException {
+        var file = Files.writeString(Files.createTempFile(temp, "python", ""), "read -rN8 length; head -c $((10#$length)) >/dev/null; read -r hello; token=${hello#*\\\"token\\\":\\\"}; token=${token%%\\\"*}; read -r request\n" + script);
+        return Django.start(Program.of("bash", file.toString()), null, temp, words -> {}).patience(Duration.ofSeconds(2));
+    }
+
+    private void driver(Class<? extends Problem> kind, String script) {
+        tried(script, () -> {
+            try (var django = fake(script)) {
+                refused(kind, Problem.Exit.FAILED, () -> django.describe(1, List.of()));
+            }
+            assertNothingLeft();
+        });
+    }
+
+    /** No process that was started from the temporary folder is alive. */
+    private void assertNothingLeft() throws Exception {
+        for (int i = 0; i < 100; i++) {
+            var left = ProcessHandle.allProcesses().filter(p -> p.info().commandLine().orElse("").contains(temp.toString()) || p.info().commandLine().orElse("").contains("sleep " + SECONDS)).filter(p -> {
+                try {
+                    return CrashingServer.isAlive(p);
+                } catch (IOException gone) {
+                    return false;
+                }
+            }).map(p -> p.info().commandLine().orElse("")).toList();
+            if (left.isEmpty()) return;
+            if (i == 99) throw new AssertionFailedError("left: " + left);
+            Thread.sleep(20);
+        }
+    }
+
+    @Test void an_interpreter_that_talks_nonsense_ends_in_words() {
+        driver(Problem.DriverDied.class, "head -c 3000000 /dev/urandom");
+        driver(Problem.DriverDied.class, "head -c 50000000 /dev/zero | tr '\\0' x");
+        driver(Problem.DriverDied.class, "head -c 50000000 /dev/zero | tr '\\0' x >&2");
+        driver(Problem.DriverDied.class, "echo '{\"event\": \"answer\", \"value\": {}}'");
+        driver(Problem.DriverDied.class, "echo 'ffffffffffffffffffffffffffffffff {\"event\": \"answer\", \"value\": {}}'");
+        driver(Problem.DriverDied.class, "printf '\\xff\\xfe\\xc3\\n\\r\\r\\n'; exit 7");
+        driver(Problem.DriverDied.class, "kill -9 $$");
+        driver(Problem.DriverDied.class, "exec >&- 2>&-");
+        driver(Problem.DriverDied.class, "sleep 5 & exit 0"); // it keeps the pipes
+        driver(Problem.DjangoSilent.class, "sleep %1$s & sleep %1$s".formatted(SECONDS));
+        driver(Problem.DjangoSilent.class, "trap '' TERM INT HUP; while :; do sleep 1; done");
+        driver(Problem.DriverDied.class, "echo \"$token \"; sleep 1"); // an empty answer is the end
+        for (var answer : List.of("x", "{", "[]", "null", "1", "{}", "{\\\"event\\\": null}", "{\\\"event\\\": 7}", "{\\\"event\\\": []}", "{\\\"event\\\": \\\"unheard of\\\"}", "\\\"answer\\\"", "{\\\"event\\\": \\\"secrets\\\"}",
+                "{\\\"event\\\": \\\"progress\\\"}", "{\\\"event\\\": \\\"failed\\\"}", "{\\\"event\\\": \\\"failed\\\", \\\"value\\\": {}}", "{\\\"event\\\": \\\"answer\\\"}", "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": []}",
+                "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": 7}", "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": {\\\"apps\\\": 7}}", "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": {}}"))
+            driver(Problem.DriverGarbled.class, "echo \"$token " + answer + "\"; sleep 1");
+        driver(Problem.DriverGarbled.class, "echo \"$token $(head -c 200000 /dev/zero | tr '\\0' '[')\"; sleep 1");
+    }
+
+    private Problem settings(String text) throws Exception {
+        return settings(text, "", 15);
+    }
+
+    private Problem settings(String text, String apps, int patience) throws Exception {
+        var root = Files.createTempDirectory(temp, "project").toRealPath();
+        SampleProject.write(root, "manage.py", "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'settings')\n");
+        SampleProject.write(root, "settings.py", "import os, sys, time, subprocess, threading\nSECRET_KEY = 'x'\nINSTALLED_APPS = ['app']\nDATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'x', 'HOST': '127.0.0.1', 'PORT': 1}}\n" + text + "\n");
+        SampleProject.write(root, "app/apps.py", "import os, sys\nfrom django.apps import AppConfig\nclass C(AppConfig):\n    name = 'app'\n    def ready(self):\n        pass\n" + apps);
+        try (var django = Django.start(Program.of(Python.venv().toString()).in(root), null, root, words -> {}).patience(Duration.ofSeconds(patience))) {
+            django.describe(1, List.of());
+            return null;
+        } catch (Failure failure) {
+            return failure.problem();
+        }
+    }
+
+    private void settingsAre(Class<? extends Problem> kind, String text, String apps, int patience) {
+        tried(text + apps, () -> {
+            var problem = settings(text, apps, patience);
+            if (kind == null) assertEquals(null, problem, () -> problem.what());
+            else {
+                assertInstanceOf(kind, problem);
+                assertEquals(Problem.Exit.FAILED, problem.exit());
+            }
+            assertNothingLeft();
+        });
+    }
+
+    @Test void settings_that_do_what_settings_should_not_are_read_or_end_in_words() {
+        for (var harmless : List.of("print('x' * 5_000_000)", "sys.stdout.write('{\"event\": \"answer\"}\\n')", "os.write(1, bytes(range(256)) * 1000)", "os.write(2, b'\\xff' * 100000)", "sys.stdout = sys.stderr = None", "sys.stdin.close()",
+                "os.close(0); os.close(1)", "threading.Thread(target=time.sleep, args=(" + SECONDS + ",), daemon=True).start()", "threading.Thread(target=time.sleep, args=(" + SECONDS + ",)).start()",
+                "subprocess.Popen(['sleep', '" + SECONDS + "'])", "subprocess.Popen(['sleep', '" + SECONDS + "'], close_fds=False)", "os.fork()", "sys.stdin.read()"))
+            settingsAre(null, harmless, "", 20);
+        for (var failing : List.of("sys.stdout.close()", "sys.exit(3)", "sys.exit()", "raise KeyboardInterrupt()", "raise SystemExit('x')", "def f(): f()\nf()", "import resource; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20)); x = 'x' * (600 << 20)", "raise Exception('\\udcff \\0 %s')", "x = (",
+                "class E(Exception):\n    def __str__(self): raise self\nraise E()"))
+            settingsAre(Problem.DjangoFailed.class, failing, "", 20);
+        settingsAre(Problem.DjangoFailed.class, "", "        raise SystemExit(4)\n", 20);
+        settingsAre(Problem.DriverDied.class, "", "        os._exit(0)\n", 20);
+        settingsAre(Problem.DriverDied.class, "os._exit(0)", "", 20);
+        settingsAre(Problem.DriverDied.class, "os.kill(os.getpid(), 9)", "", 20);
+        settingsAre(Problem.DriverDied.class, "if os.fork(): os._exit(0)\ntime.sleep(3)\nos._exit(0)", "", 20);
+        settingsAre(Problem.DjangoSilent.class, "subprocess.Popen(['sleep', '" + SECONDS + "'])\ntime.sleep(" + SECONDS + ")", "", 3);
+        settingsAre(Problem.DjangoSilent.class, "subprocess.run('sleep %1$s & sleep %1$s', shell=True)".formatted(SECONDS), "", 3);
+    }
+
+    // ---- the whole command -------------------------------------------------------------------
+
+    private static void well(Tool.Output output, int code) {
+        assertEquals(code, output.code(), output.all());
+        for (var trace : List.of("\tat ", "Exception in", "this is a bug")) assertFalse(output.all().contains(trace), output.all());
+        if (code != 0) assertFalse(output.err().isBlank());
+    }
+
+    private static Tool tool(Path root) {
+        return Tool.in(root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
+    }
+
+    private SampleProject project(Postgres.Db db) throws Exception {
+        return SampleProject.tiny(Files.createTempDirectory(temp, "project").toRealPath(), Map.of("shop/models.py", "from django.db import models\nclass Book(models.Model):\n    title = models.CharField(max_length=9)\n",
+            "shop/migrations/0001_initial.py", "broken (\n", "shop/migrations/0002 odd 'name'.py", "class Migration (", "shop/migrations/-rf.py", "class Migration (")).env(db);
+    }
+
+    @Test void the_whole_command_on_an_odd_database_comes_back() throws Exception {
+        var db = Postgres.database("o\"d'd; -- %s\\ 🐘é", Postgres.role("r\"'; %s\\🐘", "CREATEDB"));
+        fill(db, names(new Random(SEED + 6), 60));
+        var project = project(db);
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(project.root());
+        tried("reset, status, undo, purge", () -> {
+            well(tool(project.root()).run("--yes", "--strategy", "swap"), 0);
+            assertTrue(rows(db, "public").containsKey("shop_book"));
+            well(tool(project.root()).run("status"), 0);
+            well(tool(project.root()).run("undo", "--yes"), 0);
+            assertEquals(rows, Snapshot.of(db));
+            assertEquals(files, Snapshot.of(project.root()));
+            well(tool(project.root()).run("purge", "--yes", "--no-backup"), 0);
+            assertEquals(rows, Snapshot.of(db));
+        });
+    }
+
+    @Test void the_whole_command_refuses_in_words_and_touches_nothing() throws Exception {
+        var db = Postgres.database();
+        var refusals = new LinkedHashMap<String, Integer>();
+        refusals.put("mkfifo shop/migrations/0002.py", 4);
+        refusals.put("touch shop/migrations/$'0003_\\xff'.py", 4);
+        refusals.put("rm -r shop/migrations; ln -s migrations shop/migrations", 4);
+        refusals.put("head -c 10000000 /dev/zero > .env", 2);
+        refusals.put("rm .env; mkfifo .env", 2);
+        refusals.put("rm .env; ln -s nowhere .env", 2);
+        refusals.put("echo 'import sys; sys.exit(5)' > config/extra.py", 1);
+        refusals.put("echo 'import os; os._exit(0)' > config/extra.py", 1);
+        for (var refusal : refusals.entrySet()) tried(refusal.getKey(), () -> {
+            var project = project(db);
+            var rows = Snapshot.of(db);
+            assertEquals(0, new ProcessBuilder("bash", "-c", refusal.getKey()).directory(project.root().toFile()).start().waitFor());
+            var before = Snapshot.of(temp);
+            well(tool(project.root()).run("--yes"), refusal.getValue());
+            assertEquals(before, Snapshot.of(temp).stream().filter(line -> !line.contains(".state ")).filter(line -> !line.contains(".reset")).toList());
+            assertEquals(rows, Snapshot.of(db));
+        });
+    }
+}
