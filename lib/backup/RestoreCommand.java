@@ -1,10 +1,10 @@
 package lib.backup;
 
 import java.util.List;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.backup.archive.Compression;
 import lib.postgres.PgPrograms;
+import lib.process.Shell;
 
 /** The command line that restores a backup with PostgreSQL's programs alone: every manifest has it. */
 final class RestoreCommand {
@@ -24,9 +24,9 @@ final class RestoreCommand {
         var psql = shown(programs, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname=" + into);
         var pgRestore = shown(programs, "pg_restore", "--exit-on-error", "--dbname=" + into);
         var without = "grep -v '^%s$' | ".formatted(OldServer.UNKNOWN);
-        var restore = !newer ? (plain ? psql : pgRestore) : (plain ? "" : quoted(programs.forPeople().apply("pg_restore")) + " --file=-" + " | ") + without + psql;
-        var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + quoted(server.sslmode()) + " && ";
-        var name = quoted(file);
+        var restore = !newer ? (plain ? psql : pgRestore) : (plain ? "" : Shell.line(programs.forPeople().apply("pg_restore")) + " --file=-" + " | ") + without + psql;
+        var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + Shell.quoted(server.sslmode()) + " && ";
+        var name = Shell.quoted(file);
         var unpack = switch (compression.kind()) {
             case ZSTD -> "zstd";
             case GZIP -> "gzip";
@@ -48,14 +48,6 @@ final class RestoreCommand {
     }
 
     private static String shown(PgPrograms programs, String program, String... arguments) {
-        return quoted(Stream.of(programs.forPeople().apply(program), programs.where(), List.of(arguments)).flatMap(List::stream).toList());
-    }
-
-    private static String quoted(List<String> argv) {
-        return argv.stream().map(RestoreCommand::quoted).collect(Collectors.joining(" "));
-    }
-
-    private static String quoted(String word) {
-        return word.matches("[A-Za-z0-9_./:@%+=,-]+") ? word : "'" + word.replace("'", "'\\''") + "'";
+        return Shell.line(Stream.of(programs.forPeople().apply(program), programs.where(), List.of(arguments)).flatMap(List::stream).toList());
     }
 }

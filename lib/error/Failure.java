@@ -3,8 +3,13 @@ package lib.error;
 import java.io.IOException;
 import java.nio.file.InvalidPathException;
 import java.sql.SQLException;
+import java.util.List;
 
-/** An expected failure: data first ({@link Problem}); its stack trace is only for whoever asks with {@code --verbose}. */
+/**
+ * An expected failure: a message, the next steps and an exit code. It is written where it happens:
+ * {@code throw Failure.refused("the database is on a standby server").next("name the primary in DB_HOST")}.
+ * Its stack trace is shown with {@code --verbose} only.
+ */
 public final class Failure extends RuntimeException {
     private final transient Problem problem;
 
@@ -15,6 +20,44 @@ public final class Failure extends RuntimeException {
     public Failure(Problem problem, Throwable cause) {
         super(problem.what(), cause);
         this.problem = problem;
+    }
+
+    /** Exit code 1: it failed, and everything is as it was. @param what happened and where, without a full stop */
+    public static Failure failed(String what) {
+        return new Failure(Problem.of(Problem.Exit.FAILED, what));
+    }
+
+    /** Exit code 2: usage or configuration. */
+    public static Failure usage(String what) {
+        return new Failure(Problem.of(Problem.Exit.USAGE, what));
+    }
+
+    /** Exit code 3: done in part, or not fully put back. */
+    public static Failure partly(String what) {
+        return new Failure(Problem.of(Problem.Exit.PARTLY, what));
+    }
+
+    /** Exit code 4: a guard refused, nothing was touched. */
+    public static Failure refused(String what) {
+        return new Failure(Problem.of(Problem.Exit.REFUSED, what));
+    }
+
+    /** Exit code 5: another run holds the lock. */
+    public static Failure busy(String what) {
+        return new Failure(Problem.of(Problem.Exit.BUSY, what));
+    }
+
+    /** The same failure with these next steps, a line each. */
+    public Failure next(String... steps) {
+        return next(List.of(steps));
+    }
+
+    public Failure next(List<String> steps) {
+        return new Failure(Problem.of(problem.exit(), problem.what(), steps), getCause());
+    }
+
+    public Failure causedBy(Throwable cause) {
+        return new Failure(problem, cause);
     }
 
     public Problem problem() {

@@ -55,6 +55,17 @@ public interface Problem {
         return false;
     }
 
+    /** A problem that no code has to tell from others. */
+    record Plain(Exit exit, String what, List<String> next) implements Problem {}
+
+    static Problem of(Exit exit, String what, String... next) {
+        return new Plain(exit, what, List.of(next));
+    }
+
+    static Problem of(Exit exit, String what, List<String> next) {
+        return new Plain(exit, what, List.copyOf(next));
+    }
+
     // ---- running the script ------------------------------------------------------------------
 
     record Usage(String what, List<String> next) implements Problem {
