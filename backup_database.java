@@ -103,7 +103,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var project = where.project();
         var settings = new Settings(where.envFile(project));
         var environment = where.withoutDjango(project, output.console()::warn);
-        return new Setting(project, settings, environment.server(), environment, dir.in(project, settings));
+        return new Setting(project, settings, environment.identity(), environment, dir.in(project, settings));
     }
 
     /** For commands that look into the folder, and off-site: they work without the database, and without its engine. */
@@ -226,7 +226,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     /** In Compose a new volume is but one command away, and an empty backup a night would drive the others out. */
     private static int majorOf(Environment environment, boolean hadTables) {
         try (var db = Database.open(environment.database())) {
-            if (environment.madeAnew() || hadTables && !environment.command().isEmpty()) Guards.refuseEmpty(db);
+            if (environment.databaseWasCreated() || hadTables && !environment.composeCommand().isEmpty()) Guards.refuseEmpty(db);
             return db.major();
         }
     }

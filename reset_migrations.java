@@ -202,8 +202,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     /** What services do when they start is beyond us, but not beyond being told. */
     private static Failure changed(Run run, Services services) {
         try {
-            var changed = services.none() ? List.<String>of() : run.freshChanged();
-            return changed.isEmpty() ? null : new Failure(new Problem.ChangedByServices(services.command(), run.id(), changed, services.names()));
+            var changed = services.isEmpty() ? List.<String>of() : run.freshChanged();
+            return changed.isEmpty() ? null : new Failure(new Problem.ChangedByServices(services.composeCommand(), run.id(), changed, services.names()));
         } catch (IOException e) {
             return new Failure(new Problem.DoneBut(new Problem.FileSystemSaid("comparing the new migration files", Failure.wordsOf(e)), null), e);
         }
@@ -227,7 +227,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
-        Guards.sameCode(django, description, environment.command(), trustImage);
+        Guards.sameCode(django, description, environment.composeCommand(), trustImage);
         if (!look.currentSchema().equals(description.currentSchema())) look = db.look(description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
@@ -278,7 +278,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             steps.add(backup(output.console(), found.environment(), backups, db, found.look().name(), backedUp::set));
         if (purgeTakesBackup()) found.environment().pgPrograms(db.major()); // one that is missing is better missed now
         var keep = run.keep(backedUp::get, db, output.console());
-        var stop = found.services().none() ? List.<Step>of() : List.of(found.services().stop(true, output.console(), keep::finish));
+        var stop = found.services().isEmpty() ? List.<Step>of() : List.of(found.services().stopStep(true, output.console(), keep::finish));
         steps.add(stop.isEmpty() ? keep : Step.withoutFinish(keep));
         if (found.strategy() instanceof SwapDatabase swap) steps.addAll(List.of(swap.createScratch(), swap.migrate(django)));
         steps.addAll(stop); // as late as can be: what comes before disturbs nobody
@@ -363,7 +363,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     private void createSuperuser(Console console, Environment environment, Django.Description django) {
-        var typed = environment.typed(django, "createsuperuser");
+        var typed = environment.commandLine(django, "createsuperuser");
         if (environment.imageHasCode()) {
             if (Boolean.TRUE.equals(superuser)) throw new Failure(new Problem.NoSuperuserYet(typed));
             return;
@@ -409,8 +409,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 var steps = new ArrayList<>(run.aside().undo(db, top.terminate));
                 var files = PutBackFiles.of(run);
                 if (run.changesFiles() || steps.isEmpty()) steps.add(files);
-                var services = environment.services().and(run.unfinished() ? run.services() : List.of()).asWere(run.services()).backTo(Instant.parse(run.started()));
-                if (!services.none()) steps.addFirst(services.stop(run.changesFiles(), console, () -> {}));
+                var services = environment.services().including(run.unfinished() ? run.services() : List.of()).withPreviousHealth(run.services()).staleIfBuiltAfter(Instant.parse(run.started()));
+                if (!services.isEmpty()) steps.addFirst(services.stopStep(run.changesFiles(), console, () -> {}));
                 steps.set(0, run.stopping(services).marked("undoing", steps.getFirst()));
                 var plan = new Plan(steps);
                 console.heading("Undo the %s %s".formatted(run.kind(), run.id()));
@@ -473,11 +473,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     throw found.problem() instanceof Problem.CheckFailed ? refused(run, db, found.problem().what()) : found;
                 }
                 run.aside().complete(db).forEach(console::warn);
-                var services = environment.services().and(run.services()).keeping(Instant.parse(run.started()));
+                var services = environment.services().including(run.services()).staleIfBuiltBefore(Instant.parse(run.started()));
                 console.success("finished: the new state of " + run.id() + " is live and whole");
                 console.event("result", Map.of("finished", run.id(), "aside", run.aside().where(db)));
                 try {
-                    services.startAgain(run.changesFiles(), console);
+                    services.restart(run.changesFiles(), console);
                 } catch (Failure failure) {
                     throw new Failure(new Problem.NotFinished(List.of(failure.problem())), failure);
                 } finally {

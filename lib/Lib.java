@@ -47,6 +47,7 @@
 //SOURCES cli/Cli.java
 //SOURCES cli/Confirmation.java
 //SOURCES cli/Console.java
+//SOURCES cli/Script.java
 //SOURCES django/CodePaths.java
 //SOURCES django/Django.java
 //SOURCES django/Migrations.java
@@ -83,6 +84,7 @@
 //SOURCES process/Interruption.java
 //SOURCES process/Program.java
 //SOURCES process/RunningProgram.java
+//SOURCES process/Shell.java
 //SOURCES project/Credentials.java
 //SOURCES project/EnvFile.java
 //SOURCES project/Git.java

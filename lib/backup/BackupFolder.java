@@ -96,7 +96,7 @@ public record BackupFolder(Path path) {
     }
 
     static String origin(Credentials database) {
-        return database.host() + ":" + database.port() + (database.route() == null ? "" : " in " + database.route().whose());
+        return database.host() + ":" + database.port() + (database.route() == null ? "" : " in " + database.route().owner());
     }
 
     /** The newest good backup of a database, by the order they were made in; null when there is none. */

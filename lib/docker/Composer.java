@@ -120,13 +120,13 @@ public record Composer(List<String> compose, List<String> engine, String version
     }
 
     /** False where the engine is another machine's: then published ports are there, not here. */
-    public boolean onThisMachine() {
+    public boolean engineIsLocal() {
         var context = engine("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").run(); // says DOCKER_HOST where that is set
-        return context.code() != 0 || isHere(context.out().strip(), () -> engine("info", "--format", "{{.Name}}").run().out().strip());
+        return context.code() != 0 || isLocal(context.out().strip(), () -> engine("info", "--format", "{{.Name}}").run().out().strip());
     }
 
     /** @param name of the engine's machine: loopback may be the near end of {@code ssh -L} */
-    static boolean isHere(String host, Supplier<String> name) {
+    static boolean isLocal(String host, Supplier<String> name) {
         if (host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*")) return true;
         return host.matches("(?i)tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?") && List.of("docker-desktop", LockOwner.hostName()).contains(name.get());
     }

@@ -58,21 +58,21 @@ public final class Compose implements Environment {
     private final Environment.Local here;    // Django on this machine, or null
     private final Path python;               // in the container, or null
     private final boolean keepServices;
-    private final Credentials server;
+    private final Credentials identity;
     private final String hostOfDjango;
-    private final boolean near; // the engine is this machine's
+    private final boolean engineIsLocal; // the engine is this machine's
     private final String why;
     private final List<String> warnings;
     private final Consumer<String> warn;
     private Credentials database;
     private Containers.Container container;
     private boolean started;
-    private boolean madeAnew;
-    private Runnable asFound = () -> {};
+    private boolean databaseWasCreated;
+    private Runnable restoreDatabaseService = () -> {};
     private String superuser; // the one-off that makes it, by name
 
     Compose(Project project, Composer composer, ComposeConfig config, ComposeConfig.Service db, ComposeConfig.Service app, Environment.Local here, Path python,
-            boolean keepServices, boolean near, Credentials settings, String why, List<String> warnings, Consumer<String> warn) {
+            boolean keepServices, boolean engineIsLocal, Credentials settings, String why, List<String> warnings, Consumer<String> warn) {
         this.project = project;
         this.composer = composer;
         this.config = config;
@@ -85,9 +85,9 @@ public final class Compose implements Environment {
         this.warnings = warnings;
         this.warn = warn;
         hostOfDjango = settings.host();
-        this.near = near;
+        this.engineIsLocal = engineIsLocal;
         var port = db.hosts().contains(settings.host()) || db.sharesHostNetwork() && settings.local() ? settings.port() : PORT;
-        server = settings.at(db.name(), port, new Route(null, 0, null, null, near, "Compose project " + name(composer, config)));
+        identity = settings.at(db.name(), port, new Route(null, 0, null, null, engineIsLocal, "Compose project " + name(composer, config)));
     }
 
     @Override
@@ -96,8 +96,8 @@ public final class Compose implements Environment {
     }
 
     @Override
-    public Credentials server() {
-        return server;
+    public Credentials identity() {
+        return identity;
     }
 
     // ---- the database ------------------------------------------------------------------------
@@ -168,16 +168,16 @@ public final class Compose implements Environment {
         started = true;
         var ran = usersUp();
         if (stopped != null) {
-            asFound = () -> {
+            restoreDatabaseService = () -> {
                 if (!isUsed(ran)) composer.engine("stop", stopped.id()).apart().output();
             };
             composer.engine("start", stopped.id()).output();
             return;
         }
-        madeAnew = true;
+        databaseWasCreated = true;
         warn.accept(new Problem.MadeAnew(db.name()).what());
         var networks = networks();
-        asFound = () -> {
+        restoreDatabaseService = () -> {
             var made = ofDatabase();
             if (made != null && isUsed(ran)) return;
             if (made != null) composer.engine("stop", made.id()).apart().output();
@@ -207,8 +207,8 @@ public final class Compose implements Environment {
     private String sessions(List<Containers.Container> before) {
         if (database == null) return null;
         var known = Containers.of(composer, before.stream().map(Containers.Container::id).toList()).stream().flatMap(c -> addresses(c).stream()).collect(Collectors.toSet());
-        try (var server = Database.openServer(database)) {
-            var others = Sessions.ofOthers(server, known);
+        try (var open = Database.openServer(database)) {
+            var others = Sessions.ofOthers(open, known);
             return others.isEmpty() ? null : others.getFirst();
         } catch (Failure doesNotSay) {
             return doesNotSay.problem() instanceof Problem.CannotConnect refused && refused.busy() ? "others, as many as it takes" : null;
@@ -232,7 +232,7 @@ public final class Compose implements Environment {
                 if (state == null || !state.up() || state.status().equals("restarting"))
                     throw down(state == null ? "gone" : state.status() + ", exit code " + state.exitCode());
                 if (failure.problem() instanceof Problem.CannotConnect refused && refused.wrongPassword())
-                    throw new Failure(new Problem.StalePassword(db.name(), server.user(), sourceOfPassword(), composer.command()), failure);
+                    throw new Failure(new Problem.StalePassword(db.name(), identity.user(), sourceOfPassword(), composer.command()), failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(Duration.ofMillis(300));
             }
@@ -241,17 +241,17 @@ public final class Compose implements Environment {
 
     /** A container's environment mostly has it from the file. */
     private String sourceOfPassword() {
-        if (!server.isFromEnvironment("DB_PASSWORD")) return server.sources().get("DB_PASSWORD");
+        if (!identity.isFromEnvironment("DB_PASSWORD")) return identity.sources().get("DB_PASSWORD");
         var file = EnvFile.of(project, null, Map.of());
-        return file.path().isPresent() && file.values().containsValue(server.password()) ? project.show(file.path().get())
+        return file.path().isPresent() && file.values().containsValue(identity.password()) ? project.show(file.path().get())
                 : "the environment of service " + (app == null ? db : app).name();
     }
 
     /** Whatever else may listen on that port of this machine: the server itself has to say that it is the container's. What another says is nobody's business. */
     private Optional<Credentials> byPort(Containers.Container found) {
-        var port = near ? found.published(server.port()) : Optional.<Containers.HostPort>empty();
+        var port = engineIsLocal ? found.published(identity.port()) : Optional.<Containers.HostPort>empty();
         if (port.isEmpty()) return Optional.empty();
-        var credentials = via(new Route(port.get().host(), port.get().port(), null, itself(found), true, server.route().whose()));
+        var credentials = via(new Route(port.get().host(), port.get().port(), null, itself(found), true, identity.route().owner()));
         try (var db = Database.openServer(credentials)) {
             return addresses(found).contains(db.serverAddress()) ? Optional.of(credentials) : Optional.empty();
         } catch (Failure failure) {
@@ -261,8 +261,8 @@ public final class Compose implements Environment {
     }
 
     private Credentials byTunnel(Containers.Container found) {
-        var tunnel = Tunnel.to(exec(found), itself(found), server.port());
-        var credentials = via(new Route(null, 0, tunnel, itself(found), near, server.route().whose()));
+        var tunnel = Tunnel.to(exec(found), itself(found), identity.port());
+        var credentials = via(new Route(null, 0, tunnel, itself(found), engineIsLocal, identity.route().owner()));
         Database.openServer(credentials).close();
         return credentials;
     }
@@ -276,7 +276,7 @@ public final class Compose implements Environment {
     }
 
     private Credentials via(Route route) {
-        return server.at(server.host(), server.port(), route);
+        return identity.at(identity.host(), identity.port(), route);
     }
 
     private List<String> exec(Containers.Container into) {
@@ -294,7 +294,7 @@ public final class Compose implements Environment {
         var found = ContainerExec.major(exec, "pg_dump");
         if (found < major) throw new Failure(new Problem.PgProgramTooOld("pg_dump", major, List.of(found)));
         return new PgPrograms(name -> ContainerExec.of(exec, List.of(name)), database,
-                name -> List.of(composer.engineName(), "exec", "-i", container.name(), name), List.of("--username=" + server.user()));
+                name -> List.of(composer.engineName(), "exec", "-i", container.name(), name), List.of("--username=" + identity.user()));
     }
 
     // ---- Django ------------------------------------------------------------------------------
@@ -341,8 +341,8 @@ public final class Compose implements Environment {
     }
 
     @Override
-    public String typed(Django.Description django, String... args) {
-        return app == null ? here.typed(django, args) : "%s run --rm --no-deps --workdir %s --entrypoint %s %s manage.py %s".formatted(composer.command(), django.folder(), django.executable(), app.name(), String.join(" ", args));
+    public String commandLine(Django.Description django, String... args) {
+        return app == null ? here.commandLine(django, args) : "%s run --rm --no-deps --workdir %s --entrypoint %s %s manage.py %s".formatted(composer.command(), django.folder(), django.executable(), app.name(), String.join(" ", args));
     }
 
     /** The folder of manage.py in the container, where this one is mounted there. */
@@ -361,7 +361,7 @@ public final class Compose implements Environment {
 
     /** Folders of the project that are the container's too, and what lies over them there; what another machine's engine mounts is that machine's. */
     private List<CodePaths.Pair> pairs() {
-        if (!near) return List.of();
+        if (!engineIsLocal) return List.of();
         var pairs = new ArrayList<CodePaths.Pair>();
         for (var mount : app.mounts()) {
             var real = mount.type().equals("bind") && mount.source() != null ? real(Path.of(mount.source())) : null;
@@ -395,14 +395,14 @@ public final class Compose implements Environment {
     @Override
     public Services services() {
         var up = usersUp().stream().filter(c -> !c.status().equals("paused"))
-                .map(c -> new Services.One(c.id(), c.service(), c.looping() ? "restarting" : state(c))).toList();
+                .map(c -> new Services.Container(c.id(), c.service(), c.looping() ? "restarting" : state(c))).toList();
         return new Services(new ByEngine(), keepServices ? List.of() : up, config.services().stream().filter(this::isBaked).map(ComposeConfig.Service::name).toList());
     }
 
     /** Its image holds the project's code, and nothing is mounted over it. */
     private boolean isBaked(ComposeConfig.Service service) {
         var managePy = project.managePy();
-        return !(service.mounts(managePy) && near)
+        return !(service.mounts(managePy) && engineIsLocal)
                 && (service.builds(managePy) || app != null && app.image() != null && app.image().equals(service.image()));
     }
 
@@ -417,7 +417,7 @@ public final class Compose implements Environment {
 
         /** Also what was made anew since the plan, by somebody's {@code up} or {@code watch}. */
         @Override
-        public void stop(List<Services.One> all) {
+        public void stop(List<Services.Container> all) {
             var there = there(all);
             all.stream().filter(one -> in(there, one).isEmpty()).flatMap(this::successors).filter(Containers.Container::started).forEach(heir -> heirs.add(heir.id()));
             var ids = Stream.concat(there.stream().map(Containers.Container::id), heirs.stream()).distinct().toArray(String[]::new);
@@ -426,12 +426,12 @@ public final class Compose implements Environment {
         }
 
         /** A pooler: only its sessions have to go, the last check needs it. */
-        private boolean isWayOfDjango(Services.One one) {
+        private boolean isWayOfDjango(Services.Container one) {
             return config.services().stream().anyMatch(s -> s.name().equals(one.service()) && s.hosts().contains(hostOfDjango));
         }
 
         @Override
-        public void start(Services.One one) {
+        public void start(Services.Container one) {
             var known = in(there(List.of(one)), one).isPresent() ? List.<Containers.Container>of() : successors(one).toList();
             var stopped = known.stream().filter(heir -> heirs.contains(heir.id())).toList();
             if (stopped.isEmpty() && known.stream().anyMatch(Containers.Container::up)) return;
@@ -440,18 +440,18 @@ public final class Compose implements Environment {
         }
 
         @Override
-        public List<String> states(List<Services.One> all) {
+        public List<String> states(List<Services.Container> all) {
             var there = there(all);
             return all.stream().map(one -> in(there, one).or(() -> successors(one).findFirst()).map(Compose::state).orElse("gone")).toList();
         }
 
         @Override
-        public Set<String> addresses(List<Services.One> of) {
+        public Set<String> addresses(List<Services.Container> of) {
             return there(of).stream().flatMap(c -> Compose.addresses(c).stream()).collect(Collectors.toSet());
         }
 
         @Override
-        public Optional<Instant> built(Services.One one) {
+        public Optional<Instant> built(Services.Container one) {
             var container = in(there(List.of(one)), one).or(() -> successors(one).findFirst()).map(Containers.Container::id).orElse(one.id());
             var made = composer.engine("container", "inspect", "--format", "{{.Image}}", container).run();
             var built = composer.engine("image", "inspect", "--format", "{{.Created}}", made.out().strip()).run();
@@ -463,16 +463,16 @@ public final class Compose implements Environment {
         }
 
         /** Those that are there still; asked at once, as it is asked every second while people wait. */
-        private List<Containers.Container> there(List<Services.One> all) {
-            return Containers.of(composer, all.stream().map(Services.One::id).toList());
+        private List<Containers.Container> there(List<Services.Container> all) {
+            return Containers.of(composer, all.stream().map(Services.Container::id).toList());
         }
 
-        private Optional<Containers.Container> in(List<Containers.Container> there, Services.One one) {
+        private Optional<Containers.Container> in(List<Containers.Container> there, Services.Container one) {
             return there.stream().filter(container -> container.id().equals(one.id())).findFirst();
         }
 
         /** The service's containers, the youngest first. */
-        private Stream<Containers.Container> successors(Services.One one) {
+        private Stream<Containers.Container> successors(Services.Container one) {
             return containers().stream().filter(c -> one.service().equals(c.service()) && !c.oneOff()).sorted(Comparator.comparing(Containers.Container::created).reversed());
         }
     }
@@ -489,8 +489,8 @@ public final class Compose implements Environment {
     }
 
     @Override
-    public boolean madeAnew() {
-        return madeAnew;
+    public boolean databaseWasCreated() {
+        return databaseWasCreated;
     }
 
     /** Also when we were told to stop: what waits on a terminal that has gone would wait for ever. What we came for is done by now, or has failed with a better reason. */
@@ -503,7 +503,7 @@ public final class Compose implements Environment {
                 // it ends by itself
             }
             try {
-                asFound.run();
+                restoreDatabaseService.run();
             } catch (Failure stays) {
                 warn.accept(new Problem.MayRunOn(db.name(), stays.problem()).what());
             }
@@ -516,7 +516,7 @@ public final class Compose implements Environment {
     }
 
     @Override
-    public String command() {
+    public String composeCommand() {
         return composer.command();
     }
 

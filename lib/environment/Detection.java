@@ -39,7 +39,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
 
     /** What the database is called, for whoever does not connect to it: the same when its service or its engine does not run. */
     Credentials server() {
-        return environment(true).server();
+        return environment(true).identity();
     }
 
     private Environment environment(boolean nameOnly) {
@@ -79,8 +79,8 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
         var composeProject = Compose.name(composer, config);
         var byHost = config.named(unnamed ? settings.host() : own.get().host(), composeProject).filter(service -> service.name().equals(db.get().name()) || !service.isPostgres());
         var isService = byHost.isPresent();
-        var near = composer.onThisMachine();
-        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().local() && near && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()) && !answers(own.get()));
+        var engineIsLocal = composer.engineIsLocal();
+        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().local() && engineIsLocal && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()) && !answers(own.get()));
         var silent = composer.engineProblem();
         if (silent.isPresent() && !sure) {
             if (isService) throw new Failure(silent.get());
@@ -90,7 +90,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
         var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + byHost.get().name() : "the service " + db.get().name() + " is running";
         if (wanted == Wanted.EITHER && (!isService || unnamed)) {
             if (running.isEmpty() && !sure && !isService) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
-            var same = own.isPresent() && running.isPresent() && isPublished(own.get(), near, running.get()) && own.get().database().equals(settings.database());
+            var same = own.isPresent() && running.isPresent() && isPublished(own.get(), engineIsLocal, running.get()) && own.get().database().equals(settings.database());
             if ((running.isPresent() || isService) && own.isPresent() && !same && answers(own.get()))
                 throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), composeProject));
         }
@@ -98,7 +98,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
         var usable = app.filter(service -> interpreter == null || appService != null || Compose.hasImage(composer, config, service));
         var local = usable.isEmpty() && interpreter != null && own.isPresent() ? (Environment.Local) here("no service has the code") : null;
         if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(composer.command(), config.services().stream().map(ComposeConfig.Service::name).toList()));
-        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, near, settings, why, warnings(composer, near, app, usable), warn);
+        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, engineIsLocal, settings, why, warnings(composer, engineIsLocal, app, usable), warn);
     }
 
     /** Of what the containers are told, and of what this shell is, only one can be meant. */
@@ -138,8 +138,8 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
         }
     }
 
-    private static boolean isPublished(Credentials own, boolean near, Containers.Container db) {
-        return own.local() && !own.host().startsWith("/") && near && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
+    private static boolean isPublished(Credentials own, boolean engineIsLocal, Containers.Container db) {
+        return own.local() && !own.host().startsWith("/") && engineIsLocal && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
     }
 
     /** A database elsewhere is not even tried: that it is named is enough to ask. */
@@ -153,7 +153,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
         }
     }
 
-    private List<String> warnings(Composer composer, boolean near, Optional<ComposeConfig.Service> app, Optional<ComposeConfig.Service> usable) {
+    private List<String> warnings(Composer composer, boolean engineIsLocal, Optional<ComposeConfig.Service> app, Optional<ComposeConfig.Service> usable) {
         var warnings = new ArrayList<String>();
         var file = EnvFile.of(project, named, Map.of());
         file.problems().stream().map(Problem.MalformedLine::what).forEach(warnings::add);
@@ -161,12 +161,12 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
         if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(List.copyOf(differing)).what());
         if (interpreter == null) return warnings;
         if (usable.isEmpty()) app.ifPresent(service -> warnings.add(new Problem.NoImage(composer.command(), service.name()).what()));
-        usable.filter(service -> !(service.mounts(project.managePy()) && near)).ifPresent(service -> warnings.add(new Problem.CodeInImage(composer.command(), service.name()).what()));
+        usable.filter(service -> !(service.mounts(project.managePy()) && engineIsLocal)).ifPresent(service -> warnings.add(new Problem.CodeInImage(composer.command(), service.name()).what()));
         return warnings;
     }
 
     private Environment here(String why) {
         var file = EnvFile.of(project, named, shell);
-        return interpreter == null ? Environment.withoutDjango(project, Credentials.of(project, file)).because(why) : Environment.of(project, file, interpreter.get()).because(why);
+        return interpreter == null ? Environment.withoutDjango(project, Credentials.of(project, file)).withReason(why) : Environment.of(project, file, interpreter.get()).withReason(why);
     }
 }

@@ -23,7 +23,7 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     Project project();
 
     /** What the database is called in names and records; nothing is asked of any server. */
-    Credentials server();
+    Credentials identity();
 
     /** The same to connect with. A database service that is not up is started for it. */
     Credentials database();
@@ -35,7 +35,7 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     Program manage(boolean terminal, Django.Description django, String... args);
 
     /** The same for people to type. */
-    String typed(Django.Description django, String... args);
+    String commandLine(Django.Description django, String... args);
 
     /**
      * PostgreSQL's client programs in the smallest version that fits the server: pg_dump refuses a newer server.
@@ -54,13 +54,13 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     boolean imageHasCode();
 
     /** "docker compose", as people type it; empty where there is none. */
-    String command();
+    String composeCommand();
 
     /** What the user should hear before anything begins, a line each. */
     List<String> warnings();
 
     /** There was no container for the database, so it was given one: whatever is in it now need not be what was backed up last. */
-    boolean madeAnew();
+    boolean databaseWasCreated();
 
     /** What was started only to be looked at is stopped again, unless others use it by now. */
     @Override
@@ -87,12 +87,12 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> django, List<String> warnings, String why)
             implements Environment {
         /** The same, with the reason why it is this one. */
-        public Local because(String reason) {
+        public Local withReason(String reason) {
             return new Local(project, database, interpreter, django, warnings, reason);
         }
 
         @Override
-        public Credentials server() {
+        public Credentials identity() {
             return database;
         }
 
@@ -107,7 +107,7 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         }
 
         @Override
-        public String typed(Django.Description django, String... args) {
+        public String commandLine(Django.Description django, String... args) {
             return manage(true, django, args).toString();
         }
 
@@ -159,12 +159,12 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         }
 
         @Override
-        public String command() {
+        public String composeCommand() {
             return "";
         }
 
         @Override
-        public boolean madeAnew() {
+        public boolean databaseWasCreated() {
             return false;
         }
 

@@ -16,28 +16,28 @@ import lib.plan.Step;
 import lib.process.Interruption;
 
 /**
- * The containers that use a Compose project's database: stopped before it is replaced, and exactly those started again. One that
+ * The containers that use a Compose project's database: stopped before it is replaced, and exactly those started again. Container that
  * crashes and restarts in a loop counts as running: its entrypoint would migrate in the middle of things.
  *
  * @param engine how a single container is addressed, or null where there are none
- * @param up     those that run now
- * @param stale  services whose image holds the code: they must not meet the new database before it is built anew
+ * @param running     those that run now
+ * @param staleImages  services whose image holds the code: they must not meet the new database before it is built anew
  */
-public record Services(Engine engine, List<One> up, List<String> stale) {
+public record Services(Engine engine, List<Container> running, List<String> staleImages) {
     /**
      * A container, by its id; the service's name is for when it was made anew meanwhile.
      *
      * @param before it was stopped: "running" (well), "restarting" in a loop, or "starting" and "unhealthy" by its health check
      */
-    public record One(String id, String service, String before) {
-        boolean well() {
+    public record Container(String id, String service, String before) {
+        boolean isHealthy() {
             return before.equals("running");
         }
     }
 
     /** Where sessions of theirs come from. */
     public Set<String> addresses() {
-        return engine == null ? Set.of() : engine.addresses(up);
+        return engine == null ? Set.of() : engine.addresses(running);
     }
 
     /** What is done with containers. */
@@ -46,17 +46,17 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
         String command();
 
         /** All at once: each may take its ten seconds. */
-        void stop(List<One> all);
+        void stop(List<Container> all);
 
-        void start(One one);
+        void start(Container one);
 
         /** Of each "running", "starting" (has a health check that has not passed yet), or what is wrong, for people. */
-        List<String> states(List<One> all);
+        List<String> states(List<Container> all);
 
-        Set<String> addresses(List<One> of);
+        Set<String> addresses(List<Container> of);
 
         /** When its image was made, if anybody knows. */
-        Optional<Instant> built(One one);
+        Optional<Instant> built(Container one);
     }
 
     public static final Services NONE = new Services(null, List.of(), List.of());
@@ -66,70 +66,70 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
     private static final Duration SETTLED = Duration.ofSeconds(8);
 
     /** Together with those that a killed run has stopped and not started again. */
-    public Services and(Collection<One> before) {
-        var all = new LinkedHashMap<String, One>();
-        up.forEach(one -> all.put(one.id(), one));
+    public Services including(Collection<Container> before) {
+        var all = new LinkedHashMap<String, Container>();
+        running.forEach(one -> all.put(one.id(), one));
         before.forEach(one -> all.putIfAbsent(one.id(), one));
-        return new Services(engine, List.copyOf(all.values()), stale);
+        return new Services(engine, List.copyOf(all.values()), staleImages);
     }
 
     /** Judged by how they were then: who crashed in a loop before a reset may do so again after its undo. */
-    public Services asWere(Collection<One> then) {
-        return new Services(engine, up.stream().map(one -> new One(one.id(), one.service(),
-                then.stream().filter(old -> old.service().equals(one.service())).map(One::before).findFirst().orElse(one.before()))).toList(), stale);
+    public Services withPreviousHealth(Collection<Container> then) {
+        return new Services(engine, running.stream().map(one -> new Container(one.id(), one.service(),
+                then.stream().filter(old -> old.service().equals(one.service())).map(Container::before).findFirst().orElse(one.before()))).toList(), staleImages);
     }
 
     /** For when files go back to what they were at a time: only an image that was built since then holds others. */
-    public Services backTo(Instant time) {
-        return staleWhere(built -> built.isAfter(time));
+    public Services staleIfBuiltAfter(Instant time) {
+        return staleIf(built -> built.isAfter(time));
     }
 
     /** For when the files of a run that began then are kept: an image that was built since then holds them. */
-    public Services keeping(Instant time) {
-        return staleWhere(built -> !built.isAfter(time));
+    public Services staleIfBuiltBefore(Instant time) {
+        return staleIf(built -> !built.isAfter(time));
     }
 
     /** An image of unknown age is. */
-    private Services staleWhere(Predicate<Instant> built) {
-        return new Services(engine, up, up.stream().filter(one -> stale.contains(one.service()) && engine.built(one).map(built::test).orElse(true)).map(One::service).distinct().toList());
+    private Services staleIf(Predicate<Instant> built) {
+        return new Services(engine, running, running.stream().filter(one -> staleImages.contains(one.service()) && engine.built(one).map(built::test).orElse(true)).map(Container::service).distinct().toList());
     }
 
     /** "docker compose", as people type it. */
-    public String command() {
+    public String composeCommand() {
         return engine.command();
     }
 
-    public boolean none() {
-        return up.isEmpty();
+    public boolean isEmpty() {
+        return running.isEmpty();
     }
 
     public String names() {
-        return names(up);
+        return names(running);
     }
 
-    private static String names(List<One> of) {
-        return String.join(", ", of.stream().map(One::service).distinct().toList());
+    private static String names(List<Container> of) {
+        return String.join(", ", of.stream().map(Container::service).distinct().toList());
     }
 
-    private List<One> staleOnes() {
-        return up.stream().filter(one -> stale.contains(one.service())).toList();
+    private List<Container> withStaleImages() {
+        return running.stream().filter(one -> staleImages.contains(one.service())).toList();
     }
 
     /**
      * The step that stops them. Put back, they are started; in the end they are started too, and waited for.
      *
-     * @param newFiles code in images is stale afterwards, so these stay stopped
+     * @param newFiles code in images is staleImages afterwards, so these stay stopped
      * @param then     whatever becomes of the start, in the end
      */
-    public Step stop(boolean newFiles, Console console, Step.Act then) {
-        var held = newFiles ? names(staleOnes()) : "";
-        return Step.of("stop %s, which use%s the database; started again at the end%s".formatted(names(), up.size() == 1 ? "s" : "",
+    public Step stopStep(boolean newFiles, Console console, Step.Act then) {
+        var held = newFiles ? names(withStaleImages()) : "";
+        return Step.of("stop %s, which use%s the database; started again at the end%s".formatted(names(), running.size() == 1 ? "s" : "",
                         held.isEmpty() ? "" : ", but %s only once the image is built anew".formatted(held)),
                 this::stopNow,
-                () -> start(up),
+                () -> start(running),
                 () -> {
                     try {
-                        startAgain(newFiles, console);
+                        restart(newFiles, console);
                     } finally {
                         then.run();
                     }
@@ -138,21 +138,21 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
 
     /** To its end, whatever signal comes: the engine goes on when its command is killed, and a start in between would do nothing. */
     private void stopNow() {
-        Interruption.shielded(() -> engine.stop(up));
+        Interruption.shielded(() -> engine.stop(running));
         Interruption.check();
     }
 
     /** Starts them and waits until they are well. */
-    public void startAgain(boolean newFiles, Console console) {
-        var wanted = newFiles ? new Services(engine, up.stream().filter(one -> !stale.contains(one.service())).toList(), List.of()) : this;
-        Interruption.shielded(() -> start(wanted.up)); // nobody wants them down because of a second Ctrl-C
-        await(wanted.up, console);
-        if (!wanted.none()) console.success("started again: " + wanted.names());
-        if (wanted.up.size() < up.size()) throw new Failure(new Problem.ImagesStale(engine.command(), staleOnes().stream().map(One::service).distinct().toList()));
+    public void restart(boolean newFiles, Console console) {
+        var wanted = newFiles ? new Services(engine, running.stream().filter(one -> !staleImages.contains(one.service())).toList(), List.of()) : this;
+        Interruption.shielded(() -> start(wanted.running)); // nobody wants them down because of a second Ctrl-C
+        await(wanted.running, console);
+        if (!wanted.isEmpty()) console.success("started again: " + wanted.names());
+        if (wanted.running.size() < running.size()) throw new Failure(new Problem.ImagesStale(engine.command(), withStaleImages().stream().map(Container::service).distinct().toList()));
     }
 
     /** All are tried, whatever becomes of one. */
-    private void start(List<One> wanted) {
+    private void start(List<Container> wanted) {
         var failures = new ArrayList<Failure>();
         for (var one : wanted) {
             try {
@@ -162,16 +162,16 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
             }
         }
         if (!failures.isEmpty()) throw new Failure(new Problem.NotStarted(engine.command(), failures.stream().map(failure -> failure.problem().what()).toList(),
-                wanted.stream().map(One::service).distinct().toList()), failures.getFirst());
+                wanted.stream().map(Container::service).distinct().toList()), failures.getFirst());
     }
 
     /**
-     * Who was well has to be well again. One that crashed in a loop may be now, and is not waited for so long; one whose health check
+     * Who was well has to be well again. Container that crashed in a loop may be now, and is not waited for so long; one whose health check
      * failed all along is nobody's to judge.
      */
-    private void await(List<One> wanted, Console console) {
+    private void await(List<Container> wanted, Console console) {
         var begun = System.nanoTime();
-        var left = new ArrayList<>(wanted.stream().filter(one -> one.well() || one.before().equals("restarting")).toList());
+        var left = new ArrayList<>(wanted.stream().filter(one -> one.isHealthy() || one.before().equals("restarting")).toList());
         var wrong = new ArrayList<String>();
         while (!left.isEmpty()) {
             var now = List.copyOf(left);
@@ -186,14 +186,14 @@ public record Services(Engine engine, List<One> up, List<String> stale) {
             for (int i = 0; i < now.size(); i++) {
                 var one = now.get(i);
                 var state = states.get(i);
-                var patience = one.well() ? PATIENCE : SHORT;
+                var patience = one.isHealthy() ? PATIENCE : SHORT;
                 if (state.equals("running") && !settled) continue;
-                var mayStill = state.equals("starting") || !one.well();
+                var mayStill = state.equals("starting") || !one.isHealthy();
                 if (!state.equals("running") && mayStill && System.nanoTime() - begun < patience.toNanos()) continue;
                 left.remove(one);
                 if (state.equals("running")) continue;
                 var words = one.service() + " is " + (state.equals("starting") ? "not healthy after %d s".formatted(patience.toSeconds()) : state);
-                if (one.well()) wrong.add(words);
+                if (one.isHealthy()) wrong.add(words);
                 else console.warn("started again, but " + words + ", as it was before");
             }
             if (left.isEmpty()) break;

@@ -95,7 +95,7 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
 
     private static String uri(Credentials database) {
         var settings = new LinkedHashMap<String, String>();
-        settings.put("host", database.route() == null ? database.host() : database.route().itself());
+        settings.put("host", database.route() == null ? database.host() : database.route().hostInContainer());
         settings.put("port", String.valueOf(database.port()));
         settings.put("user", database.user());
         settings.put("dbname", database.database());

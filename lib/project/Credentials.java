@@ -91,7 +91,7 @@ public record Credentials(String host, int port, String database, String user, S
 
     /** True when the server is this machine: a Unix socket, loopback, or this machine's own name. No name service is asked. */
     public boolean local() {
-        if (route != null) return route.near();
+        if (route != null) return route.engineIsLocal();
         var name = host.toLowerCase(Locale.ROOT).replaceFirst("\\.$", "");
         if (host.startsWith("/") || name.equals("localhost") || name.matches("127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}")) return true;
         return name.contains(":") ? isLoopback(name) : name.equals(LockOwner.hostName().toLowerCase(Locale.ROOT));
@@ -109,7 +109,7 @@ public record Credentials(String host, int port, String database, String user, S
     /** Without the password. */
     @Override
     public String toString() {
-        return user + "@" + host + ":" + port + "/" + database + (route == null ? "" : " in " + route.whose());
+        return user + "@" + host + ":" + port + "/" + database + (route == null ? "" : " in " + route.owner());
     }
 
     // ---- looking them up ---------------------------------------------------------------------

@@ -1,16 +1,18 @@
 package lib.project;
 
 /**
- * How a connection reaches a server whose name means something only among its containers.
+ * How a connection reaches a database server in a container. Credentials keep the host name that the containers use, which often
+ * means nothing outside them.
  *
- * @param host   where to connect to from here, or null when it goes through the tunnel
- * @param tunnel makes the sockets that lead to the server, or null when a port is published
- * @param itself the server's host in its own container
- * @param near   the engine is this machine's
- * @param whose  "Compose project shop": two projects may both have a crm_user@db:5432/crm
+ * @param host            where a published port is reached from here; null when the connection goes through a tunnel
+ * @param port            the published port; unused with a tunnel
+ * @param tunnel          makes sockets that lead to the server; null when a port is published
+ * @param hostInContainer the server's host as seen from its own container
+ * @param engineIsLocal   true when the container engine runs on this machine
+ * @param owner           for example "Compose project shop": two projects may each have crm_user@db:5432/crm
  */
-public record Route(String host, int port, SocketFactory tunnel, String itself, boolean near, String whose) {
-    /** The JDBC driver's settings socketFactory (a class by its name) and socketFactoryArg. */
+public record Route(String host, int port, SocketFactory tunnel, String hostInContainer, boolean engineIsLocal, String owner) {
+    /** The JDBC driver's properties socketFactory (a class name) and socketFactoryArg. */
     public record SocketFactory(String className, String argument) {}
 
     @Override

@@ -55,7 +55,7 @@ public final class PlanPrinter {
                 + ", Django " + django.djangoVersion() + ", settings " + django.settingsModule());
         var where = found.environment().describe();
         if (!where.isEmpty()) console.say("  Runs      " + where);
-        var database = found.environment().server();
+        var database = found.environment().identity();
         console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(
                 look.name(), database.user(), database.host(), database.port(), look.serverVersion().replaceFirst(" .*", ""), Text.size(look.bytes())));
     }
@@ -143,7 +143,7 @@ public final class PlanPrinter {
         values.put("version", Lib.VERSION);
         values.put("run", found.id());
         values.put("project", found.project().root().toString());
-        values.put("database", found.environment().server().toString());
+        values.put("database", found.environment().identity().toString());
         values.put("environment", found.environment().describe());
         values.put("strategy", found.strategy().name());
         values.put("reason", found.strategy().reason());
@@ -234,7 +234,7 @@ public final class PlanPrinter {
             var dropped = run.aside() instanceof PreviousState.Backup && state != PreviousState.State.OLD_IS_LIVE;
             if (run.unfinished() && dropped) console.say("  cut short  after tables were dropped: reset again, or " + Problem.OnlyBackupHasIt.restore(db.name(), run.backup()));
             if (run.unfinished() && !dropped) new Problem.UnfinishedRun(run.id()).next().stream().limit(2).forEach(next -> console.say("  cut short  " + next));
-            if (run.unfinished() && !run.services().isEmpty()) console.say("  services   %s: what it has stopped of these, %s".formatted(run.services().stream().map(Services.One::service).distinct().collect(Collectors.joining(", ")), dropped ? "is yours to start" : "undo and finish start again"));
+            if (run.unfinished() && !run.services().isEmpty()) console.say("  services   %s: what it has stopped of these, %s".formatted(run.services().stream().map(Services.Container::service).distinct().collect(Collectors.joining(", ")), dropped ? "is yours to start" : "undo and finish start again"));
             console.event("run", Map.of("run", run.id(), "outcome", run.outcome(), "state", state.name(), "aside", where, "bytes", bytes,
                     "old_files_in_place", home, "new_files_in_place", fresh, "root", run.root()));
         }

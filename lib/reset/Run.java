@@ -62,7 +62,7 @@ import lib.project.Project;
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
                   String outcome, PreviousState aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup,
-                  List<String> apps, Set<String> drift, List<Services.One> services) {
+                  List<String> apps, Set<String> drift, List<Services.Container> services) {
     /** Records of older versions lack some. */
     public Run {
         if (services == null) services = List.of();
@@ -94,16 +94,16 @@ public record Run(int format, String id, String version, String started, String 
                 made.add(folder.toString());
             }
         });
-        return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().server().toString(),
+        return new Run(FORMAT, found.id(), Lib.VERSION, Instant.now().toString(), root.toString(), found.environment().identity().toString(),
                 found.strategy().name(), "running", found.strategy().aside(), found.old().files(), hashes,
                 made.stream().distinct().sorted(Comparator.comparing(String::length).reversed()).toList(), null,
-                found.django().labels(), found.drift(), found.services().up());
+                found.django().labels(), found.drift(), found.services().running());
     }
 
     /** The record of a restore that has not begun: it replaces the database and no file. */
     public static Run ofRestore(String id, Project project, Credentials database, PreviousState aside, Path backup, Services services) {
         return new Run(FORMAT, id, Lib.VERSION, Instant.now().toString(), project.root().toString(), database.toString(), RESTORE, "running", aside,
-                List.of(), Map.of(), List.of(), backup.toString(), List.of(), Set.of(), services.up());
+                List.of(), Map.of(), List.of(), backup.toString(), List.of(), Set.of(), services.running());
     }
 
     private static final String RESTORE = "restore";
@@ -158,7 +158,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** With what an undo of it stops. */
     public Run stopping(Services now) {
-        return new Run(format, id, version, started, root, database, strategy, outcome, aside, old, fresh, made, backup, apps, drift, now.up());
+        return new Run(format, id, version, started, root, database, strategy, outcome, aside, old, fresh, made, backup, apps, drift, now.running());
     }
 
     private Run at(Path newRoot) {

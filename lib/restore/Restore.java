@@ -122,11 +122,11 @@ public final class Restore {
         public List<Step> steps(Restoration restoration, Console console) {
             Supplier<Path> backup = () -> Path.of(run.backup());
             var keep = run.keep(backup, live, console);
-            var steps = new ArrayList<Step>(List.of(restoration.check(), services.none() ? keep : Step.withoutFinish(keep)));
+            var steps = new ArrayList<Step>(List.of(restoration.check(), services.isEmpty() ? keep : Step.withoutFinish(keep)));
             steps.add(createScratch());
             steps.add(restoration.restore());
             steps.add(restoration.compare());
-            if (!services.none()) steps.add(services.stop(false, console, keep::finish));
+            if (!services.isEmpty()) steps.add(services.stopStep(false, console, keep::finish));
             steps.add(new SwapDatabase.Swap(live, aside, terminate));
             return steps;
         }

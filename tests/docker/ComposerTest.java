@@ -119,8 +119,8 @@ class ComposerTest {
     @Test
     void another_machines_engine_is_told_from_ours() {
         var docker = composer().engine().getFirst();
-        assertTrue(with(docker, "-H", "unix:///var/run/docker.sock").onThisMachine());
-        for (var there : List.of("tcp://192.0.2.1:2375", "ssh://crm@example.org")) assertFalse(with(docker, "-H", there).onThisMachine(), there);
+        assertTrue(with(docker, "-H", "unix:///var/run/docker.sock").engineIsLocal());
+        for (var there : List.of("tcp://192.0.2.1:2375", "ssh://crm@example.org")) assertFalse(with(docker, "-H", there).engineIsLocal(), there);
     }
 
     /** As through {@code ssh -L}. */
@@ -131,7 +131,7 @@ class ComposerTest {
             for (var name : List.of("docker-desktop", Files.readString(Path.of("/proc/sys/kernel/hostname")).strip(), "build7.example", "")) {
                 Files.writeString(engine, "#!/bin/sh\n[ $1 = context ] && echo '%s' || echo '%s'\n".formatted(host, name));
                 assertTrue(engine.toFile().setExecutable(true));
-                assertEquals(!name.isEmpty() && !name.equals("build7.example"), with(engine.toString()).onThisMachine(), name);
+                assertEquals(!name.isEmpty() && !name.equals("build7.example"), with(engine.toString()).engineIsLocal(), name);
             }
         }
     }
