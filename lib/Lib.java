@@ -34,7 +34,6 @@
 //SOURCES backup/Retention.java
 //SOURCES backup/ShrinkageAlarm.java
 //SOURCES backup/SqlScan.java
-//SOURCES backup/Tar.java
 //SOURCES backup/archive/Archive.java
 //SOURCES backup/archive/Compression.java
 //SOURCES backup/archive/Contents.java

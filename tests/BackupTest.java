@@ -458,6 +458,31 @@ class BackupTest {
         }
     }
 
+    @Test void archives_in_the_tar_and_directory_formats_are_refused_with_the_command_that_restores_them() throws Exception {
+        var dump = pgDump.with("--host=" + shop.host(), "--port=" + shop.port(), "--username=" + shop.role().name()).secret("PGPASSWORD", Postgres.PASSWORD);
+        var custom = "dump that database in the custom format, which is supported: pg_dump --format=custom --file=NAME.dump NAME";
+        for (var format : List.of("tar", "directory")) {
+            var archive = temp.resolve("an archive." + format);
+            dump.with("--format=" + format, "--file=" + archive, shop.name()).output();
+            var problem = assertThrows(Failure.class, () -> BackupFile.of(archive, null)).problem();
+            assertEquals(Problem.Exit.USAGE, problem.exit());
+            assertEquals(archive + " is a pg_dump archive in the " + format + " format, which is not supported", problem.what());
+            var restore = "createdb --template=template0 NAME && pg_restore --exit-on-error --dbname=NAME '" + archive + "'";
+            assertEquals(List.of("restore it by hand: " + restore, custom), problem.next());
+            var name = shop.name() + "_" + format;
+            var server = "export PGHOST=%s PGPORT=%d PGUSER=%s; ".formatted(shop.host(), shop.port(), shop.role().name());
+            var byHand = bash(server + restore.replace("NAME", name));
+            assertEquals(0, byHand.code(), byHand.err());
+            assertEquals(rows(shop), rows(new Postgres.Db(shop.host(), shop.port(), name, shop.role())));
+        }
+        var packed = temp.resolve("packed");
+        assertEquals(0, bash("gzip -c '%s' > '%s'".formatted(temp.resolve("an archive.tar"), packed)).code());
+        var problem = assertThrows(Failure.class, () -> BackupFile.of(packed, null)).problem();
+        assertEquals(packed + " is a pg_dump archive in the tar format, which is not supported", problem.what());
+        assertEquals(List.of("decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: "
+                + "createdb --template=template0 NAME && pg_restore --exit-on-error --dbname=NAME UNPACKED_FILE", custom), problem.next());
+    }
+
     // ---- helpers -------------------------------------------------------------------------------
 
     private static Backup make(Path folder, Backup.Options options) throws Exception {

@@ -23,6 +23,7 @@ import lib.backup.encryption.DecryptionKey;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
+import lib.process.Shell;
 import lib.server.ThrowawayServer;
 
 /**
@@ -33,20 +34,22 @@ import lib.server.ThrowawayServer;
  */
 public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey key, Manifest manifest) {
     /** What pg_restore reads, and what psql reads. */
-    public enum Kind { ARCHIVE, TAR, SQL }
+    public enum Kind { ARCHIVE, SQL }
 
     private static final int HEAD = 512;
 
     /** @throws Failure no file, no backup of any kind, or encrypted and the key does not open it */
     public static BackupFile of(Path file, DecryptionKey key) {
-        if (Files.isRegularFile(file.resolve("toc.dat"))) throw new Failure(new Problem.FolderArchive(file));
+        if (Files.isRegularFile(file.resolve("toc.dat"))) throw unsupported(file, "directory", false);
         if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {
             in.mark(HEAD);
-            var encrypted = Age.isEncrypted(in.readNBytes(HEAD));
+            var first = in.readNBytes(HEAD);
+            var encrypted = Age.isEncrypted(first);
             in.reset();
             try (var plain = Compression.reading(encrypted ? key.opening(in) : in)) {
                 var head = plain.readNBytes(HEAD);
+                if (isTar(head)) throw unsupported(file, "tar", !Arrays.equals(first, head));
                 return new BackupFile(file.toAbsolutePath().normalize(), kind(file, head), encrypted, key, Manifest.beside(file.toAbsolutePath()));
             }
         } catch (IOException e) {
@@ -59,7 +62,6 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
 
     private static Kind kind(Path file, byte[] head) {
         if (starts(head, 0, "PGDMP")) return Kind.ARCHIVE;
-        if (starts(head, 257, "ustar") && starts(head, 0, "toc.dat")) return Kind.TAR;
         for (var b : head) if (b == 0) throw notADump(file, head);
         if (head.length == 0 || !SQL.matcher(new String(head, StandardCharsets.ISO_8859_1)).find()) throw notADump(file, head);
         return Kind.SQL;
@@ -67,6 +69,18 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
 
     private static Failure notADump(Path file, byte[] head) {
         return new Failure(new Problem.NotADump(file, Archive.firstLine(new String(head, StandardCharsets.UTF_8))));
+    }
+
+    private static boolean isTar(byte[] head) {
+        return starts(head, 257, "ustar") && starts(head, 0, "toc.dat");
+    }
+
+    private static Failure unsupported(Path file, String format, boolean packed) {
+        var restore = Shell.line("pg_restore", "--exit-on-error", "--dbname=NAME", packed ? "UNPACKED_FILE" : file.toString());
+        return Failure.usage(file + " is a pg_dump archive in the " + format + " format, which is not supported")
+                .next((packed ? "decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: " : "restore it by hand: ")
+                                + "createdb --template=template0 NAME && " + restore,
+                        "dump that database in the custom format, which is supported: pg_dump --format=custom --file=NAME.dump NAME");
     }
 
     private static boolean starts(byte[] head, int at, String with) {
@@ -87,7 +101,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
      * Reads all of it before anything is touched: its hash against the manifest's, an archive to its end with everything counted
      * against the manifest's, SQL for what would reach beyond the database it is meant for.
      *
-     * @return what an archive holds; null for SQL and tar, which only show it once they are restored
+     * @return what an archive holds; null for SQL, which only shows it once it is restored
      * @throws Failure damaged, or refused
      */
     public Contents check(Consumer<String> progress) {
@@ -99,11 +113,6 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
                     try (var scan = new Backup.Progressing(manifest == null ? new SqlScan(file) : OutputStream.nullOutputStream(), progress)) {
                         plain.transferTo(scan);
                     }
-                    yield null;
-                }
-                case TAR -> {
-                    Tar.read(plain);
-                    plain.transferTo(OutputStream.nullOutputStream()); // to the checksum around it
                     yield null;
                 }
             };

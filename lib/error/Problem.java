@@ -954,16 +954,10 @@ public interface Problem {
         return lines.size() <= 10 ? shown : shown + "\n  and %,d more".formatted(lines.size() - 10);
     }
 
-    record FolderArchive(Path folder) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return folder + " is an archive in the directory format, which is not read here"; }
-        public List<String> next() { return List.of("restore it by hand: createdb --template=template0 NAME && pg_restore --exit-on-error --jobs=4 --dbname=NAME " + folder); }
-    }
-
     record NotADump(Path file, String begins) implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return begins.isBlank() ? file + " is empty" : file + " is no dump that can be restored: it begins with \"" + begins + "\""; }
-        public List<String> next() { return List.of("what can be: pg_dump's archives (-Fc, -Ft) and SQL, packed with zstd or gzip or not, encrypted with age or not"); }
+        public List<String> next() { return List.of("what can be: pg_dump's archives (-Fc) and SQL, packed with zstd or gzip or not, encrypted with age or not"); }
     }
 
     record ReachesBeyond(Path file, long line, String text) implements Problem {
