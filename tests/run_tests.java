@@ -10,6 +10,7 @@
 //SOURCES backup/archive/*.java
 //SOURCES backup/encryption/*.java
 //SOURCES backup/offsite/*.java
+//SOURCES cli/*.java
 //SOURCES django/*.java
 //SOURCES docker/*.java
 //SOURCES environment/*.java

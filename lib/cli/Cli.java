@@ -1,5 +1,7 @@
 package lib.cli;
 
+import java.lang.reflect.Field;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -37,6 +39,9 @@ public final class Cli {
         Output output();
     }
 
+    /** A mixin whose options, as they were given, belong into every command that a message names. */
+    public interface ForLaterCommands {}
+
     /** Runs the command line and returns the exit code. */
     public static int run(Object command, String... args) {
         Interruption.install();
@@ -64,7 +69,20 @@ public final class Cli {
                     var below = above.subcommand().commandSpec();
                     throw new CommandLine.ParameterException(below.commandLine(), option.longestName() + " is no option of " + below.name());
                 }
+        Script.repeat(forLaterCommands(parsed));
         return new CommandLine.RunLast().execute(parsed);
+    }
+
+    private static List<String> forLaterCommands(CommandLine.ParseResult parsed) {
+        var words = new ArrayList<String>();
+        for (var at = parsed; at != null; at = at.subcommand())
+            for (var option : at.matchedOptions()) {
+                if (!(option.userObject() instanceof Field field) || !ForLaterCommands.class.isAssignableFrom(field.getDeclaringClass())) continue;
+                var values = option.originalStringValues();
+                words.add(option.longestName());
+                if (option.arity().max() > 0) words.add(values.getLast());
+            }
+        return words.stream().toList();
     }
 
     private static void withExitCodes(CommandLine line) {

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
+import lib.cli.Cli;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.project.Credentials;
@@ -14,7 +15,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
 
 /** Which project, and which {@code .env}: the options that every command of both scripts has. */
-public final class ProjectOptions {
+public final class ProjectOptions implements Cli.ForLaterCommands {
     @Option(names = "--project", paramLabel = "DIR", defaultValue = ".", scope = ScopeType.INHERIT,
             description = "The Django project, or any folder inside it (default: here).")
     Path folder;

@@ -87,6 +87,7 @@ public final class Tool {
         builder.environment().keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONHOME|NO_COLOR|BACKUP_).*"));
         // its second copy of runs must not meet the user's
         builder.environment().put("XDG_STATE_HOME", folder.resolveSibling(folder.getFileName() + ".state").toAbsolutePath().toString());
+        builder.environment().put("JBANGW_CALL", "reset_migrations"); // or messages have this JVM's class path
         builder.environment().putAll(environment);
         return builder.start();
     }

@@ -47,7 +47,9 @@ public final class WorkerProcess implements AutoCloseable {
         var folder = Files.createTempDirectory("tests"); // 0700: nobody else can connect
         var socket = folder.resolve("socket");
         try (var server = ServerSocketChannel.open(StandardProtocolFamily.UNIX).bind(UnixDomainSocketAddress.of(socket))) {
-            var process = new ProcessBuilder(command(all, seed, socket)).redirectInput(new File("/dev/null")).redirectErrorStream(true).start();
+            var builder = new ProcessBuilder(command(all, seed, socket)).redirectInput(new File("/dev/null")).redirectErrorStream(true);
+            builder.environment().put("JBANGW_CALL", "reset_migrations"); // as in Tool
+            var process = builder.start();
             Runtime.getRuntime().addShutdownHook(new Thread(process::destroy));
             Thread.ofPlatform().daemon().start(() -> process.inputReader().lines().forEach(printed));
             process.onExit().thenRun(() -> close(server)); // or accept would wait for ever
