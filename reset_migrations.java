@@ -26,6 +26,7 @@ import lib.backup.Backups;
 import lib.cli.Cli;
 import lib.cli.Confirmation;
 import lib.cli.Console;
+import lib.django.Description;
 import lib.django.Django;
 import lib.django.Migrations;
 import lib.docker.ComposeConfig;
@@ -152,7 +153,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
-            consent.ask(console, found.look().name(), db.credentials().local(), found.django().debug());
+            consent.ask(console, found.look().name(), db.credentials().local(), found.django().settings().debug());
             lock.requireHeld();
             if (!terminate && consent.toTerminate(console, found.inTheWay().size())) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             whatFollows(console, environment, found.django(), carryOut(console, prepared, django, db), db);
@@ -222,7 +223,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var services = environment.services();
         db.expectToLeave(services.addresses());
         var look = db.look(); // while Python is still starting
-        Django.Description description;
+        Description description;
         try (var proof = db.proveSame()) {
             description = django.describe(proof.key(), apps);
         }
@@ -232,7 +233,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
         var old = Migrations.in(project.root(), folders.values());
-        var made = django.generate(description.labels(), description.carried());
+        var made = django.generate(description.labels(), description.history().carried());
         Guards.check(description, made);
         var fresh = new TreeMap<String, String>();
         made.files().forEach(file -> fresh.put(project.root().relativize(folders.get(file.app()).resolve(file.name())).toString(), file.text()));
@@ -245,8 +246,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** A migration that cannot run in a transaction cannot run in the one that parks, either. */
-    private static Strategy runnable(Strategy chosen, Django.Description django) {
-        return chosen instanceof ParkTables park && !django.notAtomic().isEmpty() ? park.withoutTransaction() : chosen;
+    private static Strategy runnable(Strategy chosen, Description django) {
+        return chosen instanceof ParkTables park && !django.history().nonAtomic().isEmpty() ? park.withoutTransaction() : chosen;
     }
 
     /** A run that was cut short has to be put back before another begins; after drop there is nothing that undo could do. */
@@ -342,7 +343,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     // ---- superuser, purge --------------------------------------------------------------------
 
     /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part". */
-    private void whatFollows(Console console, Environment environment, Django.Description django, Outcome outcome, Database db) {
+    private void whatFollows(Console console, Environment environment, Description django, Outcome outcome, Database db) {
         var run = outcome.run();
         try {
             createSuperuser(console, environment, django);
@@ -362,7 +363,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return left.problem() instanceof Problem.NotFinished whole ? whole : new Problem.NotFinished(List.of(left.problem()));
     }
 
-    private void createSuperuser(Console console, Environment environment, Django.Description django) {
+    private void createSuperuser(Console console, Environment environment, Description django) {
         var typed = environment.commandLine(django, "createsuperuser");
         if (environment.imageHasCode()) {
             if (Boolean.TRUE.equals(superuser)) throw new Failure(new Problem.NoSuperuserYet(typed));

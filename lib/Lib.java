@@ -47,10 +47,14 @@
 //SOURCES cli/Confirmation.java
 //SOURCES cli/Console.java
 //SOURCES cli/Script.java
+//SOURCES django/CheckResult.java
 //SOURCES django/CodePaths.java
+//SOURCES django/Description.java
 //SOURCES django/Django.java
 //SOURCES django/Migrations.java
 //SOURCES django/Migrator.java
+//SOURCES django/NewMigrations.java
+//SOURCES django/PythonCommand.java
 //SOURCES docker/ComposeConfig.java
 //SOURCES docker/Composer.java
 //SOURCES docker/ContainerExec.java

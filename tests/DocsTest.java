@@ -20,7 +20,8 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.Lib;
 import lib.cli.Cli;
-import lib.django.Django;
+import lib.django.Description;
+import lib.django.NewMigrations;
 import lib.error.Problem;
 import lib.project.Credentials;
 import lib.project.Project;
@@ -240,9 +241,9 @@ class DocsTest {
             new Problem.InUse("crm", List.of("4711 crm_user"), false), new Problem.TablesInUse(List.of("4711 crm_user"), false),
             new Problem.Protected("crm", "protected"), new Problem.Standby("crm"),
             new Problem.UnfinishedRun("20261122-101500"), new Problem.Busy("crm", List.of(), List.of()),
-            new Problem.Pinned(List.of(new Django.Pin("shop", "0002_x", "dependencies", "crm", "0005_y", false))),
+            new Problem.Pinned(List.of(new Description.Reference("shop", "0002_x", "dependencies", "crm", "0005_y", false))),
             new Problem.NeedsOtherApps(
-                List.of(new Django.Need("shop", "Create model X", "auth", "Add field y to group")), List.of()));
+                List.of(new NewMigrations.RequiredChange("shop", "Create model X", "auth", "Add field y to group")), List.of()));
     }
 
     @Test void the_messages_in_the_guide_are_those_that_the_tool_says() {

@@ -49,120 +49,6 @@ import lib.project.Project;
  * stdin and stdout. Every failure inside comes as {@link Problem.DjangoFailed}, passwords masked. Not for several threads.
  */
 public final class Django implements Migrator, AutoCloseable {
-    // ---- what it says ------------------------------------------------------------------------
-
-    /**
-     * @param name         as the server says it when reachable, else as the settings have it
-     * @param sameDatabase it saw the advisory lock of the proof in its own database
-     * @param error        why it is not reachable, or null
-     */
-    public record Alias(String alias, String engine, String name, String host, String port, String user,
-                        boolean sameDatabase, boolean reachable, String error, boolean isDefault) {}
-
-    /**
-     * @param own              its migration files live in the project, or would be made there
-     * @param whyNotOwn        null when own
-     * @param migrationsModule null when MIGRATION_MODULES switches them off
-     * @param migrationsFolder where the files are, or are to be made; null when there is no such place
-     * @param selected         own, and meant by {@code --apps}
-     */
-    public record App(String label, String name, Path path, boolean own, String whyNotOwn, int models, String migrationsModule,
-                      Path migrationsFolder, boolean folderExists, boolean hasInit, boolean selected) {}
-
-    /**
-     * A file that Django's loader takes for a migration, of any own app.
-     *
-     * @param broken    why it cannot be imported, or null
-     * @param line      of what is broken, 0 when not known or in another file
-     * @param migration false for a helper module: it has no Migration class, and Django cannot load the app because of it
-     */
-    public record MigrationFile(String app, String name, Path path, String broken, int line, boolean migration) {}
-
-    /** An operation that no autodetector writes; {@code carried}: it will be in the fresh migrations nevertheless. */
-    public record CustomOperation(String app, String migration, int line, String operation, String detail, boolean carried) {}
-
-    /** An extension or collation that new databases need; {@code number} names it to {@link #generate} of the same process, source is for people. */
-    public record Carried(int number, String app, String source, List<String> imports) {}
-
-    /** A migration that stays (of an installed package, or of an own app that is not selected) names one that goes. */
-    public record Pin(String app, String migration, String kind, String toApp, String toMigration, boolean own) {}
-
-    /** {@code byMigration}: migrate on default makes this table. */
-    public record ModelTable(String table, String app, String model, boolean managed, boolean onDefault, boolean byMigration) {}
-
-    /** A line of the project's own code that imports a migration file. */
-    public record Importer(Path path, int line, String module) {}
-
-    /** A migration that stays and cannot run inside a transaction. */
-    public record NotAtomic(String app, String name) {}
-
-    /** {@code executable} and {@code folder}, that of manage.py, as Python knows them: in a container those there. */
-    public record Description(String pythonVersion, String executable, String folder, boolean inVirtualEnv, String djangoVersion,
-                              String settingsModule, boolean debug, String userModel, List<Alias> databases, String currentSchema,
-                              List<App> apps, List<MigrationFile> migrations, List<CustomOperation> customOperations,
-                              List<Carried> carried, List<Pin> pins, List<NotAtomic> notAtomic, List<ModelTable> tables,
-                              List<Importer> importers, List<String> routers, List<String> warnings) {
-        public Alias defaultDatabase() {
-            return databases.stream().filter(Alias::isDefault).findFirst().orElseThrow();
-        }
-
-        public List<App> selected() {
-            return apps.stream().filter(App::selected).toList();
-        }
-
-        public List<String> labels() {
-            return selected().stream().map(App::label).toList();
-        }
-    }
-
-    /** {@code name} with its ending; nearly always a migration, but a project's own makemigrations may write more. */
-    public record FreshFile(String app, String name, String text) {}
-
-    /** A new migration's operation cannot run without a change that would belong into another app's migrations. */
-    public record Need(String app, String operation, String otherApp, String change) {}
-
-    /** A table or column that the models of an app want and that neither its migrations nor the new ones make. */
-    public record Unwritten(String app, String change) {}
-
-    /**
-     * @param files     of the requested apps only; empty when there are needs
-     * @param drift     what makemigrations would still write: "app: what" a line, the baseline for {@link #check}
-     * @param needs     when not empty, there can be no new migrations for these apps alone
-     * @param unwritten in apps that were not requested
-     */
-    public record Fresh(List<FreshFile> files, List<String> drift, List<Need> needs, List<Unwritten> unwritten) {}
-
-    /**
-     * @param drift    what makemigrations would write, beyond the baseline
-     * @param unstable what it would write only because a default or the order of choices is computed anew in every process
-     */
-    public record Check(long oid, List<String> unapplied, List<String> drift, List<String> unstable) {}
-
-    // ---- the conversation --------------------------------------------------------------------
-
-    /**
-     * How the project's Python is started, and where what it speaks of lies for us.
-     *
-     * @param start    Python's arguments may follow
-     * @param root     the project's root, or what stands for it in a container; null: the folder of manage.py
-     * @param managePy sha256 of manage.py where its folder has to be looked for; null: Python starts in it
-     * @param backend  the folder of manage.py here
-     * @param paths    in the container and here
-     * @param service  in whose container it runs, for people; null: on this machine
-     * @param noise    lines of its stderr that are not its own
-     * @param after    what closing does besides
-     */
-    public record Python(Program start, String root, String managePy, Path backend, CodePaths paths, String service, Predicate<String> noise, Runnable after) {
-        public static Python here(Program python, Path root) {
-            return new Python(python, root.toString(), null, null, CodePaths.SAME, null, line -> false, () -> {});
-        }
-
-        /** The code is the image's own: what is changed here does not change there. */
-        public boolean baked() {
-            return managePy != null;
-        }
-    }
-
     /** Reads as much as it is told to and no more: what follows is the conversation. The text itself is too long, and nobody's business, in a container's record. */
     private static final String BOOT = """
             import os
@@ -185,7 +71,7 @@ public final class Django implements Migrator, AutoCloseable {
     private static final int LONGEST = 1 << 20;      // characters of a line that is not ours
 
     private final Process process;
-    private final Python python;
+    private final PythonCommand python;
     private CodePaths paths;
     private final String token = HexFormat.of().formatHex(new SecureRandom().generateSeed(16));
     private final Consumer<String> progress;
@@ -196,12 +82,12 @@ public final class Django implements Migrator, AutoCloseable {
     private final Thread errorReader;
     private volatile List<String> secrets = List.of();
     private volatile long lastSign = System.nanoTime();
-    private Duration patience = Duration.ofSeconds(300);
+    private Duration silenceLimit = Duration.ofSeconds(300);
     private boolean open;
 
     /** On this machine. @param python the interpreter, with environment, and the folder of manage.py as its folder */
     public static Django start(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
-        return start(Python.here(python, projectRoot), settingsModule, progress);
+        return start(PythonCommand.local(python, projectRoot), settingsModule, progress);
     }
 
     /**
@@ -210,15 +96,15 @@ public final class Django implements Migrator, AutoCloseable {
      * @param settingsModule null: as manage.py and DJANGO_SETTINGS_MODULE decide
      * @param progress       gets "contenttypes.0001_initial (3 of 24)" while migrating
      */
-    public static Django start(Python python, String settingsModule, Consumer<String> progress) {
+    public static Django start(PythonCommand python, String settingsModule, Consumer<String> progress) {
         return new Django(python, settingsModule, progress);
     }
 
-    private Django(Python python, String settingsModule, Consumer<String> progress) {
+    private Django(PythonCommand python, String settingsModule, Consumer<String> progress) {
         this.progress = progress;
         this.python = python;
         paths = python.paths();
-        staging = python.service() != null ? null : Path.of(System.getProperty("java.io.tmpdir"), "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(8)));
+        staging = python.container() != null ? null : Path.of(System.getProperty("java.io.tmpdir"), "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(8)));
         process = python.start().with("-c", BOOT).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1").env("PGAPPNAME", Database.APPLICATION).start();
         commands = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
@@ -227,7 +113,7 @@ public final class Django implements Migrator, AutoCloseable {
         hello.addProperty("token", token);
         hello.addProperty("staging", staging == null ? null : staging.toString());
         hello.addProperty("root", python.root());
-        hello.addProperty("managePy", python.managePy());
+        hello.addProperty("managePy", python.container() == null ? null : python.container().managePy());
         hello.addProperty("settings", settingsModule);
         var driver = driver();
         write("%08d%s".formatted(driver.getBytes(StandardCharsets.UTF_8).length, driver));
@@ -240,10 +126,10 @@ public final class Django implements Migrator, AutoCloseable {
 
     /** Differences between the code in the image and the code here, as relative paths; none where it is the same code. */
     public List<String> staleInImage(Description description) throws IOException {
-        if (!python.baked()) return List.of();
+        if (!python.codeInImage()) return List.of();
         var inside = new TreeMap<String, String>();
         ask("reading the code in the image", "sources", Map.of()).getAsJsonObject().asMap().forEach((path, hash) -> inside.put(path, hash.getAsString()));
-        var folders = description.selected().stream().map(App::migrationsFolder).toList();
+        var folders = description.selected().stream().map(Description.App::migrationsFolder).toList();
         var differing = new TreeSet<String>();
         for (var file : inside.entrySet()) {
             var here = python.backend().resolve(file.getKey());
@@ -255,7 +141,7 @@ public final class Django implements Migrator, AutoCloseable {
 
     /** Mounted files that are other files in the container, as paths here: another volume lies over their folder, or the engine does not share it. */
     public List<String> hiddenInContainer(Description description) throws IOException {
-        if (python.service() == null || python.baked()) return List.of();
+        if (python.container() == null || python.codeInImage()) return List.of();
         var seen = ask("comparing the mounted files", "seen", Map.of("labels", description.labels())).getAsJsonObject();
         var hidden = new TreeSet<String>();
         if (!Disk.holds(python.backend().resolve("manage.py"), seen.get("manage").getAsString())) hidden.add("manage.py");
@@ -281,12 +167,12 @@ public final class Django implements Migrator, AutoCloseable {
 
     /** In whose container it runs; null on this machine. */
     public String service() {
-        return python.service();
+        return python.container() == null ? null : python.container().service();
     }
 
-    /** How long Django may be silent while it works; then it is stopped. */
-    public Django patience(Duration silence) {
-        patience = silence;
+    /** How long Django may say nothing while it works; then it is stopped. For tests. */
+    Django silenceLimit(Duration limit) {
+        silenceLimit = limit;
         return this;
     }
 
@@ -307,7 +193,7 @@ public final class Django implements Migrator, AutoCloseable {
      */
     public Description describe(long proofKey, List<String> onlyApps) {
         var description = ask("reading the project's settings and models", "describe", Map.of("key", proofKey, "only", onlyApps), Description.class);
-        var own = description.apps().stream().filter(App::own).map(App::label).toList();
+        var own = description.apps().stream().filter(Description.App::own).map(Description.App::label).toList();
         var unknown = onlyApps.stream().filter(label -> !own.contains(label)).toList();
         if (!unknown.isEmpty()) throw new Failure(new Problem.NotOwnApps(unknown, own));
         return description;
@@ -317,8 +203,8 @@ public final class Django implements Migrator, AutoCloseable {
      * Makes fresh migrations for these apps, and no others, in a folder of its own; from then on migrate uses those.
      * After {@link #describe}.
      */
-    public Fresh generate(List<String> labels, List<Carried> carried) {
-        return ask("making the new migrations", "generate", Map.of("labels", labels, "carried", carried.stream().map(Carried::number).toList()), Fresh.class);
+    public NewMigrations generate(List<String> labels, List<Description.CarriedOperation> carried) {
+        return ask("making the new migrations", "generate", Map.of("labels", labels, "carried", carried.stream().map(Description.CarriedOperation::number).toList()), NewMigrations.class);
     }
 
     @Override
@@ -357,14 +243,14 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     /** Looks at the live project as it stands; meant for a process that has not generated anything. */
-    public Check check(List<String> labels, Set<String> baseline) {
-        return ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline), Check.class);
+    public CheckResult check(List<String> labels, Set<String> baseline) {
+        return ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline), CheckResult.class);
     }
 
     /** @param fresh the new files: an image that has the code does not have these */
-    public Check check(List<String> labels, Set<String> baseline, Collection<Path> fresh) throws IOException {
-        if (!python.baked()) return check(labels, baseline);
-        return ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline, "files", byFolder(fresh)), Check.class);
+    public CheckResult check(List<String> labels, Set<String> baseline, Collection<Path> fresh) throws IOException {
+        if (!python.codeInImage()) return check(labels, baseline);
+        return ask("checking the project", "check", Map.of("labels", labels, "baseline", baseline, "files", byFolder(fresh)), CheckResult.class);
     }
 
     /** All texts beside these, as other modules there may be imported: by folder below manage.py's, and name. */
@@ -381,7 +267,7 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     /** The last lines of its stderr, passwords masked. */
-    public List<String> lastWords() {
+    public List<String> lastErrorLines() {
         synchronized (errors) {
             return errors.stream().map(this::masked).toList();
         }
@@ -398,7 +284,7 @@ public final class Django implements Migrator, AutoCloseable {
             Program.kill(process);
         }
         children.forEach(ProcessHandle::destroyForcibly);
-        Interruption.shielded(python.after()); // most of all when we were told to stop: a killed Compose removes no container
+        if (python.container() != null) Interruption.shielded(python.container().remove()); // most of all when we were told to stop: a killed Compose removes no container
         if (staging == null) return;
         try {
             Disk.removeTree(staging); // a driver that was killed could not
@@ -437,10 +323,10 @@ public final class Django implements Migrator, AutoCloseable {
                     case "answer" -> { return said.get("value"); }
                     case "progress" -> progress.accept(said.get("text").getAsString());
                     case "secrets" -> secrets = strings(said.getAsJsonArray("values"));
-                    case "noDjango" -> throw new Failure(python.service() != null ? new Problem.NoDjangoInside(python.service(), text(said, "executable")) : new Problem.NoDjango(said.get("executable").getAsString(),
+                    case "noDjango" -> throw new Failure(service() != null ? new Problem.NoDjangoInside(service(), text(said, "executable")) : new Problem.NoDjango(said.get("executable").getAsString(),
                             Interpreter.requirements(new Project(here(python.root()), here(said.get("folder").getAsString()))).map(Path::toString).orElse(null)));
                     case "folder" -> paths = paths.and(said.get("path").getAsString(), python.backend());
-                    case "noManagePy" -> throw new Failure(new Problem.NoManagePyInside(python.service(), strings(said.getAsJsonArray("looked"))));
+                    case "noManagePy" -> throw new Failure(new Problem.NoManagePyInside(service(), strings(said.getAsJsonArray("looked"))));
                     case "noSettings" -> throw new Failure(new Problem.NoSettingsModule(here(text(said, "managePy"))));
                     case "failed" -> throw failed(doing, said.getAsJsonObject("value"));
                     case null, default -> throw garbled(doing);
@@ -472,15 +358,15 @@ public final class Django implements Migrator, AutoCloseable {
                 if (line != null && line.isEmpty()) {
                     lines.add(END);
                     errorReader.join(1000);
-                    if (python.service() != null && lastWords().contains("there is no Python here")) throw new Failure(new Problem.NoPythonInside(python.service()));
+                    if (service() != null && lastErrorLines().contains("there is no Python here")) throw new Failure(new Problem.NoPythonInside(service()));
                     throw new Failure(new Problem.DriverDied(doing, tail()));
                 }
                 if (line != null) return line;
                 if (process.isAlive()) alive = System.nanoTime();
                 else if (System.nanoTime() - alive > GRACE) lines.add(END); // a child of its own keeps its output open
-                if (System.nanoTime() - lastSign > patience.toNanos()) {
+                if (System.nanoTime() - lastSign > silenceLimit.toNanos()) {
                     Program.kill(process);
-                    throw new Failure(new Problem.DjangoSilent(doing, patience.toSeconds(), tail()));
+                    throw new Failure(new Problem.DjangoSilent(doing, silenceLimit.toSeconds(), tail()));
                 }
             }
         } catch (InterruptedException e) {
@@ -503,7 +389,7 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     private List<String> tail() {
-        var all = lastWords();
+        var all = lastErrorLines();
         return all.subList(Math.max(0, all.size() - 12), all.size());
     }
 
@@ -571,7 +457,7 @@ public final class Django implements Migrator, AutoCloseable {
         try (var reader = new BufferedReader(new InputStreamReader(process.getErrorStream(), StandardCharsets.UTF_8))) {
             for (String line; (line = line(reader, null)) != null; ) {
                 lastSign = System.nanoTime();
-                if (python.noise().test(line)) continue;
+                if (python.container() != null && python.container().noise().test(line)) continue;
                 synchronized (errors) {
                     errors.add(line);
                     if (errors.size() > KEPT_LINES) errors.removeFirst();

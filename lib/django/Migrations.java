@@ -23,7 +23,7 @@ import lib.files.Disk;
  * A migration is what Django loads as one: a {@code .py} file directly in the folder whose name does not begin with
  * {@code _} or {@code ~}. Everything else there (helper modules, subpackages, {@code __init__.py}) stays.
  */
-public record Migrations(Path root, List<Kept> files) {
+public record Migrations(Path root, List<File> files) {
 
     /**
      * One migration file as it was found.
@@ -34,11 +34,11 @@ public record Migrations(Path root, List<Kept> files) {
      * @param link    where the symbolic link leads, else null
      * @param touched last modification, milliseconds since 1970
      */
-    public record Kept(String path, String sha256, String mode, String link, long touched) {}
+    public record File(String path, String sha256, String mode, String link, long touched) {}
 
     /** The migrations that lie in these folders now; a folder that does not exist holds none. */
     public static Migrations in(Path root, Iterable<Path> folders) throws IOException {
-        var files = new ArrayList<Kept>();
+        var files = new ArrayList<File>();
         for (var folder : folders) {
             refuseOutside(root, folder);
             if (!Files.isDirectory(folder)) continue;
@@ -54,7 +54,7 @@ public record Migrations(Path root, List<Kept> files) {
         return name.endsWith(".py") && !name.startsWith("_") && !name.startsWith("~") && !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS);
     }
 
-    private static Kept kept(Path root, Path file) throws IOException {
+    private static File kept(Path root, Path file) throws IOException {
         if (!Files.isSymbolicLink(file) && !Files.isRegularFile(file)) throw new Failure(new Problem.NotAFile(file));
         var link = Files.isSymbolicLink(file) ? Files.readSymbolicLink(file).toString() : null;
         var content = link != null ? link.getBytes(StandardCharsets.UTF_8) : Files.readAllBytes(file);
@@ -62,7 +62,7 @@ public record Migrations(Path root, List<Kept> files) {
         var touched = Files.getLastModifiedTime(file, LinkOption.NOFOLLOW_LINKS).toMillis();
         var path = root.relativize(file);
         if (!Path.of(path.toString()).equals(path)) throw new Failure(new Problem.UnusableName(path.toString()));
-        return new Kept(path.toString(), Disk.sha256(content), mode, link, touched);
+        return new File(path.toString(), Disk.sha256(content), mode, link, touched);
     }
 
     /** A folder that a symbolic link leads out of the project belongs to somebody else. */
@@ -114,15 +114,15 @@ public record Migrations(Path root, List<Kept> files) {
     }
 
     /** @throws Failure when a file is no longer as it was found: somebody is editing it, and that edit is nowhere else */
-    public void refuseChanged() throws IOException {
-        for (var file : files) if (!isHome(file)) throw new Failure(new Problem.FileChanged(file.path()));
+    public void requireUnchanged() throws IOException {
+        for (var file : files) if (!isInPlace(file)) throw new Failure(new Problem.FileChanged(file.path()));
     }
 
     /** Those that are gone or hold what a run wrote in their place; what is neither is an edit by somebody else, and stays. */
-    public Migrations displacedBy(Map<String, String> fresh) throws IOException {
-        var displaced = new ArrayList<Kept>();
+    public Migrations replacedBy(Map<String, String> fresh) throws IOException {
+        var displaced = new ArrayList<File>();
         for (var file : files) {
-            if (isHome(file)) continue;
+            if (isInPlace(file)) continue;
             var home = root.resolve(file.path());
             if (!Files.exists(home, LinkOption.NOFOLLOW_LINKS) || kept(root, home).sha256().equals(fresh.get(file.path()))) displaced.add(file);
         }
@@ -133,11 +133,11 @@ public record Migrations(Path root, List<Kept> files) {
      * Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left
      * alone. The last first: where the disk became full on the way there, each step back frees what the next one needs.
      */
-    public void putBackFrom(List<Path> stores) throws IOException {
+    public void restoreFrom(List<Path> stores) throws IOException {
         var folders = new LinkedHashSet<Path>();
         for (var file : files.reversed()) {
             var home = root.resolve(file.path());
-            if (isHome(file)) continue;
+            if (isInPlace(file)) continue;
             Files.createDirectories(home.getParent());
             folders.add(home.getParent());
             if (file.link() != null) {
@@ -154,7 +154,7 @@ public record Migrations(Path root, List<Kept> files) {
         for (var folder : folders) Disk.fsync(folder);
     }
 
-    private static byte[] whole(Kept file, List<Path> stores) throws IOException {
+    private static byte[] whole(File file, List<Path> stores) throws IOException {
         for (var store : stores) {
             var copy = store.resolve(file.path());
             if (!Files.isRegularFile(copy, LinkOption.NOFOLLOW_LINKS)) continue;
@@ -165,19 +165,19 @@ public record Migrations(Path root, List<Kept> files) {
     }
 
     /** @throws Failure a file is not home, and none of these folders has it whole */
-    public void requireIn(List<Path> stores) throws IOException {
-        for (var file : files) if (file.link() == null && !isHome(file)) whole(file, stores);
+    public void requireCopies(List<Path> stores) throws IOException {
+        for (var file : files) if (file.link() == null && !isInPlace(file)) whole(file, stores);
     }
 
-    private boolean isHome(Kept file) throws IOException {
+    private boolean isInPlace(File file) throws IOException {
         var home = root.resolve(file.path());
         if (!Files.exists(home, LinkOption.NOFOLLOW_LINKS)) return false;
         var now = kept(root, home);
         return now.sha256().equals(file.sha256()) && now.mode().equals(file.mode()) && java.util.Objects.equals(now.link(), file.link());
     }
 
-    public boolean allHome() throws IOException {
-        for (var file : files) if (!isHome(file)) return false;
+    public boolean allInPlace() throws IOException {
+        for (var file : files) if (!isInPlace(file)) return false;
         return true;
     }
 

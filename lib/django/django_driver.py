@@ -323,7 +323,7 @@ def describe(key, only):
     databases = [describe_alias(alias, key) for alias in connections]
     schema = None
     try:
-        if next(d for d in databases if d["isDefault"])["reachable"]:
+        if not next(d for d in databases if d["alias"] == "default")["error"]:
             schema = query("default", "SELECT current_schema()")[0][0]
     except Exception as e:
         warnings.append(masked(words_of(e)))
@@ -335,13 +335,12 @@ def describe(key, only):
     custom, carried = operations(going)
     pins, not_atomic = foreign(found, own)
     return dict(
-        pythonVersion=platform.python_version(), executable=sys.executable, folder=os.getcwd(), inVirtualEnv=sys.prefix != sys.base_prefix,
-        djangoVersion=django.get_version(), settingsModule=os.environ["DJANGO_SETTINGS_MODULE"], debug=bool(settings.DEBUG),
-        userModel=settings.AUTH_USER_MODEL, databases=databases, currentSchema=schema, apps=found,
-        migrations=[{k: v for k, v in f.items() if k not in ("tree", "source", "module", "loaded")} for f in files],
-        customOperations=custom, carried=carried, pins=pins, notAtomic=not_atomic,
-        tables=tables(found), importers=importers(going), warnings=warnings,
-        routers=[r if isinstance(r, str) else type(r).__module__ + "." + type(r).__name__ for r in settings.DATABASE_ROUTERS])
+        python=dict(version=platform.python_version(), djangoVersion=django.get_version(), executable=sys.executable, folder=os.getcwd()),
+        settings=dict(module=os.environ["DJANGO_SETTINGS_MODULE"], debug=bool(settings.DEBUG)), databases=databases, currentSchema=schema,
+        apps=[{k: a[k] for k in ("label", "path", "whyNotOwn", "migrationsFolder", "selected")} for a in found],
+        history=dict(files=[{k: f[k] for k in ("app", "name", "path", "broken", "line", "isMigration")} for f in files],
+                     customOperations=custom, carried=carried, references=pins, nonAtomic=not_atomic, imports=importers(going)),
+        tables=tables(found), warnings=warnings)
 
 
 def describe_alias(alias, key):
@@ -349,8 +348,7 @@ def describe_alias(alias, key):
     values = connections.settings[alias]
     name, options = original[alias]
     found = dict(alias=alias, engine=values.get("ENGINE") or "", name=str(options.get("dbname") or name or ""),
-                 host=str(values.get("HOST") or ""), port=str(values.get("PORT") or ""), user=str(values.get("USER") or ""),
-                 sameDatabase=False, reachable=False, error=None, isDefault=alias == "default")
+                 host=str(values.get("HOST") or ""), port=str(values.get("PORT") or ""), user=str(values.get("USER") or ""), sameDatabase=False, error=None)
     try:
         if connections[alias].vendor == "postgresql":
             # the proof: whoever asks holds this advisory lock in its database; the same database sees it under its own oid
@@ -367,7 +365,6 @@ def describe_alias(alias, key):
         else:
             connections[alias].ensure_connection()
             other.add(alias)
-        found["reachable"] = True
     except Exception as e:
         found["error"] = masked(words_of(e))
         default = connections.settings["default"]
@@ -417,9 +414,9 @@ def describe_app(app, only):
                 why = "MIGRATION_MODULES points to %s, %s" % (module, why)
             if not why and os.path.isfile(folder + ".py") and not os.path.isdir(folder):
                 why = "%s is not a package" % module
-    return dict(label=app.label, name=app.name, path=shown(app.path), own=why is None, whyNotOwn=why, models=len(list(app.get_models())),
+    return dict(label=app.label, path=shown(app.path), own=why is None, whyNotOwn=why,
                 migrationsModule=module, migrationsFolder=shown(folder) if folder else None,
-                folderExists=bool(folder) and os.path.isdir(folder), hasInit=bool(folder) and os.path.isfile(os.path.join(folder, "__init__.py")),
+                folderExists=bool(folder) and os.path.isdir(folder),
                 selected=why is None and (not only or app.label in only))
 
 
@@ -430,7 +427,7 @@ def migration_files(app):
         if is_package or name[0] in "_~":
             continue
         path = os.path.join(app["migrationsFolder"], name + ".py")
-        file = dict(app=app["label"], name=name, path=path, broken=None, line=0, migration=True, source="", tree=None,
+        file = dict(app=app["label"], name=name, path=path, broken=None, line=0, isMigration=True, source="", tree=None,
                     module=app["migrationsModule"] + "." + name, loaded=None)
         if not os.path.isfile(path):
             spec = pkgutil.get_importer(app["migrationsFolder"]).find_spec(name)
@@ -440,14 +437,14 @@ def migration_files(app):
                 with tokenize.open(path) as text:
                     file["source"] = text.read()
                 file["tree"] = ast.parse(file["source"])
-                file["migration"] = any(getattr(n, "name", "") == "Migration" or getattr(n, "asname", "") == "Migration"
+                file["isMigration"] = any(getattr(n, "name", "") == "Migration" or getattr(n, "asname", "") == "Migration"
                                         or (isinstance(n, ast.alias) and n.name == "*") or (isinstance(n, ast.Name) and n.id == "Migration")
                                         for n in ast.walk(file["tree"]))
             except SyntaxError as e:
                 file.update(broken="SyntaxError: " + str(e.msg), line=e.lineno or 0)
             except Exception as e:
                 file["broken"] = words_of(e)
-        if not file["broken"] and file["migration"]:
+        if not file["broken"] and file["isMigration"]:
             try:
                 file["loaded"] = importlib.import_module(file["module"]).Migration
             except BaseException as e:
@@ -468,7 +465,7 @@ def operations(files):
     """Operations that no autodetector writes, from the syntax tree, so that broken files are read too."""
     custom, wanted = [], {}
     for file in files:
-        if not file["tree"] or not file["migration"]:
+        if not file["tree"] or not file["isMigration"]:
             continue
         for node, name in operation_nodes(file):
             if name in WRITTEN:
@@ -590,7 +587,7 @@ def foreign(found, own):
             except BaseException:
                 continue  # Django itself will say so
             if not migration.atomic:
-                not_atomic.append(dict(app=app["label"], name=name))
+                not_atomic.append(dict(app=app["label"], migration=name))
             for kind in ("dependencies", "run_before", "replaces"):
                 for entry in getattr(migration, kind, None) or []:
                     if entry[0] in going and entry[1] not in ("__first__", "__latest__"):
@@ -620,7 +617,7 @@ def tables(found):
 def importers(files):
     """Lines of the project's own code that import a migration file."""
     modules = {f["module"] for f in files}
-    paths = {os.path.realpath(f["path"]) for f in files if f["migration"]}
+    paths = {os.path.realpath(f["path"]) for f in files if f["isMigration"]}
     tails = {m.rsplit(".", 1)[0].rsplit(".", 1)[1] for m in modules}
     result = []
     for folder, names, texts in os.walk(REAL_ROOT) if modules else []:
@@ -825,7 +822,7 @@ def generate(labels, numbers):
                 call_command(makemigrations, *labels, interactive=False, verbosity=0,
                              stdout=sys.stderr, stderr=sys.stderr)
     except NeedsOtherApps as e:
-        return dict(files=[], drift=[], needs=e.needs, unwritten=[])
+        return dict(files=[], drift=[], required=e.needs, unwritten=[])
     importlib.invalidate_caches()
     files = []
     for label in labels:
@@ -835,7 +832,7 @@ def generate(labels, numbers):
                 continue
             with open(os.path.join(folder, name), encoding="utf-8", newline="") as file:
                 files.append(dict(app=label, name=name, text=file.read().replace(modules[label], real[label])))
-    return dict(files=files, drift=drift(labels)[0], needs=[], unwritten=unwritten)
+    return dict(files=files, drift=drift(labels), required=[], unwritten=unwritten)
 
 
 def carry(changes, carried):
@@ -913,7 +910,7 @@ def needs(migration, operation):
 
 
 def drift(labels):
-    """What makemigrations would still write, and what differs only because a default is computed anew in each process."""
+    """What makemigrations would still write, except where only a default differs that is computed in each process."""
     from django.apps import apps
     from django.db.migrations.autodetector import MigrationAutodetector
     from django.db.migrations.loader import MigrationLoader
@@ -924,12 +921,8 @@ def drift(labels):
     state = loader.project_state()
     changes = detector(state, ProjectState.from_apps(apps), NonInteractiveMigrationQuestioner(specified_apps=set(labels), dry_run=True)).changes(
         graph=loader.graph, trim_to_apps=set(labels) or None, convert_apps=set(labels) or None)
-    real, unstable = [], []
-    for label in sorted(set(changes) & set(labels)):
-        for migration in changes[label]:
-            for operation in migration.operations:
-                (unstable if only_computed(state, label, operation) else real).append(label + ": " + operation.describe())
-    return real, unstable
+    return [label + ": " + operation.describe() for label in sorted(set(changes) & set(labels)) for migration in changes[label]
+            for operation in migration.operations if not only_computed(state, label, operation)]
 
 
 def only_computed(state, label, operation):
@@ -1116,8 +1109,7 @@ def check(labels, baseline, files):
         lay_over(labels, files)
     point(None)
     oid = query("default", "SELECT oid::bigint FROM pg_database WHERE datname = current_database()")[0][0]
-    real, unstable = drift(labels)
-    result = dict(oid=oid, unapplied=unapplied(), drift=[d for d in real if d not in baseline], unstable=unstable)
+    result = dict(oid=oid, unapplied=unapplied(), drift=[d for d in drift(labels) if d not in baseline])
     close()
     return result
 

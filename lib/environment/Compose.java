@@ -21,7 +21,8 @@ import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.django.CodePaths;
-import lib.django.Django;
+import lib.django.Description;
+import lib.django.PythonCommand;
 import lib.docker.ComposeConfig;
 import lib.docker.Composer;
 import lib.docker.ContainerExec;
@@ -308,7 +309,7 @@ public final class Compose implements Environment {
             exit 127""";
 
     @Override
-    public Django.Python python() {
+    public PythonCommand python() {
         if (app == null) return here.python();
         database(); // two that make the project's network at once make two of them
         containers().stream().filter(c -> c.oneOff() && c.name().startsWith(ONE_OFF) && c.isLeft()).forEach(c -> composer.engine("rm", c.id()).run()); // of killed runs, with v1
@@ -317,8 +318,9 @@ public final class Compose implements Environment {
         var start = oneOff("-T", "--name", name, "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", "PYTHONUNBUFFERED=1", "-e", "PGAPPNAME=" + Database.APPLICATION,
                 "-e", "PYTHON=" + (python == null ? "" : python)).with(mounted ? new String[] {"--workdir", folder().get()} : new String[0])
                 .with("--entrypoint", "sh", app.name(), "-c", FIND_PYTHON, "sh").apart();
-        return new Django.Python(start, mounted ? inside(project.root()).or(this::folder).get() : null, mounted ? null : digestOfManagePy(), project.backend(),
-                new CodePaths(pairs()), app.name(), ComposeConfig::isWarning, () -> composer.engine("rm", "-f", name).run());
+        var container = new PythonCommand.Container(app.name(), mounted ? null : digestOfManagePy(), ComposeConfig::isWarning,
+                () -> composer.engine("rm", "-f", name).run());
+        return new PythonCommand(start, mounted ? inside(project.root()).or(this::folder).get() : null, project.backend(), new CodePaths(pairs()), container);
     }
 
     private static String newName() {
@@ -331,18 +333,18 @@ public final class Compose implements Environment {
     }
 
     @Override
-    public Program manage(boolean terminal, Django.Description django, String... args) {
+    public Program manage(boolean terminal, Description django, String... args) {
         if (app == null) return here.manage(terminal, django, args);
         superuser = newName();
         var variables = System.getenv().keySet().stream().filter(name -> name.startsWith("DJANGO_SUPERUSER_")).sorted().flatMap(name -> Stream.of("-e", name));
         return oneOff(Stream.of(terminal ? Stream.<String>of() : Stream.of("-T"), Stream.of("--name", superuser, "-e", "PYTHONDONTWRITEBYTECODE=1"), variables)
                 .flatMap(options -> options).toArray(String[]::new))
-                .with("--workdir", django.folder(), "--entrypoint", django.executable(), app.name(), "manage.py").with(args);
+                .with("--workdir", django.python().folder(), "--entrypoint", django.python().executable(), app.name(), "manage.py").with(args);
     }
 
     @Override
-    public String commandLine(Django.Description django, String... args) {
-        return app == null ? here.commandLine(django, args) : "%s run --rm --no-deps --workdir %s --entrypoint %s %s manage.py %s".formatted(composer.command(), django.folder(), django.executable(), app.name(), String.join(" ", args));
+    public String commandLine(Description django, String... args) {
+        return app == null ? here.commandLine(django, args) : "%s run --rm --no-deps --workdir %s --entrypoint %s %s manage.py %s".formatted(composer.command(), django.python().folder(), django.python().executable(), app.name(), String.join(" ", args));
     }
 
     /** The folder of manage.py in the container, where this one is mounted there. */

@@ -7,7 +7,8 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import lib.django.Django;
+import lib.django.Description;
+import lib.django.PythonCommand;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.PgFolders;
@@ -29,13 +30,13 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     Credentials database();
 
     /** The project's Python in the backend's folder: what the driver runs in. */
-    Django.Python python();
+    PythonCommand python();
 
     /** {@code manage.py ARGS…} with the Python that {@code django} was told by. @param terminal it asks the user itself: {@link Program#interactive} */
-    Program manage(boolean terminal, Django.Description django, String... args);
+    Program manage(boolean terminal, Description django, String... args);
 
     /** The same for people to type. */
-    String commandLine(Django.Description django, String... args);
+    String commandLine(Description django, String... args);
 
     /**
      * PostgreSQL's client programs in the smallest version that fits the server: pg_dump refuses a newer server.
@@ -97,17 +98,17 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         }
 
         @Override
-        public Django.Python python() {
-            return Django.Python.here(python(new String[0]), project.root());
+        public PythonCommand python() {
+            return PythonCommand.local(python(new String[0]), project.root());
         }
 
         @Override
-        public Program manage(boolean terminal, Django.Description django, String... args) {
+        public Program manage(boolean terminal, Description django, String... args) {
             return python("manage.py").with(args);
         }
 
         @Override
-        public String commandLine(Django.Description django, String... args) {
+        public String commandLine(Description django, String... args) {
             return manage(true, django, args).toString();
         }
 

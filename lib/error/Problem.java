@@ -9,7 +9,8 @@ import java.sql.SQLException;
 import java.util.List;
 import java.util.regex.Pattern;
 import lib.backup.BackupPrinter;
-import lib.django.Django;
+import lib.django.Description;
+import lib.django.NewMigrations;
 import lib.files.LockOwner;
 import lib.files.Text;
 import lib.postgres.Database;
@@ -445,29 +446,29 @@ public interface Problem {
         public List<String> next() { return List.of("check DATABASES in the settings, or give --settings MODULE"); }
     }
 
-    record Pinned(List<Django.Pin> pins) implements Problem {
+    record Pinned(List<Description.Reference> references) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
-            return "migrations that stay name migrations that would go:\n  " + String.join("\n  ", pins.stream().map(pin ->
+            return "migrations that stay name migrations that would go:\n  " + String.join("\n  ", references.stream().map(pin ->
                     "%s.%s (%s) names %s.%s".formatted(pin.app(), pin.migration(), pin.kind(), pin.toApp(), pin.toMigration())).toList());
         }
         public List<String> next() {
-            return pins.stream().anyMatch(Django.Pin::own)
+            return references.stream().anyMatch(Description.Reference::own)
                     ? List.of("reset those apps together: leave --apps away, or add them to it")
                     : List.of("a package cannot depend on a project's migration by name: have it depend on __first__, or make its migrations the project's own with MIGRATION_MODULES");
         }
     }
 
     /** @param own labels of the project's own apps */
-    record NeedsOtherApps(List<Django.Need> needs, List<String> own) implements Problem {
+    record NeedsOtherApps(List<NewMigrations.RequiredChange> required, List<String> own) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
             return "the new migrations need changes in apps that are not reset:\n  "
-                    + String.join("\n  ", needs.stream().map(need -> "%s (%s) needs a migration in %s (%s)"
+                    + String.join("\n  ", required.stream().map(need -> "%s (%s) needs a migration in %s (%s)"
                             .formatted(need.app(), need.operation(), need.otherApp(), need.change())).toList());
         }
         public List<String> next() {
-            return needs.stream().map(Django.Need::otherApp).distinct().map(app -> own.contains(app)
+            return required.stream().map(NewMigrations.RequiredChange::otherApp).distinct().map(app -> own.contains(app)
                     ? "reset " + app + " too: leave --apps away, or add it"
                     : "make the migrations of " + app
                             + " the project's own with MIGRATION_MODULES, or do without that change").toList();

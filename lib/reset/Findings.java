@@ -7,8 +7,9 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
-import lib.django.Django;
+import lib.django.Description;
 import lib.django.Migrations;
+import lib.django.NewMigrations;
 import lib.environment.Environment;
 import lib.environment.Services;
 import lib.postgres.DatabaseSnapshot;
@@ -28,8 +29,8 @@ import lib.project.Project;
  * @param services    that use the database and run now
  * @param uncommitted changes to migration files that git does not have
  */
-public record Findings(String id, Project project, Environment environment, Django.Description django, DatabaseSnapshot look,
-                    Migrations old, Map<String, String> fresh, Set<String> drift, List<Django.Unwritten> unwritten,
+public record Findings(String id, Project project, Environment environment, Description django, DatabaseSnapshot look,
+                    Migrations old, Map<String, String> fresh, Set<String> drift, List<NewMigrations.UnwrittenChange> unwritten,
                     Strategy strategy, List<String> inTheWay, boolean terminate, List<Git.Change> uncommitted,
                     Services services) {
 
@@ -54,7 +55,7 @@ public record Findings(String id, Project project, Environment environment, Djan
 
     /** Tables that no migration makes, with the reason; they will not be in the new state. */
     public Map<String, String> strangers() {
-        var models = django.tables().stream().collect(Collectors.toMap(Django.ModelTable::table, model -> model, (a, b) -> a));
+        var models = django.tables().stream().collect(Collectors.toMap(Description.ModelTable::table, model -> model, (a, b) -> a));
         var strangers = new TreeMap<String, String>();
         for (var table : tables()) {
             if (table.name().equals("django_migrations") || table.partition()) continue;
@@ -67,7 +68,7 @@ public record Findings(String id, Project project, Environment environment, Djan
         return strangers;
     }
 
-    private static String why(Django.ModelTable model) {
+    private static String why(Description.ModelTable model) {
         var name = model.app() + "." + model.model();
         if (!model.managed()) return name + " is an unmanaged model";
         if (!model.onDefault()) return name + " is routed to another database";
@@ -78,7 +79,7 @@ public record Findings(String id, Project project, Environment environment, Djan
     public List<String> warnings() {
         var warnings = new java.util.ArrayList<>(strategy.warnings());
         warnings.addAll(django.warnings());
-        for (var importer : django.importers())
+        for (var importer : django.history().imports())
             if (gone(importer.module())) warnings.add("%s:%d imports the migration %s, which will be gone"
                     .formatted(project.show(importer.path()), importer.line(), importer.module()));
         for (var app : django.apps())

@@ -7,7 +7,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import lib.django.CheckResult;
+import lib.django.Description;
 import lib.django.Django;
+import lib.django.NewMigrations;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
@@ -50,7 +53,7 @@ public final class Guards {
      *
      * @throws Failure refused (4), or configuration (2)
      */
-    public static void check(Django.Description django, Credentials ours) {
+    public static void check(Description django, Credentials ours) {
         var theirs = django.defaultDatabase();
         if (!theirs.sameDatabase()) {
             var engine = theirs.engine();
@@ -59,7 +62,7 @@ public final class Guards {
         }
         if (django.selected().isEmpty()) throw new Failure(new Problem.NoOwnApps());
         var selected = django.labels();
-        var strangers = django.migrations().stream().filter(file -> !file.migration() && selected.contains(file.app())).map(Django.MigrationFile::path).toList();
+        var strangers = django.history().files().stream().filter(file -> !file.isMigration() && selected.contains(file.app())).map(Description.MigrationFile::path).toList();
         if (!strangers.isEmpty()) throw new Failure(new Problem.NotAMigration(strangers));
     }
 
@@ -84,18 +87,18 @@ public final class Guards {
      * The new migrations need nothing that other apps do not have. A migration that stays may name one that goes
      * if a fresh one bears that name.
      */
-    public static void check(Django.Description django, Django.Fresh fresh) {
-        if (!fresh.needs().isEmpty()) {
-            var own = django.apps().stream().filter(Django.App::own).map(Django.App::label).toList();
-            throw new Failure(new Problem.NeedsOtherApps(fresh.needs(), own));
+    public static void check(Description django, NewMigrations fresh) {
+        if (!fresh.required().isEmpty()) {
+            var own = django.apps().stream().filter(Description.App::own).map(Description.App::label).toList();
+            throw new Failure(new Problem.NeedsOtherApps(fresh.required(), own));
         }
         var names = fresh.files().stream().map(file -> file.app() + "." + file.name().replaceFirst("\\.py$", "")).toList();
-        var lost = django.pins().stream().filter(pin -> !names.contains(pin.toApp() + "." + pin.toMigration())).toList();
+        var lost = django.history().references().stream().filter(reference -> !names.contains(reference.toApp() + "." + reference.toMigration())).toList();
         if (!lost.isEmpty()) throw new Failure(new Problem.Pinned(lost));
     }
 
     /** After: Django is connected to the new database and has nothing left to do. */
-    public static void check(Django.Check found, long oid) {
+    public static void check(CheckResult found, long oid) {
         var findings = new ArrayList<String>();
         if (found.oid() != oid) findings.add("Django is connected to another database than the new one");
         if (!found.unapplied().isEmpty()) findings.add("not applied: " + String.join(", ", found.unapplied()));
@@ -104,7 +107,7 @@ public final class Guards {
     }
 
     /** What a container proves has to be true of what lies here. @param compose the command, for people @param trusted the image may have other code */
-    public static void sameCode(Django django, Django.Description description, String compose, boolean trusted) throws IOException {
+    public static void sameCode(Django django, Description description, String compose, boolean trusted) throws IOException {
         var stale = trusted ? List.<String>of() : django.staleInImage(description);
         if (!stale.isEmpty()) throw new Failure(new Problem.ImageOlder(compose, django.service(), stale));
         var hidden = django.hiddenInContainer(description);

@@ -51,8 +51,8 @@ public final class PlanPrinter {
         console.heading("reset_migrations " + Lib.VERSION);
         console.say("  Project   " + found.project().root() + (found.project().backend().equals(found.project().root()) ? ""
                 : "  (manage.py in " + found.project().show(found.project().backend()) + ")"));
-        console.say("  Python    " + django.pythonVersion() + " at " + found.project().show(Path.of(django.executable()))
-                + ", Django " + django.djangoVersion() + ", settings " + django.settingsModule());
+        console.say("  Python    " + django.python().version() + " at " + found.project().show(Path.of(django.python().executable()))
+                + ", Django " + django.python().djangoVersion() + ", settings " + django.settings().module());
         var where = found.environment().describe();
         if (!where.isEmpty()) console.say("  Runs      " + where);
         var database = found.environment().identity();
@@ -89,20 +89,20 @@ public final class PlanPrinter {
         after.keySet().forEach(folder -> folders.putIfAbsent(folder, 0));
         columns(console, folders.entrySet().stream().map(entry -> List.of(entry.getKey(),
                 "%3d → %d".formatted(entry.getValue(), after.getOrDefault(entry.getKey(), 0)))).toList());
-        for (var file : found.django().migrations())
+        for (var file : found.django().history().files())
             if (file.broken() != null) console.say("  broken: %s%s: %s".formatted(found.project().show(file.path()), file.line() > 0 ? ":" + file.line() : "", file.broken()));
     }
 
     /** What no fresh migration can know: a reset loses it. */
     private static void printLost(Console console, Findings found) {
-        var lost = found.django().customOperations().stream().filter(operation -> !operation.carried()).toList();
+        var lost = found.django().history().customOperations().stream().filter(operation -> !operation.carried()).toList();
         if (!lost.isEmpty()) {
             console.say("");
             console.heading(Text.count(lost.size(), "custom operation") + " in the old files that the new ones will not have");
             columns(console, lost.stream().map(operation -> List.of(
                     operation.app() + "." + operation.migration() + ":" + operation.line(), operation.operation() + " " + Text.line(operation.detail()))).toList());
         }
-        var carried = found.django().carried();
+        var carried = found.django().history().carried();
         if (!carried.isEmpty()) {
             console.say("");
             console.heading("Carried into the new first migrations");
@@ -156,8 +156,8 @@ public final class PlanPrinter {
         values.put("strangers", found.strangers());
         values.put("old_files", found.old().paths());
         values.put("new_files", found.fresh().keySet());
-        values.put("custom_operations", found.django().customOperations());
-        values.put("carried", found.django().carried());
+        values.put("custom_operations", found.django().history().customOperations());
+        values.put("carried", found.django().history().carried());
         values.put("steps", plan.describe());
         return values;
     }

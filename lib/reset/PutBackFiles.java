@@ -24,11 +24,11 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
     /** Looks at what lies in the run's folders now. @throws Failure an old file is lost: before anything is touched */
     public static PutBackFiles of(Run run) throws IOException {
         var root = Path.of(run.root());
-        run.oldFiles().requireIn(run.oldFolders());
+        run.oldFiles().requireCopies(run.oldFolders());
         var folders = new LinkedHashSet<Path>();
         run.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
         run.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
-        var old = run.old().stream().collect(Collectors.toMap(Migrations.Kept::path, Migrations.Kept::sha256));
+        var old = run.old().stream().collect(Collectors.toMap(Migrations.File::path, Migrations.File::sha256));
         var now = Migrations.in(root, folders);
         return new PutBackFiles(run, new Migrations(root, now.files().stream()
                 .filter(f -> !f.sha256().equals(old.get(f.path()))).toList()), now.paths()); // what an interrupted undo has put back is not newer
@@ -52,7 +52,7 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
         } catch (IOException full) {
             if (!kept) throw full; // one copy is enough
         }
-        reset.oldFiles().putBackFrom(reset.oldFolders());
+        reset.oldFiles().restoreFrom(reset.oldFolders());
         Checkpoint.reached("put all back");
         newer.removeExcept(reset.oldFiles().paths());
         Checkpoint.reached("removed all newer");
@@ -68,7 +68,7 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
     @Override public void undo() throws IOException {
         if (reset.undoneFolders().isEmpty()) return; // nothing was moved yet
         reset.oldFiles().removeExcept(there); // first: on a full disk that makes the room
-        newer.putBackFrom(reset.undoneFolders());
+        newer.restoreFrom(reset.undoneFolders());
         for (var store : reset.undoneFolders())
             for (var path : newer.paths()) Files.deleteIfExists(store.resolve(path)); // home again, so this is one too many
         for (var made : reset.made()) {

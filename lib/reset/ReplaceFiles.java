@@ -31,7 +31,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
     }
 
     @Override public void run() throws IOException {
-        old.refuseChanged(); // minutes may have passed since they were copied
+        old.requireUnchanged(); // minutes may have passed since they were copied
         for (var path : fresh.keySet())
             if (!old.paths().contains(path) && Files.exists(old.root().resolve(path), LinkOption.NOFOLLOW_LINKS)) throw new Failure(new Problem.FileChanged(path));
         for (var file : fresh.entrySet()) {
@@ -63,7 +63,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
             if (!replaced.contains(file.getKey()) && Disk.holds(path, file.getValue())) Files.delete(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
-        old.displacedBy(record.fresh()).putBackFrom(record.oldFolders());
+        old.replacedBy(record.fresh()).restoreFrom(record.oldFolders());
         record.removeMade();
     }
 }

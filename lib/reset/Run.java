@@ -61,7 +61,7 @@ import lib.project.Project;
  * @param services containers that it stops, and starts again at its end
  */
 public record Run(int format, String id, String version, String started, String root, String database, String strategy,
-                  String outcome, PreviousState aside, List<Migrations.Kept> old, Map<String, String> fresh, List<String> made, String backup,
+                  String outcome, PreviousState aside, List<Migrations.File> old, Map<String, String> fresh, List<String> made, String backup,
                   List<String> apps, Set<String> drift, List<Services.Container> services) {
     /** Records of older versions lack some. */
     public Run {
@@ -222,7 +222,7 @@ public record Run(int format, String id, String version, String started, String 
         var replaced = oldFiles().paths();
         for (var path : Stream.concat(fresh.keySet().stream(), made.stream()).toList())
             if (!replaced.contains(path) && Files.exists(Path.of(root).resolve(path), LinkOption.NOFOLLOW_LINKS)) return false;
-        return oldFiles().allHome();
+        return oldFiles().allInPlace();
     }
 
     /** Of this run's new files those that are gone, or are no longer what it wrote. */
@@ -404,7 +404,7 @@ public record Run(int format, String id, String version, String started, String 
 
     /** A step that could not be undone leaves the record: it is what {@code undo} goes by. */
     private void forget(Database db) throws IOException {
-        if (!oldFiles().displacedBy(fresh).files().isEmpty() || aside.state(db) != PreviousState.State.OLD_IS_LIVE) throw new Failure(new Problem.RunStays(id));
+        if (!oldFiles().replacedBy(fresh).files().isEmpty() || aside.state(db) != PreviousState.State.OLD_IS_LIVE) throw new Failure(new Problem.RunStays(id));
         remove();
     }
 

@@ -40,11 +40,11 @@ class DjangoInContainerTest {
     // ---- how it is asked ---------------------------------------------------------------------
 
     private static Django django(ComposeProject project) throws IOException {
-        return Django.start(Detected.in(project, null).python(), null, note -> {}).patience(Duration.ofSeconds(60));
+        return SilenceLimit.of(60, Django.start(Detected.in(project, null).python(), null, note -> {}));
     }
 
     /** describe, under the lock that proves the database. */
-    private static Django.Description describe(ComposeProject project, Django django) throws Exception {
+    private static Description describe(ComposeProject project, Django django) throws Exception {
         long key = ThreadLocalRandom.current().nextLong(1L << 62);
         try (var live = project.db().connect(); var statement = live.createStatement()) {
             live.setAutoCommit(false);
@@ -93,11 +93,11 @@ class DjangoInContainerTest {
         project.query("CREATE DATABASE scratch");
         try (var django = django(project)) {
             var found = describe(project, django);
-            assertEquals("/app", found.folder());
+            assertEquals("/app", found.python().folder());
             assertTrue(found.defaultDatabase().sameDatabase(), found.defaultDatabase()::toString);
             assertTrue(found.selected().size() > 5, () -> found.apps().toString());
             for (var app : found.selected()) assertTrue(app.path().startsWith(project.backend()) && Files.isDirectory(app.path()), app::toString);
-            for (var file : found.migrations()) assertTrue(Files.isRegularFile(file.path()), file::toString);
+            for (var file : found.history().files()) assertTrue(Files.isRegularFile(file.path()), file::toString);
             var installed = found.apps().stream().filter(app -> app.label().equals("auth")).findFirst().orElseThrow();
             assertTrue(!installed.own() && installed.path().toString().startsWith("/usr/"), installed::toString);
             assertEquals(List.of(), django.staleInImage(found));
@@ -107,7 +107,7 @@ class DjangoInContainerTest {
             assertTrue(!kept.contains("\"unless-stopped\"") && !kept.contains("django.setup()"), kept); // neither brought back, nor the driver in a record
             assertEquals(user, Docker.run("exec", oneOff, "id", "-u"));
 
-            var fresh = django.generate(found.labels(), found.carried());
+            var fresh = django.generate(found.labels(), found.history().carried());
             assertTrue(fresh.files().size() >= 8, () -> fresh.files().toString());
             django.migrateInto("scratch");
             assertEquals(fresh.files().size() + "", project.query("scratch", "SELECT count(*) FROM django_migrations WHERE app IN ('"
@@ -175,9 +175,9 @@ class DjangoInContainerTest {
             List<String> drift;
             try (var django = django(project)) {
                 var found = describe(project, django);
-                assertEquals("/srv/site", found.folder());
+                assertEquals("/srv/site", found.python().folder());
                 for (var app : found.selected()) assertTrue(app.path().startsWith(project.backend()) && Files.isDirectory(app.path()), app::toString);
-                for (var file : found.migrations()) assertTrue(Files.isRegularFile(file.path()), file::toString);
+                for (var file : found.history().files()) assertTrue(Files.isRegularFile(file.path()), file::toString);
                 assertEquals(List.of(), django.staleInImage(found));
 
                 Files.writeString(extra, "");
@@ -188,9 +188,9 @@ class DjangoInContainerTest {
                 Files.move(helper.resolveSibling("_moved.py"), helper);
                 Files.delete(extra);
 
-                var made = django.generate(found.labels(), found.carried());
+                var made = django.generate(found.labels(), found.history().carried());
                 drift = made.drift();
-                for (var old : found.migrations()) Files.delete(old.path());
+                for (var old : found.history().files()) Files.delete(old.path());
                 for (var file : made.files()) {
                     var home = found.selected().stream().filter(app -> app.label().equals(file.app())).findFirst().orElseThrow().migrationsFolder().resolve(file.name());
                     Files.createDirectories(home.getParent());

@@ -12,7 +12,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -22,7 +21,9 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import lib.cli.Console;
+import lib.django.Description;
 import lib.django.Django;
+import lib.django.SilenceLimit;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.plan.Plan;
@@ -161,17 +162,17 @@ class DeathsTest {
 
     private static Django django(Victim victim, String pause, int patience) {
         var python = Program.of(Python.venv().toString()).in(victim.root()).env("PAUSE", pause).env("PAUSED", victim.paused().toString());
-        return Django.start(python, null, victim.root(), note -> {}).patience(Duration.ofSeconds(patience));
+        return SilenceLimit.of(patience, Django.start(python, null, victim.root(), note -> {}));
     }
 
     private void silentWhileMigrating(String strategy) throws Exception {
         var victim = victim();
         try (var database = Database.open(victim.db.credentials()); var django = django(victim, "migrate", 4)) {
-            Django.Description description;
+            Description description;
             try (var proof = database.proveSame()) {
                 description = django.describe(proof.key(), List.of());
             }
-            django.generate(description.labels(), description.carried());
+            django.generate(description.labels(), description.history().carried());
             var steps = switch (SwapDatabaseTest.choose(database, strategy, false)) {
                 case SwapDatabase swap -> List.of(swap.createScratch(), swap.migrate(django));
                 case ParkTables park -> List.<Step>of(park.parkAndMigrate(django));

@@ -28,6 +28,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import lib.django.Django;
 import lib.django.Migrations;
+import lib.django.SilenceLimit;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
@@ -494,7 +495,7 @@ class HostileTest {
 
     private Django fake(String script) throws IOException {
         var file = Files.writeString(Files.createTempFile(temp, "python", ""), "read -rN8 length; head -c $((10#$length)) >/dev/null; read -r hello; token=${hello#*\\\"token\\\":\\\"}; token=${token%%\\\"*}; read -r request\n" + script);
-        return Django.start(Program.of("bash", file.toString()), null, temp, words -> {}).patience(Duration.ofSeconds(2));
+        return SilenceLimit.of(2, Django.start(Program.of("bash", file.toString()), null, temp, words -> {}));
     }
 
     private void driver(Class<? extends Problem> kind, String script) {
@@ -551,7 +552,7 @@ class HostileTest {
         SampleProject.write(root, "manage.py", "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'settings')\n");
         SampleProject.write(root, "settings.py", "import os, sys, time, subprocess, threading\nSECRET_KEY = 'x'\nINSTALLED_APPS = ['app']\nDATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'x', 'HOST': '127.0.0.1', 'PORT': 1}}\n" + text + "\n");
         SampleProject.write(root, "app/apps.py", "import os, sys\nfrom django.apps import AppConfig\nclass C(AppConfig):\n    name = 'app'\n    def ready(self):\n        pass\n" + apps);
-        try (var django = Django.start(Program.of(Python.venv().toString()).in(root), null, root, words -> {}).patience(Duration.ofSeconds(patience))) {
+        try (var django = SilenceLimit.of(patience, Django.start(Program.of(Python.venv().toString()).in(root), null, root, words -> {}))) {
             django.describe(1, List.of());
             return null;
         } catch (Failure failure) {
