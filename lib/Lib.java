@@ -40,7 +40,6 @@
 //SOURCES backup/archive/XxHash64.java
 //SOURCES backup/encryption/Age.java
 //SOURCES backup/encryption/DecryptionKey.java
-//SOURCES backup/encryption/Scrypt.java
 //SOURCES backup/offsite/Ping.java
 //SOURCES backup/offsite/Remote.java
 //SOURCES cli/Cli.java

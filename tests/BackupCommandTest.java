@@ -3,6 +3,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.exceptionfactory.jagged.x25519.X25519KeyPairGenerator;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -186,20 +187,42 @@ class BackupCommandTest {
     }
 
     @Test void an_encrypted_backup_needs_its_key_and_nothing_readable_is_in_it() throws Exception {
-        settings("BACKUP_PASSPHRASE='four words of mine'\n");
+        var recipient = identity("key.txt");
+        settings("BACKUP_ENCRYPT_TO=" + recipient + "\nBACKUP_IDENTITY=key.txt\n");
         assertEquals(0, tool.run("--quiet").code());
         var file = folder("backups").getFirst().file();
         assertTrue(file.toString().endsWith(".dump.zst.age"), file.toString());
-        assertTrue(new String(Files.readAllBytes(file), java.nio.charset.StandardCharsets.ISO_8859_1).startsWith("age-encryption.org/v1\n-> scrypt"));
-        assertFalse(Files.readString(Path.of(file + ".json")).contains("four words"));
+        assertTrue(new String(Files.readAllBytes(file), java.nio.charset.StandardCharsets.ISO_8859_1).startsWith("age-encryption.org/v1\n-> X25519"));
+        assertEquals(List.of(recipient), folder("backups").getFirst().manifest().encryptedTo());
         assertEquals(0, tool.run("verify").code());
-        settings("BACKUP_PASSPHRASE='five words'\n");
-        var wrong = tool.run("verify");
+        identity("another.txt");
+        var wrong = tool.run("verify", "--identity", "another.txt");
         assertEquals(2, wrong.code(), wrong.all());
-        assertTrue(wrong.err().contains("passphrase"), wrong.err());
+        assertTrue(wrong.err().contains("no key in another.txt decrypts " + file), wrong.err());
         settings("");
-        assertEquals(2, tool.run("verify").code());
+        tool.run("verify").ended(2, file + " is encrypted, and no identity file is given");
         assertEquals(Manifest.Level.RESTORED, folder("backups").getFirst().level()); // a wrong key says nothing of the file
+    }
+
+    /** Makes a key file. @return its recipient */
+    private String identity(String file) throws Exception {
+        var pair = new X25519KeyPairGenerator().generateKeyPair();
+        Files.write(project.resolve(file), pair.getPrivate().getEncoded());
+        return new String(pair.getPublic().getEncoded(), java.nio.charset.StandardCharsets.US_ASCII);
+    }
+
+    @Test void a_passphrase_is_refused_with_what_to_use_instead_and_never_printed() throws Exception {
+        settings("BACKUP_PASSPHRASE='four words of mine'\n");
+        for (var more : List.of(List.<String>of(), List.of("--encrypt-to", identity("key.txt")))) {
+            var refused = tool.run(more.toArray(String[]::new)).ended(2, "BACKUP_PASSPHRASE is set, but backups are no longer encrypted with a passphrase",
+                    "make a key pair: age-keygen -o key.txt", "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE");
+            assertFalse(refused.all().contains("four words"), refused.all());
+        }
+        assertEquals(List.of(), folder("backups"));
+        settings("");
+        assertEquals(0, tool.run("--quiet").code());
+        settings("BACKUP_PASSPHRASE='four words of mine'\n");
+        assertEquals(0, tool.run("verify").code()); // the control: it is refused where it would encrypt
     }
 
     // ---- back ----------------------------------------------------------------------------------

@@ -177,6 +177,8 @@ class BackupSettingsTest {
         victim.isAsItWas();
         victim.reset().env("BACKUP_ENCRYPT_TO", "age1nobody").run("--yes", "--purge").ended(2, "age1nobody");
         victim.isAsItWas();
+        victim.reset().env("BACKUP_PASSPHRASE", "four words").run("--yes", "--backup").ended(2, "BACKUP_PASSPHRASE is set");
+        victim.isAsItWas();
         victim.reset().env("BACKUP_COMPRESS", "rar").run("--yes", "--strategy", "drop").ended(2, "rar");
         victim.isAsItWas();
         victim.reset().env("BACKUP_FORMAT", "tar").run("--yes").done(); // the control: without a backup it is not read

@@ -245,7 +245,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
         private void readBack() throws IOException {
             try (var in = new DigestIn(Files.newInputStream(partial));
-                 var plain = Compression.reading(options.seal() == null ? in : options.seal().reading(in))) {
+                 var plain = Compression.reading(options.seal() == null ? in : options.seal().readingBack(in))) {
                 var sum = new Sum(OutputStream.nullOutputStream());
                 plain.transferTo(new Progressing(sum, progress));
                 in.skipToEnd();
@@ -279,7 +279,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
         private Manifest manifest() {
             var number = 1 + folder.found().stream().mapToLong(BackupFolder.Found::number).max().orElse(0);
-            var sealed = options.seal() == null ? List.<String>of() : options.seal().names();
+            var sealed = options.seal() == null ? List.<String>of() : options.seal().recipients();
             var restore = RestoreCommand.of(programs, file.getFileName().toString(), options.compression(), sealed, options.plain(), OldServer.isOld(contents.server(), contents.pgDump()));
             return Manifest.of(contents, BackupFolder.origin(database), number, file.getFileName().toString(), written.bytes, written.sha256, started, (System.nanoTime() - began) / 1e9, databaseBytes,
                     options.plain(), options.compression().toString(), sealed, extensions, List.of(restore),

@@ -47,7 +47,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
             var first = in.readNBytes(HEAD);
             var encrypted = Age.isEncrypted(first);
             in.reset();
-            try (var plain = Compression.reading(encrypted ? key.opening(in) : in)) {
+            try (var plain = Compression.reading(encrypted ? key.decrypting(file, in) : in)) {
                 var head = plain.readNBytes(HEAD);
                 if (isTar(head)) throw unsupported(file, "tar", !Arrays.equals(first, head));
                 return new BackupFile(file.toAbsolutePath().normalize(), kind(file, head), encrypted, key, Manifest.beside(file.toAbsolutePath()));
@@ -94,7 +94,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     }
 
     private InputStream opened(InputStream in) throws IOException {
-        return Compression.reading(encrypted ? key.opening(in) : in);
+        return Compression.reading(encrypted ? key.decrypting(file, in) : in);
     }
 
     /**

@@ -38,7 +38,7 @@ public final class BackupOptions {
         Format format;
         @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
         String compress;
-        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several. BACKUP_PASSPHRASE is not used then.")
+        @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1", description = "Encrypt for this age recipient (age1…); more than once for several.")
         List<String> recipients;
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;
@@ -71,10 +71,12 @@ public final class BackupOptions {
 
         /** Null: not encrypted. */
         private Age seal(Settings settings) {
+            if (settings.text(null, "BACKUP_PASSPHRASE") != null)
+                throw Failure.usage("BACKUP_PASSPHRASE is set, but backups are no longer encrypted with a passphrase")
+                        .next("make a key pair: age-keygen -o key.txt",
+                                "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE from .env and the environment");
             var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
-            var passphrase = settings.text(null, "BACKUP_PASSPHRASE");
-            if (!to.isEmpty() && passphrase != null && recipients == null) throw new Failure(new Problem.TwoSeals());
-            return !to.isEmpty() ? Age.to(to) : passphrase != null ? Age.withPassphrase(passphrase) : null;
+            return to.isEmpty() ? null : Age.to(to);
         }
     }
 
@@ -113,11 +115,11 @@ public final class BackupOptions {
 
     /** What opens an encrypted backup. */
     public static final class Key {
-        @Option(names = "--identity", paramLabel = "FILE", description = "Opens encrypted backups: a file as age-keygen writes it (BACKUP_IDENTITY); a passphrase comes from BACKUP_PASSPHRASE alone.")
+        @Option(names = "--identity", paramLabel = "FILE", description = "Decrypts backups: a file that age-keygen wrote (BACKUP_IDENTITY).")
         Path identity;
 
         public DecryptionKey in(Settings settings) {
-            return sealed -> Age.key(settings.path(identity, "BACKUP_IDENTITY"), settings.text(null, "BACKUP_PASSPHRASE")).opening(sealed); // looked for when it is needed
+            return (file, encrypted) -> Age.key(settings.path(identity, "BACKUP_IDENTITY")).decrypting(file, encrypted); // read when needed
         }
     }
 

@@ -35,7 +35,7 @@ public final class BackupPrinter {
     public static String restore(Path file) {
         var manifest = Manifest.beside(file);
         var to = manifest != null ? manifest.encryptedTo() : List.of();
-        var withoutKey = manifest != null ? to.isEmpty() || to.equals(List.of("passphrase")) : !file.toString().endsWith(".age");
+        var withoutKey = manifest != null ? to.isEmpty() : !file.toString().endsWith(".age");
         return "backup_database restore " + file + (withoutKey ? "" : " --identity KEY_FILE");
     }
 

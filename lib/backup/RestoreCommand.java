@@ -33,8 +33,7 @@ final class RestoreCommand {
             case NONE -> null;
         };
         if (!sealed.isEmpty()) {
-            var key = sealed.equals(List.of("passphrase")) ? "" : "--identity KEY_FILE ";
-            var open = "age --decrypt " + key + name;
+            var open = "age --decrypt --identity KEY_FILE " + name;
             var test = open + (unpack == null ? " > /dev/null" : " | " + unpack + " -tq");
             return "( %s%s && %s && %s%s | %s )".formatted(ssl, test, create, open, unpack == null ? "" : " | " + unpack + " -dc", restore);
         }

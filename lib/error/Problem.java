@@ -1023,12 +1023,6 @@ public interface Problem {
         public List<String> next() { return first.next(); }
     }
 
-    record TwoSeals() implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "recipients and a passphrase are both given; age takes one or the other"; }
-        public List<String> next() { return List.of("leave out BACKUP_PASSPHRASE, or --encrypt-to and BACKUP_ENCRYPT_TO"); }
-    }
-
     record NoRemote() implements Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "nothing says where the off-site copies are"; }
@@ -1252,29 +1246,6 @@ public interface Problem {
             return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
                     "or pack with gzip: --compress gzip");
         }
-    }
-
-    /** @param given never a secret key */
-    record NoRecipient(String given, String why) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return given + " is no recipient to encrypt to: " + why; }
-        public List<String> next() { return List.of("give an age1… recipient, the line that says \"public key\" in a file made by: age-keygen -o key.txt"); }
-    }
-
-    record NoPassphrase() implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "the passphrase to encrypt with is empty"; }
-        public List<String> next() { return List.of("set BACKUP_PASSPHRASE, or leave it out to encrypt to a recipient: --encrypt-to age1…"); }
-    }
-
-    record NoIdentity(Path file, String why, List<String> next) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "cannot take an identity from " + file + ": " + why; }
-    }
-
-    /** Opening needs something else than what was given. @param what never holds a key or a passphrase */
-    record WrongKey(String what, List<String> next) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
     }
 
     // ---- Docker Compose ----------------------------------------------------------------------
