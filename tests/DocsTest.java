@@ -11,6 +11,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -20,8 +21,6 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.Lib;
 import lib.cli.Cli;
-import lib.django.Description;
-import lib.django.NewMigrations;
 import lib.error.Problem;
 import lib.project.Credentials;
 import lib.project.Project;
@@ -40,6 +39,12 @@ class DocsTest {
         "reset_migrations", Cli.commandLine(new reset_migrations()),
         "backup_database", Cli.commandLine(new backup_database()),
         "demo", Cli.commandLine(new demo())));
+
+    /** With the test runner, which only contributors call: its options are in CONTRIBUTING. */
+    private static final Map<String, CommandLine> CALLED = new TreeMap<>(COMMANDS);
+    static {
+        CALLED.put("run_tests", new CommandLine(new run_tests()));
+    }
 
     private static String read(String name) {
         try {
@@ -142,19 +147,19 @@ class DocsTest {
      */
     private static List<String> invented(String text) {
         var any = new TreeSet<String>();
-        COMMANDS.forEach((name, line) -> {
+        CALLED.forEach((name, line) -> {
             any.addAll(options(line));
             line.getSubcommands().values().forEach(below -> any.addAll(options(below)));
         });
         var wrong = new ArrayList<String>();
         for (var code : code(text)) {
             if (code.text.startsWith("--")) {
-                var section = COMMANDS.get(code.heading);
+                var section = CALLED.get(code.heading);
                 for (var option : all(OPTION, code.text, 0)) {
                     if (section == null && !any.contains(option)) wrong.add(option);
                     else if (section != null && !optionsBelow(section).contains(option)) wrong.add(code.heading + " " + option);
                 }
-            } else COMMANDS.forEach((name, line) -> wrong.addAll(invented(code.text, name, line)));
+            } else CALLED.forEach((name, line) -> wrong.addAll(invented(code.text, name, line)));
         }
         var prose = text.replaceAll("(?s)```.*?```", "").replaceAll("`[^`\n]+`", "");
         all(OPTION, prose, 0).stream().filter(option -> !any.contains(option)).forEach(wrong::add);
@@ -233,17 +238,31 @@ class DocsTest {
 
     // ---- troubleshooting by message ----------------------------------------------------------
 
-    /** As the tool says them; with what varies between the runs. */
-    private static List<Problem> problems() {
-        var credentials = new Credentials("localhost", 5432, "crm", "crm_user", "x", null, Map.of("DB_NAME", "./.env"));
-        return List.of(new Problem.MissingSetting("DB_PASSWORD", "./.env", List.of(), null), new Problem.NotTheSame(credentials, "crm_test", null),
-            new Problem.NoVirtualEnvironment(Path.of("/usr/bin/python3"), "on PATH"), new Problem.NoDjango("/usr/bin/python3", null),
-            new Problem.InUse("crm", List.of("4711 crm_user"), false), new Problem.TablesInUse(List.of("4711 crm_user"), false),
-            new Problem.Protected("crm", "protected"), new Problem.Standby("crm"),
-            new Problem.UnfinishedRun("20261122-101500"), new Problem.Busy("crm", List.of(), List.of()),
-            new Problem.Pinned(List.of(new Description.Reference("shop", "0002_x", "dependencies", "crm", "0005_y", false))),
-            new Problem.NeedsOtherApps(
-                List.of(new NewMigrations.RequiredChange("shop", "Create model X", "auth", "Add field y to group")), List.of()));
+    /** A message that varies between the runs has "…" in the guide, and in the source whatever stands between its literals. */
+    private static final Map<String, String> SOURCES = sources();
+
+    private static Map<String, String> sources() {
+        var sources = new TreeMap<String, String>();
+        try (Stream<Path> files = Files.walk(ROOT.resolve("lib"))) {
+            for (var file : files.filter(path -> path.toString().endsWith(".java")).toList())
+                sources.put(file.toString(), Files.readString(file).replaceAll("\"\\s*\\+\\s*\"", ""));
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+        return sources;
+    }
+
+    /** The names of the exit codes with which the sources say these words; empty when none does. */
+    private static Set<String> exitsOf(String message) {
+        var parts = Stream.of(message.replaceFirst("^DB_\\w+", "…").split("…", -1)).map(String::strip).filter(part -> !part.isEmpty()).map(Pattern::quote).toList();
+        var words = Pattern.compile(String.join("[^;{}]{1,200}?", parts));
+        var exit = Pattern.compile("Exit\\.([A-Z]+)|Failure\\.(\\w+)\\(");
+        var found = new TreeSet<String>();
+        for (var source : SOURCES.values()) {
+            words.matcher(source).results().forEach(match -> found.add(exit.matcher(source.substring(Math.max(0, match.start() - 400), match.start()))
+                .results().reduce((first, last) -> last).map(last -> (last.group(1) == null ? last.group(2) : last.group(1)).toUpperCase(Locale.ROOT)).orElse("")));
+        }
+        return found;
     }
 
     @Test void the_messages_in_the_guide_are_those_that_the_tool_says() {
@@ -259,11 +278,12 @@ class DocsTest {
         var section = guide.split("\n### The tool's own messages\n")[1].split("\n##")[0];
         var wrong = new ArrayList<String>();
         for (var entry : Pattern.compile("(?m)^\\*\\*(.+?)\\*\\*( \\(exit (\\d+)\\))?").matcher(section).results().toList()) {
-            var said = problems().stream().filter(problem -> entry.group(1).startsWith("`")
-                && Pattern.compile(Stream.of(entry.group(1).replace("`", "").split("…", -1)).map(Pattern::quote).collect(Collectors.joining(".+")))
-                    .matcher(problem.what()).lookingAt()).findFirst();
-            if (said.isEmpty()) wrong.add(entry.group(1).replace("`", ""));
-            else if (entry.group(3) != null && said.get().exit().code != Integer.parseInt(entry.group(3))) wrong.add(entry.group(1).replace("`", "") + entry.group(2));
+            for (var message : entry.group(1).split("`\\*\\*, or \\*\\*`")) {
+                var exits = message.startsWith("`") || entry.group(1).startsWith("`") ? exitsOf(message.replace("`", "")) : Set.<String>of();
+                if (exits.isEmpty()) wrong.add(message.replace("`", ""));
+                else if (entry.group(3) != null && exits.stream().noneMatch(exit -> !exit.isEmpty()
+                    && Problem.Exit.valueOf(exit).code == Integer.parseInt(entry.group(3)))) wrong.add(message.replace("`", "") + entry.group(2));
+            }
         }
         return wrong;
     }
