@@ -431,10 +431,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             PlanPrinter.printInTheWay(console, wanted.inTheWay(), terminate);
             Guards.refuseProtected(db);
             if (isDry(console, restoration)) return;
-            consent.ask(console, db.name(), db.credentials().local(), true);
+            consent.ask(console, db.name(), db.credentials().isLocal(), true);
             lock.requireHeld();
             var terminating = !terminate && consent.toTerminate(console, wanted.inTheWay().size()) ? wanted.terminating() : wanted;
-            var left = new Plan(terminating.steps(restoration, console)).runAndTell(console, () -> "reset_migrations undo " + wanted.run().id());
+            var left = new Plan(terminating.steps(restoration, console)).runReturningUnfinished(console, () -> "reset_migrations undo " + wanted.run().id());
             wanted.warnings().forEach(console::warn);
             var goBack = "reset_migrations undo " + wanted.run().id();
             done(console, restoration, db.name(), Map.of("file", backup.file().toString(), "database", db.name(), "aside", wanted.aside().aside(), "undo", goBack));

@@ -173,7 +173,7 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         console.heading(title);
     }
 
-    private void step(int number, String what, Step.Act act) throws Exception {
+    private void step(int number, String what, Step.Action act) throws Exception {
         Interruption.check();
         Plan.run(console, number, 3, Step.of(what, act));
     }
@@ -221,7 +221,7 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         if (given == null) environment.put("VIRTUAL_ENV", python.getParent().getParent().toString()); // as "activate" does
         var process = builder.start();
         process.getOutputStream().close();
-        try (var handle = Interruption.stoppedBy(process::destroy)) {
+        try (var handle = Interruption.onSignal(process::destroy)) {
             var code = process.waitFor();
             Interruption.check();
             claim("reset_migrations " + args[0] + " ends with exit code 0", code == 0, "exit code " + code);

@@ -153,7 +153,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.success("dry run: nothing was changed");
                 return 0;
             }
-            consent.ask(console, found.look().name(), db.credentials().local(), found.django().settings().debug());
+            consent.ask(console, found.look().name(), db.credentials().isLocal(), found.django().settings().debug());
             lock.requireHeld();
             if (!terminate && consent.toTerminate(console, found.inTheWay().size())) prepared = prepare(found.terminating(), django, db, prepared.backedUp());
             whatFollows(console, environment, found.django(), carryOut(console, prepared, django, db), db);
@@ -187,13 +187,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         Supplier<String> goBack = () -> found.strategy() instanceof DropTables
                 ? Problem.OnlyBackupHasIt.restore(found.look().name(), backedUp.get() == null ? null : backedUp.get().toString())
                 : "reset_migrations undo " + run.id();
-        var unfinished = prepared.plan().runAndTell(console, goBack);
+        var unfinished = prepared.plan().runReturningUnfinished(console, goBack);
         var left = unfinished != null ? unfinished : changed(run, found.services());
         found.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         try {
             var keep = purgeTakesBackup() ? Purge.migrations(backups(found.project()), run) : null;
             // whoever cuts the waiting short wants to know all the more
-            Interruption.shielded(() -> PlanPrinter.printDone(console, found, db, backedUp.get(), purge && left == null ? null : goBack.get(), keep));
+            Interruption.uninterruptibly(() -> PlanPrinter.printDone(console, found, db, backedUp.get(), purge && left == null ? null : goBack.get(), keep));
         } catch (Failure failure) { // whatever it is, not everything is as it was
             throw new Failure(new Problem.DoneBut(failure.problem(), null), failure);
         }
@@ -206,7 +206,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var changed = services.isEmpty() ? List.<String>of() : run.freshChanged();
             return changed.isEmpty() ? null : new Failure(new Problem.ChangedByServices(services.composeCommand(), run.id(), changed, services.names()));
         } catch (IOException e) {
-            return new Failure(new Problem.DoneBut(new Problem.FileSystemSaid("comparing the new migration files", Failure.wordsOf(e)), null), e);
+            return new Failure(new Problem.DoneBut(new Problem.FileSystemSaid("comparing the new migration files", Failure.firstLine(e)), null), e);
         }
     }
 
@@ -256,7 +256,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (!run.unfinished() || !run.concerns(project, db.credentials())
                     || run.isOn(db.credentials()) && run.aside() instanceof PreviousState.Backup aside && aside.state(db) != PreviousState.State.OLD_IS_LIVE) continue;
             if (dryRun) { // it may be at work this very moment: then that is said
-                FolderLock.refuseHeld(Path.of(run.root()));
+                FolderLock.refuseIfHeld(Path.of(run.root()));
                 db.lockRuns().close();
             }
             throw new Failure(new Problem.UnfinishedRun(run.id()));
@@ -403,7 +403,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 Run.sweep(project);
                 var run = latest(project, db, wanted);
                 run.refuseOther(db.credentials());
-                folder.also(Path.of(run.root()));
+                folder.takeAlso(Path.of(run.root()));
                 if (run.outcome().equals("purging") && !run.aside().whole(db)) throw new Failure(new Problem.HalfPurged(run.id()));
                 if (run.aside() instanceof PreviousState.Backup aside && aside.state(db) != PreviousState.State.OLD_IS_LIVE)
                     throw new Failure(new Problem.OnlyBackupHasIt(aside.name(), run.backup()));
@@ -419,9 +419,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 PlanPrinter.printSteps(console, plan);
                 console.event("plan", Map.of("run", run.id(), "steps", plan.describe()));
                 Guards.writable(project, files.folders());
-                top.consent.ask(console, db.name(), db.credentials().local(), true);
+                top.consent.ask(console, db.name(), db.credentials().isLocal(), true);
                 lock.requireHeld();
-                var left = plan.runAndTell(console, () -> "reset_migrations undo " + run.id());
+                var left = plan.runReturningUnfinished(console, () -> "reset_migrations undo " + run.id());
                 run.mark("undone", "reset_migrations undo " + run.id());
                 console.success("undone: %s as %s before %s".formatted(run.changesFiles() ? "database and files are" : "the database is", run.changesFiles() ? "they were" : "it was", run.id()));
                 console.event("result", Map.of("undone", run.id()));
@@ -545,7 +545,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 if (!lost.isEmpty()) throw new Failure(new Problem.NoRecord(lost.stream().map(OrphanedState::what).toList()));
                 var runs = oldest(known, db);
                 for (var run : runs) run.refuseOther(db.credentials());
-                for (var run : runs) folder.also(Path.of(run.root()));
+                for (var run : runs) folder.takeAlso(Path.of(run.root()));
                 for (var run : runs) refuseHalfWay(run, db);
                 var backups = noBackup ? null : top.backups(project);
                 var plan = plan(console, environment, runs, db, backups, top.terminate);
@@ -555,7 +555,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.warn("what is dropped here cannot be brought back by undo");
                 Guards.writable(project, Stream.concat(Stream.ofNullable(backups).map(all -> all.folder().path()),
                         runs.stream().map(Run::folder).filter(Files::isDirectory)));
-                top.consent.ask(console, db.name(), db.credentials().local(), true);
+                top.consent.ask(console, db.name(), db.credentials().isLocal(), true);
                 lock.requireHeld();
                 plan.run(console, () -> "reset_migrations purge");
                 console.event("result", Map.of("purged", runs.stream().map(Run::id).toList()));

@@ -266,7 +266,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
         builders.getLast().redirectOutput(out == null ? ProcessBuilder.Redirect.DISCARD : ProcessBuilder.Redirect.to(out.toFile()));
         var began = System.nanoTime();
         var processes = ProcessBuilder.startPipeline(builders);
-        try (var handle = Interruption.stoppedBy(() -> processes.forEach(Process::destroy))) {
+        try (var handle = Interruption.onSignal(() -> processes.forEach(Process::destroy))) {
             var first = 0.0;
             long peak = 0;
             while (!processes.getLast().waitFor(first == 0 && watch != null ? 5 : 20, TimeUnit.MILLISECONDS)) {

@@ -266,7 +266,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         environment.put("XDG_STATE_HOME", folder.resolve("state").toString());
         var began = System.nanoTime();
         var process = builder.start();
-        try (var handle = Interruption.stoppedBy(process::destroy); var out = process.inputReader(StandardCharsets.UTF_8)) {
+        try (var handle = Interruption.onSignal(process::destroy); var out = process.inputReader(StandardCharsets.UTF_8)) {
             for (String line; (line = out.readLine()) != null; ) lines.line(line);
             var code = process.waitFor();
             var seconds = (System.nanoTime() - began) / 1e9;

@@ -79,7 +79,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
             for (var step : making.steps()) step.run();
             return making.made();
         } catch (Exception e) {
-            var failure = Failure.of(Interruption.explains(e));
+            var failure = Failure.of(Interruption.asInterruption(e));
             throw failure != null ? failure : e instanceof RuntimeException bug ? bug : new IllegalStateException(e);
         }
     }
@@ -177,7 +177,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
 
         private void fromPgDump(OutputStream to) throws IOException {
             try (var pgDump = RunningProgram.start(programs.dump(database.database()))) {
-                pgDump.noInput();
+                pgDump.closeInput();
                 contents = counted(pgDump, to);
                 warnings = pgDump.finish(programs::hide).lines().filter(line -> !line.isBlank()).toList();
             }
@@ -195,7 +195,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
                     throw new Failure(new Problem.PgProgramFailed(programs.pgDump().name(), 0, "it wrote nothing"), e);
                 }
                 pgDump.kill();
-                throw new Failure(new Problem.NotAnArchive(programs.pgDump().name() + "'s output", programs.hide(Archive.firstLine(e.getMessage())), programs.hide(pgDump.said())), e);
+                throw new Failure(new Problem.NotAnArchive(programs.pgDump().name() + "'s output", programs.hide(Archive.firstLine(e.getMessage())), programs.hide(pgDump.stderr())), e);
             } catch (EOFException e) {
                 pgDump.finish(programs::hide);
                 throw new Failure(new Problem.DamagedArchive(partial, e.getMessage()), e);
@@ -252,7 +252,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
                 var back = new Written(in.bytes, in.sha256(), sum.bytes(), sum.sum());
                 if (!back.equals(written)) throw new Failure(new Problem.DamagedArchive(partial, "%s were written, %s were read back".formatted(written, back)));
             } catch (IOException e) {
-                throw new Failure(new Problem.DamagedArchive(partial, Failure.wordsOf(e)), e);
+                throw new Failure(new Problem.DamagedArchive(partial, Failure.firstLine(e)), e);
             }
         }
 
@@ -287,7 +287,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
         }
 
         private Failure cannotWrite(IOException e) {
-            return new Failure(new Problem.CannotWriteBackup(folder.path(), Failure.wordsOf(e)), e);
+            return new Failure(new Problem.CannotWriteBackup(folder.path(), Failure.firstLine(e)), e);
         }
 
         @Override public void close() {

@@ -53,7 +53,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
                 return new BackupFile(file.toAbsolutePath().normalize(), kind(file, head), encrypted, key, Manifest.beside(file.toAbsolutePath()));
             }
         } catch (IOException e) {
-            throw new Failure(new Problem.DamagedArchive(file, Failure.wordsOf(e)), e);
+            throw new Failure(new Problem.DamagedArchive(file, Failure.firstLine(e)), e);
         }
     }
 
@@ -126,7 +126,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
             }
             return contents;
         } catch (IOException e) {
-            throw new Failure(new Problem.DamagedArchive(file, Failure.wordsOf(e)), e);
+            throw new Failure(new Problem.DamagedArchive(file, Failure.firstLine(e)), e);
         }
     }
 

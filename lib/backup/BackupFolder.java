@@ -184,7 +184,7 @@ public record BackupFolder(Path path) {
 
     void make() throws IOException {
         if (Files.isDirectory(path)) return;
-        Disk.privateFolder(path);
+        Disk.createPrivateFolder(path);
         try {
             // It lies in a project as a rule, and `git add .` must not publish the customers' data.
             Disk.writePrivate(path.resolve(".gitignore"), "*\n".getBytes(StandardCharsets.UTF_8));

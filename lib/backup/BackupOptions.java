@@ -106,7 +106,7 @@ public final class BackupOptions {
         public Remote remote(Settings settings, boolean needed) {
             var given = settings.text(path, "BACKUP_REMOTE");
             if (given == null && needed) throw new Failure(new Problem.NoRemote());
-            return given == null ? null : new Remote(Program.of("rclone").secrets(settings.beginning("RCLONE_")), given);
+            return given == null ? null : new Remote(Program.of("rclone").secrets(settings.withPrefix("RCLONE_")), given);
         }
     }
 

@@ -112,7 +112,7 @@ public final class Restoration {
 
     private void fed(Program program, boolean sql) {
         try (var child = RunningProgram.start(program)) {
-            child.ignoreOutput();
+            child.discardOutput();
             feed(child, sql);
             child.finish(programs::hide);
         }
@@ -130,14 +130,14 @@ public final class Restoration {
             }
         } catch (IOException damaged) {
             child.kill();
-            throw new Failure(new Problem.DamagedArchive(file.file(), Failure.wordsOf(damaged)), damaged);
+            throw new Failure(new Problem.DamagedArchive(file.file(), Failure.firstLine(damaged)), damaged);
         }
     }
 
     /** What pg_restore 17 and newer would have an older server do, as SQL without the setting that this does not know. */
     private void throughScript() {
         try (var script = RunningProgram.start(programs.script().with(options.toArray(String[]::new))); var psql = RunningProgram.start(programs.psql(into, false))) {
-            psql.ignoreOutput();
+            psql.discardOutput();
             var pump = Thread.ofPlatform().daemon().start(() -> {
                 try (var to = new OldServer(psql.in())) {
                     script.out().transferTo(to);
@@ -156,7 +156,7 @@ public final class Restoration {
 
     private Contents dumped() throws IOException {
         try (var child = RunningProgram.start(programs.dump(into))) {
-            child.noInput();
+            child.closeInput();
             try {
                 var contents = Archive.read(child.out(), new Backup.Progressing(OutputStream.nullOutputStream(), progress));
                 child.finish(programs::hide);

@@ -94,7 +94,7 @@ public final class Cli {
 
     private static int failed(Exception e, CommandLine line) throws Exception {
         var console = console(line);
-        var failure = Failure.of(Interruption.explains(e));
+        var failure = Failure.of(Interruption.asInterruption(e));
         if (failure == null) { // a bug: everything that helps to find it
             console.error(new Problem.Bug(e.toString()));
             e.printStackTrace(System.err);

@@ -203,10 +203,10 @@ public final class Console {
     /** @param interrupted what Ctrl-C means here: it ends the program at once, with this and its exit code */
     private String ask(String question, Problem interrupted) {
         if (!canAsk) throw new Failure(new Problem.CannotAsk(question));
-        try (var handle = Interruption.stoppedBy(() -> {
+        try (var handle = Interruption.onSignal(() -> {
             people.println();
             error(interrupted);
-            FolderLock.giveUpAll(); // nothing else of ours is there yet
+            FolderLock.releaseAll(); // nothing else of ours is there yet
             Runtime.getRuntime().halt(interrupted.exit().code);
         })) {
             Interruption.check(); // a signal that came before has ended nothing, and nobody would answer

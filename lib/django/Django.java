@@ -133,7 +133,7 @@ public final class Django implements Migrator, AutoCloseable {
         var differing = new TreeSet<String>();
         for (var file : inside.entrySet()) {
             var here = python.backend().resolve(file.getKey());
-            if (Files.isRegularFile(here) ? !Disk.holds(here, file.getValue()) : folders.contains(here.getParent())) differing.add(file.getKey());
+            if (Files.isRegularFile(here) ? !Disk.hasContent(here, file.getValue()) : folders.contains(here.getParent())) differing.add(file.getKey());
         }
         for (var folder : folders) for (var file : Migrations.in(python.backend(), List.of(folder)).paths()) if (!inside.containsKey(file)) differing.add(file);
         return List.copyOf(differing);
@@ -144,7 +144,7 @@ public final class Django implements Migrator, AutoCloseable {
         if (python.container() == null || python.codeInImage()) return List.of();
         var seen = ask("comparing the mounted files", "seen", Map.of("labels", description.labels())).getAsJsonObject();
         var hidden = new TreeSet<String>();
-        if (!Disk.holds(python.backend().resolve("manage.py"), seen.get("manage").getAsString())) hidden.add("manage.py");
+        if (!Disk.hasContent(python.backend().resolve("manage.py"), seen.get("manage").getAsString())) hidden.add("manage.py");
         for (var app : description.selected()) {
             if (!app.migrationsFolder().startsWith(here(python.root()))) {
                 hidden.add(app.migrationsFolder().toString());
@@ -159,7 +159,7 @@ public final class Django implements Migrator, AutoCloseable {
             }
             for (var name : all) {
                 var here = app.migrationsFolder().resolve(name);
-                if (!inside.has(name) || !Files.isRegularFile(here) || !Disk.holds(here, inside.get(name).getAsString())) hidden.add(python.backend().relativize(here).toString());
+                if (!inside.has(name) || !Files.isRegularFile(here) || !Disk.hasContent(here, inside.get(name).getAsString())) hidden.add(python.backend().relativize(here).toString());
             }
         }
         return List.copyOf(hidden);
@@ -284,7 +284,7 @@ public final class Django implements Migrator, AutoCloseable {
             Program.kill(process);
         }
         children.forEach(ProcessHandle::destroyForcibly);
-        if (python.container() != null) Interruption.shielded(python.container().remove()); // most of all when we were told to stop: a killed Compose removes no container
+        if (python.container() != null) Interruption.uninterruptibly(python.container().remove()); // most of all when we were told to stop: a killed Compose removes no container
         if (staging == null) return;
         try {
             Disk.removeTree(staging); // a driver that was killed could not
@@ -305,7 +305,7 @@ public final class Django implements Migrator, AutoCloseable {
 
     private JsonElement ask(String doing, String what, Map<String, ?> with) {
         Interruption.check();
-        try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
+        try (var handle = Interruption.onSignal(() -> Program.kill(process))) {
             return answerTo(doing, what, with);
         }
     }

@@ -81,7 +81,7 @@ public record Migrations(Path root, List<File> files) {
             var content = Files.readAllBytes(root.resolve(file.path()));
             if (!Disk.sha256(content).equals(file.sha256())) throw new Failure(new Problem.FileChanged(file.path()));
             var copy = store.resolve(file.path());
-            Disk.privateFolder(copy.getParent());
+            Disk.createPrivateFolder(copy.getParent());
             Disk.writePrivate(copy, content);
             if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(copy));
             folders.add(copy.getParent());

@@ -152,7 +152,7 @@ public record ComposeConfig(String project, List<Service> services) {
         try {
             var values = new LinkedHashMap<String, String>();
             EnvFile.read(env, Map.of()).values().forEach((name, value) -> { if (value != null) values.put(name, value); });
-            return Program.of("compose").secrets(values).hide(safe);
+            return Program.of("compose").secrets(values).redact(safe);
         } catch (Failure none) {
             return safe;
         }
@@ -408,7 +408,7 @@ public record ComposeConfig(String project, List<Service> services) {
         var probe = names.stream().map(name -> "%1$s: \"${%1$s}\"".formatted(name)).collect(Collectors.joining(", ", "services: {x: {image: x, environment: {", "}}}\n"));
         if (composer.v1()) probe = "version: '2.4'\n" + probe;
         var asked = composer.compose("-p", "x", "--project-directory", composer.folder().toString(), "-f", "-", "config");
-        OURS.forEach(asked::without);
+        OURS.forEach(asked::withoutEnv);
         var environment = new LinkedHashMap<>(file.environment());
         environment.keySet().removeIf(ComposeConfig::isOurs);
         return differing(EnvFile.read(file.path().get(), environment), of(said(composer, asked, probe), Optional.empty()).service("x").environment);

@@ -64,7 +64,7 @@ public record Composer(List<String> compose, List<String> engine, String version
         var home = environment.getOrDefault("HOME", "");
         return Stream.of(Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty()), PLACES.stream(),
                         PLACES_AT_HOME.stream().filter(place -> !home.isEmpty()).map(place -> home + "/" + place))
-                .flatMap(folders -> folders).map(folder -> Path.of(folder).toAbsolutePath().resolve(Program.fileOf(name)))
+                .flatMap(folders -> folders).map(folder -> Path.of(folder).toAbsolutePath().resolve(Program.fileName(name)))
                 .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).map(Path::toString).findFirst();
     }
 
@@ -78,8 +78,8 @@ public record Composer(List<String> compose, List<String> engine, String version
 
     /** Runs it, and returns what it printed. @throws Failure with Compose's words, which may quote {@code .env}, made harmless */
     public String done(String... arguments) {
-        var asked = compose(arguments).apart(); // putting back needs it, also after a second Ctrl-C
-        if (!arguments[0].equals("up")) asked.within(PATIENCE); // which may load an image first
+        var asked = compose(arguments).inOwnSession(); // putting back needs it, also after a second Ctrl-C
+        if (!arguments[0].equals("up")) asked.timeout(PATIENCE); // which may load an image first
         var output = asked.run();
         if (output.code() != 0) throw new Failure(new Problem.ProgramFailed(describe() + " " + arguments[0], output.code(), ComposeConfig.words(this, output)));
         return output.out();
@@ -87,7 +87,7 @@ public record Composer(List<String> compose, List<String> engine, String version
 
     /** {@code docker …} or {@code podman …}. An engine that hangs must not hold up cron, nor whoever pressed Ctrl-C, for ever. */
     public Program engine(String... arguments) {
-        return Program.of(engine).with(arguments).in(folder).within(PATIENCE);
+        return Program.of(engine).with(arguments).in(folder).timeout(PATIENCE);
     }
 
     public boolean v1() {

@@ -70,7 +70,7 @@ public final class Containers {
     /** A container that is gone by now is left out. */
     public static List<Container> of(Composer composer, List<String> ids) {
         if (ids.isEmpty()) return List.of();
-        var asked = composer.engine("container", "inspect").with(ids.toArray(String[]::new)).apart();
+        var asked = composer.engine("container", "inspect").with(ids.toArray(String[]::new)).inOwnSession();
         var said = asked.run(); // exit 1 when one is gone, with all the others on stdout
         var gone = !said.err().isBlank() && said.err().lines().allMatch(line -> line.isBlank() || line.toLowerCase(Locale.ROOT).contains("no such container"));
         if (said.code() != 0 && !gone) throw new Failure(new Problem.ProgramFailed(asked.name(), said.code(), said.err()));

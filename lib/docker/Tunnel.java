@@ -144,8 +144,8 @@ public final class Tunnel extends SocketFactory {
         try {
             var exec = new ArrayList<>(way.exec);
             exec.addAll(List.of("sh", "-c", SCRIPT, "tunnel", READY, way.host, String.valueOf(way.port), String.valueOf(CONNECT_SECONDS)));
-            var process = Program.of(exec).apart().start(); // putting back needs the database, also after a second Ctrl-C
-            try (var handle = Interruption.stoppedBy(() -> Program.kill(process))) {
+            var process = Program.of(exec).inOwnSession().start(); // putting back needs the database, also after a second Ctrl-C
+            try (var handle = Interruption.onSignal(() -> Program.kill(process))) {
                 Interruption.check();
                 return new End(process).connected();
             } catch (IOException | RuntimeException e) {

@@ -87,8 +87,8 @@ public final class Compose implements Environment {
         this.warn = warn;
         hostOfDjango = settings.host();
         this.engineIsLocal = engineIsLocal;
-        var port = db.hosts().contains(settings.host()) || db.sharesHostNetwork() && settings.local() ? settings.port() : PORT;
-        identity = settings.at(db.name(), port, new Route(null, 0, null, null, engineIsLocal, "Compose project " + name(composer, config)));
+        var port = db.hosts().contains(settings.host()) || db.sharesHostNetwork() && settings.isLocal() ? settings.port() : PORT;
+        identity = settings.withAddress(db.name(), port, new Route(null, 0, null, null, engineIsLocal, "Compose project " + name(composer, config)));
     }
 
     @Override
@@ -170,7 +170,7 @@ public final class Compose implements Environment {
         var ran = usersUp();
         if (stopped != null) {
             restoreDatabaseService = () -> {
-                if (!isUsed(ran)) composer.engine("stop", stopped.id()).apart().output();
+                if (!isUsed(ran)) composer.engine("stop", stopped.id()).inOwnSession().output();
             };
             composer.engine("start", stopped.id()).output();
             return;
@@ -181,10 +181,10 @@ public final class Compose implements Environment {
         restoreDatabaseService = () -> {
             var made = ofDatabase();
             if (made != null && isUsed(ran)) return;
-            if (made != null) composer.engine("stop", made.id()).apart().output();
+            if (made != null) composer.engine("stop", made.id()).inOwnSession().output();
             if (made != null && (!db.keepsData() || made.hasNamelessVolume())) return; // with the container its data would be gone
-            if (made != null) composer.engine("rm", made.id()).apart().output();
-            networks().stream().filter(network -> !networks.contains(network)).forEach(network -> composer.engine("network", "rm", network).apart().output());
+            if (made != null) composer.engine("rm", made.id()).inOwnSession().output();
+            networks().stream().filter(network -> !networks.contains(network)).forEach(network -> composer.engine("network", "rm", network).inOwnSession().output());
         };
         composer.done("up", "-d", "--no-deps", "--no-recreate", db.name());
     }
@@ -277,7 +277,7 @@ public final class Compose implements Environment {
     }
 
     private Credentials via(Route route) {
-        return identity.at(identity.host(), identity.port(), route);
+        return identity.withAddress(identity.host(), identity.port(), route);
     }
 
     private List<String> exec(Containers.Container into) {
@@ -317,7 +317,7 @@ public final class Compose implements Environment {
         var name = newName();
         var start = oneOff("-T", "--name", name, "-e", "PYTHONDONTWRITEBYTECODE=1", "-e", "PYTHONUNBUFFERED=1", "-e", "PGAPPNAME=" + Database.APPLICATION,
                 "-e", "PYTHON=" + (python == null ? "" : python)).with(mounted ? new String[] {"--workdir", folder().get()} : new String[0])
-                .with("--entrypoint", "sh", app.name(), "-c", FIND_PYTHON, "sh").apart();
+                .with("--entrypoint", "sh", app.name(), "-c", FIND_PYTHON, "sh").inOwnSession();
         var container = new PythonCommand.Container(app.name(), mounted ? null : digestOfManagePy(), ComposeConfig::isWarning,
                 () -> composer.engine("rm", "-f", name).run());
         return new PythonCommand(start, mounted ? inside(project.root()).or(this::folder).get() : null, project.backend(), new CodePaths(pairs()), container);
@@ -423,7 +423,7 @@ public final class Compose implements Environment {
             var there = there(all);
             all.stream().filter(one -> in(there, one).isEmpty()).flatMap(this::successors).filter(Containers.Container::started).forEach(heir -> heirs.add(heir.id()));
             var ids = Stream.concat(there.stream().map(Containers.Container::id), heirs.stream()).distinct().toArray(String[]::new);
-            if (ids.length > 0) composer.engine("stop").with(ids).apart().output();
+            if (ids.length > 0) composer.engine("stop").with(ids).inOwnSession().output();
             all.stream().filter(this::isWayOfDjango).forEach(this::start);
         }
 
@@ -438,7 +438,7 @@ public final class Compose implements Environment {
             var stopped = known.stream().filter(heir -> heirs.contains(heir.id())).toList();
             if (stopped.isEmpty() && known.stream().anyMatch(Containers.Container::up)) return;
             var ids = (stopped.isEmpty() ? known.stream().limit(1) : stopped.stream()).map(Containers.Container::id).toList();
-            composer.engine("start").with(ids.isEmpty() ? new String[] {one.id()} : ids.toArray(String[]::new)).apart().output();
+            composer.engine("start").with(ids.isEmpty() ? new String[] {one.id()} : ids.toArray(String[]::new)).inOwnSession().output();
         }
 
         @Override
@@ -498,9 +498,9 @@ public final class Compose implements Environment {
     /** Also when we were told to stop: what waits on a terminal that has gone would wait for ever. What we came for is done by now, or has failed with a better reason. */
     @Override
     public void close() {
-        Interruption.shielded(() -> {
+        Interruption.uninterruptibly(() -> {
             try {
-                if (superuser != null) composer.engine("rm", "-f", superuser).apart().run();
+                if (superuser != null) composer.engine("rm", "-f", superuser).inOwnSession().run();
             } catch (Failure tooSlow) {
                 // it ends by itself
             }

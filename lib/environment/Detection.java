@@ -62,7 +62,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
 
     /** Where Compose does not work, what {@code .env} names must be reachable without it; never another database in its place. */
     private Environment hereUnlessService(Failure failure) {
-        if (wanted == Wanted.DOCKER || own().filter(Credentials::local).isEmpty()) throw failure;
+        if (wanted == Wanted.DOCKER || own().filter(Credentials::isLocal).isEmpty()) throw failure;
         return here("Compose is no help: " + failure.problem().what().lines().findFirst().orElse(""));
     }
 
@@ -80,7 +80,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
         var byHost = config.named(unnamed ? settings.host() : own.get().host(), composeProject).filter(service -> service.name().equals(db.get().name()) || !service.isPostgres());
         var isService = byHost.isPresent();
         var engineIsLocal = composer.engineIsLocal();
-        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().local() && engineIsLocal && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()) && !answers(own.get()));
+        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().isLocal() && engineIsLocal && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()) && !answers(own.get()));
         var silent = composer.engineProblem();
         if (silent.isPresent() && !sure) {
             if (isService) throw new Failure(silent.get());
@@ -105,7 +105,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
     private void refuseTwo(ComposeConfig config, ComposeConfig.Service db, Optional<ComposeConfig.Service> app, Credentials settings, Optional<Credentials> own, String composeProject) {
         var byShell = own.filter(mine -> mine.isFromEnvironment("DB_NAME") && !mine.database().equals(settings.database()));
         if (byShell.isPresent()) throw new Failure(new Problem.ShellNamesAnother(byShell.get().database(), settings.database(), app.orElse(db).name()));
-        if (settings.isFromEnvironment("DB_HOST") && app.isPresent() && !settings.local() && config.named(settings.host(), composeProject).isEmpty())
+        if (settings.isFromEnvironment("DB_HOST") && app.isPresent() && !settings.isLocal() && config.named(settings.host(), composeProject).isEmpty())
             throw new Failure(new Problem.DatabaseElsewhere(settings.host(), app.get().name(), db.name(), composeProject));
     }
 
@@ -116,7 +116,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
             if (name.startsWith("POSTGRES_")) environment.put(name, value);
         }));
         app.ifPresent(service -> environment.putAll(service.environment()));
-        if (named != null) environment.keySet().removeAll(Credentials.meant(EnvFile.of(project, named, Map.of()).values().keySet())); // who names a file means it
+        if (named != null) environment.keySet().removeAll(Credentials.namesOverriddenBy(EnvFile.of(project, named, Map.of()).values().keySet())); // who names a file means it
         return Credentials.of(project, EnvFile.of(project, named, environment));
     }
 
@@ -139,12 +139,12 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
     }
 
     private static boolean isPublished(Credentials own, boolean engineIsLocal, Containers.Container db) {
-        return own.local() && !own.host().startsWith("/") && engineIsLocal && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
+        return own.isLocal() && !own.host().startsWith("/") && engineIsLocal && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
     }
 
     /** A database elsewhere is not even tried: that it is named is enough to ask. */
     private static boolean answers(Credentials own) {
-        if (!own.local() || own.host().startsWith("/")) return true;
+        if (!own.isLocal() || own.host().startsWith("/")) return true;
         try {
             Database.open(own).close();
             return true;

@@ -131,7 +131,7 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         /** As above, from these folders; of equal versions the first one's. */
         public static Program pgProgram(String name, int serverMajor, List<Path> folders) {
             record Candidate(Path path, int major) {}
-            var found = folders.stream().map(folder -> folder.resolve(Program.fileOf(name)))
+            var found = folders.stream().map(folder -> folder.resolve(Program.fileName(name)))
                     .filter(path -> Files.isExecutable(path) && !isChooser(path))
                     .map(path -> new Candidate(path, PgFolders.major(path))).filter(c -> c.major > 0).toList();
             return found.stream().filter(c -> c.major >= serverMajor).min(Comparator.comparingInt(Candidate::major))

@@ -121,7 +121,7 @@ public record Services(Engine engine, List<Container> running, List<String> stal
      * @param newFiles code in images is staleImages afterwards, so these stay stopped
      * @param then     whatever becomes of the start, in the end
      */
-    public Step stopStep(boolean newFiles, Console console, Step.Act then) {
+    public Step stopStep(boolean newFiles, Console console, Step.Action then) {
         var held = newFiles ? names(withStaleImages()) : "";
         return Step.of("stop %s, which use%s the database; started again at the end%s".formatted(names(), running.size() == 1 ? "s" : "",
                         held.isEmpty() ? "" : ", but %s only once the image is built anew".formatted(held)),
@@ -138,14 +138,14 @@ public record Services(Engine engine, List<Container> running, List<String> stal
 
     /** To its end, whatever signal comes: the engine goes on when its command is killed, and a start in between would do nothing. */
     private void stopNow() {
-        Interruption.shielded(() -> engine.stop(running));
+        Interruption.uninterruptibly(() -> engine.stop(running));
         Interruption.check();
     }
 
     /** Starts them and waits until they are well. */
     public void restart(boolean newFiles, Console console) {
         var wanted = newFiles ? new Services(engine, running.stream().filter(one -> !staleImages.contains(one.service())).toList(), List.of()) : this;
-        Interruption.shielded(() -> start(wanted.running)); // nobody wants them down because of a second Ctrl-C
+        Interruption.uninterruptibly(() -> start(wanted.running)); // nobody wants them down because of a second Ctrl-C
         await(wanted.running, console);
         if (!wanted.isEmpty()) console.success("started again: " + wanted.names());
         if (wanted.running.size() < running.size()) throw new Failure(new Problem.ImagesStale(engine.command(), withStaleImages().stream().map(Container::service).distinct().toList()));

@@ -76,13 +76,13 @@ public final class Failure extends RuntimeException {
     }
 
     /** The failure that is the exception's cause, or null: the JDBC driver wraps what a socket factory throws. */
-    public static Failure in(Throwable e) {
+    public static Failure findIn(Throwable e) {
         for (; e != null; e = e.getCause()) if (e instanceof Failure failure) return failure;
         return null;
     }
 
     /** The words for a line of a list: the first line of what happened. */
-    public static String wordsOf(Exception e) {
+    public static String firstLine(Exception e) {
         var failure = of(e);
         return failure == null ? e.toString() : failure.problem().what().lines().findFirst().orElse("");
     }

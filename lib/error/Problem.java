@@ -52,7 +52,7 @@ public interface Problem {
     }
 
     /** True when what this is about can never be put back, so that nothing needs to wait for a second try. */
-    default boolean forGood() {
+    default boolean isPermanent() {
         return false;
     }
 
@@ -711,7 +711,7 @@ public interface Problem {
     /** Purge was asked for and went part of the way. */
     record Purged(String where) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
-        public boolean forGood() { return true; }
+        public boolean isPermanent() { return true; }
         public String what() { return where + " is purged, for good"; }
     }
 
@@ -724,7 +724,7 @@ public interface Problem {
     /** @param backup the file, or null when it is not known here, or was declined */
     record OnlyBackupHasIt(String database, String backup) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
-        public boolean forGood() { return true; }
+        public boolean isPermanent() { return true; }
         public String what() {
             return "tables of database " + database + " were dropped: " + (backup == null ? "only a backup has them" : "only the backup " + backup + " has them");
         }
@@ -1371,7 +1371,7 @@ public interface Problem {
     /** Nothing else depends on it. */
     record NotStarted(String compose, List<String> why, List<String> services) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
-        public boolean forGood() { return true; }
+        public boolean isPermanent() { return true; }
         public String what() { return "not started again: " + String.join("; ", why); }
         public List<String> next() { return List.of(compose + " start " + String.join(" ", services)); }
     }

@@ -40,24 +40,24 @@ public final class Disk {
     }
 
     /** That this file, and no link to one, has this content. */
-    public static boolean holds(Path file, String sha256) throws IOException {
+    public static boolean hasContent(Path file, String sha256) throws IOException {
         return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) && sha256(Files.readAllBytes(file)).equals(sha256);
     }
 
     /** Makes the folder and those above it; each new one is open to its owner alone. */
-    public static void privateFolder(Path folder) throws IOException {
+    public static void createPrivateFolder(Path folder) throws IOException {
         if (Files.isDirectory(folder)) return;
-        if (folder.getParent() != null) privateFolder(folder.getParent());
+        if (folder.getParent() != null) createPrivateFolder(folder.getParent());
         try {
             Files.createDirectory(folder);
         } catch (java.nio.file.FileAlreadyExistsException anotherWasFaster) {
             return;
         }
-        mode(folder, "rwx------");
+        setMode(folder, "rwx------");
         fsync(folder.getParent());
     }
 
-    public static void mode(Path path, String permissions) throws IOException {
+    public static void setMode(Path path, String permissions) throws IOException {
         if (POSIX) Files.setPosixFilePermissions(path, PosixFilePermissions.fromString(permissions));
     }
 
@@ -78,12 +78,12 @@ public final class Disk {
         Files.deleteIfExists(beside);
         try {
             try (var out = FileChannel.open(beside, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-                mode(beside, permissions != null ? permissions : permissionsIn(file.getParent()));
+                setMode(beside, permissions != null ? permissions : permissionsIn(file.getParent()));
                 var buffer = java.nio.ByteBuffer.wrap(content);
                 while (buffer.hasRemaining()) out.write(buffer);
                 out.force(true);
             }
-            if (like != null) giveTo(beside, like);
+            if (like != null) copyOwner(beside, like);
             Checkpoint.reached("written beside " + file.getFileName());
             Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (FileSystemException saysWhere) {
@@ -102,7 +102,7 @@ public final class Disk {
     }
 
     /** Removes what a kill in the middle of {@link #replace} has left. */
-    public static void sweep(Path file) throws IOException {
+    public static void removePartial(Path file) throws IOException {
         Files.deleteIfExists(beside(file));
     }
 
@@ -112,7 +112,7 @@ public final class Disk {
     }
 
     /** The owner and group of {@code like}; only root can give files away, for everybody else they are right already. */
-    public static void giveTo(Path path, Path like) throws IOException {
+    public static void copyOwner(Path path, Path like) throws IOException {
         if (!POSIX) return;
         var from = Files.readAttributes(like, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
         var is = Files.readAttributes(path, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
@@ -134,7 +134,7 @@ public final class Disk {
     }
 
     /** In words, why we may not: "owned by root, rwxr-xr-x". */
-    public static String whoMayWrite(Path folder) {
+    public static String ownerAndMode(Path folder) {
         try {
             if (Files.getFileStore(folder).isReadOnly()) return "on a read-only file system";
             if (!POSIX) return "write-protected";

@@ -56,11 +56,11 @@ public final class FolderLock implements AutoCloseable {
      * @throws Failure {@link Problem.FolderBusy} naming the holder, {@link Problem.CannotLock} where nothing can be written
      */
     public static FolderLock take(Path root, String command, Consumer<String> say) {
-        return new FolderLock(LockOwner.us(command), say).also(root);
+        return new FolderLock(LockOwner.us(command), say).takeAlso(root);
     }
 
     /** For who only looks: nothing is made, nothing removed. @throws Failure {@link Problem.FolderBusy} */
-    public static void refuseHeld(Path root) {
+    public static void refuseIfHeld(Path root) {
         if (!OURS.isEmpty()) return; // see there
         try (var channel = FileChannel.open(root.resolve(".reset").resolve(NAME), StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS)) {
             if (channel.tryLock() == null) throw new Failure(new Problem.FolderBusy(root, patiently(channel)));
@@ -70,7 +70,7 @@ public final class FolderLock implements AutoCloseable {
     }
 
     /** Another checkout's folder too; given up together. What is held already is fine. */
-    public FolderLock also(Path root) {
+    public FolderLock takeAlso(Path root) {
         var file = root.resolve(".reset").resolve(NAME);
         try {
             for (int i = 0; i < 100; i++) { // whoever gives it up removes file and folder under our hands
@@ -83,7 +83,7 @@ public final class FolderLock implements AutoCloseable {
             throw new FileSystemException(file.toString(), null, "it keeps being removed");
         } catch (IOException e) {
             close();
-            throw new Failure(new Problem.CannotLock(root, Failure.wordsOf(e)), e);
+            throw new Failure(new Problem.CannotLock(root, Failure.firstLine(e)), e);
         } catch (RuntimeException e) {
             close();
             throw e;
@@ -91,7 +91,7 @@ public final class FolderLock implements AutoCloseable {
     }
 
     private boolean lock(Path root, Path file) throws IOException {
-        Disk.privateFolder(file.getParent());
+        Disk.createPrivateFolder(file.getParent());
         try {
             FileChannel.open(file, Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE), privately()).close();
         } catch (FileAlreadyExistsException there) {
@@ -123,7 +123,7 @@ public final class FolderLock implements AutoCloseable {
         try {
             remains(channel);
             write(channel, us);
-            ignoreItself(file.getParent());
+            writeGitignore(file.getParent());
             return true;
         } catch (NoSuchFileException removed) { // to be taken again; any other failure is cleared away by close()
             held.removeLast();
@@ -147,7 +147,7 @@ public final class FolderLock implements AutoCloseable {
         return Disk.POSIX ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))} : new FileAttribute<?>[0];
     }
 
-    public static void ignoreItself(Path runs) throws IOException {
+    public static void writeGitignore(Path runs) throws IOException {
         var ignore = runs.resolve(".gitignore");
         if (!Files.exists(ignore)) Disk.writePrivate(ignore, "*\n".getBytes(StandardCharsets.UTF_8));
     }
@@ -211,7 +211,7 @@ public final class FolderLock implements AutoCloseable {
     }
 
     /** Before the process is ended at once: nothing of ours stays behind. */
-    public static void giveUpAll() {
+    public static void releaseAll() {
         List.copyOf(OURS.values()).forEach(FolderLock::close);
     }
 

@@ -16,7 +16,7 @@ import org.fusesource.jansi.Ansi;
 /**
  * Steps to print, and the very same steps to run; on failure those begun are undone, last first. One that cannot be undone
  * stops that: those before it (the old files, the record of the run) are what a later undo needs to go on from there. Only
- * what is gone for good ({@link Problem#forGood}) has nothing to wait for.
+ * what is gone for good ({@link Problem#isPermanent}) has nothing to wait for.
  */
 public record Plan(List<Step> steps) {
 
@@ -42,7 +42,7 @@ public record Plan(List<Step> steps) {
             }
             Interruption.check();
         } catch (Exception e) {
-            throw putBack(begun, Interruption.explains(e), console, nextIfNotPutBack);
+            throw putBack(begun, Interruption.asInterruption(e), console, nextIfNotPutBack);
         } catch (Error e) { // out of memory is no reason to leave things half done
             throw putBack(begun, new IllegalStateException(e), console, nextIfNotPutBack);
         }
@@ -68,7 +68,7 @@ public record Plan(List<Step> steps) {
     }
 
     /** The same; what could not be finished is for the caller to throw, once it has told that all is done. @return or null */
-    public Failure runAndTell(Console console, Supplier<String> nextIfNotPutBack) {
+    public Failure runReturningUnfinished(Console console, Supplier<String> nextIfNotPutBack) {
         try {
             run(console, nextIfNotPutBack);
             return null;
@@ -86,7 +86,7 @@ public record Plan(List<Step> steps) {
                 step.finish();
                 Checkpoint.reached("finished: " + step.describe());
             } catch (Exception e) {
-                left.add(e instanceof Failure failure ? failure : new Failure(new Problem.FileSystemSaid(step.describe(), Failure.wordsOf(e)), e));
+                left.add(e instanceof Failure failure ? failure : new Failure(new Problem.FileSystemSaid(step.describe(), Failure.firstLine(e)), e));
             }
         }
         if (!left.isEmpty()) throw new Failure(new Problem.NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
@@ -95,7 +95,7 @@ public record Plan(List<Step> steps) {
     private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {
         var left = new ArrayList<String>();
         var todo = new LinkedHashSet<String>();
-        Interruption.shielded(() -> {
+        Interruption.uninterruptibly(() -> {
             console.note("putting everything back");
             for (var steps = begun.iterator(); steps.hasNext();) {
                 var step = steps.next();
@@ -104,10 +104,10 @@ public record Plan(List<Step> steps) {
                     Checkpoint.reached("undone: " + step.describe());
                     console.log("undone: " + step.describe());
                 } catch (Exception e) {
-                    left.add(step.describe() + ": " + Failure.wordsOf(e));
+                    left.add(step.describe() + ": " + Failure.firstLine(e));
                     todo.addAll(e instanceof Failure failure && failure.problem() instanceof Problem.NotStarted stopped ? stopped.next() : List.of(next.get()));
                     console.log(e);
-                    if (!(e instanceof Failure failure && failure.problem().forGood())) {
+                    if (!(e instanceof Failure failure && failure.problem().isPermanent())) {
                         steps.forEachRemaining(waiting -> left.add("so this stays done: " + waiting.describe())); // services that stay stopped, for one
                         break;
                     }

@@ -16,17 +16,17 @@ public interface Step {
     default void finish() throws Exception {}
 
     /** What a step does, when a method says it best. */
-    interface Act {
+    interface Action {
         void run() throws Exception;
     }
 
     /** A step that changes nothing that would have to be undone. */
-    static Step of(String describe, Act run) {
+    static Step of(String describe, Action run) {
         return of(describe, run, () -> {}, () -> {});
     }
 
     /** The same step, with something to do before it. */
-    static Step after(Act first, Step step) {
+    static Step after(Action first, Step step) {
         return of(step.describe(), () -> {
             first.run();
             step.run();
@@ -38,7 +38,7 @@ public interface Step {
         return of(step.describe(), step::run, step::undo, () -> {});
     }
 
-    static Step of(String describe, Act run, Act undo, Act finish) {
+    static Step of(String describe, Action run, Action undo, Action finish) {
         return new Step() {
             @Override public String describe() { return describe; }
             @Override public void run() throws Exception { run.run(); }

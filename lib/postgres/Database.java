@@ -58,7 +58,7 @@ public final class Database implements AutoCloseable {
             if (!isMissing(gone)) throw gone;
             for (var other : List.of("postgres", "template1")) {
                 try {
-                    return open(credentials.of(other));
+                    return open(credentials.withDatabase(other));
                 } catch (Failure notThisOneEither) {
                     // a pooler may not know it
                 }
@@ -82,7 +82,7 @@ public final class Database implements AutoCloseable {
 
     /** Another database of the same server with the same role, connected. */
     public Database sibling(String name) {
-        return open(credentials.of(name));
+        return open(credentials.withDatabase(name));
     }
 
     private Connection connection() {
@@ -91,7 +91,7 @@ public final class Database implements AutoCloseable {
             lastUsed = System.nanoTime();
             return connection;
         } catch (SQLException e) {
-            var broken = Failure.in(e);
+            var broken = Failure.findIn(e);
             throw broken != null ? broken : new Failure(Problem.CannotConnect.of(e, credentials), e);
         }
     }
@@ -215,7 +215,7 @@ public final class Database implements AutoCloseable {
     }
 
     private static Interruption.Handle cancellable(Statement statement) {
-        return Interruption.stoppedBy(() -> {
+        return Interruption.onSignal(() -> {
             try {
                 statement.cancel();
             } catch (SQLException alreadyOver) {

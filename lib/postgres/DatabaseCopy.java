@@ -56,7 +56,7 @@ public final class DatabaseCopy {
             maintenance.run(createDatabase());
         } catch (Failure e) { // an owner we may not act for, a tablespace or a locale that is denied or gone
             if (!List.of("42501", "42704", "22023", "0A000").contains(Database.state(e))) throw e;
-            throw new Failure(new Problem.NotCopied(copy, List.of("it cannot be created: " + Failure.wordsOf(e))), e);
+            throw new Failure(new Problem.NotCopied(copy, List.of("it cannot be created: " + Failure.firstLine(e))), e);
         }
     }
 
@@ -64,7 +64,7 @@ public final class DatabaseCopy {
         try {
             return live.sibling(copy);
         } catch (Failure e) { // a pooler that knows only the live name, or pg_hba.conf
-            throw new Failure(new Problem.NotCopied(copy, List.of("a new database cannot be reached: " + Failure.wordsOf(e))), e);
+            throw new Failure(new Problem.NotCopied(copy, List.of("a new database cannot be reached: " + Failure.firstLine(e))), e);
         }
     }
 
@@ -73,7 +73,7 @@ public final class DatabaseCopy {
             try {
                 db.run(statement);
             } catch (Failure e) {
-                denied.add(statement.lines().findFirst().orElse("") + ": " + Failure.wordsOf(e));
+                denied.add(statement.lines().findFirst().orElse("") + ": " + Failure.firstLine(e));
             }
         }
     }

@@ -57,7 +57,7 @@ public record Grants(List<One> all) {
             try {
                 db.run(grant.statement(schema));
             } catch (Failure denied) {
-                lost.add("not granted again: " + grant + ": " + Failure.wordsOf(denied));
+                lost.add("not granted again: " + grant + ": " + Failure.firstLine(denied));
             }
         }
         missing.forEach((what, times) -> {

@@ -34,7 +34,7 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
 
     /** The same programs for another database of the server. */
     public PgPrograms of(String database) {
-        return new PgPrograms(programs, server.of(database), forPeople, where);
+        return new PgPrograms(programs, server.withDatabase(database), forPeople, where);
     }
 
     /**
@@ -42,13 +42,13 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
      * depend on where it is made: a server, role or database elsewhere has another time zone, and a shell another encoding.
      */
     public Program dump(String database) {
-        var program = connected(pgDump()).env("PGTZ", "UTC").without("PGCLIENTENCODING").with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
-        return program.with("--dbname=" + uri(server.of(database)));
+        var program = connected(pgDump()).env("PGTZ", "UTC").withoutEnv("PGCLIENTENCODING").with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
+        return program.with("--dbname=" + uri(server.withDatabase(database)));
     }
 
     /** Reads an archive from stdin into a database; the first error ends it. */
     public Program restore(String database, List<String> options) {
-        return connected(programs.apply("pg_restore")).with("--exit-on-error", "--no-password").with(options.toArray(String[]::new)).with("--dbname=" + uri(server.of(database)));
+        return connected(programs.apply("pg_restore")).with("--exit-on-error", "--no-password").with(options.toArray(String[]::new)).with("--dbname=" + uri(server.withDatabase(database)));
     }
 
     /** Turns an archive on stdin into SQL on stdout. */
@@ -63,7 +63,7 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
      */
     public Program psql(String database, boolean atOnce) {
         var psql = connected(programs.apply("psql")).with("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1");
-        return (atOnce ? psql.with("--single-transaction") : psql).with("--dbname=" + uri(server.of(database)));
+        return (atOnce ? psql.with("--single-transaction") : psql).with("--dbname=" + uri(server.withDatabase(database)));
     }
 
     private Program connected(Program program) {
@@ -72,7 +72,7 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
 
     /** The passphrase and the keys to what is off-site are no business of PostgreSQL's programs, nor of a wrapper around them. */
     private static Program withoutOurs(Program program) {
-        return program.with().without("BACKUP_").without("RCLONE_");
+        return program.with().withoutEnv("BACKUP_").withoutEnv("RCLONE_");
     }
 
     public Program pgDump() {
@@ -83,7 +83,7 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
         var dump = pgDump.argv().getLast();
         var cut = dump.lastIndexOf("pg_dump");
         if (cut < 0) throw new IllegalArgumentException("not pg_dump alone: " + pgDump);
-        return pgDump.ending(dump.substring(0, cut) + name + dump.substring(cut + "pg_dump".length()));
+        return pgDump.withLastWord(dump.substring(0, cut) + name + dump.substring(cut + "pg_dump".length()));
     }
 
     /** A wrapper around pg_dump may print what it was given; a password that is the user's name too hides nothing. */

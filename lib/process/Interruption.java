@@ -35,7 +35,7 @@ public final class Interruption {
     }
 
     /** While the returned handle is open, a signal runs {@code stop}: kill the child, cancel the statement. */
-    public static Handle stoppedBy(Runnable stop) {
+    public static Handle onSignal(Runnable stop) {
         STOPPERS.push(stop);
         return () -> STOPPERS.remove(stop);
     }
@@ -56,13 +56,13 @@ public final class Interruption {
     }
 
     /** What failed because we were told to stop is an interruption, not a failure of its own; unless something is left to do. */
-    public static Exception explains(Exception e) {
+    public static Exception asInterruption(Exception e) {
         var partly = e instanceof Failure f && f.problem().exit() == Problem.Exit.PARTLY;
         return asked && !partly ? new Failure(new Problem.Interrupted(), e) : e;
     }
 
     /** Runs what must not be cut short: signals are only noted. */
-    public static void shielded(Runnable work) {
+    public static void uninterruptibly(Runnable work) {
         var before = shielded;
         shielded = true;
         try {

@@ -37,7 +37,7 @@ public final class Program {
     private final Map<String, String> secrets = new LinkedHashMap<>();
     private final List<String> without = new ArrayList<>();
     private Path folder;
-    private boolean apart;
+    private boolean ownSession;
     private Duration limit; // null: as long as it takes
 
     private Program(List<String> argv, int at, Relay relay) {
@@ -78,7 +78,7 @@ public final class Program {
     }
 
     /** With another last word of argv: what lies beside a program that has no arguments yet. */
-    public Program ending(String word) {
+    public Program withLastWord(String word) {
         var all = new ArrayList<>(argv.subList(0, argv.size() - 1));
         all.add(word);
         return copy(all);
@@ -86,7 +86,7 @@ public final class Program {
 
     private Program copy(List<String> argv) {
         var program = new Program(argv, at, relay).in(folder);
-        program.apart = apart;
+        program.ownSession = ownSession;
         program.limit = limit;
         program.environment.putAll(environment);
         program.secrets.putAll(secrets);
@@ -103,13 +103,13 @@ public final class Program {
      * In a session of its own, where the terminal's Ctrl-C does not reach it: for what is still needed then. Without setsid (macOS)
      * Perl gives it one; without both it is reached after all.
      */
-    public Program apart() {
-        apart = true;
+    public Program inOwnSession() {
+        ownSession = true;
         return this;
     }
 
     /** For {@link #run}: what takes longer is ended, and a failure. */
-    public Program within(Duration time) {
+    public Program timeout(Duration time) {
         limit = time;
         return this;
     }
@@ -120,13 +120,13 @@ public final class Program {
     }
 
     /** A variable for when neither we nor this process's environment has it. */
-    public Program unlessSet(String name, String value) {
+    public Program envIfAbsent(String name, String value) {
         if (System.getenv(name) == null) environment.putIfAbsent(name, value);
         return this;
     }
 
     /** Inherits no variable whose name begins so. */
-    public Program without(String prefix) {
+    public Program withoutEnv(String prefix) {
         without.add(prefix);
         return this;
     }
@@ -165,7 +165,7 @@ public final class Program {
     }
 
     private Process start(ProcessBuilder builder) {
-        if (apart && isThere(argv.getFirst())) builder.command(Stream.concat(ownSession().stream(), argv.stream()).toList());
+        if (ownSession && isThere(argv.getFirst())) builder.command(Stream.concat(sessionStarter().stream(), argv.stream()).toList());
         if (folder != null) builder.directory(folder.toFile());
         builder.environment().keySet().removeIf(name -> without.stream().anyMatch(name::startsWith));
         builder.environment().putAll(environment);
@@ -177,7 +177,7 @@ public final class Program {
         }
     }
 
-    private static List<String> ownSession() {
+    private static List<String> sessionStarter() {
         return Stream.of(List.of("setsid"), List.of("perl", "-MPOSIX", "-e", "POSIX::setsid(); exec {$ARGV[0]} @ARGV"))
             .filter(starter -> isThere(starter.getFirst())).findFirst().orElse(List.of());
     }
@@ -203,11 +203,11 @@ public final class Program {
 
     /** The same with the PATH of another environment. */
     public static Optional<Path> onPath(String name, Map<String, String> environment) {
-        return path(environment).stream().map(folder -> folder.resolve(fileOf(name))).filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst();
+        return path(environment).stream().map(folder -> folder.resolve(fileName(name))).filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst();
     }
 
     /** The file name of a program: with .exe on Windows. */
-    public static String fileOf(String program) {
+    public static String fileName(String program) {
         return WINDOWS && !program.endsWith(".exe") ? program + ".exe" : program;
     }
 
@@ -219,7 +219,7 @@ public final class Program {
     /** As {@link #run()}, with a short text on its stdin. */
     public Output run(String input) {
         var process = start();
-        try (var handle = Interruption.stoppedBy(() -> kill(process))) {
+        try (var handle = Interruption.onSignal(() -> kill(process))) {
             Interruption.check(); // a signal may have come in between
             var late = new AtomicBoolean();
             if (limit != null) Thread.ofPlatform().daemon().start(() -> endLate(process, late));
@@ -266,7 +266,7 @@ public final class Program {
     public int interactive() {
         Interruption.check();
         var process = start(new ProcessBuilder(argv).inheritIO());
-        try (var handle = Interruption.stoppedBy(() -> endAfterAll(process))) {
+        try (var handle = Interruption.onSignal(() -> endAfterAll(process))) {
             return process.waitFor();
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
@@ -283,7 +283,7 @@ public final class Program {
     }
 
     /** The text without the values of secret variables whose names say that they are credentials, the shortest left out: "true" is no secret. */
-    public String hide(String text) {
+    public String redact(String text) {
         var values = secrets.entrySet().stream().filter(e -> CREDENTIAL.matcher(e.getKey()).find()).map(Map.Entry::getValue)
             .filter(value -> value != null && value.length() > 4).sorted(Comparator.comparing(String::length).reversed()).toList();
         for (var value : values) text = text.replace(value, "***");

@@ -25,7 +25,7 @@ public final class RunningProgram implements AutoCloseable {
         this.program = program;
         process = program.start();
         in = program.input(process);
-        handle = Interruption.stoppedBy(() -> Program.kill(process));
+        handle = Interruption.onSignal(() -> Program.kill(process));
         listener = Thread.ofPlatform().daemon().start(() -> {
             try (var err = process.getErrorStream()) {
                 words.append(new String(err.readAllBytes(), StandardCharsets.UTF_8));
@@ -51,7 +51,7 @@ public final class RunningProgram implements AutoCloseable {
         return in;
     }
 
-    public void noInput() {
+    public void closeInput() {
         try {
             in.close();
         } catch (IOException alreadyGone) {
@@ -78,7 +78,7 @@ public final class RunningProgram implements AutoCloseable {
         };
     }
 
-    public void ignoreOutput() {
+    public void discardOutput() {
         var out = out();
         Thread.ofPlatform().daemon().start(() -> {
             try {
@@ -110,7 +110,7 @@ public final class RunningProgram implements AutoCloseable {
     private static final Pattern ERROR = Pattern.compile("(?m)(^|\\s)(error|ERROR|FATAL|PANIC):");
 
     /** What it has said so far, once it was killed or has ended. */
-    public String said() {
+    public String stderr() {
         try {
             listener.join();
             return program.ended(process.waitFor(), "", words.toString()).err();

@@ -63,7 +63,7 @@ public record Credentials(String host, int port, String database, String user, S
     }
 
     /** All the names of the settings that are set when these names are: who sets one of them does not want another name's value for it. */
-    public static Set<String> meant(Set<String> names) {
+    public static Set<String> namesOverriddenBy(Set<String> names) {
         var meant = new HashSet<>(names);
         for (var setting : NAMES) {
             var isSet = setting.stream().anyMatch(names::contains);
@@ -80,17 +80,17 @@ public record Credentials(String host, int port, String database, String user, S
     }
 
     /** The same server and role, another database. */
-    public Credentials of(String otherDatabase) {
+    public Credentials withDatabase(String otherDatabase) {
         return new Credentials(host, port, otherDatabase, user, password, sslmode, sources, route);
     }
 
     /** The same database and role, under the name that its containers know it by. */
-    public Credentials at(String service, int servicePort, Route by) {
+    public Credentials withAddress(String service, int servicePort, Route by) {
         return new Credentials(service, servicePort, database, user, password, sslmode, sources, by);
     }
 
     /** True when the server is this machine: a Unix socket, loopback, or this machine's own name. No name service is asked. */
-    public boolean local() {
+    public boolean isLocal() {
         if (route != null) return route.engineIsLocal();
         var name = host.toLowerCase(Locale.ROOT).replaceFirst("\\.$", "");
         if (host.startsWith("/") || name.equals("localhost") || name.matches("127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}")) return true;

@@ -32,7 +32,7 @@ public final class Git {
     /** Its variables, as a hook has them, may mean another repository; looking must not write the index, nor start what a repository names. */
     private static Program git(Path root, String... arguments) {
         return Program.of("git", "--literal-pathspecs", "-c", "core.fsmonitor=false").with(arguments).in(root)
-                .without("GIT_").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+                .withoutEnv("GIT_").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     }
 
     private static List<Change> changes(String out, String prefix, Path root, Collection<Path> folders) {

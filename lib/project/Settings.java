@@ -58,8 +58,8 @@ public record Settings(EnvFile file) {
     }
 
     /** All whose names begin so, for a program that reads them itself; any may be a secret. */
-    public Map<String, String> beginning(String start) {
-        return file.entries().stream().filter(entry -> entry.getKey().startsWith(start)).collect(Collectors.toMap(DotenvEntry::getKey, DotenvEntry::getValue));
+    public Map<String, String> withPrefix(String prefix) {
+        return file.entries().stream().filter(entry -> entry.getKey().startsWith(prefix)).collect(Collectors.toMap(DotenvEntry::getKey, DotenvEntry::getValue));
     }
 
     private <T> T parsed(String name, String expected, Function<String, T> parse) {

@@ -73,7 +73,7 @@ public final class Guards {
     public static void writable(Project project, Stream<Path> folders) {
         var closed = folders.flatMap(folder -> Stream.of(folder, folder.resolve("__pycache__"))).map(Guards::nearest).distinct()
                 .filter(folder -> !Files.isWritable(folder) || !Files.isExecutable(folder))
-                .map(folder -> project.show(folder) + " (" + Disk.whoMayWrite(folder) + ")").sorted().toList();
+                .map(folder -> project.show(folder) + " (" + Disk.ownerAndMode(folder) + ")").sorted().toList();
         if (!closed.isEmpty()) throw new Failure(new Problem.NotWritable(closed));
     }
 

@@ -60,7 +60,7 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
     }
 
     private void keepIn(Path folder) throws IOException {
-        Disk.privateFolder(folder.resolve("undone"));
+        Disk.createPrivateFolder(folder.resolve("undone"));
         newer.copyTo(folder.resolve("undone"));
         Checkpoint.reached("kept the newer files in " + folder);
     }

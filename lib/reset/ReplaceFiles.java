@@ -50,7 +50,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
         if (!Files.isDirectory(folder)) {
             if (!Files.isDirectory(folder.getParent())) makePackage(folder.getParent());
             Files.createDirectory(folder);
-            Disk.giveTo(folder, folder.getParent());
+            Disk.copyOwner(folder, folder.getParent());
         }
         var init = folder.resolve("__init__.py");
         if (!Files.exists(init)) Disk.replace(init, new byte[0], null, folder);
@@ -60,7 +60,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
         var replaced = old.paths();
         for (var file : record.fresh().entrySet()) {
             var path = old.root().resolve(file.getKey());
-            if (!replaced.contains(file.getKey()) && Disk.holds(path, file.getValue())) Files.delete(path);
+            if (!replaced.contains(file.getKey()) && Disk.hasContent(path, file.getValue())) Files.delete(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
         old.replacedBy(record.fresh()).restoreFrom(record.oldFolders());

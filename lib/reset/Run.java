@@ -143,7 +143,7 @@ public record Run(int format, String id, String version, String started, String 
         try {
             with(ended).save();
         } catch (IOException e) {
-            throw new Failure(new Problem.NotRecorded(id, ended, Failure.wordsOf(e), command), e);
+            throw new Failure(new Problem.NotRecorded(id, ended, Failure.firstLine(e), command), e);
         }
     }
 
@@ -228,13 +228,13 @@ public record Run(int format, String id, String version, String started, String 
     /** Of this run's new files those that are gone, or are no longer what it wrote. */
     public List<String> freshChanged() throws IOException {
         var changed = new ArrayList<String>();
-        for (var file : fresh.entrySet()) if (!Disk.holds(Path.of(root).resolve(file.getKey()), file.getValue())) changed.add(file.getKey());
+        for (var file : fresh.entrySet()) if (!Disk.hasContent(Path.of(root).resolve(file.getKey()), file.getValue())) changed.add(file.getKey());
         return List.copyOf(changed);
     }
 
     /** Whether this run's new files are all there, and of the old ones none that they should have replaced. */
     public boolean freshInPlace() throws IOException {
-        for (var file : fresh.entrySet()) if (!Disk.holds(Path.of(root).resolve(file.getKey()), file.getValue())) return false;
+        for (var file : fresh.entrySet()) if (!Disk.hasContent(Path.of(root).resolve(file.getKey()), file.getValue())) return false;
         for (var kept : old) if (!fresh.containsKey(kept.path()) && Files.exists(Path.of(root).resolve(kept.path()), LinkOption.NOFOLLOW_LINKS)) return false;
         return true;
     }
@@ -247,8 +247,8 @@ public record Run(int format, String id, String version, String started, String 
      * @return why there is no second copy: a service without a home has the first one all the same
      */
     public Optional<String> create() throws IOException {
-        Disk.privateFolder(folder().getParent());
-        FolderLock.ignoreItself(folder().getParent());
+        Disk.createPrivateFolder(folder().getParent());
+        FolderLock.writeGitignore(folder().getParent());
         keepIn(beside(folder()));
         Checkpoint.reached("kept in the project alone");
         Optional<String> alone = Optional.empty();
@@ -257,7 +257,7 @@ public record Run(int format, String id, String version, String started, String 
             rename(beside(copy()), copy());
         } catch (IOException noHome) {
             removeIfThere(beside(copy()));
-            alone = Optional.of("%s (%s)".formatted(copy(), Failure.wordsOf(noHome)));
+            alone = Optional.of("%s (%s)".formatted(copy(), Failure.firstLine(noHome)));
         }
         Checkpoint.reached("the copy is whole");
         rename(beside(folder()), folder());
@@ -265,7 +265,7 @@ public record Run(int format, String id, String version, String started, String 
     }
 
     private void keepIn(Path folder) throws IOException {
-        Disk.privateFolder(old(folder));
+        Disk.createPrivateFolder(old(folder));
         oldFiles().copyTo(old(folder));
         Disk.writePrivate(folder.resolve("run.json"), text());
         Disk.fsync(folder);
@@ -339,7 +339,7 @@ public record Run(int format, String id, String version, String started, String 
                 try (Stream<Path> all = Files.walk(from)) {
                     for (var file : all.filter(Files::isRegularFile).toList()) {
                         var to = folder.resolve(kept).resolve(from.relativize(file));
-                        Disk.privateFolder(to.getParent());
+                        Disk.createPrivateFolder(to.getParent());
                         Disk.writePrivate(to, Files.readAllBytes(file));
                         Disk.fsync(to.getParent());
                     }
@@ -379,7 +379,7 @@ public record Run(int format, String id, String version, String started, String 
     /** Takes away what a kill left half-written, and the packages that this run made, as far as nobody has put anything else in. */
     void removeMade() throws IOException {
         for (var path : Stream.of(oldFiles().paths(), fresh.keySet(), made).flatMap(java.util.Collection::stream).toList())
-            if (Files.isDirectory(Path.of(root).resolve(path).getParent())) Disk.sweep(Path.of(root).resolve(path));
+            if (Files.isDirectory(Path.of(root).resolve(path).getParent())) Disk.removePartial(Path.of(root).resolve(path));
         for (var path : made) {
             var file = Path.of(root).resolve(path);
             if (path.endsWith("__init__.py")) {

@@ -136,7 +136,7 @@ public record ServerPrograms(Path bin, int major) {
                 if (!user.canEnter(firstThere(cache))) continue;
                 if (!Files.isDirectory(cache)) {
                     Files.createDirectories(cache);
-                    if (!user.ourselves()) Disk.mode(cache, "rwxr-xr-x");
+                    if (!user.ourselves()) Disk.setMode(cache, "rwxr-xr-x");
                 }
                 if (Files.isWritable(cache)) return cache;
             } catch (IOException notWritable) {
@@ -171,7 +171,7 @@ public record ServerPrograms(Path bin, int major) {
         var partial = Path.of(folder + ".partial");
         Disk.removeTree(partial); // a killed run's; the lock is ours, so nobody is filling it
         Files.createDirectory(partial);
-        Disk.mode(partial, "rwxr-xr-x");
+        Disk.setMode(partial, "rwxr-xr-x");
         try {
             unpack(jars(major, version, jbangs, cache), partial);
             var says = user.program(partial.resolve("bin/postgres").toString(), "--version").run();
@@ -225,7 +225,7 @@ public record ServerPrograms(Path bin, int major) {
         for (var jar : jars) urls.add(jar.toUri().toURL());
         // -o: root would give the files to whoever built them
         var tar = Program.of("tar", "-x", "-o", "-f", "-", "-C", into.toString()).start();
-        try (var stopped = Interruption.stoppedBy(() -> Program.kill(tar)); var zip = new ZipFile(archive.toFile());
+        try (var stopped = Interruption.onSignal(() -> Program.kill(tar)); var zip = new ZipFile(archive.toFile());
              var loader = new URLClassLoader(urls.toArray(URL[]::new), ClassLoader.getPlatformClassLoader())) {
             var entry = zip.stream().filter(e -> e.getName().endsWith(".txz")).findFirst().orElseThrow();
             IOException broken = null;

@@ -80,7 +80,7 @@ record ServerUser(String name, List<String> prefix) {
 
     /** In the C locale, so that messages are the ones we know. */
     static Program bare(Program program) {
-        return program.without("").env("PATH", System.getenv().getOrDefault("PATH", "/usr/local/bin:/usr/bin:/bin")).env("LC_ALL", "C");
+        return program.withoutEnv("").env("PATH", System.getenv().getOrDefault("PATH", "/usr/local/bin:/usr/bin:/bin")).env("LC_ALL", "C");
     }
 
     /** A folder, or a program to start, and every folder above it. */

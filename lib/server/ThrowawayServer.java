@@ -202,7 +202,7 @@ public final class ThrowawayServer implements AutoCloseable {
             var arguments = new ArrayList<>(List.of(folder.toString(), programs.bin().toString()));
             arguments.addAll(user.prefix());
             lock = FileChannel.open(folder.resolve("lock"), StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-            Disk.mode(folder.resolve("lock"), "rw-------");
+            Disk.setMode(folder.resolve("lock"), "rw-------");
             lock.lock();
             lock.write(StandardCharsets.UTF_8.encode(JSON.toJson(arguments))); // written last: an empty one is being made
             var password = password(folder, user);
@@ -231,14 +231,14 @@ public final class ThrowawayServer implements AutoCloseable {
             Path folder = null;
             try {
                 folder = Files.createTempDirectory(temp, PREFIX).toRealPath();
-                if (!user.ourselves()) Disk.mode(folder, "rwx--x--x");
+                if (!user.ourselves()) Disk.setMode(folder, "rwx--x--x");
                 var data = Files.createDirectory(folder.resolve("data"));
-                Disk.mode(data, "rwx------");
+                Disk.setMode(data, "rwx------");
                 user.own(data);
                 if (user.canEnter(data)) return folder;
                 tried.add(temp + ": " + user.name() + " cannot enter it");
             } catch (IOException e) {
-                tried.add(temp + ": " + Failure.wordsOf(e));
+                tried.add(temp + ": " + Failure.firstLine(e));
             }
             if (folder != null) Disk.removeTree(folder);
         }
@@ -295,7 +295,7 @@ public final class ThrowawayServer implements AutoCloseable {
             }
             Disk.removeTree(folder);
         } catch (IOException e) {
-            progress.accept("could not remove " + folder + ": " + Failure.wordsOf(e));
+            progress.accept("could not remove " + folder + ": " + Failure.firstLine(e));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } finally {

@@ -47,7 +47,7 @@ class BackupVersionsTest {
     @ParameterizedTest @ValueSource(ints = {14, 15, 16, 17, 18})
     void every_kind_of_object_is_counted_restored_and_compared(int server) throws Exception {
         try (var there = started(server)) {
-            var full = there.credentials().of("every kind");
+            var full = there.credentials().withDatabase("every kind");
             fill(there.credentials(), server);
             for (int client : IntStream.rangeClosed(server, 18).toArray()) {
                 var bin = PgClients.bin(client);
@@ -77,12 +77,12 @@ class BackupVersionsTest {
             var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, name, List.of(), SILENT);
             for (var step : restoration.steps(Restore.create(db, name))) step.run();
             assertTrue(restoration.compares());
-            execute(full.of(name), "UPDATE shop_item SET name = name || '!' WHERE id = 77"); // the control: one letter is noticed
+            execute(full.withDatabase(name), "UPDATE shop_item SET name = name || '!' WHERE id = 77"); // the control: one letter is noticed
             var altered = new Restoration(BackupFile.of(backup.file(), null), programs, name, List.of(), SILENT);
             altered.check().run();
             var failure = assertThrows(Failure.class, () -> altered.compare().run());
             assertTrue(failure.getMessage().contains("public.shop_item"), failure.getMessage());
-            execute(full.of("postgres"), "DROP DATABASE \"" + name + "\"");
+            execute(full.withDatabase("postgres"), "DROP DATABASE \"" + name + "\"");
         }
     }
 
@@ -106,7 +106,7 @@ class BackupVersionsTest {
         assumeTrue(newer.isPresent() && older.isPresent(), "needs clients of 15 and 17");
         try (var there = started(15)) {
             fill(there.credentials(), 15);
-            var full = there.credentials().of("every kind");
+            var full = there.credentials().withDatabase("every kind");
             var backup = Backup.create(full, Program.of(newer.get().resolve("pg_dump").toString()), temp.resolve("backups"), SILENT);
             var file = BackupFile.of(backup.file(), null);
             assertEquals(17, file.atLeast(15));
@@ -118,7 +118,7 @@ class BackupVersionsTest {
                 var failure = assertThrows(Failure.class, () -> steps.get(2).run());
                 assertTrue(failure.problem().next().toString().contains("newer pg_dump"), failure.problem().next().toString());
                 steps.get(1).undo();
-                assertThrows(Failure.class, () -> Database.open(full.of("too_old"))); // it is gone again
+                assertThrows(Failure.class, () -> Database.open(full.withDatabase("too_old"))); // it is gone again
             }
         }
     }
@@ -161,7 +161,7 @@ class BackupVersionsTest {
     private static void fill(Credentials server, int major) throws SQLException {
         execute(server, "CREATE ROLE \"some one\"");
         execute(server, "CREATE DATABASE \"every kind\" TEMPLATE template0 ENCODING 'UTF8'");
-        execute(server.of("every kind"), """
+        execute(server.withDatabase("every kind"), """
             CREATE SCHEMA other AUTHORIZATION "some one";
             CREATE TYPE mood AS ENUM ('glad', 'so so');
             CREATE TYPE pair AS (a int, b text);

@@ -390,7 +390,7 @@ class ContainerExecTest {
     @Test void a_backup_and_its_restore_run_inside(@TempDir Path folder) throws Exception {
         var here = new Credentials(Containers.address(server), 5432, "postgres", "postgres", Containers.PASSWORD, null, Map.of());
         execute("CREATE DATABASE shop");
-        var shop = here.of("shop");
+        var shop = here.withDatabase("shop");
         try (var db = DriverManager.getConnection("jdbc:postgresql://" + shop.host() + "/shop", shop.user(), shop.password()); var statement = db.createStatement()) {
             statement.execute("CREATE TABLE item AS SELECT i, md5(i::text) AS name, now() AS at FROM generate_series(1, 100000) i");
         }

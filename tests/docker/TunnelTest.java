@@ -136,14 +136,14 @@ class TunnelTest {
         set.setProperty("password", "wrong");
         var wrong = assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close());
         assertEquals("28P01", wrong.getSQLState());
-        assertNull(Failure.in(wrong));
+        assertNull(Failure.findIn(wrong));
 
         var closed = refused(tool.container(), Containers.address(server), 5433);
         assertEquals("08001", closed.getSQLState());
-        assertTrue(Failure.in(closed).getMessage().contains("efused"), Failure.in(closed).getMessage());
+        assertTrue(Failure.findIn(closed).getMessage().contains("efused"), Failure.findIn(closed).getMessage());
 
         var unknown = refused(tool.container(), "no-such-host", 5432);
-        assertInstanceOf(Problem.TunnelBroken.class, Failure.in(unknown).problem());
+        assertInstanceOf(Problem.TunnelBroken.class, Failure.findIn(unknown).problem());
         nothingRunsIn(tool.container());
     }
 
@@ -229,7 +229,7 @@ class TunnelTest {
             assertEquals(1, client.size());
             client.getFirst().destroyForcibly();
             var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT 1")));
-            assertInstanceOf(Problem.TunnelBroken.class, Failure.in(gone).problem());
+            assertInstanceOf(Problem.TunnelBroken.class, Failure.findIn(gone).problem());
         }
         nothingRunsIn(tool.container());
     }
@@ -242,7 +242,7 @@ class TunnelTest {
 
     @Test void a_container_without_any_of_them_says_so() {
         var bare = bare();
-        var none = Failure.in(refused(bare, Containers.address(server), 5432));
+        var none = Failure.findIn(refused(bare, Containers.address(server), 5432));
         assertInstanceOf(Problem.NoWayToPort.class, none.problem());
         assertTrue(none.getMessage().contains(bare.substring(0, 12)));
     }
@@ -250,9 +250,9 @@ class TunnelTest {
     @Test void openbsds_nc_is_not_taken() {
         var bare = bare();
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"OpenBSD netcat (Debian patchlevel 1.219-1)\" >&2\\nexit 1\\n' >/bin/nc; chmod +x /bin/nc");
-        assertInstanceOf(Problem.NoWayToPort.class, Failure.in(refused(bare, Containers.address(server), 5432)).problem());
+        assertInstanceOf(Problem.NoWayToPort.class, Failure.findIn(refused(bare, Containers.address(server), 5432)).problem());
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"no route\" >&2\\nexit 1\\n' >/bin/nc");
-        assertEquals("no route", ((Problem.TunnelBroken) Failure.in(refused(bare, Containers.address(server), 5432)).problem()).words());
+        assertEquals("no route", ((Problem.TunnelBroken) Failure.findIn(refused(bare, Containers.address(server), 5432)).problem()).words());
     }
 
     @Test void a_stopped_paused_or_unknown_container_is_said_at_once() {
@@ -261,7 +261,7 @@ class TunnelTest {
         var paused = Containers.idle(Docker.BARE);
         Containers.docker("pause", paused);
         for (var bad : List.of(stopped, paused, "tunnel-no-such-container")) {
-            var failure = Failure.in(refused(bad, "db", 5432));
+            var failure = Failure.findIn(refused(bad, "db", 5432));
             assertInstanceOf(Problem.TunnelBroken.class, failure.problem());
             assertTrue(failure.getMessage().contains(bad.length() == 64 ? bad.substring(0, 12) : bad), failure.getMessage());
         }
@@ -279,14 +279,14 @@ class TunnelTest {
                 Containers.docker("kill", container);
             });
             var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT pg_sleep(60)")));
-            assertNotNull(Failure.in(gone));
+            assertNotNull(Failure.findIn(gone));
         }
     }
 
     @Test void no_engines_client_says_so() {
         var set = through("x", "db");
         into(set, Tunnel.to(List.of("/no/such/docker", "exec", "-i", "x"), "db", 5432));
-        var missing = Failure.in(assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
+        var missing = Failure.findIn(assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
         assertInstanceOf(Problem.ProgramMissing.class, missing.problem());
     }
 

@@ -35,7 +35,7 @@ class DatabaseTest {
         var good = db.credentials();
         Database.open(good).close();
         says(refused(new Credentials(good.host(), good.port(), good.database(), good.user(), "not the password", null, Map.of())), "password", Exit.USAGE);
-        says(refused(good.of("no such database")), "no such database", Exit.USAGE);
+        says(refused(good.withDatabase("no such database")), "no such database", Exit.USAGE);
         says(refused(new Credentials(good.host(), good.port(), good.database(), "nobody here", "x", null, Map.of())), "nobody here", Exit.USAGE);
         says(refused(new Credentials(good.host(), good.port(), good.database(), good.user(), "x", "require", Map.of())), "DB_SSLMODE", Exit.USAGE);
         says(refused(new Credentials("/var/run/postgresql", 5432, "x", "x", "x", null, Map.of())), "localhost", Exit.USAGE);

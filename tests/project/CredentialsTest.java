@@ -247,7 +247,7 @@ class CredentialsTest {
         var local = Environment.of(project, file, new Interpreter(root.resolve("venv/bin/python"), "a test", true));
         assertEquals(SECRET, credentials.password()); // it is there to be shown
         var program = local.python("manage.py");
-        for (var each : List.of(file, credentials, credentials.of("other"), local, local.describe(), local.warnings(), program, program.argv(), credentials.sources()))
+        for (var each : List.of(file, credentials, credentials.withDatabase("other"), local, local.describe(), local.warnings(), program, program.argv(), credentials.sources()))
             assertFalse(each.toString().contains(SECRET), each.getClass().getName());
         assertEquals("crm_user@localhost:5432/crm", credentials.toString());
     }
@@ -271,8 +271,8 @@ class CredentialsTest {
     }
 
     @Test void local_is_what_lies_on_this_machine() throws IOException {
-        for (var host : List.of("localhost", "127.0.0.1", "127.1.2.3", "::1", "/tmp")) assertTrue(at(host).local(), host);
-        for (var host : List.of("db", "10.0.0.1", "localhost.example", "127.example.org")) assertFalse(at(host).local(), host);
+        for (var host : List.of("localhost", "127.0.0.1", "127.1.2.3", "::1", "/tmp")) assertTrue(at(host).isLocal(), host);
+        for (var host : List.of("db", "10.0.0.1", "localhost.example", "127.example.org")) assertFalse(at(host).isLocal(), host);
     }
 
     private Credentials at(String host) throws IOException {

@@ -130,7 +130,7 @@ class GuardsTest {
     }
 
     private static boolean local(String host) {
-        return new Credentials(host, 5432, "shop", "shop", "x", null, Map.of()).local();
+        return new Credentials(host, 5432, "shop", "shop", "x", null, Map.of()).isLocal();
     }
 
     // ---- git ---------------------------------------------------------------------------------

@@ -223,7 +223,7 @@ class LockTest {
             for (var path : children.sorted().skip(1).toList()) modes.add(temp.relativize(path) + " " + PosixFilePermissions.toString(Files.getPosixFilePermissions(path)));
             assertEquals(List.of(".reset rwx------", ".reset/lock rw-------"), modes.stream().filter(mode -> !mode.contains(".gitignore")).toList());
             assertTrue(Files.exists(temp.resolve(".reset/.gitignore")));
-            assertEquals(lock, lock.also(temp)); // its own is no other's
+            assertEquals(lock, lock.takeAlso(temp)); // its own is no other's
             var busy = assertInstanceOf(Problem.FolderBusy.class, assertThrows(Failure.class, () -> take(new ArrayList<>())).problem());
             assertEquals(ProcessHandle.current().pid(), busy.holder().pid());
             assertEquals("a test", busy.holder().command());

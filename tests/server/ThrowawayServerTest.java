@@ -85,8 +85,8 @@ class ThrowawayServerTest {
         try (var server = start(major)) {
             assertEquals(String.valueOf(major), ask(server.credentials(), "SHOW server_version_num").replaceFirst("\\d{4}$", ""));
             ask(server.credentials(), "CREATE DATABASE trial");
-            assertEquals("UTF8", ask(server.credentials().of("trial"), "SHOW server_encoding"));
-            assertEquals("Ä", ask(server.credentials().of("trial"), "SELECT upper('ä')"));
+            assertEquals("UTF8", ask(server.credentials().withDatabase("trial"), "SHOW server_encoding"));
+            assertEquals("Ä", ask(server.credentials().withDatabase("trial"), "SELECT upper('ä')"));
             assertEquals(1, servers().size());
             assertEquals(List.of(server.folder()), folders());
             assertTrue(server.toString().startsWith("PostgreSQL " + major + " of "), server.toString());

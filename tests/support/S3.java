@@ -91,7 +91,7 @@ public final class S3 implements AutoCloseable {
     }
 
     public static Program rclone(int port, String keyId, String key, String... argv) {
-        return Program.of(argv).without("AWS_").without("RCLONE_").env("RCLONE_CONFIG", "/dev/null").secrets(Map.of("RCLONE_CONFIG_OFF_TYPE", "s3",
+        return Program.of(argv).withoutEnv("AWS_").withoutEnv("RCLONE_").env("RCLONE_CONFIG", "/dev/null").secrets(Map.of("RCLONE_CONFIG_OFF_TYPE", "s3",
             "RCLONE_CONFIG_OFF_PROVIDER", "Other", "RCLONE_CONFIG_OFF_ENDPOINT", "http://127.0.0.1:" + port,
             "RCLONE_CONFIG_OFF_ACCESS_KEY_ID", keyId, "RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY", key));
     }

@@ -213,7 +213,7 @@ public final class Age {
             if (readers.isEmpty()) throw notAnIdentity(file, "it has no line that begins with " + X25519_SECRET);
             return readers;
         } catch (IOException e) {
-            throw notAnIdentity(file, Failure.wordsOf(e).replace(file + ": ", ""))
+            throw notAnIdentity(file, Failure.firstLine(e).replace(file + ": ", ""))
                     .next("check its name, and who may read it: " + Shell.line("ls", "-l", file.toString())).causedBy(e);
         }
     }

@@ -101,11 +101,11 @@ public final class Remote {
                 "options belong in RCLONE_CONFIG_… variables: a command line can be read by every user of the machine"));
         this.path = path.length() > 1 && path.endsWith("/") ? path.replaceAll("(?<=.)/+$", "") : path;
         var program = rclone.with();
-        SETTINGS.forEach(program::unlessSet);
+        SETTINGS.forEach(program::envIfAbsent);
         var certificates = System.getenv("AWS_CA_BUNDLE");
         if (certificates != null) { // up to 1.6x rclone cannot talk to S3 at all when it is set
-            program.without("AWS_CA_BUNDLE");
-            program.unlessSet("RCLONE_CA_CERT", certificates);
+            program.withoutEnv("AWS_CA_BUNDLE");
+            program.envIfAbsent("RCLONE_CA_CERT", certificates);
         }
         this.rclone = program;
         this.local = !remote.matches() || windows && remote.group("name").length() == 1;
@@ -180,7 +180,7 @@ public final class Remote {
             return prove(file, digests);
         } catch (RuntimeException e) {
             var left = new ArrayList<String>();
-            Interruption.shielded(() -> left.addAll(begun.stream().filter(this::stays).toList()));
+            Interruption.uninterruptibly(() -> left.addAll(begun.stream().filter(this::stays).toList()));
             if (e instanceof Failure f && !left.isEmpty() && !(f.problem() instanceof Problem.Interrupted))
                 throw new Failure(new Problem.UploadFailed(data, path, words(f), String.join(" and ", left)), f);
             throw e;
@@ -264,7 +264,7 @@ public final class Remote {
             var there = stat(name).orElseThrow(() -> new Failure(new Problem.NotAsManifest(at(name), "it is not there")));
             Files.deleteIfExists(partial);
             try (var channel = FileChannel.open(partial, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-                Disk.mode(partial, "rw-------");
+                Disk.setMode(partial, "rw-------");
                 var read = digest("SHA-256");
                 stream(name, there.bytes(), new DigestOutputStream(Channels.newOutputStream(channel), read));
                 if (!hex(read).equals(sha256)) throw new Failure(new Problem.NotAsManifest(at(name), "its sha256 differs"));
@@ -354,7 +354,7 @@ public final class Remote {
             if (tries == TRIES) throw said(words);
             pause(tries);
             var process = program("cat", "--offset=" + have, "--count=" + (bytes - have), at(name)).start();
-            try (var handle = Interruption.stoppedBy(() -> Program.kill(process)); var in = process.getInputStream()) {
+            try (var handle = Interruption.onSignal(() -> Program.kill(process)); var in = process.getInputStream()) {
                 Interruption.check();
                 process.getOutputStream().close();
                 var err = new StringBuilder();
@@ -417,7 +417,7 @@ public final class Remote {
     private Failure said(String err) {
         var last = err.lastIndexOf("Failed to ");
         var words = (last < 0 ? err : err.substring(last)).strip();
-        words = rclone.hide(words)
+        words = rclone.redact(words)
             .replaceAll("(?<=://)[^/\\s@\"]+@", "***@")         // user and password of a URL
             .replaceAll("(?<=[^\\s\"]{8})\\?[^\\s\"]*=[^\\s\"]*", "?…"); // the signature of a URL that stands for a permission
         return new Failure(new Problem.RemoteSaid(path, words.lines().limit(8).collect(Collectors.joining("\n"))));

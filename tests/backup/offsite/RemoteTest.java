@@ -401,7 +401,7 @@ class RemoteTest {
     // ---- support -----------------------------------------------------------------------------
 
     private static Program plain(String rclone) {
-        return Program.of(rclone).without("AWS_").without("RCLONE_").env("RCLONE_CONFIG", "/dev/null");
+        return Program.of(rclone).withoutEnv("AWS_").withoutEnv("RCLONE_").env("RCLONE_CONFIG", "/dev/null");
     }
 
     private static Program inParts() {
