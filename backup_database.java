@@ -41,7 +41,7 @@ import lib.reset.Guards;
 import lib.reset.PlanPrinter;
 import lib.reset.Run;
 import lib.restore.Restore;
-import lib.server.ThrowawayServer;
+import lib.restore.VerifyServer;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.IVersionProvider;
@@ -285,7 +285,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @ParentCommand backup_database top;
         @ArgGroup Which which = new Which();
         @Mixin BackupOptions.Key key;
-        @Option(names = "--embedded", description = "In a PostgreSQL server of its own that lives only as long: for a role that may not create databases.")
+        @Option(names = "--embedded", hidden = true)
         boolean embedded;
 
         static final class Which {
@@ -298,20 +298,26 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         @Override public Integer call() throws Exception {
-            try (var at = top.setting()) {
-                return verify(top.output.console(), at);
+            if (embedded) throw Failure.usage("verify no longer has --embedded: it does not start a PostgreSQL server of its own")
+                    .next("name a server where a role may create databases, in .env or in the environment: " + VerifyServer.EXAMPLE);
+            var project = top.where.project();
+            var other = VerifyServer.named(new Settings(top.where.envFile(project)));
+            try (var at = other == null ? top.setting() : top.folderOnly()) {
+                var files = files(at.folder());
+                try (var server = other == null ? VerifyServer.of(at.environment()) : VerifyServer.of(other)) {
+                    return verify(top.output.console(), at, files, server);
+                }
             }
         }
 
-        private int verify(Console console, Setting at) throws Exception {
-            var files = files(at.folder());
+        private int verify(Console console, Setting at, List<Path> files, VerifyServer server) throws Exception {
             var failed = 0;
             for (var path : files) {
-                console.heading("Verifying " + path);
+                console.heading("Verifying " + path + (server.setting() == null ? "" : " on " + server.database().credentials()));
                 try {
                     var file = BackupFile.of(path, key.in(at.settings()));
-                    if (embedded) inOwnServer(console, at, file);
-                    else onServer(console, at, file);
+                    var restoration = server.verify(file, console);
+                    BackupPrinter.printVerified(console, path, file.proven(restoration), restoration.compares());
                 } catch (Failure failure) {
                     if (which.all && failure.problem() instanceof Problem.NoBackupFile) continue; // pruned meanwhile
                     disproven(path, failure);
@@ -337,37 +343,6 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var found = folder.found().stream().map(BackupFolder.Found::file).toList();
             if (found.isEmpty()) throw new Failure(new Problem.NoBackups(folder.path()));
             return which.all ? found : found.subList(0, 1);
-        }
-
-        private static void onServer(Console console, Setting at, BackupFile file) throws IOException {
-            try (var db = Database.openServer(at.environment().database())) {
-                if (!Restore.mayCreate(db)) {
-                    console.note("%s may not create databases, so a server of our own is used".formatted(at.server().user()));
-                    inOwnServer(console, at, file);
-                    return;
-                }
-                Restore.sweep(db, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
-                verify(console, db, at.programs(file.atLeast(db.major())), file, false);
-            }
-        }
-
-        /** There everything belongs to who it belonged to: the roles are made, and nobody knows them later. */
-        private static void inOwnServer(Console console, Setting at, BackupFile file) throws IOException {
-            try (var server = ThrowawayServer.start(file.wanted(), Path.of("/var/tmp"), console::progress); var db = Database.open(server.credentials())) {
-                console.note("into " + server);
-                verify(console, db, new PgPrograms(Environment.Local.pgProgram("pg_dump", file.atLeast(db.major())), server.credentials()), file, true);
-            }
-        }
-
-        private static void verify(Console console, Database db, PgPrograms programs, BackupFile file, boolean own) throws IOException {
-            var scratch = Restore.scratchName("verify");
-            // a database that subscribes to another cannot be dropped
-            var options = Stream.concat(Stream.of("--no-subscriptions"), own ? Stream.of() : Stream.of("--no-owner", "--no-privileges")).toList();
-            var restoration = new Restoration(file, programs, scratch, options, console::progress);
-            var steps = new ArrayList<>(restoration.steps(Restore.createScratch(db, scratch)));
-            if (own) steps.add(1, Restore.createRoles(db, restoration));
-            new Plan(steps).run(console, () -> "dropdb " + scratch);
-            BackupPrinter.printVerified(console, file.file(), file.proven(restoration), restoration.compares());
         }
     }
 

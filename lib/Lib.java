@@ -108,9 +108,7 @@
 //SOURCES reset/Strategy.java
 //SOURCES reset/SwapDatabase.java
 //SOURCES restore/Restore.java
-//SOURCES server/ServerPrograms.java
-//SOURCES server/ServerUser.java
-//SOURCES server/ThrowawayServer.java
+//SOURCES restore/VerifyServer.java
 //FILES lib/django/django_driver.py=django/django_driver.py
 package lib;
 

@@ -24,7 +24,6 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
 import lib.process.Shell;
-import lib.server.ThrowawayServer;
 
 /**
  * A file to restore from, ours or another's: what it is shows in its content, never in its name.
@@ -135,16 +134,9 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
         return manifest == null ? serverMajor : Math.max(serverMajor, Contents.major(manifest.pgDump()));
     }
 
-    /** The major version of the server it came from, as far as the file tells; else the oldest one that is maintained. */
-    private int server() {
-        return manifest == null ? OLDEST : Math.max(OLDEST, Contents.major(manifest.server()));
-    }
-
-    private static final int OLDEST = 14;
-
-    /** What a server of its own has to be to restore it. */
-    public ThrowawayServer.Wanted wanted() {
-        return new ThrowawayServer.Wanted(server(), "UTF8", null, manifest == null ? 0 : manifest.databaseBytes());
+    /** The major version of the server that was dumped; 0 where only the archive itself tells. */
+    public int serverMajor() {
+        return manifest == null ? 0 : Contents.major(manifest.server());
     }
 
     // ---- what is known of it afterwards ------------------------------------------------------

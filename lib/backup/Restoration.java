@@ -74,6 +74,11 @@ public final class Restoration {
         return file.manifest() != null;
     }
 
+    /** The major version of the server that was dumped; 0 when unknown: an archive without a manifest tells it once it was checked, SQL never. */
+    public int serverMajor() {
+        return wanted != null ? Contents.major(wanted.server()) : file.serverMajor();
+    }
+
     /** What the file holds, once it was checked; null for what does not tell. */
     public Contents wanted() {
         return wanted;

@@ -976,7 +976,7 @@ public interface Problem {
                     : "%s needs the extension %s, which this server does not have".formatted(file, extension);
         }
         public List<String> next() {
-            return List.of(mayNot ? "ask a superuser, or restore as one; verify can use a server of its own: --embedded"
+            return List.of(mayNot ? "ask a superuser, or restore as one; verify can use another server: BACKUP_VERIFY_URL in .env"
                     : "install it on the server (its packages, as postgresql-N-postgis), and try again; the file itself is good as far as it was read");
         }
     }
@@ -1011,7 +1011,7 @@ public interface Problem {
     record MayNotCreate(String role) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "role " + role + " may not create databases, and a restore goes into a new one"; }
-        public List<String> next() { return List.of("ask the administrator: ALTER ROLE " + Database.quoted(role) + " CREATEDB", "to see whether it restores at all: backup_database verify --embedded"); }
+        public List<String> next() { return List.of("ask the administrator: ALTER ROLE " + Database.quoted(role) + " CREATEDB", "to see whether it restores at all, verify can use another server: BACKUP_VERIFY_URL in .env"); }
     }
 
     /** @param age of the newest good one, in words; null: there is none */
@@ -1118,46 +1118,6 @@ public interface Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "the backup %s is good, but: %s".formatted(file, String.join("; ", left)); }
         public List<String> next() { return again == null ? List.of() : List.of(again); }
-    }
-
-    // ---- a server of our own -----------------------------------------------------------------
-
-    record NoServerPrograms(int major, String why) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "no PostgreSQL " + major + " or newer can be started here: " + why; }
-        public List<String> next() {
-            return List.of("install the server's programs: postgresql-" + major + " (Debian, Ubuntu), postgresql" + major + "-server (Red Hat), postgresql@" + major + " (Homebrew)",
-                    "or install JBang, which fetches them from Maven Central or your mirror of it: https://www.jbang.dev/download",
-                    "or let the role make databases, and leave --embedded out: ALTER ROLE … CREATEDB");
-        }
-    }
-
-    record NoServerUser() implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "postgres refuses to run as root, and root cannot become postgres or nobody here (runuser, setpriv, su-exec, gosu and sudo were tried)"; }
-        public List<String> next() { return List.of("run this as an ordinary user, or install one of those programs"); }
-    }
-
-    /** @param tried folders with why each will not do */
-    record NoFolderForServer(List<String> tried) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "no folder for a server of our own:\n  " + String.join("\n  ", tried); }
-        public List<String> next() { return List.of("make one of them writable, or run this as an ordinary user"); }
-    }
-
-    /** @param needs bytes, or 0 when it was found out by running out of it */
-    record NoRoomForServer(Path folder, long needs, long free) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() {
-            return "too little space in " + folder + ": " + megabytes(free) + " free" + (needs > 0 ? ", a server of our own needs about " + megabytes(needs) : "");
-        }
-        public List<String> next() { return List.of("make room there: df -h " + folder + " shows how full it is"); }
-        private static String megabytes(long bytes) { return (bytes >> 20) + " MB"; }
-    }
-
-    record ServerNotStarted(Path bin, String words) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the PostgreSQL of " + bin + " does not start:\n" + words.strip().indent(2).stripTrailing(); }
     }
 
     // ---- off-site ----------------------------------------------------------------------------

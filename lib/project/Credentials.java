@@ -62,6 +62,26 @@ public record Credentials(String host, int port, String database, String user, S
         return new Search(project, file).credentials();
     }
 
+    /**
+     * The server that one setting names by a URL, with a role and a database to log in to. The database is {@code postgres} unless
+     * the URL names one; a password that it leaves out is for the drivers to find in ~/.pgpass.
+     *
+     * @return null when the setting is not set
+     * @throws Failure usage (2): not a URL of a PostgreSQL server; never with a part of the URL
+     */
+    public static Credentials ofUrl(EnvFile file, String setting) {
+        var value = file.get(setting);
+        if (value == null || value.isBlank()) return null;
+        var from = new Found(value, setting, file.fromEnvironment(setting) ? ENVIRONMENT : file.path().map(Path::toString).orElse(ENVIRONMENT));
+        var url = Url.parse(from);
+        if (url.user == null || url.host == null || url.host.startsWith("/") || url.host.contains(",")) throw Url.wrong(from);
+        if (url.sslmode != null && !SSLMODES.contains(url.sslmode)) throw Url.wrong(from);
+        var port = url.port == null ? "5432" : url.port;
+        if (!port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535) throw Url.wrong(from);
+        return new Credentials(url.host, Integer.parseInt(port), url.database == null ? "postgres" : url.database, url.user, url.password,
+                url.sslmode, Map.of());
+    }
+
     /** All the names of the settings that are set when these names are: who sets one of them does not want another name's value for it. */
     public static Set<String> namesOverriddenBy(Set<String> names) {
         var meant = new HashSet<>(names);

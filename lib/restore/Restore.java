@@ -40,7 +40,7 @@ public final class Restore {
 
     /** The step that makes an empty database; undone, it is gone again, but only when this very step has made it. */
     public static Step create(Database server, String name) {
-        return new Create(server, name, name, new ArrayList<>());
+        return new Create(server, name, name, DatabaseCopy.locale(server), new ArrayList<>());
     }
 
     /**
@@ -50,21 +50,25 @@ public final class Restore {
      * @param restoration into {@code scratch}
      */
     public static List<Step> beside(Database server, Restoration restoration, String scratch, String name) {
-        var create = new Create(server, scratch, name, new ArrayList<>());
+        var create = new Create(server, scratch, name, DatabaseCopy.locale(server), new ArrayList<>());
         var steps = new ArrayList<>(restoration.steps(create));
         steps.add(Step.of("call it " + name, create::rename));
         return steps;
     }
 
-    /** @param name that it is made under, and {@code called} what it will be called */
-    private record Create(Database server, String name, String called, List<Long> made) implements Step {
+    /**
+     * @param name   it is created under
+     * @param called what it will be called
+     * @param locale encoding and locale, as in CREATE DATABASE
+     */
+    private record Create(Database server, String name, String called, String locale, List<Long> made) implements Step {
         @Override public String describe() {
             return "create database " + name;
         }
 
         @Override public void run() {
             if (server.oidOf(called).isPresent()) throw new Failure(new Problem.DatabaseExists(called));
-            named(name, "CREATE DATABASE %s TEMPLATE template0".formatted(Database.quoted(name)) + DatabaseCopy.locale(server));
+            named(name, "CREATE DATABASE %s TEMPLATE template0".formatted(Database.quoted(name)) + locale);
             server.oidOf(name).ifPresent(made::add);
         }
 
@@ -147,19 +151,10 @@ public final class Restore {
         return "backup_%s_%s".formatted(use, Run.newId().replace('-', '_'));
     }
 
-    /** As {@link #create}, and gone again in the end too. */
-    public static Step createScratch(Database server, String name) {
-        var create = create(server, name);
+    /** As {@link #create}; it is also dropped in the end. */
+    static Step createScratch(Database server, String name, String locale) {
+        var create = new Create(server, name, name, locale, new ArrayList<>());
         return Step.of("create the scratch database " + name, create::run, create::undo, create::undo);
-    }
-
-    /** For a server that knows nobody: the roles that own something in the backup, or are granted something. */
-    public static Step createRoles(Database server, Restoration restoration) {
-        return Step.of("make the roles that it names", () -> {
-            if (restoration.wanted() == null) return; // SQL does not tell
-            for (var role : restoration.wanted().roles())
-                if (!role.startsWith("pg_") && server.texts("SELECT rolname FROM pg_roles WHERE rolname = ?", role).isEmpty()) server.run("CREATE ROLE " + Database.quoted(role));
-        });
     }
 
     /** Drops the scratch databases of killed runs: ours by name and owner, and nobody in them for at least a day. @param told gets their names */

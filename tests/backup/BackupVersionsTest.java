@@ -25,12 +25,12 @@ import lib.postgres.PgPrograms;
 import lib.process.Program;
 import lib.project.Credentials;
 import lib.restore.Restore;
-import lib.server.ThrowawayServer;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import support.OtherServer;
 import support.PgClients;
 
 /** A database with every kind of object, on servers and with clients of each major: counted alike, restored, and compared. */
@@ -47,8 +47,8 @@ class BackupVersionsTest {
     @ParameterizedTest @ValueSource(ints = {14, 15, 16, 17, 18})
     void every_kind_of_object_is_counted_restored_and_compared(int server) throws Exception {
         try (var there = started(server)) {
-            var full = there.credentials().withDatabase("every kind");
-            fill(there.credentials(), server);
+            var full = there.database("postgres").credentials().withDatabase("every kind");
+            fill(there.database("postgres").credentials(), server);
             for (int client : IntStream.rangeClosed(server, 18).toArray()) {
                 var bin = PgClients.bin(client);
                 if (bin.isEmpty()) continue;
@@ -105,8 +105,8 @@ class BackupVersionsTest {
         var older = PgClients.bin(15);
         assumeTrue(newer.isPresent() && older.isPresent(), "needs clients of 15 and 17");
         try (var there = started(15)) {
-            fill(there.credentials(), 15);
-            var full = there.credentials().withDatabase("every kind");
+            fill(there.database("postgres").credentials(), 15);
+            var full = there.database("postgres").credentials().withDatabase("every kind");
             var backup = Backup.create(full, Program.of(newer.get().resolve("pg_dump").toString()), temp.resolve("backups"), SILENT);
             var file = BackupFile.of(backup.file(), null);
             assertEquals(17, file.atLeast(15));
@@ -128,11 +128,11 @@ class BackupVersionsTest {
         var bin = PgClients.bin(17);
         assumeTrue(bin.isPresent(), "needs clients of 17");
         try (var there = started(17)) {
-            fill(there.credentials(), 17);
+            fill(there.database("postgres").credentials(), 17);
             var programs = Program.of(bin.get().resolve("pg_dump").toString());
-            var plain = contents(programs, there.credentials(), "none");
+            var plain = contents(programs, there.database("postgres").credentials(), "none");
             for (var how : List.of("gzip:6", "zstd:3")) {
-                var packed = contents(programs, there.credentials(), how);
+                var packed = contents(programs, there.database("postgres").credentials(), how);
                 if (packed.isEmpty()) continue; // this build of pg_dump does not know it
                 assertEquals(plain.orElseThrow().tables(), packed.get().tables(), how);
                 assertEquals(plain.orElseThrow().largeObjects(), packed.get().largeObjects(), how);
@@ -149,13 +149,10 @@ class BackupVersionsTest {
 
     // ---- what is backed up ---------------------------------------------------------------------
 
-    private ThrowawayServer started(int major) {
-        try {
-            return ThrowawayServer.start(major, Path.of("/var/tmp"), SILENT);
-        } catch (Failure failure) {
-            assumeTrue(!(failure.problem() instanceof Problem.NoServerPrograms), "no server of PostgreSQL " + major + ": " + failure.getMessage());
-            throw failure;
-        }
+    private static OtherServer started(int major) {
+        var server = OtherServer.start(major);
+        assumeTrue(server.isPresent(), "no server of PostgreSQL " + major);
+        return server.get();
     }
 
     private static void fill(Credentials server, int major) throws SQLException {

@@ -64,7 +64,7 @@ public final class JBang {
     }
 
     /** The Maven repository that this very run's libraries lie in. */
-    private static Path libraries() throws IOException {
+    static Path libraries() throws IOException {
         try {
             var jar = Path.of(CommandLine.class.getProtectionDomain().getCodeSource().getLocation().toURI()).toRealPath();
             return jar.resolve("../../../../..").normalize(); // <repository>/info/picocli/picocli/<version>/<jar>

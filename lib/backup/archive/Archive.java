@@ -10,16 +10,13 @@ import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.SortedMap;
-import java.util.SortedSet;
 import java.util.TreeMap;
-import java.util.TreeSet;
 import java.util.regex.Pattern;
 import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
@@ -57,7 +54,6 @@ public final class Archive implements AutoCloseable {
     private final SortedMap<String, Contents.Rows> tables = new TreeMap<>();
     private final SortedMap<String, String> sequences = new TreeMap<>();
     private final SortedMap<String, String> constraints = new TreeMap<>();
-    private final SortedSet<String> roles = new TreeSet<>();
     private final Set<Integer> missing = new HashSet<>();
     private final LargeObjects objects = new LargeObjects();
     private Contents.Migration lastMigration;
@@ -105,7 +101,7 @@ public final class Archive implements AutoCloseable {
             var first = items.get(missing.stream().sorted().findFirst().get()).entry();
             throw new EOFException("it ends before the data of %s%s".formatted(first, missing.size() == 1 ? "" : " and %d others".formatted(missing.size() - 1)));
         }
-        return new Contents(database, server, pgDump, List.copyOf(entries), tables, sequences, objects.rows(), constraints, roles, lastMigration);
+        return new Contents(database, server, pgDump, List.copyOf(entries), tables, sequences, objects.rows(), constraints, lastMigration);
     }
 
     private void requireMagic() throws IOException {
@@ -156,18 +152,8 @@ public final class Archive implements AutoCloseable {
                 // an exclusion's condition may be worded differently once it was restored
                 if (!definition.contains(" EXCLUDE USING ")) constraints.put(entry.schema() + "." + name, definition.strip());
             }
-            case "ACL", "DEFAULT ACL", "POLICY" -> roles.addAll(rolesIn(definition));
             default -> {}
         }
-        if (!entry.owner().isEmpty()) roles.add(entry.owner());
-    }
-
-    private static final Pattern GIVEN = Pattern.compile("\\b(?:TO|FROM|FOR ROLE) ((?:\"(?:[^\"]|\"\")+\"|[a-z_][\\w$]*)(?:, (?:\"(?:[^\"]|\"\")+\"|[a-z_][\\w$]*))*)");
-
-    /** More than there are does no harm: a name that only looks like a role's. */
-    private static List<String> rolesIn(String definition) {
-        return GIVEN.matcher(definition).results().flatMap(given -> Arrays.stream(given.group(1).split(", ")))
-                .map(name -> name.startsWith("\"") ? name.substring(1, name.length() - 1).replace("\"\"", "\"") : name).toList();
     }
 
     private static final Pattern SETVAL = Pattern.compile("(-?\\d+, (?:true|false))\\);\\s*$");

