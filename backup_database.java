@@ -34,6 +34,7 @@ import lib.files.FolderLock;
 import lib.plan.Plan;
 import lib.postgres.Database;
 import lib.postgres.PgPrograms;
+import lib.postgres.RunLock;
 import lib.project.Credentials;
 import lib.project.Project;
 import lib.project.Settings;
@@ -376,7 +377,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var backup = BackupFile.of(at.folder().find(file), key.in(at.settings()));
             try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.environment().database())) {
                 var gone = !db.name().equals(at.server().database());
-                try (var lock = dryRun || gone ? null : db.lockRuns()) {
+                try (var lock = dryRun || gone ? null : RunLock.take(db)) {
                     Guards.refuseStandby(db);
                     if (into == null && !gone) inPlace(console, at, backup, db, lock);
                     else beside(console, at, backup, db, into != null ? into : at.server().database());
@@ -397,9 +398,9 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             done(console, restoration, name, Map.of("file", backup.file().toString(), "database", name));
         }
 
-        private void inPlace(Console console, Setting at, BackupFile backup, Database db, Database.Lock lock) {
+        private void inPlace(Console console, Setting at, BackupFile backup, Database db, RunLock lock) {
             var services = at.environment().services();
-            db.expectToLeave(services.addresses());
+            db.ignoreSessionsFrom(services.addresses());
             var wanted = Restore.InPlace.of(at.project(), db, backup.file(), terminate, services);
             var restoration = restoration(console, at, backup, db, wanted.aside().scratch());
             show(console, "Restore %s in place of database %s, which is kept as %s".formatted(backup.file(), db.name(), wanted.aside().aside()), new Plan(wanted.steps(restoration, console)));

@@ -39,7 +39,10 @@ import lib.files.FolderLock;
 import lib.plan.Plan;
 import lib.plan.Step;
 import lib.postgres.Database;
+import lib.postgres.DatabaseCopy;
+import lib.postgres.DatabaseSnapshot;
 import lib.postgres.PgPrograms;
+import lib.postgres.RunLock;
 import lib.process.Interruption;
 import lib.process.Program;
 import lib.project.Git;
@@ -139,7 +142,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try (var folder = dryRun ? null : FolderLock.take(project.root(), "reset_migrations", console::warn);
              var django = Django.start(environment.python(), settings, console::progress);
              var db = Database.open(environment.database());
-             var lock = dryRun ? null : db.lockRuns()) {
+             var lock = dryRun ? null : RunLock.take(db)) {
             Guards.refuseStandby(db);
             refuseUnfinished(project, db);
             if (!dryRun) Run.sweep(project);
@@ -167,7 +170,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try {
             return run(console, prepared, db);
         } catch (Failure failure) {
-            if (!(failure.problem() instanceof Problem.NotCopied why) || strategy != Wanted.auto || !(found.strategy() instanceof SwapDatabase swap)) throw failure;
+            if (!(failure.problem() instanceof DatabaseCopy.Differs why) || strategy != Wanted.auto || !(found.strategy() instanceof SwapDatabase swap)) throw failure;
             console.warn(why.what());
             var parked = found.with(runnable(swap.instead(why), found.django()));
             console.heading("Strategy: park, " + parked.strategy().reason());
@@ -221,15 +224,15 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     private Findings look(Project project, Environment environment, Django django, Database db) throws Exception {
         var services = environment.services();
-        db.expectToLeave(services.addresses());
-        var look = db.look(); // while Python is still starting
+        db.ignoreSessionsFrom(services.addresses());
+        var look = DatabaseSnapshot.of(db); // while Python is still starting
         Description description;
-        try (var proof = db.proveSame()) {
+        try (var proof = db.randomAdvisoryLock()) {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
         Guards.sameCode(django, description, environment.composeCommand(), trustImage);
-        if (!look.currentSchema().equals(description.currentSchema())) look = db.look(description.currentSchema());
+        if (!look.schema().name().equals(description.currentSchema())) look = DatabaseSnapshot.of(db, description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
         var old = Migrations.in(project.root(), folders.values());
@@ -257,7 +260,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     || run.isOn(db.credentials()) && run.aside() instanceof PreviousState.Backup aside && aside.state(db) != PreviousState.State.OLD_IS_LIVE) continue;
             if (dryRun) { // it may be at work this very moment: then that is said
                 FolderLock.refuseIfHeld(Path.of(run.root()));
-                db.lockRuns().close();
+                RunLock.take(db).close();
             }
             throw new Failure(new Problem.UnfinishedRun(run.id()));
         }
@@ -397,7 +400,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             try (var environment = top.where.withoutDjango(project, console::warn);
                  var folder = FolderLock.take(project.root(), "reset_migrations undo", console::warn);
-                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                 var db = Database.open(environment.database()); var lock = RunLock.take(db)) {
                 Guards.refuseStandby(db);
                 Guards.refuseProtected(db);
                 Run.sweep(project);
@@ -461,7 +464,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             try (var environment = top.where.environment(project, python, console::warn);
                  var folder = FolderLock.take(project.root(), "reset_migrations finish", console::warn);
-                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                 var db = Database.open(environment.database()); var lock = RunLock.take(db)) {
                 Guards.refuseStandby(db);
                 Guards.refuseProtected(db);
                 var run = unfinished(Run.of(project, db));
@@ -537,7 +540,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var project = top.where.project();
             try (var environment = top.where.withoutDjango(project, console::warn);
                  var folder = FolderLock.take(project.root(), "reset_migrations purge", console::warn);
-                 var db = Database.open(environment.database()); var lock = db.lockRuns()) {
+                 var db = Database.open(environment.database()); var lock = RunLock.take(db)) {
                 Guards.refuseStandby(db);
                 Guards.refuseProtected(db);
                 var known = Run.of(project, db);

@@ -73,16 +73,19 @@
 //SOURCES files/Text.java
 //SOURCES plan/Plan.java
 //SOURCES plan/Step.java
+//SOURCES postgres/CannotConnect.java
 //SOURCES postgres/Database.java
 //SOURCES postgres/DatabaseCopy.java
 //SOURCES postgres/DatabaseSnapshot.java
 //SOURCES postgres/Fingerprint.java
 //SOURCES postgres/Grants.java
-//SOURCES postgres/PgFolders.java
 //SOURCES postgres/PgPrograms.java
 //SOURCES postgres/Renames.java
+//SOURCES postgres/RunLock.java
+//SOURCES postgres/SchemaObject.java
 //SOURCES postgres/SchemaObjects.java
 //SOURCES postgres/Sessions.java
+//SOURCES postgres/Sql.java
 //SOURCES process/Interruption.java
 //SOURCES process/Program.java
 //SOURCES process/RunningProgram.java
@@ -110,6 +113,10 @@
 //SOURCES restore/Restore.java
 //SOURCES restore/VerifyServer.java
 //FILES lib/django/django_driver.py=django/django_driver.py
+//FILES lib/postgres/dropped_by_cascade.sql=postgres/dropped_by_cascade.sql
+//FILES lib/postgres/fingerprint.sql=postgres/fingerprint.sql
+//FILES lib/postgres/schema_objects.sql=postgres/schema_objects.sql
+//FILES lib/postgres/tables.sql=postgres/tables.sql
 package lib;
 
 /** The list of the library's files and what they depend on; every script says {@code //SOURCES lib/Lib.java}. */

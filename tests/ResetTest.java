@@ -277,7 +277,7 @@ class ResetTest {
     }
 
     @Test void a_second_run_on_the_same_database_is_busy() throws Exception {
-        try (var ours = lib.postgres.Database.open(credentials()); var lock = ours.lockRuns()) {
+        try (var ours = lib.postgres.Database.open(credentials()); var lock = lib.postgres.RunLock.take(ours)) {
             var busy = reset("--yes");
             assertEquals(5, busy.code(), busy.all());
         }

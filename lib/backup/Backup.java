@@ -112,7 +112,7 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
          * @throws Failure busy (5) when another one is at work in the folder
          */
         public Making(PgPrograms programs, BackupFolder folder, Options options, Consumer<String> progress) throws IOException {
-            programs.requirePassable();
+            programs.requireEncodablePassword();
             this.programs = programs;
             database = programs.server();
             this.folder = folder;

@@ -34,7 +34,7 @@ public final class Restoration {
      * @param options  of pg_restore: {@code --no-owner}, {@code --no-privileges}
      */
     public Restoration(BackupFile file, PgPrograms programs, String into, List<String> options, Consumer<String> progress) {
-        programs.requirePassable();
+        programs.requireEncodablePassword();
         this.file = file;
         this.programs = programs;
         this.into = into;

@@ -24,7 +24,7 @@ final class RestoreCommand {
         var psql = shown(programs, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname=" + into);
         var pgRestore = shown(programs, "pg_restore", "--exit-on-error", "--dbname=" + into);
         var without = "grep -v '^%s$' | ".formatted(OldServer.UNKNOWN);
-        var restore = !newer ? (plain ? psql : pgRestore) : (plain ? "" : Shell.line(programs.forPeople().apply("pg_restore")) + " --file=-" + " | ") + without + psql;
+        var restore = !newer ? (plain ? psql : pgRestore) : (plain ? "" : Shell.line(programs.commandLine().apply("pg_restore")) + " --file=-" + " | ") + without + psql;
         var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + Shell.quoted(server.sslmode()) + " && ";
         var name = Shell.quoted(file);
         var unpack = switch (compression.kind()) {
@@ -47,6 +47,6 @@ final class RestoreCommand {
     }
 
     private static String shown(PgPrograms programs, String program, String... arguments) {
-        return Shell.line(Stream.of(programs.forPeople().apply(program), programs.where(), List.of(arguments)).flatMap(List::stream).toList());
+        return Shell.line(Stream.of(programs.commandLine().apply(program), programs.connectionOptions(), List.of(arguments)).flatMap(List::stream).toList());
     }
 }

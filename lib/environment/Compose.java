@@ -31,6 +31,7 @@ import lib.docker.Tunnel;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
+import lib.postgres.CannotConnect;
 import lib.postgres.Database;
 import lib.postgres.PgPrograms;
 import lib.postgres.Sessions;
@@ -209,10 +210,10 @@ public final class Compose implements Environment {
         if (database == null) return null;
         var known = Containers.of(composer, before.stream().map(Containers.Container::id).toList()).stream().flatMap(c -> addresses(c).stream()).collect(Collectors.toSet());
         try (var open = Database.openServer(database)) {
-            var others = Sessions.ofOthers(open, known);
+            var others = Sessions.onServer(open, known);
             return others.isEmpty() ? null : others.getFirst();
         } catch (Failure doesNotSay) {
-            return doesNotSay.problem() instanceof Problem.CannotConnect refused && refused.busy() ? "others, as many as it takes" : null;
+            return doesNotSay.problem() instanceof CannotConnect refused && refused.reason() == CannotConnect.Reason.BUSY ? "others, as many as it takes" : null;
         }
     }
 
@@ -232,7 +233,7 @@ public final class Compose implements Environment {
                 var state = ofDatabase();
                 if (state == null || !state.up() || state.status().equals("restarting"))
                     throw down(state == null ? "gone" : state.status() + ", exit code " + state.exitCode());
-                if (failure.problem() instanceof Problem.CannotConnect refused && refused.wrongPassword())
+                if (failure.problem() instanceof CannotConnect refused && refused.reason() == CannotConnect.Reason.WRONG_PASSWORD)
                     throw new Failure(new Problem.StalePassword(db.name(), identity.user(), sourceOfPassword(), composer.command()), failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(Duration.ofMillis(300));
@@ -256,7 +257,7 @@ public final class Compose implements Environment {
         try (var db = Database.openServer(credentials)) {
             return addresses(found).contains(db.serverAddress()) ? Optional.of(credentials) : Optional.empty();
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.CannotConnect) return Optional.empty();
+            if (failure.problem() instanceof CannotConnect) return Optional.empty();
             throw failure;
         }
     }

@@ -13,6 +13,7 @@ import lib.docker.Composer;
 import lib.docker.Containers;
 import lib.error.Failure;
 import lib.error.Problem;
+import lib.postgres.CannotConnect;
 import lib.postgres.Database;
 import lib.project.Credentials;
 import lib.project.EnvFile;
@@ -149,7 +150,7 @@ public record Detection(Project project, Wanted wanted, Path named, String dbSer
             Database.open(own).close();
             return true;
         } catch (Failure failure) {
-            return failure.problem() instanceof Problem.CannotConnect refused && refused.busy();
+            return failure.problem() instanceof CannotConnect refused && refused.reason() == CannotConnect.Reason.BUSY;
         }
     }
 

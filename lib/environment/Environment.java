@@ -11,7 +11,6 @@ import lib.django.Description;
 import lib.django.PythonCommand;
 import lib.error.Failure;
 import lib.error.Problem;
-import lib.postgres.PgFolders;
 import lib.postgres.PgPrograms;
 import lib.process.Program;
 import lib.project.Credentials;
@@ -125,7 +124,7 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
 
         /** One of PostgreSQL's client programs. */
         public static Program pgProgram(String name, int serverMajor) {
-            return pgProgram(name, serverMajor, PgFolders.all());
+            return pgProgram(name, serverMajor, PgPrograms.folders());
         }
 
         /** As above, from these folders; of equal versions the first one's. */
@@ -133,7 +132,7 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
             record Candidate(Path path, int major) {}
             var found = folders.stream().map(folder -> folder.resolve(Program.fileName(name)))
                     .filter(path -> Files.isExecutable(path) && !isChooser(path))
-                    .map(path -> new Candidate(path, PgFolders.major(path))).filter(c -> c.major > 0).toList();
+                    .map(path -> new Candidate(path, PgPrograms.majorVersion(path))).filter(c -> c.major > 0).toList();
             return found.stream().filter(c -> c.major >= serverMajor).min(Comparator.comparingInt(Candidate::major))
                     .map(c -> Program.of(c.path.toString()))
                     .orElseThrow(() -> new Failure(new Problem.PgProgramTooOld(name, serverMajor,

@@ -13,7 +13,7 @@ import lib.django.Description;
 import lib.django.NewMigrations;
 import lib.files.LockOwner;
 import lib.files.Text;
-import lib.postgres.Database;
+import lib.postgres.Sql;
 import lib.project.Credentials;
 
 /**
@@ -49,6 +49,11 @@ public interface Problem {
     /** What to do next, a line each; may be empty. */
     default List<String> next() {
         return List.of();
+    }
+
+    /** The SQLSTATE that PostgreSQL sent, or "". */
+    default String sqlState() {
+        return "";
     }
 
     /** True when what this is about can never be put back, so that nothing needs to wait for a second try. */
@@ -166,6 +171,7 @@ public interface Problem {
         }
         public Exit exit() { return Exit.FAILED; }
         public String what() { return "PostgreSQL: " + words; }
+        public String sqlState() { return state == null ? "" : state; }
     }
 
     /** @param where the file or folder, or "" when the system did not say; @param words the system's own */
@@ -395,6 +401,7 @@ public interface Problem {
      */
     record DjangoFailed(String doing, String words, List<String> details, String file, int line, String source, String state) implements Problem {
         public Exit exit() { return Exit.FAILED; }
+        public String sqlState() { return state == null ? "" : state; }
         public String what() {
             var text = new StringBuilder(words);
             details.forEach(d -> text.append("\n  ").append(d));
@@ -511,69 +518,6 @@ public interface Problem {
 
     // ---- the database ------------------------------------------------------------------------
 
-    /** The server did not let us in; {@code words} are PostgreSQL's or the driver's own and never hold a password. */
-    record CannotConnect(Credentials where, String what, List<String> next, Exit exit) implements Problem {
-        public boolean wrongPassword() {
-            return what.startsWith("the password of role");
-        }
-
-        /** There is a server all the same. */
-        public boolean busy() {
-            return what.startsWith("the server has no connection left") || what.startsWith("the server is not ready");
-        }
-
-        public static CannotConnect of(SQLException e, Credentials c) {
-            var said = e.getMessage() == null ? e.toString() : e.getMessage().strip();
-            var at = "%s port %d".formatted(c.host(), c.port());
-            var state = e.getSQLState() == null ? "" : e.getSQLState();
-            var defaults = c.sources().entrySet().stream().filter(source -> source.getValue().equals("default")).map(java.util.Map.Entry::getKey).sorted().toList();
-            var words = said + (defaults.isEmpty() ? "" : "\n  not set anywhere, so the defaults were taken: " + String.join(", ", defaults));
-            return switch (state) {
-                case "28P01" -> new CannotConnect(c, "the password of role %s is wrong (%s): %s".formatted(c.user(), at, words),
-                        List.of("correct DB_PASSWORD, or give the role this password: ALTER ROLE … PASSWORD …"), Exit.USAGE);
-                case "3D000" -> new CannotConnect(c, "there is no database %s on %s: %s".formatted(c.database(), at, words),
-                        List.of("correct DB_NAME, or create it: createdb -O %s %s".formatted(c.user(), c.database())), Exit.USAGE);
-                case "28000" -> words.contains("pg_hba.conf") || words.contains("no encryption") || words.contains("SSL")
-                        ? new CannotConnect(c, "the server does not let %s in: %s".formatted(c, words),
-                                List.of("if it wants TLS, set DB_SSLMODE=require", "else its pg_hba.conf needs a line for this role, database and address"), Exit.USAGE)
-                        : new CannotConnect(c, "role %s may not log in on %s: %s".formatted(c.user(), at, words),
-                                List.of("correct DB_USER, or create the role: CREATE ROLE … LOGIN PASSWORD …"), Exit.USAGE);
-                case "42501" -> new CannotConnect(c, "role %s may not connect to database %s: %s".formatted(c.user(), c.database(), words),
-                        List.of("have its owner run: GRANT CONNECT ON DATABASE … TO …"), Exit.USAGE);
-                case "53300" -> new CannotConnect(c, "the server has no connection left (%s): %s".formatted(at, words),
-                        List.of("stop some of the programs that use it, or raise max_connections"), Exit.FAILED);
-                case "57P03" -> new CannotConnect(c, "the server is not ready (%s): %s".formatted(at, words), List.of("wait a moment and try again"), Exit.FAILED);
-                case "08001" -> e.getCause() instanceof java.net.UnknownHostException
-                        ? new CannotConnect(c, "there is no host called " + c.host(), c.host().contains(".") ? List.of("correct DB_HOST")
-                                : List.of("if it is a service of Docker Compose: its compose file has to lie in the project's root, or COMPOSE_FILE to name it; and not --local", "else correct DB_HOST"), Exit.USAGE)
-                        : new CannotConnect(c, "no PostgreSQL server answers on %s: %s".formatted(at, words), List.of("start it, or correct DB_HOST and DB_PORT"), Exit.FAILED);
-                case "08004" -> words.contains("password")
-                        ? new CannotConnect(c, "the server wants a password for role %s (%s): %s".formatted(c.user(), at, words),
-                                List.of("set DB_PASSWORD, or add a line to ~/.pgpass"), Exit.USAGE)
-                        : new CannotConnect(c, "the server on %s refused: %s".formatted(at, words), List.of("see DB_SSLMODE: the server may not speak TLS, or may want it"), Exit.USAGE);
-                default -> new CannotConnect(c, "no connection to %s: %s".formatted(c, words), List.of("see DB_HOST, DB_PORT and DB_SSLMODE"), Exit.FAILED);
-            };
-        }
-    }
-
-    record SocketFolder(String folder) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "DB_HOST is the folder of a Unix socket, " + folder + ": the Java driver can only connect by TCP"; }
-        public List<String> next() { return List.of("set DB_HOST=localhost; the server must listen there (listen_addresses)"); }
-    }
-
-    /** @param backends the server's process ids, each of which holds the lock */
-    record Busy(String database, List<String> holding, List<Integer> backends) implements Problem {
-        public Exit exit() { return Exit.BUSY; }
-        public String what() {
-            return "another run is at work on database %s%s".formatted(database, holding.isEmpty() ? "" : ": " + String.join("; ", holding));
-        }
-        public List<String> next() {
-            return java.util.stream.Stream.concat(java.util.stream.Stream.of("wait until it has ended"), backends.stream()
-                    .map("if that program is gone, and only its session is left: SELECT pg_terminate_backend(%d);"::formatted)).toList();
-        }
-    }
-
     /** @param holder null when it has not said who it is */
     record FolderBusy(Path root, LockOwner holder) implements Problem {
         public Exit exit() { return Exit.BUSY; }
@@ -591,12 +535,6 @@ public interface Problem {
         }
     }
 
-    record LockLost(String through) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the connection to database " + through + " that kept other runs away has ended; nothing was touched"; }
-        public List<String> next() { return List.of("when the server is up again, start again"); }
-    }
-
     record Standby(String database) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "database " + database + " is on a standby server: it cannot be written to"; }
@@ -607,7 +545,7 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "database " + Text.line(database) + " is marked as protected by its comment: " + Text.line(comment); }
         public List<String> next() {
-            return List.of("if that is no longer meant, unmark it in psql:", "COMMENT ON DATABASE " + Database.quoted(database) + " IS NULL;");
+            return List.of("if that is no longer meant, unmark it in psql:", "COMMENT ON DATABASE " + Sql.identifier(database) + " IS NULL;");
         }
     }
 
@@ -621,13 +559,6 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "database %s cannot be swapped:\n  %s".formatted(database, String.join("\n  ", obstacles)); }
         public List<String> next() { return List.of("leave --strategy out, or give --strategy park"); }
-    }
-
-    /** The copy that a swap needs came out different; what was made for it is dropped again. */
-    record NotCopied(String database, List<String> differences) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the new database %s would differ from the live one:\n  %s".formatted(database, String.join("\n  ", differences)); }
-        public List<String> next() { return List.of("give --strategy park"); }
     }
 
     record AskDba(String why, List<String> lines) implements Problem {
@@ -650,44 +581,6 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "dropping %s would take along:\n  %s".formatted(dropped, String.join("\n  ", reached)); }
         public List<String> next() { return List.of("drop these, or hand them over, if they are to go"); }
-    }
-
-    record InUse(String database, List<String> sessions, boolean terminated) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() {
-            return "database %s is in use%s".formatted(database, sessions.isEmpty() ? "" : " by:\n  " + String.join("\n  ", sessions));
-        }
-        public List<String> next() {
-            return List.of(terminated ? "stop these programs: this role may not end their sessions, or they came back" : "stop these programs, or give --terminate");
-        }
-    }
-
-    record TablesInUse(List<String> sessions, boolean terminated) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() {
-            return "tables are locked by others for more than five seconds%s".formatted(sessions.isEmpty() ? "" : ":\n  " + String.join("\n  ", sessions));
-        }
-        public List<String> next() {
-            return List.of(terminated ? "stop these programs: this role may not end their sessions, or they came back" : "stop these programs, or give --terminate");
-        }
-    }
-
-    record NoMaintenanceDatabase(String live) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "no other database of the server lets us in, and " + live + " cannot be renamed from within"; }
-        public List<String> next() { return List.of("allow the role to connect to the database postgres"); }
-    }
-
-    record NotTheDatabase(String name, long oid) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "database %s is no longer the one this run began with (oid %d)".formatted(name, oid); }
-        public List<String> next() { return List.of("look at what changed it, then start again"); }
-    }
-
-    record DatabaseGone(String name) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "database " + name + " is not there"; }
-        public List<String> next() { return List.of("look at what renamed or dropped it"); }
     }
 
     record ChangedSincePlan(String where) implements Problem {
@@ -1011,7 +904,7 @@ public interface Problem {
     record MayNotCreate(String role) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "role " + role + " may not create databases, and a restore goes into a new one"; }
-        public List<String> next() { return List.of("ask the administrator: ALTER ROLE " + Database.quoted(role) + " CREATEDB", "to see whether it restores at all, verify can use another server: BACKUP_VERIFY_URL in .env"); }
+        public List<String> next() { return List.of("ask the administrator: ALTER ROLE " + Sql.identifier(role) + " CREATEDB", "to see whether it restores at all, verify can use another server: BACKUP_VERIFY_URL in .env"); }
     }
 
     /** @param age of the newest good one, in words; null: there is none */
@@ -1072,12 +965,6 @@ public interface Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "a database " + name + " exists already; a restore goes into a new one only"; }
         public List<String> next() { return List.of("give a name that is free: --into NAME"); }
-    }
-
-    record LocaleTooSmall(String setting) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return setting + " has letters that the locale of this process cannot hand to another program"; }
-        public List<String> next() { return List.of("set a UTF-8 locale, in a crontab by a line LC_ALL=C.UTF-8"); }
     }
 
     // ---- keeping and watching backups --------------------------------------------------------

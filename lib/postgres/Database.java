@@ -11,59 +11,52 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
-import java.util.TreeMap;
-import java.util.stream.Collectors;
 import lib.error.Failure;
-import lib.error.Problem;
-import lib.files.LockOwner;
 import lib.process.Interruption;
 import lib.project.Credentials;
 
 /**
- * One database of one server, seen through one connection that is opened again when it was given up.
- * Every statement is one named method over a text block; identifiers and literals are quoted here and nowhere else.
- * Nothing is set for the session and every wait for a lock ends after five seconds: a pooler in transaction mode
- * may hand each transaction to another backend.
+ * One database of one server, and one connection to it that is opened again when it was given up.
+ * No setting outlives its transaction, because a pooler in transaction mode may give each transaction another backend.
  */
 public final class Database implements AutoCloseable {
+    /** The application_name of all our sessions, in Java and in Django. */
     public static final String APPLICATION = "reset_migrations";
 
     private final Credentials credentials;
     private Connection connection;
     private long lastUsed;
-    private Set<String> leaving = Set.of();
+    private Set<String> ignoredAddresses = Set.of();
 
     private Database(Credentials credentials) {
         this.credentials = credentials;
     }
 
-    /** @throws Failure wrong password, unknown database, unreachable …: what, where and what to do */
+    /** @throws Failure {@link CannotConnect} */
     public static Database open(Credentials credentials) {
         var database = new Database(credentials);
         database.connection();
         return database;
     }
 
-    /** The database itself, or where it is gone any other of the server: a restore is needed most then. */
+    /** The database itself or, when it does not exist, another one of the server: a restore has to work then too. */
     public static Database openServer(Credentials credentials) {
         try {
             return open(credentials);
-        } catch (Failure gone) {
-            if (!isMissing(gone)) throw gone;
+        } catch (Failure missing) {
+            if (!sqlState(missing).equals("3D000")) throw missing;
             for (var other : List.of("postgres", "template1")) {
                 try {
                     return open(credentials.withDatabase(other));
-                } catch (Failure notThisOneEither) {
+                } catch (Failure ignored) {
                     // a pooler may not know it
                 }
             }
-            throw gone;
+            throw missing;
         }
     }
 
@@ -71,94 +64,71 @@ public final class Database implements AutoCloseable {
         return credentials;
     }
 
-    /** Whoever comes from one of these addresses is gone when it matters, so in nobody's way. */
-    public void expectToLeave(Set<String> addresses) {
-        leaving = addresses;
+    /** Sessions from these addresses do not count as users: the services there are stopped before it matters. */
+    public void ignoreSessionsFrom(Set<String> addresses) {
+        ignoredAddresses = addresses;
     }
 
-    Set<String> leaving() {
-        return leaving;
+    Set<String> ignoredAddresses() {
+        return ignoredAddresses;
     }
 
-    /** Another database of the same server with the same role, connected. */
+    /** Another database of the same server, connected with the same role. */
     public Database sibling(String name) {
         return open(credentials.withDatabase(name));
     }
 
     private Connection connection() {
         try {
-            if (connection == null || connection.isClosed() || isGone()) connection = connect(credentials);
+            if (connection == null || connection.isClosed() || isBroken()) connection = connect(credentials);
             lastUsed = System.nanoTime();
             return connection;
         } catch (SQLException e) {
-            var broken = Failure.findIn(e);
-            throw broken != null ? broken : new Failure(Problem.CannotConnect.of(e, credentials), e);
+            var failure = Failure.findIn(e); // a tunnel's
+            throw failure != null ? failure : new Failure(CannotConnect.of(e, credentials), e);
         }
     }
 
-    /** After a while without use the server may have been started anew: no reason to fail, unless a transaction went with it. */
-    private boolean isGone() throws SQLException {
+    /** The server may have restarted while the connection was idle. That matters only to an open transaction. */
+    private boolean isBroken() throws SQLException {
         return System.nanoTime() - lastUsed > 100_000_000 && connection.getAutoCommit() && !connection.isValid(5);
     }
 
-    /** The server's own address as the container engine has given it, or "" where it has none. */
-    public String serverAddress() {
-        return one("SELECT coalesce(host(inet_server_addr()), '')", r -> r.getString(1));
-    }
-
     private static Connection connect(Credentials c) throws SQLException {
-        if (c.host().startsWith("/")) throw new Failure(new Problem.SocketFolder(c.host()));
-        var set = new Properties();
-        set.setProperty("user", c.user());
-        if (c.password() != null) set.setProperty("password", c.password()); // else the driver reads ~/.pgpass
-        if (c.sslmode() != null) set.setProperty("sslmode", c.sslmode());
-        set.setProperty("ApplicationName", APPLICATION);
-        set.setProperty("connectTimeout", "10");
-        set.setProperty("tcpKeepAlive", "true");
-        set.setProperty("prepareThreshold", "0"); // a named statement would be looked for on another backend of the pooler's
+        if (c.host().startsWith("/")) {
+            throw Failure.usage("DB_HOST is the folder of a Unix socket, %s: the Java driver connects by TCP only".formatted(c.host()))
+                    .next("set DB_HOST=localhost; the server must listen there (listen_addresses)");
+        }
+        var settings = new Properties();
+        settings.setProperty("user", c.user());
+        if (c.password() != null) settings.setProperty("password", c.password()); // else the driver reads ~/.pgpass
+        if (c.sslmode() != null) settings.setProperty("sslmode", c.sslmode());
+        settings.setProperty("ApplicationName", APPLICATION);
+        settings.setProperty("connectTimeout", "10");
+        settings.setProperty("tcpKeepAlive", "true");
+        settings.setProperty("prepareThreshold", "0"); // behind a pooler the next backend does not know a named statement
         var route = c.route();
         if (route != null && route.tunnel() != null) {
-            set.setProperty("socketFactory", route.tunnel().className());
-            set.setProperty("socketFactoryArg", route.tunnel().argument());
+            settings.setProperty("socketFactory", route.tunnel().className());
+            settings.setProperty("socketFactoryArg", route.tunnel().argument());
         }
         var direct = route == null || route.host() == null;
         var host = direct ? c.host() : route.host();
         if (host.contains(":") && !host.startsWith("[")) host = "[" + host + "]";
-        var url = "jdbc:postgresql://%s:%d/%s".formatted(host, direct ? c.port() : route.port(), URLEncoder.encode(c.database(), StandardCharsets.UTF_8).replace("+", "%20"));
-        return DriverManager.getConnection(url, set);
+        var name = URLEncoder.encode(c.database(), StandardCharsets.UTF_8).replace("+", "%20");
+        return DriverManager.getConnection("jdbc:postgresql://%s:%d/%s".formatted(host, direct ? c.port() : route.port(), name), settings);
     }
 
-    /** Gives the connection up; the next use opens a new one. Our own session would hold up a rename. */
+    /** Closes the connection; the next use opens another. Our own session would block a rename. */
     @Override
     public void close() {
         try {
             if (connection != null) connection.close();
-        } catch (SQLException alreadyBroken) {
-            // closed is what was wanted
+        } catch (SQLException ignored) {
+            // it was broken already
         } finally {
             connection = null;
         }
-    }
-
-    // ---- quoting -----------------------------------------------------------------------------
-
-    /** An identifier, always quoted: {@code a"b} → {@code "a""b"}. */
-    public static String quoted(String name) {
-        return '"' + name.replace("\"", "\"\"") + '"';
-    }
-
-    /** A text literal that means the same whatever standard_conforming_strings says. */
-    public static String literal(String text) {
-        var doubled = "'" + text.replace("'", "''") + "'";
-        return text.contains("\\") ? "E" + doubled.replace("\\", "\\\\") : doubled;
-    }
-
-    /** {@code start + end} within the 63 bytes of an identifier; the start gives way. PostgreSQL would cut the end with only a notice. */
-    public static String fitting(String start, String end) {
-        var room = 63 - end.getBytes(StandardCharsets.UTF_8).length;
-        var cut = start;
-        while (cut.getBytes(StandardCharsets.UTF_8).length > room) cut = cut.substring(0, cut.offsetByCodePoints(cut.length(), -1));
-        return cut + end;
     }
 
     // ---- statements --------------------------------------------------------------------------
@@ -171,6 +141,7 @@ public final class Database implements AutoCloseable {
         T run() throws SQLException;
     }
 
+    /** @param values for the statement's question marks; a collection of strings or numbers becomes an array of text or int8 */
     public <T> List<T> list(String sql, Row<T> row, Object... values) {
         try (var statement = connection().prepareStatement(sql); var cancel = cancellable(statement)) {
             for (int i = 0; i < values.length; i++) bind(statement, i + 1, values[i]);
@@ -185,8 +156,12 @@ public final class Database implements AutoCloseable {
     }
 
     private void bind(PreparedStatement statement, int at, Object value) throws SQLException {
-        if (value instanceof Collection<?> oids) statement.setArray(at, connection().createArrayOf("int8", oids.toArray()));
-        else statement.setObject(at, value);
+        if (!(value instanceof Collection<?> all)) {
+            statement.setObject(at, value);
+            return;
+        }
+        var type = !all.isEmpty() && all.iterator().next() instanceof String ? "text" : "int8";
+        statement.setArray(at, connection().createArrayOf(type, all.toArray()));
     }
 
     public <T> T one(String sql, Row<T> row, Object... values) {
@@ -218,32 +193,24 @@ public final class Database implements AutoCloseable {
         return Interruption.onSignal(() -> {
             try {
                 statement.cancel();
-            } catch (SQLException alreadyOver) {
-                // nothing left to stop
+            } catch (SQLException ignored) {
+                // it has ended already
             }
         });
     }
 
-    /** For a server that commits without waiting for the disk: what we go on from must not be lost in its crash. */
-    public static final String DURABLE = "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off'";
-
-    /** A server in the middle of a long statement does not see that its client is gone, and keeps its locks; 14 and later can look. */
-    public static final String NOTICING = """
-            SELECT set_config(name, '2s', true) FROM pg_settings
-            WHERE name = 'client_connection_check_interval' AND setting = '0' AND version() ~ 'linux'""";
-
-    /** Whatever has been committed by now will be there after a crash of the server. */
-    public void flush() {
-        transaction(() -> one("SELECT txid_current()", r -> 0)); // a commit that waits for the disk takes all before it along
+    /** What has been committed by now survives a crash of the server. */
+    public void flushWal() {
+        transaction(() -> one("SELECT txid_current()", r -> 0)); // a commit that waits for the disk flushes all before it
     }
 
-    /** One transaction in which no wait for a lock is longer than five seconds; anything thrown takes it back. */
+    /** One transaction, in which no wait for a lock is longer than five seconds. Any exception rolls it back. */
     <T> T transaction(Work<T> work) {
         var c = connection();
         try {
             c.setAutoCommit(false);
             try {
-                run("SET LOCAL lock_timeout = '5s'; " + DURABLE);
+                run("SET LOCAL lock_timeout = '5s'; " + Sql.WAIT_FOR_DISK);
                 var result = work.run();
                 c.commit();
                 return result;
@@ -265,34 +232,41 @@ public final class Database implements AutoCloseable {
         });
     }
 
-    /** PostgreSQL's SQLSTATE behind a failure, or "". */
-    public static String state(Throwable e) {
+    /** Begins a transaction that is rolled back by {@link #close}. */
+    void beginUntilClosed() {
+        try {
+            connection().setAutoCommit(false);
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    /** Whether the connection that was opened still works. Opens no other. */
+    boolean isStillConnected() {
+        try {
+            return connection != null && connection.isValid(5);
+        } catch (SQLException e) {
+            return false;
+        }
+    }
+
+    /** The SQLSTATE that PostgreSQL sent, or "". */
+    public static String sqlState(Throwable e) {
         for (var cause = e; cause != null; cause = cause.getCause()) {
             if (cause instanceof SQLException sql && sql.getSQLState() != null) return sql.getSQLState();
-            if (cause instanceof Failure f && f.problem() instanceof Problem.DatabaseSaid said && said.state() != null) return said.state();
-            if (cause instanceof Failure f && f.problem() instanceof Problem.DjangoFailed said && said.state() != null) return said.state();
+            if (cause instanceof Failure failure && !failure.problem().sqlState().isEmpty()) return failure.problem().sqlState();
         }
         return "";
     }
 
-    /** That the role may not do what it tried. */
-    public static boolean isDenied(Failure failure) {
-        return state(failure).equals("42501");
-    }
-
-    /** That the connection failed because there is no such database. */
-    public static boolean isMissing(Failure failure) {
-        return state(failure).equals("3D000");
-    }
-
-    // ---- who and where -----------------------------------------------------------------------
+    // ---- the server and the database ---------------------------------------------------------
 
     /** The name that the server knows it by now. */
     public String name() {
         return texts("SELECT current_database()").getFirst();
     }
 
-    /** What stays the same when it is renamed. */
+    /** Stays the same when the database is renamed. */
     public long oid() {
         return one("SELECT oid FROM pg_database WHERE datname = current_database()", r -> r.getLong(1));
     }
@@ -304,21 +278,22 @@ public final class Database implements AutoCloseable {
 
     /** The server's major version: 15. */
     public int major() {
-        return version() / 10000;
+        return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1)) / 10000;
     }
 
-    int version() {
-        return one("SELECT current_setting('server_version_num')::int", r -> r.getInt(1));
-    }
-
-    /** The whole database on disk; unlike {@link #look} it waits for no table's lock. */
+    /** The size of the whole database on disk. Waits for no table's lock, unlike {@link DatabaseSnapshot#of}. */
     public long bytes() {
         return one("SELECT pg_database_size(current_database())", r -> r.getLong(1));
     }
 
+    /** The server's own address as the container engine has assigned it, or "" where it has none. */
+    public String serverAddress() {
+        return one("SELECT coalesce(host(inet_server_addr()), '')", r -> r.getString(1));
+    }
+
     /**
-     * A database of this server from which the live one can be renamed: postgres, template1, then any other that
-     * lets the role in. Asked by connecting, because a pooler may not know it and pg_hba.conf can refuse it by name.
+     * A database of this server from which this one can be renamed: postgres, template1, or any other that the role can
+     * connect to. Only connecting shows whether it can: a pooler may not know the name, pg_hba.conf may refuse it.
      */
     public Optional<Database> maintenance() {
         var oid = oid();
@@ -334,194 +309,43 @@ public final class Database implements AutoCloseable {
             try {
                 var other = sibling(name);
                 // a pooler may send every name to one database, or to another server
-                if (other.name().equals(name) && other.oidOf(self).filter(o -> o == oid).isPresent() && other.oid() != oid) return Optional.of(other);
+                var sameServer = other.oidOf(self).filter(o -> o == oid).isPresent();
+                if (sameServer && other.name().equals(name) && other.oid() != oid) return Optional.of(other);
                 other.close();
-            } catch (Failure mayNot) {
-                // the next one then
+            } catch (Failure ignored) {
+                // try the next one
             }
         }
         return Optional.empty();
     }
 
-    // ---- looking -----------------------------------------------------------------------------
-
-    /** Looks at the database and at the schema that is current for this connection. */
-    public DatabaseSnapshot look() {
-        return look(null);
+    /** @throws Failure where {@link #maintenance} finds none */
+    public Database requireMaintenance() {
+        return maintenance().orElseThrow(() -> Failure.failed("role %s cannot connect to any other database of the server, and %s cannot be renamed while connected to it"
+                .formatted(credentials.user(), credentials.database())).next("allow it: GRANT CONNECT ON DATABASE postgres TO %s;".formatted(Sql.identifier(credentials.user()))));
     }
 
-    /** @param schema what Django's own connection calls current; null for this connection's */
-    public DatabaseSnapshot look(String schema) {
-        try {
-            return transaction(() -> looking(schema));
-        } catch (Failure e) {
-            if (!state(e).equals("55P03")) throw e;
-            var relations = list("SELECT oid FROM pg_class WHERE relkind IN ('r', 'p') AND oid >= 16384", r -> r.getLong(1));
-            throw new Failure(new Problem.TablesInUse(Sessions.holding(this, relations), false), e);
-        }
-    }
+    // ---- the same database? ------------------------------------------------------------------
 
-    private DatabaseSnapshot looking(String schema) {
-        var here = schema != null ? schema : texts("SELECT coalesce(current_schema(), 'public')").getFirst();
-        var tables = tables(here);
-        var others = SchemaObjects.in(this, here).stream().filter(o -> !o.part() && !o.isTable())
-                .collect(Collectors.groupingBy(SchemaObjects.One::kind, TreeMap::new, Collectors.counting()));
-        return one("""
-                SELECT d.datname, d.oid, pg_get_userbyid(d.datdba) AS owner, current_user AS role,
-                       current_setting('server_version_num')::int AS version, current_setting('server_version') AS version_text,
-                       pg_is_in_recovery() AS standby, r.rolsuper, r.rolcreatedb, pg_has_role(d.datdba, 'USAGE') AS owns,
-                       has_database_privilege(d.oid, 'CREATE') AS may_create_schema,
-                       pg_encoding_to_char(d.encoding) AS encoding, pg_database_size(d.oid) AS bytes,
-                       shobj_description(d.oid, 'pg_database') AS comment
-                FROM pg_database d, pg_roles r
-                WHERE d.datname = current_database() AND r.rolname = current_user""",
-                r -> new DatabaseSnapshot(r.getString("datname"), r.getLong("oid"), r.getString("owner"), r.getString("role"), r.getInt("version"),
-                        r.getString("version_text"), here, r.getBoolean("standby"), r.getBoolean("rolsuper"), r.getBoolean("rolcreatedb"),
-                        r.getBoolean("owns"), r.getBoolean("may_create_schema"), r.getString("encoding"), r.getLong("bytes"),
-                        tables, others, r.getString("comment")));
-    }
-
-    /** Counting reads the whole table: up to this many pages of 8 kB each, and so many in all, it takes no time. */
-    private static final long CHEAP_PAGES = 2_000, CHEAP_IN_ALL = 20_000;
-
-    private record Size(DatabaseSnapshot.Table table, long pages, boolean countable) {}
-
-    private List<DatabaseSnapshot.Table> tables(String schema) {
-        // a table that a stuck migration holds is neither measured nor counted: both would wait for it
-        var sizes = list("""
-                WITH locked AS MATERIALIZED (
-                    SELECT coalesce(i.indrelid, t.oid, l.relation) AS "table" FROM pg_locks l
-                    LEFT JOIN pg_index i ON i.indexrelid = l.relation LEFT JOIN pg_class t ON t.reltoastrelid = l.relation
-                    WHERE l.mode = 'AccessExclusiveLock' AND l.locktype = 'relation' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-                SELECT c.relname, c.oid, pg_get_userbyid(c.relowner) AS owner, c.oid IN (SELECT "table" FROM locked) AS locked,
-                       CASE c.relkind WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
-                       CASE WHEN c.relkind <> 'r' THEN 0 WHEN c.oid IN (SELECT "table" FROM locked) THEN c.relpages * current_setting('block_size')::bigint
-                            ELSE pg_total_relation_size(c.oid) END AS bytes,
-                       CASE WHEN c.relkind <> 'r' THEN 0 WHEN c.oid IN (SELECT "table" FROM locked) THEN c.relpages
-                            ELSE pg_relation_size(c.oid) / current_setting('block_size')::int END AS pages,
-                       c.relispartition, c.relpages, greatest(c.reltuples, 0)::float8 AS reltuples,
-                       c.relkind = 'r' AND c.oid NOT IN (SELECT "table" FROM locked) AND NOT row_security_active(c.oid) AND has_table_privilege(c.oid, 'SELECT')
-                           AND has_schema_privilege(c.relnamespace, 'USAGE') AS countable,
-                       EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') AS extension
-                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname = ? AND c.relkind IN ('r', 'p', 'f')
-                ORDER BY c.relname""",
-                r -> {
-                    var pages = r.getLong("pages");
-                    var perPage = r.getLong("relpages") > 0 ? r.getDouble("reltuples") / r.getLong("relpages") : 50;
-                    return new Size(new DatabaseSnapshot.Table(r.getString("relname"), r.getLong("oid"), r.getString("kind"), Math.round(perPage * pages),
-                            !r.getString("kind").equals("foreign table") && pages == 0 && !r.getBoolean("locked"), r.getLong("bytes"), r.getString("owner"), r.getBoolean("extension"), r.getBoolean("relispartition")),
-                            pages, r.getBoolean("countable"));
-                }, schema);
-        var left = CHEAP_IN_ALL;
-        var cheap = new ArrayList<String>();
-        for (var size : sizes) {
-            if (size.pages == 0 || !size.countable || size.pages > CHEAP_PAGES || size.pages > left) continue;
-            left -= size.pages;
-            cheap.add(size.table.name());
-        }
-        var counted = counts(schema, cheap);
-        return sizes.stream().map(Size::table).map(t -> counted.containsKey(t.name())
-                ? new DatabaseSnapshot.Table(t.name(), t.oid(), t.kind(), counted.get(t.name()), true, t.bytes(), t.owner(), t.extensionOwned(), t.partition()) : t).toList();
-    }
-
-    private Map<String, Long> counts(String schema, List<String> tables) {
-        var counted = new HashMap<String, Long>();
-        for (int from = 0; from < tables.size(); from += 100) {
-            var some = tables.subList(from, Math.min(from + 100, tables.size()));
-            var sql = some.stream().map(t -> "SELECT %s, count(*) FROM ONLY %s.%s".formatted(literal(t), quoted(schema), quoted(t)))
-                    .collect(Collectors.joining("\nUNION ALL "));
-            run("SAVEPOINT counting");
-            list(sql, r -> counted.put(r.getString(1), r.getLong(2)));
-            run("ROLLBACK TO SAVEPOINT counting"); // lets go of the locks: those of 5,000 tables and their indexes do not fit
-        }
-        return counted;
-    }
-
-    // ---- proving and locking -----------------------------------------------------------------
-
-    /** An advisory lock that only whoever is in the very same database sees in pg_locks; closing gives it up. */
-    public record AdvisoryProof(long key, Database holder) implements AutoCloseable {
+    /** An advisory lock with a random key: who sees it in pg_locks is in the same database. Closing releases it. */
+    public record AdvisoryLock(long key, Database session) implements AutoCloseable {
         @Override
         public void close() {
-            holder.close(); // a closed session rolls back
+            session.close();
         }
     }
 
-    /** Takes a lock nobody can guess in an open transaction of a session of its own. */
-    public AdvisoryProof proveSame() {
-        var holder = open(credentials);
+    /** Held by a session of its own. */
+    public AdvisoryLock randomAdvisoryLock() {
+        var session = open(credentials);
         try {
             var key = new SecureRandom().nextLong() >>> 2;
-            holder.connection().setAutoCommit(false);
-            holder.list("SELECT pg_advisory_xact_lock(?)", r -> 0, key);
-            return new AdvisoryProof(key, holder);
-        } catch (SQLException | RuntimeException e) {
-            holder.close();
-            throw e instanceof RuntimeException unchecked ? unchecked : Failure.of((SQLException) e);
-        }
-    }
-
-    /** That this run is the only one for its database; closing gives it up. */
-    public record Lock(Database holder) implements AutoCloseable {
-        /** @throws Failure when it ended without us: a prompt may stand for hours, and the server be restarted meanwhile */
-        public void requireHeld() {
-            try {
-                if (holder.connection != null && holder.connection.isValid(5)) return;
-            } catch (SQLException gone) {
-                // as said below
-            }
-            throw new Failure(new Problem.LockLost(holder.credentials.database()));
-        }
-
-        @Override
-        public void close() {
-            holder.close();
-        }
-    }
-
-    private record Holding(int backend, String words) {}
-
-    /** The class of our advisory locks: "rset". */
-    private static final int LOCK_CLASS = 0x72736574;
-
-    /**
-     * Takes the lock of the live database's name in a transaction held elsewhere: in this database it would be a session
-     * that blocks the rename. Without a maintenance database it is held here, which only park and drop can do with.
-     *
-     * @throws Failure {@link Problem.Busy} naming who holds it
-     */
-    public Lock lockRuns() {
-        var name = name();
-        var holder = maintenance().orElseGet(() -> open(credentials));
-        var us = LockOwner.us(APPLICATION);
-        try {
-            holder.connection().setAutoCommit(false);
-            // LOCAL: a pooler hands the session on. Keepalives: the lock of a host that has vanished ends within a minute or two.
-            holder.run(List.of("SET LOCAL idle_in_transaction_session_timeout = 0",
-                    "SET LOCAL application_name = " + literal(fitting("%s pid %d on ".formatted(APPLICATION, us.pid()) + us.host(), "")),
-                    "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3",
-                    "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'")); // 17 and later
-            var got = false;
-            for (int i = 0; i <= 10 && !got; i++) { // the server takes its time to notice that a killed run is gone
-                if (i > 0) Thread.sleep(200);
-                got = holder.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode());
-            }
-            if (!got) {
-                var holding = holder.list("""
-                        SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''), 'a session without a name'),
-                               to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-                        FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-                        WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = ? AND l.objid::bigint = ? AND l.objsubid = 2
-                          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
-                        r -> new Holding(r.getInt(1), "%s%s, the server's process %d".formatted(r.getString(2), r.getString(3) == null ? "" : ", since " + r.getString(3), r.getInt(1))),
-                        (long) LOCK_CLASS, name.hashCode() & 0xffffffffL);
-                throw new Failure(new Problem.Busy(name, holding.stream().map(Holding::words).toList(), holding.stream().map(Holding::backend).toList()));
-            }
-            return new Lock(holder);
-        } catch (SQLException | InterruptedException | RuntimeException e) {
-            holder.close();
-            throw e instanceof RuntimeException unchecked ? unchecked : e instanceof SQLException sql ? Failure.of(sql) : new Failure(new Problem.Interrupted(), e);
+            session.beginUntilClosed();
+            session.list("SELECT pg_advisory_xact_lock(?)", r -> 0, key);
+            return new AdvisoryLock(key, session);
+        } catch (RuntimeException e) {
+            session.close();
+            throw e;
         }
     }
 }

@@ -1,6 +1,7 @@
 package lib.postgres;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
 import lib.error.Failure;
@@ -8,10 +9,17 @@ import lib.error.Problem;
 import lib.files.Checkpoint;
 
 /**
- * A new, empty database that is as the live one in all but the objects of its current schema. Each statement is made
- * by PostgreSQL's own quoting from the catalogs. One that is denied is only remembered: the fingerprints decide.
+ * Creates a database like the live one, but without the objects of its current schema. PostgreSQL quotes the statements
+ * itself. One that is denied is only noted: the comparison of the fingerprints decides whether it matters.
  */
 public final class DatabaseCopy {
+    /** The copy would differ; undo drops what was created of it. */
+    public record Differs(String database, List<String> differences) implements Problem {
+        public Exit exit() { return Exit.FAILED; }
+        public String what() { return "the new database %s would differ from the live one:\n  %s".formatted(database, String.join("\n  ", differences)); }
+        public List<String> next() { return List.of("use --strategy park"); }
+    }
+
     private final Database live;
     private final String schema;
     private final String copy;
@@ -24,48 +32,52 @@ public final class DatabaseCopy {
         this.copy = copy;
     }
 
-    /** @throws Failure {@link Problem.NotCopied} when the two differ in anything */
-    public void make(Database maintenance) {
-        create(maintenance);
+    /** @throws Failure {@link Differs} */
+    public void create(Database maintenance) {
+        createDatabase(maintenance);
         Checkpoint.reached("created " + copy);
         tryEach(maintenance, grants());
         tryEach(maintenance, settings());
         tryEach(maintenance, comment());
         var wanted = Fingerprint.of(live, schema);
-        try (var inside = reach()) {
-            tryEach(inside, schemas(Fingerprint.of(inside, schema)));
+        try (var inside = connect()) {
+            tryEach(inside, schemas(wanted, Fingerprint.of(inside, schema)));
             tryEach(inside, extensions());
             tryEach(inside, defaultPrivileges());
             var differences = wanted.differences(Fingerprint.of(inside, schema));
             if (differences.isEmpty()) return;
             differences.addAll(denied);
-            throw new Failure(new Problem.NotCopied(copy, differences));
+            throw differs(differences, null);
         }
     }
 
-    /** The database alone, with what belongs to it and not to anything inside. @return what was denied, in words */
-    public List<String> makeEmpty(Database maintenance) {
-        create(maintenance);
+    /** With grants and settings of the database, but without anything inside. @return a warning for each that was denied */
+    public List<String> createEmpty(Database maintenance) {
+        createDatabase(maintenance);
         tryEach(maintenance, grants());
         tryEach(maintenance, settings());
         return List.copyOf(denied);
     }
 
-    private void create(Database maintenance) {
+    private void createDatabase(Database maintenance) {
         try {
-            maintenance.run(createDatabase());
-        } catch (Failure e) { // an owner we may not act for, a tablespace or a locale that is denied or gone
-            if (!List.of("42501", "42704", "22023", "0A000").contains(Database.state(e))) throw e;
-            throw new Failure(new Problem.NotCopied(copy, List.of("it cannot be created: " + Failure.firstLine(e))), e);
+            maintenance.run(createStatement());
+        } catch (Failure e) { // an owner our role is no member of, a tablespace or a locale that is denied or gone
+            if (!List.of("42501", "42704", "22023", "0A000").contains(Database.sqlState(e))) throw e;
+            throw differs(List.of("it cannot be created: " + Failure.firstLine(e)), e);
         }
     }
 
-    private Database reach() {
+    private Database connect() {
         try {
             return live.sibling(copy);
         } catch (Failure e) { // a pooler that knows only the live name, or pg_hba.conf
-            throw new Failure(new Problem.NotCopied(copy, List.of("a new database cannot be reached: " + Failure.firstLine(e))), e);
+            throw differs(List.of("a new database cannot be reached: " + Failure.firstLine(e)), e);
         }
+    }
+
+    private Failure differs(List<String> differences, Exception cause) {
+        return new Failure(new Differs(copy, differences), cause);
     }
 
     private void tryEach(Database db, List<String> statements) {
@@ -78,18 +90,23 @@ public final class DatabaseCopy {
         }
     }
 
-    /** The tablespace is template0's unless it differs: naming the default one needs a privilege. */
-    String createDatabase() {
+    // ---- the database ------------------------------------------------------------------------
+
+    /** The tablespace is that of template0 unless it differs: naming the default one needs a privilege. */
+    private String createStatement() {
         return live.texts("""
                 SELECT format('CREATE DATABASE %%I TEMPLATE template0 OWNER %%I', %s, pg_get_userbyid(datdba)) || ?
                     || coalesce((SELECT ' TABLESPACE ' || quote_ident(t.spcname) FROM pg_tablespace t, pg_database z
                                  WHERE t.oid = d.dattablespace AND z.datname = 'template0' AND z.dattablespace <> t.oid), '')
                     || ' CONNECTION LIMIT ' || datconnlimit
                     || CASE WHEN datistemplate THEN ' IS_TEMPLATE true' ELSE '' END
-                FROM pg_database d WHERE datname = current_database()""".formatted(Database.literal(copy)), locale(live)).getFirst();
+                FROM pg_database d WHERE datname = current_database()""".formatted(Sql.literal(copy)), locale(live)).getFirst();
     }
 
-    /** Encoding and locale of a database, for CREATE DATABASE. LC_COLLATE and LC_CTYPE since ever; LOCALE_PROVIDER and ICU_LOCALE with 15, ICU_RULES with 16, BUILTIN_LOCALE with 17. */
+    /**
+     * The encoding and locale of a database, for CREATE DATABASE. LOCALE_PROVIDER and ICU_LOCALE need PostgreSQL 15, ICU_RULES
+     * 16, BUILTIN_LOCALE 17.
+     */
     public static String locale(Database of) {
         return of.texts("""
                 SELECT format(' ENCODING %L LC_COLLATE %L LC_CTYPE %L', pg_encoding_to_char(encoding), datcollate, datctype)
@@ -103,33 +120,40 @@ public final class DatabaseCopy {
 
     private List<String> grants() {
         return live.texts("""
-                WITH d AS (SELECT * FROM pg_database WHERE datname = current_database() AND datacl IS NOT NULL)
-                SELECT format('REVOKE ALL ON DATABASE %%1$I FROM PUBLIC, %%2$I', %1$s, pg_get_userbyid(datdba)) FROM d
-                UNION ALL
-                (SELECT format('GRANT %%s ON DATABASE %%I TO %%s%%s', privilege_type, %1$s,
-                           CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-                 FROM d, aclexplode(datacl))""".formatted(Database.literal(copy)));
+                WITH g AS (SELECT 'ON DATABASE ' || quote_ident(%s) AS object, pg_get_userbyid(datdba) AS owner, datacl AS acl
+                           FROM pg_database WHERE datname = current_database() AND datacl IS NOT NULL)
+                """.formatted(Sql.literal(copy)) + REVOKE_AND_GRANT);
     }
 
-    private record Setting(String role, String name, String value) {}
+    /** Statements that give the objects of {@code g (object, owner, acl)} exactly their privileges. */
+    private static final String REVOKE_AND_GRANT = """
+            SELECT format('REVOKE ALL %%s FROM PUBLIC, %%I', object, owner) FROM g
+            UNION ALL
+            (SELECT format('GRANT %%s %%s TO %%s%%s', privilege_type, object, %s, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+             FROM g, aclexplode(acl))""".formatted(Sql.GRANTEE);
+
+    private record Setting(String role, String name, String value) {
+        String statement(String database) {
+            var of = role == null ? "DATABASE " + Sql.identifier(database) : "ROLE %s IN DATABASE %s".formatted(role, Sql.identifier(database));
+            var quotedName = Arrays.stream(name.split("\\.")).map(Sql::identifier).collect(Collectors.joining("."));
+            return "ALTER %s SET %s TO %s".formatted(of, quotedName, valueOf(name, value));
+        }
+    }
 
     private List<String> settings() {
         return live.list("""
                 SELECT CASE setrole WHEN 0 THEN NULL ELSE setrole::regrole::text END, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)
                 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) c
                 WHERE d.datname = current_database()""", r -> new Setting(r.getString(1), r.getString(2), r.getString(3)))
-                .stream().map(s -> "ALTER %s SET %s TO %s".formatted(
-                        s.role == null ? "DATABASE " + Database.quoted(copy) : "ROLE %s IN DATABASE %s".formatted(s.role, Database.quoted(copy)),
-                        s.name.lines().map(n -> n.contains(".") ? List.of(n.split("\\.")).stream().map(Database::quoted).collect(Collectors.joining(".")) : Database.quoted(n)).findFirst().orElse(""),
-                        value(s.name, s.value))).toList();
+                .stream().map(s -> s.statement(copy)).toList();
     }
 
-    /** These are kept as lists of quoted identifiers; as one literal they would become one element. The same list is in pg_dump. */
+    /** Their values are lists of quoted identifiers, which as one literal would become one element. pg_dump has the same list. */
     private static final List<String> LISTS = List.of("search_path", "temp_tablespaces", "local_preload_libraries",
             "session_preload_libraries", "shared_preload_libraries", "unix_socket_directories");
 
-    static String value(String name, String value) {
-        if (!LISTS.contains(name)) return Database.literal(value);
+    static String valueOf(String name, String value) {
+        if (!LISTS.contains(name)) return Sql.literal(value);
         var elements = new ArrayList<String>();
         var element = new StringBuilder();
         boolean quoted = false;
@@ -139,7 +163,7 @@ public final class DatabaseCopy {
                 if (quoted && i + 1 < value.length() && value.charAt(i + 1) == '"') element.append(value.charAt(i++));
                 else quoted = !quoted;
             } else if (c == ',' && !quoted) {
-                elements.add(Database.literal(element.toString()));
+                elements.add(Sql.literal(element.toString()));
                 element.setLength(0);
             } else if (quoted || !Character.isWhitespace(c)) {
                 element.append(c);
@@ -153,47 +177,43 @@ public final class DatabaseCopy {
                 .filter(c -> c != null).map(c -> Renames.comment(copy, c)).toList();
     }
 
+    // ---- inside ------------------------------------------------------------------------------
+
     private static final String NOT_OF_AN_EXTENSION = """
             n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
             AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')""";
 
-    /** Only what differs from template0's is touched: who owns the database may not own its public schema. */
-    private List<String> schemas(Fingerprint pristine) {
+    /** Changes only what differs from the new database's: the owner of a database may not own its public schema. */
+    private List<String> schemas(Fingerprint wanted, Fingerprint pristine) {
         var statements = new ArrayList<String>();
-        var here = live.texts("SELECT nspname FROM pg_namespace n WHERE " + NOT_OF_AN_EXTENSION);
-        if (!here.contains("public")) statements.add("DROP SCHEMA public");
+        if (!live.texts("SELECT nspname FROM pg_namespace n WHERE " + NOT_OF_AN_EXTENSION).contains("public")) statements.add("DROP SCHEMA public");
         statements.addAll(live.texts("""
-                SELECT format(CASE nspname WHEN 'public' THEN 'ALTER SCHEMA %I OWNER TO %I' ELSE 'CREATE SCHEMA %I AUTHORIZATION %I' END, nspname, pg_get_userbyid(nspowner))
+                SELECT format(CASE nspname WHEN 'public' THEN 'ALTER SCHEMA %I OWNER TO %I' ELSE 'CREATE SCHEMA %I AUTHORIZATION %I' END,
+                              nspname, pg_get_userbyid(nspowner))
                 FROM pg_namespace n WHERE NOT (nspname = 'public' AND nspowner::regrole::text = ?) AND\s""" + NOT_OF_AN_EXTENSION, publicOwner(pristine)));
         statements.addAll(live.texts("""
                 SELECT format('COMMENT ON SCHEMA %I IS %L', nspname, c) FROM pg_namespace n, obj_description(oid, 'pg_namespace') c
-                WHERE (c IS NOT NULL OR nspname = 'public') AND NOT (nspname = 'public' AND ?) AND\s""" + NOT_OF_AN_EXTENSION, same(pristine, "schema", "public ")));
+                WHERE (c IS NOT NULL OR nspname = 'public') AND NOT (nspname = 'public' AND ?) AND\s""" + NOT_OF_AN_EXTENSION,
+                wanted.texts("schema", "public ").equals(pristine.texts("schema", "public "))));
         statements.addAll(live.texts("""
-                WITH g AS (SELECT * FROM pg_namespace n WHERE nspacl IS NOT NULL AND NOT (nspname = 'public' AND ?) AND %s)
-                SELECT format('REVOKE ALL ON SCHEMA %%I FROM PUBLIC, %%I', nspname, pg_get_userbyid(nspowner)) FROM g
-                UNION ALL
-                (SELECT format('GRANT %%s ON SCHEMA %%I TO %%s%%s', privilege_type, nspname, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
-                           CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) FROM g, aclexplode(nspacl))"""
-                .formatted(NOT_OF_AN_EXTENSION), same(pristine, "schema grant", "public: ")));
+                WITH g AS (SELECT 'ON SCHEMA ' || quote_ident(nspname) AS object, pg_get_userbyid(nspowner) AS owner, nspacl AS acl
+                           FROM pg_namespace n WHERE nspacl IS NOT NULL AND NOT (nspname = 'public' AND ?) AND %s)
+                """.formatted(NOT_OF_AN_EXTENSION) + REVOKE_AND_GRANT,
+                wanted.texts("schema grant", "public: ").equals(pristine.texts("schema grant", "public: "))));
         return statements;
     }
 
-    private static String publicOwner(Fingerprint pristine) {
-        return pristine.texts("schema").stream().filter(t -> t.startsWith("public of "))
-                .map(t -> t.substring("public of ".length()).replaceFirst(": .*", "")).findFirst().orElse("");
+    private static String publicOwner(Fingerprint fingerprint) {
+        return fingerprint.texts("schema", "public of ").stream().map(t -> t.substring("public of ".length()).replaceFirst(": .*", "")).findFirst().orElse("");
     }
 
-    private boolean same(Fingerprint pristine, String kind, String start) {
-        return pristine.texts(kind).stream().filter(t -> t.startsWith(start)).toList()
-                .equals(Fingerprint.of(live, schema).texts(kind).stream().filter(t -> t.startsWith(start)).toList());
-    }
-
-    /** In the order in which they came: what one needs was there before it. */
+    /** In the order in which they were created, so that each finds those it requires. */
     private List<String> extensions() {
         var statements = new ArrayList<String>();
         if (!live.is("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'plpgsql')")) statements.add("DROP EXTENSION plpgsql");
         live.list("""
-                SELECT format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L', extname, (SELECT nspname FROM pg_namespace n WHERE n.oid = extnamespace), extversion),
+                SELECT format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L', extname,
+                              (SELECT nspname FROM pg_namespace n WHERE n.oid = extnamespace), extversion),
                        CASE WHEN extowner <> quote_ident(current_user)::regrole THEN extowner::regrole::text END
                 FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY oid""",
                 r -> r.getString(2) == null ? statements.add(r.getString(1))
@@ -201,17 +221,17 @@ public final class DatabaseCopy {
         return statements;
     }
 
-    /** A role's own default privileges say all of it; those in a schema only add to it. */
+    /** Those of a role for all schemas replace the built-in ones; those for one schema only add to them. */
     private List<String> defaultPrivileges() {
         return live.texts("""
-                WITH p AS (SELECT a.*, format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s ', pg_get_userbyid(defaclrole),
-                               CASE WHEN defaclnamespace = 0 THEN '' ELSE format(' IN SCHEMA %s', defaclnamespace::regnamespace) END) AS start,
+                WITH p AS (SELECT a.*, format('ALTER DEFAULT PRIVILEGES FOR ROLE %%I%%s ', pg_get_userbyid(defaclrole),
+                               CASE WHEN defaclnamespace = 0 THEN '' ELSE format(' IN SCHEMA %%s', defaclnamespace::regnamespace) END) AS start,
                            CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
                                 WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END AS kind
                            FROM pg_default_acl a)
-                SELECT format('%sREVOKE ALL ON %s FROM PUBLIC, %I', start, kind, pg_get_userbyid(defaclrole)) FROM p WHERE defaclnamespace = 0
+                SELECT format('%%sREVOKE ALL ON %%s FROM PUBLIC, %%I', start, kind, pg_get_userbyid(defaclrole)) FROM p WHERE defaclnamespace = 0
                 UNION ALL
-                (SELECT format('%sGRANT %s ON %s TO %s%s', start, privilege_type, kind, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END,
-                           CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) FROM p, aclexplode(defaclacl))""");
+                (SELECT format('%%sGRANT %%s ON %%s TO %%s%%s', start, privilege_type, kind, %s,
+                           CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) FROM p, aclexplode(defaclacl))""".formatted(Sql.GRANTEE));
     }
 }

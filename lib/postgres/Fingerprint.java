@@ -6,12 +6,12 @@ import java.util.SortedSet;
 import java.util.TreeSet;
 
 /**
- * All that a database is beyond the objects of one schema: two databases with equal fingerprints differ for a program
- * only in what that schema holds. PostgreSQL 13 to 18.
+ * All that makes a database what it is, except the objects of one schema. A program can tell two databases with equal
+ * fingerprints apart only by what that schema contains.
  */
 public record Fingerprint(SortedSet<Line> lines) {
 
-    /** @param kind a word people know: "extension"; */
+    /** @param kind for people: "extension" */
     public record Line(String kind, String text) implements Comparable<Line> {
         @Override
         public int compareTo(Line other) {
@@ -24,81 +24,32 @@ public record Fingerprint(SortedSet<Line> lines) {
         }
     }
 
-    /** @param schema the one whose objects do not count */
+    /** @param schema whose objects are left out */
     public static Fingerprint of(Database db, String schema) {
-        return new Fingerprint(new TreeSet<>(db.list("""
-                WITH d AS (SELECT * FROM pg_database WHERE datname = current_database()),
-                members AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
-                SELECT 'property', k || '=' || coalesce(v, '') FROM d, jsonb_each_text(to_jsonb(d) - ARRAY['oid', 'datname', 'datdba', 'dattablespace',
-                    'datfrozenxid', 'datminmxid', 'datlastsysoid', 'datcollversion', 'datacl', 'dathasloginevt', 'encoding']) j (k, v)
-                UNION ALL SELECT 'owner', datdba::regrole::text FROM d
-                UNION ALL SELECT 'encoding', pg_encoding_to_char(encoding) FROM d
-                UNION ALL SELECT 'tablespace', spcname FROM d JOIN pg_tablespace t ON t.oid = dattablespace
-                UNION ALL SELECT 'database grant', %1$s FROM d, aclexplode(coalesce(datacl, acldefault('d', datdba)))
-                UNION ALL SELECT 'database comment', coalesce(shobj_description(oid, 'pg_database'), '') FROM d
-                UNION ALL SELECT 'setting', CASE setrole WHEN 0 THEN 'of the database' ELSE 'of role ' || setrole::regrole END || ': ' || unnest(setconfig)
-                    FROM pg_db_role_setting, d WHERE setdatabase = d.oid
-                UNION ALL SELECT 'security label', provider || ' ' || label FROM pg_shseclabel s, d WHERE s.objoid = d.oid AND classoid = 'pg_database'::regclass
-                UNION ALL SELECT 'security label', 'of ' || provider FROM pg_seclabel
-                UNION ALL SELECT 'schema', quote_ident(nspname) || ' of ' || nspowner::regrole || coalesce(': ' || obj_description(n.oid, 'pg_namespace'), '')
-                    FROM pg_namespace n WHERE nspname !~ '^pg_(temp|toast)'
-                UNION ALL SELECT 'schema grant', quote_ident(nspname) || ': ' || %1$s
-                    FROM pg_namespace n, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-                UNION ALL SELECT 'other schemas with objects', quote_ident(nspname) FROM pg_namespace n
-                    WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', ?)
-                      AND EXISTS (SELECT FROM pg_depend x WHERE x.refclassid = 'pg_namespace'::regclass AND x.refobjid = n.oid AND x.deptype = 'n'
-                          AND x.classid <> 'pg_extension'::regclass AND (x.classid, x.objid) NOT IN (SELECT classid, objid FROM members))
-                UNION ALL SELECT 'extension', extname || ' ' || extversion || ' of ' || extowner::regrole || ' in ' || extnamespace::regnamespace FROM pg_extension
-                UNION ALL SELECT 'grant on an extension''s object', pg_describe_object(m.classid, m.objid, 0) FROM members m
-                    LEFT JOIN pg_init_privs i ON (i.classoid, i.objoid, i.objsubid) = (m.classid, m.objid, 0)
-                    LEFT JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
-                    LEFT JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
-                    WHERE coalesce(c.relacl, p.proacl) IS DISTINCT FROM i.initprivs AND coalesce(c.oid, p.oid) IS NOT NULL
-                UNION ALL SELECT 'rows of an extension''s table', t::regclass || ': ' || CASE WHEN NOT has_table_privilege(t, 'SELECT') THEN '?' ELSE
-                        (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %%s %%s', t::regclass, condition), false, true, '')))[1]::text END
-                    FROM pg_extension e, unnest(extconfig, extcondition) x (t, condition)
-                    JOIN pg_class c ON c.oid = t WHERE c.relkind = 'r'
-                UNION ALL SELECT 'default privilege', 'of ' || defaclrole::regrole || coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace, '')
-                        || ' for ' || defaclobjtype::text || ': ' || %1$s FROM pg_default_acl, aclexplode(defaclacl)
-                UNION ALL SELECT 'default privilege', 'of ' || defaclrole::regrole || coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace, '')
-                        || ' for ' || defaclobjtype::text FROM pg_default_acl
-                UNION ALL SELECT 'language', lanname FROM pg_language l WHERE oid >= 16384 AND ('pg_language'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
-                UNION ALL SELECT 'cast', castsource::regtype || ' to ' || casttarget::regtype FROM pg_cast k WHERE oid >= 16384 AND ('pg_cast'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
-                    AND NOT EXISTS (SELECT FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE t.oid IN (castsource, casttarget) AND nspname = ?)
-                UNION ALL SELECT 'access method', amname FROM pg_am WHERE oid >= 16384 AND ('pg_am'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
-                UNION ALL SELECT 'transform', trftype::regtype::text FROM pg_transform WHERE oid >= 16384 AND ('pg_transform'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
-                UNION ALL SELECT 'event trigger', evtname FROM pg_event_trigger WHERE ('pg_event_trigger'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
-                UNION ALL SELECT 'foreign data wrapper', fdwname FROM pg_foreign_data_wrapper WHERE ('pg_foreign_data_wrapper'::regclass, oid) NOT IN (SELECT classid, objid FROM members)
-                UNION ALL SELECT 'foreign server', srvname FROM pg_foreign_server
-                UNION ALL SELECT 'publication', pubname FROM pg_publication
-                UNION ALL SELECT 'subscription', subname FROM pg_subscription s, d WHERE s.subdbid = d.oid
-                UNION ALL SELECT 'replication slot', slot_name FROM pg_replication_slots s, d WHERE s.database = d.datname
-                UNION ALL SELECT 'prepared transaction', gid FROM pg_prepared_xacts s, d WHERE s.database = d.datname
-                UNION ALL SELECT 'large objects', count(*)::text FROM pg_largeobject_metadata HAVING count(*) > 0
-                """.formatted("grantor::regrole || ' gave ' || CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END || ' ' || privilege_type"
-                        + " || CASE WHEN is_grantable THEN ' with grant option' ELSE '' END"),
+        return new Fingerprint(new TreeSet<>(db.list(Sql.file("fingerprint.sql"),
                 r -> new Line(r.getString(1), r.getString(2)), schema, schema)));
     }
 
-    /** What one of the two has and the other has not, in words; empty when they are equal. */
+    /** What only one of the two has; empty when they are equal. */
     List<String> differences(Fingerprint copy) {
-        var words = new ArrayList<String>();
-        lines.stream().filter(l -> !copy.lines.contains(l)).forEach(l -> words.add(l.toString()));
-        copy.lines.stream().filter(l -> !lines.contains(l)).forEach(l -> words.add("only in the copy: " + l));
-        return words;
+        var differences = new ArrayList<String>();
+        lines.stream().filter(l -> !copy.lines.contains(l)).forEach(l -> differences.add(l.toString()));
+        copy.lines.stream().filter(l -> !lines.contains(l)).forEach(l -> differences.add("only in the copy: " + l));
+        return differences;
     }
 
-    List<String> texts(String kind) {
-        return lines.stream().filter(l -> l.kind.equals(kind)).map(Line::text).toList();
+    /** The lines of a kind whose text begins so. */
+    List<String> texts(String kind, String start) {
+        return lines.stream().filter(l -> l.kind.equals(kind) && l.text.startsWith(start)).map(Line::text).toList();
     }
 
-    /** Kinds that a new database never has and that cannot be made again from the catalogs alone. */
+    /** Kinds that a new database never has, and that the catalogs alone do not suffice to create. */
     private static final List<String> NOT_COPYABLE = List.of("security label", "other schemas with objects", "language", "cast", "access method",
             "transform", "event trigger", "foreign data wrapper", "foreign server", "publication", "subscription", "replication slot",
             "prepared transaction", "large objects", "grant on an extension's object");
 
-    /** Why a copy would differ, known without making one: "objects in schema: reporting". */
+    /** Why a copy would differ, known without creating one: "publication: sync". */
     public List<String> notCopyable() {
-        return NOT_COPYABLE.stream().filter(k -> !texts(k).isEmpty()).map(k -> k + ": " + String.join(", ", texts(k))).toList();
+        return NOT_COPYABLE.stream().filter(k -> !texts(k, "").isEmpty()).map(k -> k + ": " + String.join(", ", texts(k, ""))).toList();
     }
 }

@@ -1,96 +1,129 @@
 package lib.postgres;
 
+import java.io.IOException;
 import java.net.URLEncoder;
 import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.process.Program;
 import lib.project.Credentials;
 
 /**
- * pg_dump and those beside it, for one server. The password goes through the environment alone, all else as one URI, so that no
+ * pg_dump, pg_restore and psql for one server. The password goes through the environment, all else through one URI, so that no
  * name can be taken for an option or a connection string.
  *
- * @param programs each by its name, of the server's major version or the next newer
- * @param server   as the programs reach it
- * @param forPeople the same programs, to be copied into a shell
- * @param where     and the options with which a person reaches the server by them
+ * @param programs          each by its name, of the server's major version or a newer one
+ * @param server            as the programs reach it
+ * @param commandLine       how a person calls the program of that name in a shell
+ * @param connectionOptions the options with which a person reaches the server
  */
-public record PgPrograms(Function<String, Program> programs, Credentials server, Function<String, List<String>> forPeople, List<String> where) {
-    /** Those that lie beside this pg_dump. */
+public record PgPrograms(Function<String, Program> programs, Credentials server, Function<String, List<String>> commandLine, List<String> connectionOptions) {
+    /** The programs in the folder of this pg_dump. */
     public PgPrograms(Program pgDump, Credentials server) {
         this(name -> beside(pgDump, name), server, name -> beside(pgDump, name).argv(),
                 List.of("--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user()));
     }
 
-    /** A table locked for longer by somebody else fails the backup: cron would pile up waiting ones without a word. */
+    private static Program beside(Program pgDump, String name) {
+        var dump = pgDump.argv().getLast();
+        var start = dump.lastIndexOf("pg_dump");
+        if (start < 0) throw new IllegalArgumentException("not pg_dump alone: " + pgDump);
+        return pgDump.withLastWord(dump.substring(0, start) + name + dump.substring(start + "pg_dump".length()));
+    }
+
+    // ---- where they are ----------------------------------------------------------------------
+
+    private static final Pattern VERSION = Pattern.compile("\\(PostgreSQL\\) ((\\d+)\\S*)");
+    private static final List<String> VERSION_FOLDERS = List.of("/usr/lib/postgresql", "/usr", "/opt/homebrew/opt", "/usr/local/opt",
+            "/Applications/Postgres.app/Contents/Versions", "C:\\Program Files\\PostgreSQL");
+
+    /** The folders of PATH, then those of installed versions: Debian, Red Hat, Homebrew, Postgres.app, Windows. */
+    public static List<Path> folders() {
+        var folders = new ArrayList<>(Program.path());
+        for (var place : VERSION_FOLDERS) {
+            try (Stream<Path> versions = Files.list(Path.of(place))) {
+                versions.filter(v -> v.getFileName().toString().matches("(pgsql-|postgresql@)?\\d+")).map(v -> v.resolve("bin")).sorted().forEach(folders::add);
+            } catch (IOException ignored) {
+                // most of them are on other systems
+            }
+        }
+        return folders;
+    }
+
+    /** The program's major version, or 0 when it does not print one. */
+    public static int majorVersion(Path program) {
+        var version = VERSION.matcher(Program.of(program.toString(), "--version").run().out());
+        return version.find() ? Integer.parseInt(version.group(2)) : 0;
+    }
+
+    // ---- the programs ------------------------------------------------------------------------
+
+    /** A table that stays locked longer fails the backup; otherwise cron would pile up waiting ones silently. */
     private static final String LOCK_WAIT_MS = "300000";
 
     /** The same programs for another database of the server. */
     public PgPrograms of(String database) {
-        return new PgPrograms(programs, server.withDatabase(database), forPeople, where);
+        return new PgPrograms(programs, server.withDatabase(database), commandLine, connectionOptions);
     }
 
     /**
-     * Rows come as COPY's text, unpacked: what is around the archive packs better, and the rows can be counted. Their text must not
-     * depend on where it is made: a server, role or database elsewhere has another time zone, and a shell another encoding.
+     * Rows are COPY's text, uncompressed: compressing the whole archive works better, and the rows can be counted. Time zone and
+     * encoding are fixed, because the defaults of another server, role, database or shell would change the text.
      */
     public Program dump(String database) {
-        var program = connected(pgDump()).env("PGTZ", "UTC").withoutEnv("PGCLIENTENCODING").with("--format=custom", "--no-password", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
-        return program.with("--dbname=" + uri(server.withDatabase(database)));
+        var program = pgDump().with("--format=custom", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0").env("PGTZ", "UTC").withoutEnv("PGCLIENTENCODING");
+        return connected(program, database);
     }
 
-    /** Reads an archive from stdin into a database; the first error ends it. */
+    /** Reads an archive from stdin into a database; ends at the first error. */
     public Program restore(String database, List<String> options) {
-        return connected(programs.apply("pg_restore")).with("--exit-on-error", "--no-password").with(options.toArray(String[]::new)).with("--dbname=" + uri(server.withDatabase(database)));
+        return connected(programs.apply("pg_restore").with("--exit-on-error").with(options.toArray(String[]::new)), database);
     }
 
     /** Turns an archive on stdin into SQL on stdout. */
     public Program script() {
-        return withoutOurs(programs.apply("pg_restore").with("--file=-")).env("LC_ALL", "C");
+        return withoutOurSecrets(programs.apply("pg_restore").with("--file=-")).env("LC_ALL", "C");
     }
 
     /**
-     * Runs SQL from stdin in a database. No psqlrc, and the first error ends it.
+     * Runs SQL from stdin in a database; ends at the first error.
      *
-     * @param atOnce in one transaction, in which nobody's SQL can drop a database; thousands of tables have too many locks for that
+     * @param singleTransaction in it, no SQL can drop a database; a dump of thousands of tables needs too many locks for it
      */
-    public Program psql(String database, boolean atOnce) {
-        var psql = connected(programs.apply("psql")).with("--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1");
-        return (atOnce ? psql.with("--single-transaction") : psql).with("--dbname=" + uri(server.withDatabase(database)));
+    public Program psql(String database, boolean singleTransaction) {
+        var psql = programs.apply("psql").with("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1");
+        return connected(singleTransaction ? psql.with("--single-transaction") : psql, database);
     }
 
-    private Program connected(Program program) {
-        return withoutOurs(program).env("LC_ALL", "C").secret("PGPASSWORD", server.password());
+    private Program connected(Program program, String database) {
+        return withoutOurSecrets(program).env("LC_ALL", "C").secret("PGPASSWORD", server.password())
+                .with("--no-password", "--dbname=" + uri(server.withDatabase(database)));
     }
 
-    /** The passphrase and the keys to what is off-site are no business of PostgreSQL's programs, nor of a wrapper around them. */
-    private static Program withoutOurs(Program program) {
-        return program.with().withoutEnv("BACKUP_").withoutEnv("RCLONE_");
+    /** PostgreSQL's programs, or a wrapper around them, do not need the passphrase and the keys to off-site copies. */
+    private static Program withoutOurSecrets(Program program) {
+        return program.withoutEnv("BACKUP_").withoutEnv("RCLONE_");
     }
 
     public Program pgDump() {
         return programs.apply("pg_dump");
     }
 
-    private static Program beside(Program pgDump, String name) {
-        var dump = pgDump.argv().getLast();
-        var cut = dump.lastIndexOf("pg_dump");
-        if (cut < 0) throw new IllegalArgumentException("not pg_dump alone: " + pgDump);
-        return pgDump.withLastWord(dump.substring(0, cut) + name + dump.substring(cut + "pg_dump".length()));
-    }
-
-    /** A wrapper around pg_dump may print what it was given; a password that is the user's name too hides nothing. */
-    public String hide(String words) {
+    /** Masks the password, which a wrapper around pg_dump may print; but not one that is also the user's name. */
+    public String hide(String text) {
         var password = server.password();
-        if (password == null || password.isEmpty() || server.toString().contains(password)) return words;
-        return words.replace(password, "[password]");
+        if (password == null || password.isEmpty() || server.toString().contains(password)) return text;
+        return text.replace(password, "[password]");
     }
 
     private static String uri(Credentials database) {
@@ -109,10 +142,12 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
         return setting.getKey() + "=" + URLEncoder.encode(setting.getValue(), StandardCharsets.UTF_8).replace("+", "%20");
     }
 
-    /** Without a UTF-8 locale (cron) Java hands "?" to other programs for every other letter: a wrong password, and no word why. */
-    public void requirePassable() {
+    /** Without a UTF-8 locale (cron) Java passes "?" for every non-ASCII letter: the server would call the password wrong. */
+    public void requireEncodablePassword() {
         if (System.getProperty("os.name").startsWith("Windows") || server.password() == null) return;
         var encoder = Charset.forName(System.getProperty("sun.jnu.encoding", "UTF-8")).newEncoder();
-        if (!encoder.canEncode(server.password())) throw new Failure(new Problem.LocaleTooSmall("the password"));
+        if (encoder.canEncode(server.password())) return;
+        throw Failure.usage("the password has characters that cannot be passed to another program in this process's locale")
+                .next("set a UTF-8 locale, in a crontab with the line LC_ALL=C.UTF-8");
     }
 }

@@ -3,34 +3,38 @@ package lib.postgres;
 import java.util.ArrayList;
 import java.util.List;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 
 /**
- * Two databases change places: one goes aside, the other gets its name, in one transaction. The first rename locks the
- * name, so that clients that reconnect wait until the other one bears it; a crash leaves the old names.
+ * Swaps two databases by renaming both in one transaction. The first rename locks the name: clients that reconnect wait
+ * until the other database has it. A crash leaves the old names.
  *
- * @param built the incoming one was made by this run: whatever is connected to it is a pooler's leftover
+ * @param live            the name in use, which {@code outgoing} gives up to {@code incoming}
+ * @param outgoing        oid
+ * @param outgoingName    its new name
+ * @param incoming        present name
+ * @param created         this run has created the incoming one, so a session in it can only be a pooler's leftover
  */
-public record Renames(String live, long outgoing, String outgoingName, String outgoingComment, String incoming, String incomingComment, boolean built) {
+public record Renames(String live, long outgoing, String outgoingName, String outgoingComment, String incoming, String incomingComment, boolean created) {
 
     /**
-     * @param db        a session in the live database, or null; given up here because it would be in the way itself
-     * @param terminate end other sessions instead of failing after PostgreSQL's own five seconds of waiting
+     * @param db        in the live database; its session is closed, because it would block the rename
+     * @param terminate terminate other sessions, instead of failing when PostgreSQL has waited for them for five seconds
      */
     public void run(Database db, boolean terminate) {
-        var maintenance = db.maintenance().orElseThrow(() -> new Failure(new Problem.NoMaintenanceDatabase(live)));
+        var maintenance = db.requireMaintenance();
         db.close();
         try (maintenance; var second = maintenance.sibling(maintenance.credentials().database())) {
-            if (maintenance.oidOf(live).filter(o -> o == outgoing).isEmpty()) throw new Failure(new Problem.NotTheDatabase(live, outgoing));
-            var in = maintenance.oidOf(incoming).orElseThrow(() -> new Failure(new Problem.DatabaseGone(incoming)));
+            requireUnchanged(maintenance);
+            var in = maintenance.oidOf(incoming).orElseThrow(() -> Failure.failed("database %s does not exist".formatted(incoming))
+                    .next("find out what renamed or dropped it"));
             var seen = new ArrayList<String>();
             try {
                 maintenance.transaction(() -> {
-                    if (terminate || built) Sessions.terminateIn(second, in);
+                    if (terminate || created) Sessions.terminateIn(second, in);
                     else Sessions.terminateOurs(second, in);
                     Sessions.terminateOurs(second, outgoing);
-                    try (var kept = terminate ? Sessions.keepOut(second, outgoing, in) : Sessions.NOBODY) {
+                    try (var termination = terminate ? Sessions.keepTerminating(second, outgoing, in) : Sessions.NO_TERMINATION) {
                         remember(seen, Sessions.in(second, outgoing));
                         maintenance.run(rename(live, outgoingName));
                         Checkpoint.reached("between the two renames");
@@ -44,11 +48,17 @@ public record Renames(String live, long outgoing, String outgoingName, String ou
                 });
                 Checkpoint.reached("after COMMIT");
             } catch (Failure e) {
-                if (!Database.state(e).equals("55006")) throw e;
+                if (!Database.sqlState(e).equals("55006")) throw e;
                 remember(seen, Sessions.in(second, outgoing));
-                throw new Failure(new Problem.InUse(live, seen, terminate), e);
+                throw Sessions.databaseInUse(live, seen, terminate).causedBy(e);
             }
         }
+    }
+
+    private void requireUnchanged(Database maintenance) {
+        if (maintenance.oidOf(live).filter(o -> o == outgoing).isPresent()) return;
+        throw Failure.failed("database %s is no longer the one that this run began with (oid %d)".formatted(live, outgoing))
+                .next("find out what changed it, then start again");
     }
 
     private static void remember(List<String> seen, List<String> now) {
@@ -58,10 +68,11 @@ public record Renames(String live, long outgoing, String outgoingName, String ou
     }
 
     public static String rename(String from, String to) {
-        return "ALTER DATABASE %s RENAME TO %s".formatted(Database.quoted(from), Database.quoted(to));
+        return "ALTER DATABASE %s RENAME TO %s".formatted(Sql.identifier(from), Sql.identifier(to));
     }
 
-    public static String comment(String database, String words) {
-        return "COMMENT ON DATABASE %s IS %s".formatted(Database.quoted(database), words == null ? "NULL" : Database.literal(words));
+    /** @param text null for none */
+    public static String comment(String database, String text) {
+        return "COMMENT ON DATABASE %s IS %s".formatted(Sql.identifier(database), text == null ? "NULL" : Sql.literal(text));
     }
 }

@@ -11,6 +11,7 @@ import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.DatabaseSnapshot;
 import lib.postgres.Grants;
+import lib.postgres.SchemaObject;
 import lib.postgres.SchemaObjects;
 import lib.postgres.Sessions;
 import lib.process.Interruption;
@@ -23,34 +24,34 @@ public final class DropTables implements Strategy {
     private final Database db;
     private final DatabaseSnapshot look;
     private final boolean terminate;
-    private final List<SchemaObjects.One> tables;
-    private final List<SchemaObjects.One> collations;
+    private final List<SchemaObject> tables;
+    private final List<SchemaObject> collations;
     private final List<String> warnings;
     private final PreviousState.Backup aside;
     private Grants grants = new Grants(List.of());
 
-    private DropTables(Database db, DatabaseSnapshot look, String runId, boolean terminate, List<SchemaObjects.One> tables,
-                       List<SchemaObjects.One> collations, List<String> warnings) {
+    private DropTables(Database db, DatabaseSnapshot look, String runId, boolean terminate, List<SchemaObject> tables,
+                       List<SchemaObject> collations, List<String> warnings) {
         this.db = db;
         this.look = look;
         this.terminate = terminate;
         this.tables = tables;
         this.collations = collations;
         this.warnings = warnings;
-        this.aside = new PreviousState.Backup(runId, look.name(), look.currentSchema(), tables.stream().map(SchemaObjects.One::oid).toList());
+        this.aside = new PreviousState.Backup(runId, look.name(), look.schema().name(), tables.stream().map(SchemaObject::oid).toList());
     }
 
     static DropTables plan(Database db, DatabaseSnapshot look, String runId, boolean terminate) {
-        var objects = SchemaObjects.in(db, look.currentSchema());
+        var objects = SchemaObjects.in(db, look.schema().name());
         var tables = objects.stream().filter(o -> o.kind().equals("table")).toList();
-        var others = tables.stream().filter(t -> !t.ours()).map(t -> t.identity() + " belongs to " + t.owner()).toList();
-        if (!others.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), others));
-        var reached = SchemaObjects.reachedOutside(db, look.currentSchema(), tables, true);
-        if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.currentSchema(), reached));
+        var others = tables.stream().filter(t -> !t.owned()).map(t -> t.identity() + " belongs to " + t.owner()).toList();
+        if (!others.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.schema().name(), others));
+        var reached = SchemaObjects.droppedByCascade(db, look.schema().name(), tables, true);
+        if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.schema().name(), reached));
         var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back, and what others write after it was taken is lost"));
-        var collations = objects.stream().filter(o -> o.kind().equals("collation") && o.ours()).toList();
-        var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.part() && !collations.contains(o))
-                .collect(Collectors.groupingBy(SchemaObjects.One::kind, java.util.TreeMap::new, Collectors.counting()));
+        var collations = objects.stream().filter(o -> o.kind().equals("collation") && o.owned()).toList();
+        var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.dependent() && !collations.contains(o))
+                .collect(Collectors.groupingBy(SchemaObject::kind, java.util.TreeMap::new, Collectors.counting()));
         if (!kinds.isEmpty()) warnings.add("other objects stay, unless they hang on a table: " + kinds.entrySet().stream().map(e -> e.getKey() + " " + e.getValue()).collect(Collectors.joining(", ")));
         return new DropTables(db, look, runId, terminate, tables, collations, warnings);
     }
@@ -83,15 +84,15 @@ public final class DropTables implements Strategy {
     public Step drop() {
         return new Step() {
             public String describe() {
-                return "drop %d tables of schema %s".formatted(tables.size(), look.currentSchema());
+                return "drop %d tables of schema %s".formatted(tables.size(), look.schema().name());
             }
 
             public void run() {
-                grants = Grants.in(db, look.currentSchema());
+                grants = Grants.in(db, look.schema().name());
                 for (var batch : SchemaObjects.batches(tables.reversed(), AT_ONCE)) {
                     Interruption.check();
                     Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
-                            "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObjects.One::identity).collect(Collectors.joining(", "))))));
+                            "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObject::identity).collect(Collectors.joining(", "))))));
                     Checkpoint.reached("dropped some");
                 }
                 collations.forEach(DropTables.this::dropUnused);
@@ -104,11 +105,11 @@ public final class DropTables implements Strategy {
     }
 
     /** Django creates collations without IF NOT EXISTS: one that a table needed has to go with it. */
-    private void dropUnused(SchemaObjects.One collation) {
+    private void dropUnused(SchemaObject collation) {
         try {
             db.run("DROP COLLATION IF EXISTS " + collation.identity());
         } catch (Failure e) {
-            if (!Database.state(e).equals("2BP01")) throw e;
+            if (!Database.sqlState(e).equals("2BP01")) throw e;
             warnings.add("the collation " + collation.identity() + " stays: something else uses it");
         }
     }
@@ -121,8 +122,8 @@ public final class DropTables implements Strategy {
 
             public void run() {
                 migrator.migrateLive();
-                warnings.addAll(grants.giveIn(db, look.currentSchema()));
-                db.flush();
+                warnings.addAll(grants.regrant(db, look.schema().name()));
+                db.flushWal();
             }
         };
     }

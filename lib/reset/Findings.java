@@ -50,7 +50,7 @@ public record Findings(String id, Project project, Environment environment, Desc
 
     /** The tables that go aside. */
     public List<DatabaseSnapshot.Table> tables() {
-        return look.tables().stream().filter(table -> !table.extensionOwned()).toList();
+        return look.schema().tables().stream().filter(table -> !table.extensionOwned()).toList();
     }
 
     /** Tables that no migration makes, with the reason; they will not be in the new state. */

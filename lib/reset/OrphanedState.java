@@ -6,6 +6,7 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import lib.postgres.Database;
 import lib.postgres.Renames;
+import lib.postgres.Sql;
 
 /**
  * What stands aside as the server itself tells it: the run's id is in the COMMENT, for the day when no record of the run is left.
@@ -47,7 +48,7 @@ public record OrphanedState(String run, String database, String schema, String w
     }
 
     private String name(String live, String state) {
-        return Database.fitting(live, "_" + state + "_" + Strategy.suffix(run));
+        return Sql.shortened(live, "_" + state + "_" + Strategy.suffix(run));
     }
 
     /** An old state, which undo would bring back; else what an undo took away. */
@@ -63,7 +64,7 @@ public record OrphanedState(String run, String database, String schema, String w
     public List<String> back(Database db) {
         var live = db.name();
         if (schema != null) return List.of("-- in database " + live + ", in one transaction: what is in the schema in use goes elsewhere by ALTER TABLE … SET SCHEMA (and so on),",
-                "-- then what is in %s goes there; %d tables are in it".formatted(Database.quoted(schema),
+                "-- then what is in %s goes there; %d tables are in it".formatted(Sql.identifier(schema),
                         db.one("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ? AND relkind IN ('r', 'p', 'f')", r -> r.getLong(1), schema)));
         var elsewhere = name(live, old() ? "undone" : "before");
         var comment = db.texts("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()").getFirst();

@@ -13,8 +13,10 @@ import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.DatabaseSnapshot;
 import lib.postgres.Grants;
+import lib.postgres.SchemaObject;
 import lib.postgres.SchemaObjects;
 import lib.postgres.Sessions;
+import lib.postgres.Sql;
 
 /**
  * Everything of the current schema that no extension owns moves to another schema of the same database. In one
@@ -43,36 +45,36 @@ public final class ParkTables implements Strategy {
     }
 
     static ParkTables plan(Database db, DatabaseSnapshot look, String runId, boolean terminate, String reason) {
-        var schema = look.currentSchema();
+        var schema = look.schema().name();
         var all = SchemaObjects.in(db, schema);
-        refuseOfOthers(db, look, all.stream().filter(o -> o.isRelation() && !o.ours()).toList());
+        refuseOfOthers(db, look, all.stream().filter(o -> o.isRelation() && !o.owned()).toList());
         if (!db.is("SELECT has_schema_privilege(?, 'CREATE')", schema))
-            throw new Failure(new Problem.AskDba("role %s may not create tables in schema %s".formatted(look.role(), schema),
-                    List.of("GRANT USAGE, CREATE ON SCHEMA %s TO %s;".formatted(Database.quoted(schema), Database.quoted(look.role())))));
-        var moved = all.stream().filter(SchemaObjects.One::ours).toList();
+            throw new Failure(new Problem.AskDba("role %s may not create tables in schema %s".formatted(look.role().name(), schema),
+                    List.of("GRANT USAGE, CREATE ON SCHEMA %s TO %s;".formatted(Sql.identifier(schema), Sql.identifier(look.role().name())))));
+        var moved = all.stream().filter(SchemaObject::owned).toList();
         refuseForeignKeys(db, moved, schema);
-        var schemas = look.mayCreateSchema() ? new Schemas("parked_" + Strategy.suffix(runId), "undone_" + Strategy.suffix(runId), false) : fixed(db, look);
+        var schemas = look.role().mayCreateSchema() ? new Schemas("parked_" + Strategy.suffix(runId), "undone_" + Strategy.suffix(runId), false) : fixed(db, look);
         var aside = new PreviousState.Schema(runId, look.name(), schema, schemas.parked, schemas.undone, schemas.fixed, SchemaObjects.oids(moved));
-        var tables = moved.stream().filter(SchemaObjects.One::isTable).count();
+        var tables = moved.stream().filter(SchemaObject::isTable).count();
         // measured: 2 locks for each object that moves, about 20 for each table that is made; a fifth is left to others
         var inTransaction = 2 * moved.size() + 20 * tables < Parking.lockTable(db) * 4 / 5;
         var warnings = new ArrayList<String>();
-        all.stream().filter(o -> !o.ours() && !o.part()).forEach(o -> warnings.add("stays, because it belongs to %s: %s %s".formatted(o.owner(), o.kind(), o.identity())));
-        SchemaObjects.reachedOutside(db, schema, moved, false).forEach(d -> warnings.add("goes on using what is set aside: " + d));
+        all.stream().filter(o -> !o.owned() && !o.dependent()).forEach(o -> warnings.add("stays, because it belongs to %s: %s %s".formatted(o.owner(), o.kind(), o.identity())));
+        SchemaObjects.droppedByCascade(db, schema, moved, false).forEach(d -> warnings.add("goes on using what is set aside: " + d));
         warnings.addAll(publications(db, moved));
         warnings.addAll(triggersByName(db, moved, look));
         return new ParkTables(db, look, terminate, reason, inTransaction, aside, warnings);
     }
 
-    private static void refuseOfOthers(Database db, DatabaseSnapshot look, List<SchemaObjects.One> others) {
+    private static void refuseOfOthers(Database db, DatabaseSnapshot look, List<SchemaObject> others) {
         if (others.isEmpty()) return;
         throw new Failure(new Problem.AskDba("%d of the tables and other relations in schema %s do not belong to role %s:\n  %s".formatted(
-                others.size(), look.currentSchema(), look.role(), String.join("\n  ", others.stream().limit(10).map(o -> o.identity() + " belongs to " + o.owner()).toList())),
-                others.stream().map(o -> "ALTER %s %s OWNER TO %s;".formatted(o.kind().toUpperCase(), o.identity(), Database.quoted(look.role()))).toList()));
+                others.size(), look.schema().name(), look.role().name(), String.join("\n  ", others.stream().limit(10).map(o -> o.identity() + " belongs to " + o.owner()).toList())),
+                others.stream().map(o -> "ALTER %s %s OWNER TO %s;".formatted(o.kind().toUpperCase(), o.identity(), Sql.identifier(look.role().name()))).toList()));
     }
 
     /** They would follow the tables aside, and then hold rows of other programs to data that is no longer live. */
-    private static void refuseForeignKeys(Database db, List<SchemaObjects.One> moved, String schema) {
+    private static void refuseForeignKeys(Database db, List<SchemaObject> moved, String schema) {
         var keys = db.texts("""
                 SELECT format('%s of %s, to %s', quote_ident(conname), conrelid::regclass, confrelid::regclass)
                 FROM pg_constraint k JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -89,9 +91,9 @@ public final class ParkTables implements Strategy {
             var pair = new Schemas(FIXED_PARKED + number, FIXED_UNDONE + number, true);
             var missing = new ArrayList<String>();
             for (var schema : List.of(pair.parked, pair.undone))
-                if (!Parking.exists(db, schema)) missing.add("CREATE SCHEMA %s AUTHORIZATION %s;".formatted(schema, Database.quoted(look.role())));
+                if (!Parking.exists(db, schema)) missing.add("CREATE SCHEMA %s AUTHORIZATION %s;".formatted(schema, Sql.identifier(look.role().name())));
             if (!missing.isEmpty())
-                throw new Failure(new Problem.AskDba("role %s may neither swap the database nor create a schema to set its tables aside in".formatted(look.role()), missing));
+                throw new Failure(new Problem.AskDba("role %s may neither swap the database nor create a schema to set its tables aside in".formatted(look.role().name()), missing));
             if (usable(db, pair.parked) && usable(db, pair.undone)) return pair;
         }
     }
@@ -103,7 +105,7 @@ public final class ParkTables implements Strategy {
                 FROM pg_namespace n WHERE nspname = ?""", schema) && Parking.schemasOfRuns(db).stream().noneMatch(h -> h.name().equals(schema));
     }
 
-    private static List<String> publications(Database db, List<SchemaObjects.One> moved) {
+    private static List<String> publications(Database db, List<SchemaObject> moved) {
         return db.texts("""
                 SELECT format('publication %s goes on with the table that is set aside, not with the new one: %s', pubname, string_agg(prrelid::regclass::text, ', '))
                 FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = ANY (?) GROUP BY pubname ORDER BY 1""", Parking.relations(moved));
@@ -112,7 +114,7 @@ public final class ParkTables implements Strategy {
     private record Body(String function, String text) {}
 
     /** A body kept as text names its tables by name: while it stands aside, that is the new ones. */
-    private static List<String> triggersByName(Database db, List<SchemaObjects.One> moved, DatabaseSnapshot look) {
+    private static List<String> triggersByName(Database db, List<SchemaObject> moved, DatabaseSnapshot look) {
         var bodies = db.list("""
                 SELECT DISTINCT p.oid::regproc::text, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
                 WHERE NOT t.tgisinternal AND t.tgrelid = ANY (?) AND l.lanname NOT IN ('c', 'internal') ORDER BY 1""",
@@ -120,7 +122,7 @@ public final class ParkTables implements Strategy {
         var warnings = new ArrayList<String>();
         for (var body : bodies) {
             var words = new HashSet<>(List.of(body.text.split("[^\\w$]+")));
-            var named = look.tables().stream().map(DatabaseSnapshot.Table::name).filter(t -> isNamed(t, words, body.text)).limit(3).toList();
+            var named = look.schema().tables().stream().map(DatabaseSnapshot.Table::name).filter(t -> isNamed(t, words, body.text)).limit(3).toList();
             if (!named.isEmpty()) warnings.add("trigger function %s names %s in its text: a write to a table that is set aside would reach the new one".formatted(body.function, String.join(", ", named)));
         }
         return warnings;
@@ -167,9 +169,9 @@ public final class ParkTables implements Strategy {
     }
 
     /** What has to be moved now; refuses when that is no longer what the plan showed. */
-    private List<SchemaObjects.One> unchanged() {
-        var now = SchemaObjects.in(db, look.currentSchema()).stream().filter(SchemaObjects.One::ours).toList();
-        if (!SchemaObjects.oids(now).equals(aside.objects())) throw new Failure(new Problem.ChangedSincePlan("schema " + look.currentSchema()));
+    private List<SchemaObject> unchanged() {
+        var now = SchemaObjects.in(db, look.schema().name()).stream().filter(SchemaObject::owned).toList();
+        if (!SchemaObjects.oids(now).equals(aside.objects())) throw new Failure(new Problem.ChangedSincePlan("schema " + look.schema().name()));
         return now;
     }
 
@@ -182,8 +184,8 @@ public final class ParkTables implements Strategy {
     }
 
     private void giveGrants() {
-        warnings.addAll(Grants.in(db, aside.parked()).giveIn(db, aside.live()));
-        db.flush();
+        warnings.addAll(Grants.in(db, aside.parked()).regrant(db, aside.live()));
+        db.flushWal();
     }
 
     /** In Django's own transaction, which stays open until {@link #commit}; undo rolls it back. */
@@ -197,21 +199,21 @@ public final class ParkTables implements Strategy {
                 var objects = unchanged();
                 var statements = new ArrayList<String>();
                 statements.add("SET LOCAL lock_timeout = '5s'");
-                statements.add("SET LOCAL application_name = " + Database.literal(Database.APPLICATION)); // so that we know whom it waits for
-                statements.add(Database.DURABLE);
-                statements.add(Database.NOTICING);
+                statements.add("SET LOCAL application_name = " + Sql.literal(Database.APPLICATION)); // so that we know whom it waits for
+                statements.add(Sql.WAIT_FOR_DISK);
+                statements.add(Sql.CHECK_CLIENT);
                 statements.addAll(makeParked());
                 statements.addAll(Parking.moves(objects, aside.parked()));
                 statements.add("SET LOCAL lock_timeout TO DEFAULT");
                 var relations = Parking.relations(objects);
                 if (terminate) Sessions.terminateHolding(db, relations);
-                try (var kept = terminate ? Sessions.keepFromBlocking(db) : Sessions.NOBODY) {
+                try (var kept = terminate ? Sessions.keepTerminatingBlockers(db) : Sessions.NO_TERMINATION) {
                     migrator.migrateInTransaction(statements);
                 } catch (Failure e) {
                     migrator.rollback(); // our own transaction must not be among those that are named
-                    var timedOut = Database.state(e).equals("55P03") || e.problem().what().contains("lock timeout");
+                    var timedOut = Database.sqlState(e).equals("55P03") || e.problem().what().contains("lock timeout");
                     var holding = timedOut ? Sessions.holding(db, relations) : List.<String>of();
-                    throw holding.isEmpty() ? e : new Failure(new Problem.TablesInUse(holding, terminate), e);
+                    throw holding.isEmpty() ? e : Sessions.tablesLocked(holding, terminate).causedBy(e);
                 }
             }
 

@@ -12,8 +12,10 @@ import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.plan.Step;
 import lib.postgres.Database;
+import lib.postgres.SchemaObject;
 import lib.postgres.SchemaObjects;
 import lib.postgres.Sessions;
+import lib.postgres.Sql;
 import lib.process.Interruption;
 
 /**
@@ -59,21 +61,21 @@ final class Parking {
     /** What makes the schema ready, in words of SQL; a DBA's is there already. */
     static List<String> make(PreviousState.Schema aside, String schema, String words) {
         var statements = new ArrayList<String>();
-        if (!aside.fixed()) statements.add("CREATE SCHEMA IF NOT EXISTS " + Database.quoted(schema));
-        statements.add("COMMENT ON SCHEMA %s IS %s".formatted(Database.quoted(schema), Database.literal("reset_migrations %s: %s".formatted(aside.run(), words))));
+        if (!aside.fixed()) statements.add("CREATE SCHEMA IF NOT EXISTS " + Sql.identifier(schema));
+        statements.add("COMMENT ON SCHEMA %s IS %s".formatted(Sql.identifier(schema), Sql.literal("reset_migrations %s: %s".formatted(aside.run(), words))));
         return statements;
     }
 
-    static List<String> moves(List<SchemaObjects.One> objects, String to) {
+    static List<String> moves(List<SchemaObject> objects, String to) {
         return objects.stream().map(o -> o.moveTo(to)).toList();
     }
 
-    static List<Long> relations(Collection<SchemaObjects.One> objects) {
-        return objects.stream().filter(SchemaObjects.One::isRelation).map(SchemaObjects.One::oid).toList();
+    static List<Long> relations(Collection<SchemaObject> objects) {
+        return objects.stream().filter(SchemaObject::isRelation).map(SchemaObject::oid).toList();
     }
 
     /** Batch by batch, each in its own transaction; whoever holds a table for more than five seconds is named, or ended. */
-    static void move(Database db, List<SchemaObjects.One> objects, String to, boolean terminate) {
+    static void move(Database db, List<SchemaObject> objects, String to, boolean terminate) {
         for (var batch : SchemaObjects.batches(objects, MOVED_AT_ONCE)) {
             Interruption.check();
             inUse(db, relations(batch), terminate, () -> db.inOneTransaction(moves(batch, to)));
@@ -84,23 +86,23 @@ final class Parking {
     /** Runs what locks these relations; when others keep them locked, says who. */
     static void inUse(Database db, List<Long> relations, boolean terminate, Runnable work) {
         if (terminate) Sessions.terminateHolding(db, relations);
-        try (var kept = terminate ? Sessions.keepFromBlocking(db) : Sessions.NOBODY) {
+        try (var kept = terminate ? Sessions.keepTerminatingBlockers(db) : Sessions.NO_TERMINATION) {
             work.run();
         } catch (Failure e) {
-            if (!Database.state(e).equals("55P03")) throw e;
-            throw new Failure(new Problem.TablesInUse(Sessions.holding(db, relations), terminate), e);
+            if (!Database.sqlState(e).equals("55P03")) throw e;
+            throw Sessions.tablesLocked(Sessions.holding(db, relations), terminate).causedBy(e);
         }
     }
 
     // ---- what stands aside -------------------------------------------------------------------
 
-    private static List<SchemaObjects.One> in(Database db, String schema, Predicate<SchemaObjects.One> which) {
-        return SchemaObjects.in(db, schema).stream().filter(SchemaObjects.One::ours).filter(which).toList();
+    private static List<SchemaObject> in(Database db, String schema, Predicate<SchemaObject> which) {
+        return SchemaObjects.in(db, schema).stream().filter(SchemaObject::owned).filter(which).toList();
     }
 
     static PreviousState.State state(Database db, PreviousState.Schema aside) {
         if (aside.objects().isEmpty()) return holds(db, aside, aside.parked()) ? PreviousState.State.NEW_IS_LIVE : PreviousState.State.OLD_IS_LIVE;
-        var old = SchemaObjects.among(aside.objects());
+        var old = SchemaObjects.withOids(aside.objects());
         var live = SchemaObjects.in(db, aside.live()).stream().anyMatch(old);
         var parked = SchemaObjects.in(db, aside.parked()).stream().anyMatch(old);
         if (live) return parked ? PreviousState.State.HALF : PreviousState.State.OLD_IS_LIVE;
@@ -122,7 +124,7 @@ final class Parking {
         }
 
         public void run() {
-            var old = SchemaObjects.among(aside.objects());
+            var old = SchemaObjects.withOids(aside.objects());
             var newer = in(db, aside.live(), old.negate());
             var parked = in(db, aside.parked(), old);
             var statements = new ArrayList<String>();
@@ -145,7 +147,7 @@ final class Parking {
         public void undo() {
             if (!holds(db, aside, aside.undone()) && (holds(db, aside, aside.parked()) || state(db, aside) != PreviousState.State.OLD_IS_LIVE)) return; // nothing was moved
             db.inOneTransaction(make(aside, aside.parked(), "schema %s as it was before".formatted(aside.live())));
-            move(db, in(db, aside.live(), SchemaObjects.among(aside.objects())), aside.parked(), terminate);
+            move(db, in(db, aside.live(), SchemaObjects.withOids(aside.objects())), aside.parked(), terminate);
             move(db, in(db, aside.undone(), o -> true), aside.live(), terminate);
             leave(db, aside, aside.undone());
         }
@@ -155,9 +157,9 @@ final class Parking {
     private static void leave(Database db, PreviousState.Schema aside, String schema) {
         if (!holds(db, aside, schema)) return;
         try {
-            db.inOneTransaction(List.of(aside.fixed() ? "COMMENT ON SCHEMA %s IS NULL".formatted(Database.quoted(schema)) : "DROP SCHEMA " + Database.quoted(schema)));
+            db.inOneTransaction(List.of(aside.fixed() ? "COMMENT ON SCHEMA %s IS NULL".formatted(Sql.identifier(schema)) : "DROP SCHEMA " + Sql.identifier(schema)));
         } catch (Failure notEmpty) {
-            if (!Database.state(notEmpty).equals("2BP01")) throw notEmpty;
+            if (!Database.sqlState(notEmpty).equals("2BP01")) throw notEmpty;
         }
     }
 
@@ -178,19 +180,19 @@ final class Parking {
                 throw new Failure(new Problem.Interrupted(), e);
             }
         }
-        throw new Failure(new Problem.TablesInUse(Sessions.holding(db, relations), false));
+        throw Sessions.tablesLocked(Sessions.holding(db, relations), false);
     }
 
     /** For a run that failed half way: the old objects home. Anything else in the live schema is not ours to touch. */
     static void bringHome(Database db, PreviousState.Schema aside, boolean terminate) {
-        move(db, in(db, aside.parked(), SchemaObjects.among(aside.objects())), aside.live(), terminate);
+        move(db, in(db, aside.parked(), SchemaObjects.withOids(aside.objects())), aside.live(), terminate);
         leave(db, aside, aside.parked());
     }
 
     /** For a run that failed after everything was parked: what stands in the live schema was made by it, and goes as a scratch database would. */
     static void removeMade(Database db, PreviousState.Schema aside, boolean terminate) {
         if (!holds(db, aside, aside.parked()) || state(db, aside) == PreviousState.State.HALF) return;
-        dropAll(db, aside.live(), SchemaObjects.among(aside.objects()).negate(), terminate);
+        dropAll(db, aside.live(), SchemaObjects.withOids(aside.objects()).negate(), terminate);
     }
 
     /** The schemas of this run whose objects are not in use. */
@@ -217,13 +219,13 @@ final class Parking {
     record Purge(Database db, PreviousState.Schema aside, List<String> schemas, int objects, boolean terminate) implements Step {
         public String describe() {
             return schemas.isEmpty() ? "nothing is set aside"
-                    : "drop what is in schema " + schemas.stream().map(Database::quoted).collect(Collectors.joining(" and "));
+                    : "drop what is in schema " + schemas.stream().map(Sql::identifier).collect(Collectors.joining(" and "));
         }
 
         public void run() {
             if (state(db, aside) == PreviousState.State.HALF) throw new Failure(new Problem.HalfWay(aside.run()));
             for (var schema : schemas) {
-                var reached = SchemaObjects.reachedOutside(db, schema, in(db, schema, o -> true), true);
+                var reached = SchemaObjects.droppedByCascade(db, schema, in(db, schema, o -> true), true);
                 if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("schema " + schema, reached));
             }
             for (var schema : schemas) {
@@ -244,11 +246,11 @@ final class Parking {
      * Of our own objects: relations first and few at a time, as their locks last until the transaction ends. The newest
      * first: a table that thousands of others refer to takes a lock on each of them along while they are there.
      */
-    private static void dropAll(Database db, String schema, Predicate<SchemaObjects.One> which, boolean terminate) {
-        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObjects.One::isRelation)).reversed(), DROPPED_AT_ONCE)) {
-            inUse(db, relations(batch), terminate, () -> db.inOneTransaction(batch.stream().map(SchemaObjects.One::drop).toList()));
+    private static void dropAll(Database db, String schema, Predicate<SchemaObject> which, boolean terminate) {
+        for (var batch : SchemaObjects.batches(in(db, schema, which.and(SchemaObject::isRelation)).reversed(), DROPPED_AT_ONCE)) {
+            inUse(db, relations(batch), terminate, () -> db.inOneTransaction(batch.stream().map(SchemaObject::drop).toList()));
             Checkpoint.reached("dropped some of " + schema);
         }
-        for (var one : in(db, schema, which.and(o -> !o.isRelation() && !o.part()))) db.run(one.drop());
+        for (var one : in(db, schema, which.and(o -> !o.isRelation() && !o.dependent()))) db.run(one.drop());
     }
 }

@@ -57,7 +57,7 @@ public final class PlanPrinter {
         if (!where.isEmpty()) console.say("  Runs      " + where);
         var database = found.environment().identity();
         console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(
-                look.name(), database.user(), database.host(), database.port(), look.serverVersion().replaceFirst(" .*", ""), Text.size(look.bytes())));
+                look.name(), database.user(), database.host(), database.port(), look.server().versionText().replaceFirst(" .*", ""), Text.size(look.bytes())));
     }
 
     private static void printTables(Console console, Findings found) {
@@ -69,7 +69,7 @@ public final class PlanPrinter {
         columns(console, largest.stream().limit(LONGEST_LIST).map(table -> List.of(Text.line(table.name()),
                 "%10s rows  %10s".formatted((table.exact() ? "" : "~") + "%,d".formatted(table.rows()), Text.size(table.bytes())))).toList());
         more(console, largest.size());
-        if (!found.look().others().isEmpty()) console.say("  and by kind: " + String.join(", ", found.look().others().entrySet().stream()
+        if (!found.look().schema().otherObjects().isEmpty()) console.say("  and by kind: " + String.join(", ", found.look().schema().otherObjects().entrySet().stream()
                 .map(entry -> entry.getValue() + " " + entry.getKey()).toList()) + "; what no migration makes of these will not be there");
         var strangers = found.strangers();
         if (strangers.isEmpty()) return;
@@ -151,8 +151,8 @@ public final class PlanPrinter {
         values.put("in_the_way", found.inTheWay());
         values.put("terminate", found.terminate());
         values.put("uncommitted", found.uncommitted());
-        values.put("tables", found.look().tables());
-        values.put("other_objects", found.look().others());
+        values.put("tables", found.look().schema().tables());
+        values.put("other_objects", found.look().schema().otherObjects());
         values.put("strangers", found.strangers());
         values.put("old_files", found.old().paths());
         values.put("new_files", found.fresh().keySet());

@@ -19,6 +19,7 @@ import lib.postgres.Grants;
 import lib.postgres.Renames;
 import lib.postgres.SchemaObjects;
 import lib.postgres.Sessions;
+import lib.postgres.Sql;
 
 /**
  * What a run sets aside, as run.json keeps it: names and oids from which, after a crash at any point, the databases
@@ -118,7 +119,7 @@ public sealed interface PreviousState permits PreviousState.Database, PreviousSt
 
     /** A session from which databases can be renamed and dropped. */
     static lib.postgres.Database maintenance(lib.postgres.Database live, String name) {
-        return live.maintenance().orElseThrow(() -> new Failure(new Problem.NoMaintenanceDatabase(name)));
+        return live.requireMaintenance();
     }
 
     /**
@@ -211,12 +212,12 @@ public sealed interface PreviousState permits PreviousState.Database, PreviousSt
                 for (var database : databases) {
                     var oid = maintenance.oidOf(database).orElse(0L);
                     Sessions.terminateOurs(maintenance, oid);
-                    try (var kept = terminate && oid != 0 ? Sessions.keepOut(second, oid) : Sessions.NOBODY) {
-                        maintenance.run("DROP DATABASE IF EXISTS " + lib.postgres.Database.quoted(database));
+                    try (var kept = terminate && oid != 0 ? Sessions.keepTerminating(second, oid) : Sessions.NO_TERMINATION) {
+                        maintenance.run("DROP DATABASE IF EXISTS " + Sql.identifier(database));
                         Checkpoint.reached("dropped " + database);
                     } catch (Failure e) {
-                        if (!lib.postgres.Database.state(e).equals("55006")) throw e;
-                        throw new Failure(new Problem.InUse(database, Sessions.in(maintenance, oid), terminate), e);
+                        if (!lib.postgres.Database.sqlState(e).equals("55006")) throw e;
+                        throw Sessions.databaseInUse(database, Sessions.in(maintenance, oid), terminate).causedBy(e);
                     }
                 }
             }
@@ -288,11 +289,11 @@ public sealed interface PreviousState permits PreviousState.Database, PreviousSt
 
         /** After the COMMIT, before the grants. */
         public List<String> complete(lib.postgres.Database db) {
-            return Grants.in(db, parked).giveIn(db, live);
+            return Grants.in(db, parked).regrant(db, live);
         }
 
         public boolean whole(lib.postgres.Database db) {
-            var old = SchemaObjects.among(objects);
+            var old = SchemaObjects.withOids(objects);
             return Stream.of(live, parked).flatMap(schema -> SchemaObjects.in(db, schema).stream()).filter(old).count() == objects.values().stream().mapToLong(List::size).sum();
         }
 

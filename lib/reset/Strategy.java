@@ -37,7 +37,7 @@ public sealed interface Strategy permits SwapDatabase, ParkTables, DropTables {
      * @throws Failure refused (exit 4): nothing was touched
      */
     static Strategy choose(Database db, DatabaseSnapshot look, String wanted, String runId, boolean terminate, boolean allowReplication) {
-        if (look.standby()) throw new Failure(new Problem.Standby(look.name()));
+        if (look.server().standby()) throw new Failure(new Problem.Standby(look.name()));
         if (!allowReplication) refuseReplication(db, look);
         return switch (wanted) {
             case "park" -> ParkTables.plan(db, look, runId, terminate, "asked for by name");
@@ -68,9 +68,9 @@ public sealed interface Strategy permits SwapDatabase, ParkTables, DropTables {
                 UNION ALL SELECT 'logical replication slot ' || slot_name FROM pg_replication_slots WHERE database = current_database()
                 UNION ALL SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts WHERE database = current_database()
                 ORDER BY 1"""));
-        if (look.serverVersionNum() >= 150000) found.addAll(db.texts("""
+        if (look.server().version() >= 150000) found.addAll(db.texts("""
                 SELECT 'publication ' || pubname || ' of the schema ' || nspname FROM pg_publication_namespace pn
-                JOIN pg_publication p ON p.oid = pn.pnpubid JOIN pg_namespace n ON n.oid = pn.pnnspid WHERE nspname = ?""", look.currentSchema()));
+                JOIN pg_publication p ON p.oid = pn.pnpubid JOIN pg_namespace n ON n.oid = pn.pnnspid WHERE nspname = ?""", look.schema().name()));
         if (!found.isEmpty()) throw new Failure(new Problem.Replicated(look.name(), found));
     }
 

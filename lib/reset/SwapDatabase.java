@@ -13,6 +13,7 @@ import lib.postgres.Fingerprint;
 import lib.postgres.Grants;
 import lib.postgres.Renames;
 import lib.postgres.Sessions;
+import lib.postgres.Sql;
 
 /** The new state is built in a database of its own, which then changes names with the live one. */
 public final class SwapDatabase implements Strategy {
@@ -36,8 +37,8 @@ public final class SwapDatabase implements Strategy {
     /** The names that a run of this database gives, and the oid it goes by. */
     public static PreviousState.Database aside(String runId, DatabaseSnapshot look) {
         var run = Strategy.suffix(runId);
-        return new PreviousState.Database(runId, look.name(), look.oid(), Database.fitting(look.name(), "_new_" + run),
-                Database.fitting(look.name(), "_before_" + run), Database.fitting(look.name(), "_undone_" + run), look.databaseComment());
+        return new PreviousState.Database(runId, look.name(), look.oid(), Sql.shortened(look.name(), "_new_" + run),
+                Sql.shortened(look.name(), "_before_" + run), Sql.shortened(look.name(), "_undone_" + run), look.comment());
     }
 
     static SwapDatabase plan(Database live, DatabaseSnapshot look, String runId, boolean terminate, String reason) {
@@ -47,10 +48,10 @@ public final class SwapDatabase implements Strategy {
     /** Why this database cannot be swapped by this role, in words; empty when nothing is known against it. */
     static List<String> obstacles(Database db, DatabaseSnapshot look) {
         var found = new ArrayList<String>();
-        if (!look.superuser() && !look.createdb()) found.add("role %s may not create databases".formatted(look.role()));
-        if (!look.ownsDatabase()) found.add("role %s does not own the database (its owner is %s)".formatted(look.role(), look.owner()));
+        if (!look.role().superuser() && !look.role().createdb()) found.add("role %s may not create databases".formatted(look.role().name()));
+        if (!look.role().ownsDatabase()) found.add("role %s does not own the database (its owner is %s)".formatted(look.role().name(), look.owner()));
         if (!found.isEmpty()) return found;
-        found.addAll(Fingerprint.of(db, look.currentSchema()).notCopyable());
+        found.addAll(Fingerprint.of(db, look.schema().name()).notCopyable());
         found.addAll(db.texts("""
                 SELECT format('extension %s %s cannot be made again by role %s', extname, extversion, current_user)
                 FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS (
@@ -66,7 +67,7 @@ public final class SwapDatabase implements Strategy {
                   AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
                 ORDER BY 1"""));
         if (!found.isEmpty()) return found;
-        db.maintenance().ifPresentOrElse(Database::close, () -> found.add("no other database of the server lets role %s in".formatted(look.role())));
+        db.maintenance().ifPresentOrElse(Database::close, () -> found.add("no other database of the server lets role %s in".formatted(look.role().name())));
         return found;
     }
 
@@ -95,11 +96,11 @@ public final class SwapDatabase implements Strategy {
     }
 
     /** What to do instead when the copy turned out to differ. */
-    public Strategy instead(Problem.NotCopied why) {
+    public Strategy instead(DatabaseCopy.Differs why) {
         return ParkTables.plan(live, look, runId, terminate, Strategy.notSwapped(why.differences()));
     }
 
-    /** @throws Failure (from run) {@link Problem.NotCopied}: park instead; undo drops what was created */
+    /** @throws Failure (from run) {@link DatabaseCopy.Differs}: park instead; undo drops what was created */
     public Step createScratch() {
         return new CreateScratch(live, look, aside);
     }
@@ -111,7 +112,7 @@ public final class SwapDatabase implements Strategy {
 
         public void run() {
             try (var maintenance = PreviousState.maintenance(live, aside.live())) {
-                new DatabaseCopy(live, look.currentSchema(), aside.scratch()).make(maintenance);
+                new DatabaseCopy(live, look.schema().name(), aside.scratch()).create(maintenance);
             }
         }
 
@@ -129,8 +130,8 @@ public final class SwapDatabase implements Strategy {
 
     /** Not WITH (FORCE): that is denied to an owner while autovacuum happens to be there, which a plain DROP ends by itself. */
     public static void drop(Database maintenance, String name, long oid) {
-        try (var second = maintenance.sibling(maintenance.credentials().database()); var kept = Sessions.keepOut(second, oid)) {
-            maintenance.run("DROP DATABASE " + Database.quoted(name));
+        try (var second = maintenance.sibling(maintenance.credentials().database()); var kept = Sessions.keepTerminating(second, oid)) {
+            maintenance.run("DROP DATABASE " + Sql.identifier(name));
         }
     }
 
@@ -148,7 +149,7 @@ public final class SwapDatabase implements Strategy {
             migrator.migrateInto(aside.scratch());
             Checkpoint.reached("migrated, and nothing granted yet");
             try (var scratch = live.sibling(aside.scratch())) {
-                warnings.addAll(Grants.in(live, look.currentSchema()).giveIn(scratch, look.currentSchema()));
+                warnings.addAll(Grants.in(live, look.schema().name()).regrant(scratch, look.schema().name()));
             }
         }
     }

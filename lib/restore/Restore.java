@@ -16,6 +16,7 @@ import lib.postgres.DatabaseCopy;
 import lib.postgres.DatabaseSnapshot;
 import lib.postgres.Renames;
 import lib.postgres.Sessions;
+import lib.postgres.Sql;
 import lib.project.Project;
 import lib.reset.PreviousState;
 import lib.reset.Run;
@@ -68,7 +69,7 @@ public final class Restore {
 
         @Override public void run() {
             if (server.oidOf(called).isPresent()) throw new Failure(new Problem.DatabaseExists(called));
-            named(name, "CREATE DATABASE %s TEMPLATE template0".formatted(Database.quoted(name)) + locale);
+            named(name, "CREATE DATABASE %s TEMPLATE template0".formatted(Sql.identifier(name)) + locale);
             server.oidOf(name).ifPresent(made::add);
         }
 
@@ -81,7 +82,7 @@ public final class Restore {
             try {
                 server.run(statement);
             } catch (Failure e) {
-                if (Database.state(e).equals("42P04")) throw new Failure(new Problem.DatabaseExists(wanted), e);
+                if (Database.sqlState(e).equals("42P04")) throw new Failure(new Problem.DatabaseExists(wanted), e);
                 throw e;
             }
         }
@@ -103,11 +104,11 @@ public final class Restore {
     public record InPlace(Run run, PreviousState.Database aside, Database live, DatabaseSnapshot look, boolean terminate, List<String> warnings, Services services) {
         /** @throws Failure refused (4) when this role may not replace the database */
         public static InPlace of(Project project, Database live, Path backup, boolean terminate, Services services) {
-            var look = live.look();
+            var look = DatabaseSnapshot.of(live);
             var reasons = new ArrayList<String>();
-            if (!look.superuser() && !look.createdb()) reasons.add("role %s may not create databases".formatted(look.role()));
-            if (!look.ownsDatabase()) reasons.add("role %s does not own it (its owner is %s)".formatted(look.role(), look.owner()));
-            live.maintenance().ifPresentOrElse(Database::close, () -> reasons.add("no other database of the server lets role %s in".formatted(look.role())));
+            if (!look.role().superuser() && !look.role().createdb()) reasons.add("role %s may not create databases".formatted(look.role().name()));
+            if (!look.role().ownsDatabase()) reasons.add("role %s does not own it (its owner is %s)".formatted(look.role().name(), look.owner()));
+            live.maintenance().ifPresentOrElse(Database::close, () -> reasons.add("no other database of the server lets role %s in".formatted(look.role().name())));
             if (!reasons.isEmpty()) throw new Failure(new Problem.NotOurs(look.name(), reasons));
             var id = Run.newId();
             var aside = SwapDatabase.aside(id, look);
@@ -138,7 +139,7 @@ public final class Restore {
         private Step createScratch() {
             return Step.of("create database %s with the owner, settings and grants of %s".formatted(aside.scratch(), aside.live()), () -> {
                 try (var maintenance = PreviousState.maintenance(live, aside.live())) {
-                    warnings.addAll(new DatabaseCopy(live, look.currentSchema(), aside.scratch()).makeEmpty(maintenance));
+                    warnings.addAll(new DatabaseCopy(live, look.schema().name(), aside.scratch()).createEmpty(maintenance));
                 }
             }, () -> SwapDatabase.dropScratch(live, aside), () -> {});
         }
@@ -166,7 +167,7 @@ public final class Restore {
                   AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND usesysid IS NOT NULL)""");
         for (var name : left) {
             try {
-                server.run("DROP DATABASE " + Database.quoted(name));
+                server.run("DROP DATABASE " + Sql.identifier(name));
                 told.accept(name);
             } catch (Failure stays) {
                 // somebody has just come, or was faster

@@ -15,6 +15,7 @@ import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
 import lib.postgres.PgPrograms;
+import lib.postgres.Sql;
 import lib.process.Shell;
 import lib.project.Credentials;
 import lib.project.Settings;
@@ -39,7 +40,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
             if (server.is("SELECT pg_is_in_recovery()")) throw Failure.refused("the server of %s is a standby, which is read-only: %s".formatted(SETTING, other))
                     .next("name a primary server in " + SETTING);
             if (!Restore.mayCreate(server)) throw Failure.refused("role %s may not create databases on the server of %s: %s".formatted(other.user(), SETTING, other))
-                    .next("have a superuser of that server run: ALTER ROLE " + Database.quoted(other.user()) + " CREATEDB");
+                    .next("have a superuser of that server run: ALTER ROLE " + Sql.identifier(other.user()) + " CREATEDB");
             return new VerifyServer(server, major -> new PgPrograms(Environment.Local.pgProgram("pg_dump", major), server.credentials()), SETTING);
         } catch (Throwable e) {
             server.close();
@@ -54,7 +55,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
         server.close();
         var role = environment.identity().user();
         throw Failure.refused("role " + role + " may not create databases, and verify restores into a new one")
-                .next("have a superuser run: ALTER ROLE " + Database.quoted(role) + " CREATEDB",
+                .next("have a superuser run: ALTER ROLE " + Sql.identifier(role) + " CREATEDB",
                         "or let verify use another server, in .env or in the environment: " + EXAMPLE);
     }
 
@@ -112,7 +113,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
     }
 
     private static String dropdb(PgPrograms programs, String scratch) {
-        return Shell.line(Stream.of(programs.forPeople().apply("dropdb"), programs.where(), List.of(scratch)).flatMap(List::stream).toList());
+        return Shell.line(Stream.of(programs.commandLine().apply("dropdb"), programs.connectionOptions(), List.of(scratch)).flatMap(List::stream).toList());
     }
 
     @Override public void close() {

@@ -72,7 +72,7 @@ class DatabaseTest {
     @Test void a_database_whose_name_has_odd_characters_is_reached() {
         var db = Postgres.database("Ärger & Söhne/+%20?\"x\"", Postgres.SUPERUSER);
         try (var database = Database.open(db.credentials())) {
-            assertEquals(db.name(), database.look().name());
+            assertEquals(db.name(), DatabaseSnapshot.of(database).name());
         }
     }
 
@@ -81,24 +81,24 @@ class DatabaseTest {
         OldState.run(db, "CREATE EXTENSION citext", "COMMENT ON DATABASE \"%s\" IS 'what it is for'".formatted(db.name()));
         OldState.fill(db);
         try (var database = Database.open(db.credentials())) {
-            var look = database.look();
-            assertEquals("public", look.currentSchema());
-            assertEquals("what it is for", look.databaseComment());
-            assertTrue(look.superuser() && look.createdb() && look.ownsDatabase() && look.mayCreateSchema() && !look.standby());
-            assertTrue(look.serverVersionNum() > 130000 && look.bytes() > 0);
-            var customer = look.tables().stream().filter(t -> t.name().equals("crm_customer")).findFirst().orElseThrow();
+            var look = DatabaseSnapshot.of(database);
+            assertEquals("public", look.schema().name());
+            assertEquals("what it is for", look.comment());
+            assertTrue(look.role().superuser() && look.role().createdb() && look.role().ownsDatabase() && look.role().mayCreateSchema() && !look.server().standby());
+            assertTrue(look.server().version() > 130000 && look.bytes() > 0);
+            var customer = look.schema().tables().stream().filter(t -> t.name().equals("crm_customer")).findFirst().orElseThrow();
             assertEquals(200, customer.rows());
             assertTrue(customer.exact() && !customer.extensionOwned() && customer.owner().equals("postgres"));
-            assertTrue(look.tables().stream().anyMatch(t -> t.name().equals("crm_event_2025") && t.partition() && t.rows() == 213), look.tables().toString());
-            assertEquals(1, look.others().get("view"));
-            assertEquals(4, look.others().get("type"), look.others().toString()); // not the multirange, not citext
+            assertTrue(look.schema().tables().stream().anyMatch(t -> t.name().equals("crm_event_2025") && t.partition() && t.rows() == 213), look.schema().tables().toString());
+            assertEquals(1, look.schema().otherObjects().get("view"));
+            assertEquals(4, look.schema().otherObjects().get("type"), look.schema().otherObjects().toString()); // not the multirange, not citext
         }
     }
 
     @Test void the_same_database_is_proven_and_another_is_not() {
         var db = Postgres.database();
         var other = Postgres.database();
-        try (var database = Database.open(db.credentials()); var proof = database.proveSame()) {
+        try (var database = Database.open(db.credentials()); var proof = database.randomAdvisoryLock()) {
             var query = """
                 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid::bigint << 32) | objid::bigint = %d AND objsubid = 1
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())""".formatted(proof.key());
@@ -113,13 +113,13 @@ class DatabaseTest {
         var db = Postgres.database();
         var other = Postgres.database();
         try (var a = Database.open(db.credentials()); var b = Database.open(db.credentials()); var c = Database.open(other.credentials())) {
-            try (var lock = a.lockRuns(); var unrelated = c.lockRuns()) {
-                var busy = assertThrows(Failure.class, b::lockRuns).problem();
+            try (var lock = RunLock.take(a); var unrelated = RunLock.take(c)) {
+                var busy = assertThrows(Failure.class, () -> RunLock.take(b)).problem();
                 assertEquals(Exit.BUSY, busy.exit());
-                assertTrue(Pattern.compile("pid %d on \\S+, since 2[^,]+Z, the server's process \\d+".formatted(ProcessHandle.current().pid())).matcher(busy.what()).find(), busy.what());
+                assertTrue(Pattern.compile("pid %d on \\S+, since 2[^,]+Z, server process \\d+".formatted(ProcessHandle.current().pid())).matcher(busy.what()).find(), busy.what());
                 assertTrue(busy.next().getLast().matches(".*SELECT pg_terminate_backend\\(\\d+\\);"), busy.next().toString());
             }
-            b.lockRuns().close();
+            RunLock.take(b).close();
         }
     }
 

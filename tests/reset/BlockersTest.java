@@ -15,6 +15,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.Database;
+import lib.postgres.DatabaseSnapshot;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -138,7 +139,7 @@ class BlockersTest {
     // ---- without the command -----------------------------------------------------------------
 
     private static Strategy choose(Database database, String wanted, boolean terminate, boolean allowReplication) {
-        return Strategy.choose(database, database.look(), wanted, SwapDatabaseTest.runId(), terminate, allowReplication);
+        return Strategy.choose(database, DatabaseSnapshot.of(database), wanted, SwapDatabaseTest.runId(), terminate, allowReplication);
     }
 
     private static void run(Database database, String wanted, boolean terminate, Postgres.Db db, boolean allow) throws Exception {

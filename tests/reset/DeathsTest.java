@@ -169,7 +169,7 @@ class DeathsTest {
         var victim = victim();
         try (var database = Database.open(victim.db.credentials()); var django = django(victim, "migrate", 4)) {
             Description description;
-            try (var proof = database.proveSame()) {
+            try (var proof = database.randomAdvisoryLock()) {
                 description = django.describe(proof.key(), List.of());
             }
             django.generate(description.labels(), description.history().carried());

@@ -23,6 +23,7 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.FolderLock;
 import lib.postgres.Database;
+import lib.postgres.RunLock;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -337,8 +338,8 @@ class LockTest {
 
     @Test void the_line_that_ends_a_dead_holders_session_does_so() throws Exception {
         try (var ours = Database.open(credentials()); var theirs = Database.open(credentials())) {
-            var lock = theirs.lockRuns();
-            var busy = assertThrows(Failure.class, ours::lockRuns).problem();
+            var lock = RunLock.take(theirs);
+            var busy = assertThrows(Failure.class, () -> RunLock.take(ours)).problem();
             var line = Pattern.compile("SELECT pg_terminate_backend\\(\\d+\\);").matcher(busy.next().getLast());
             assertTrue(line.find(), busy.next().toString());
             try (var connection = db.connect(); var statement = connection.createStatement()) {
@@ -347,7 +348,7 @@ class LockTest {
             assertDoesNotThrow(() -> {
                 for (int i = 0; ; i++) {
                     try {
-                        ours.lockRuns().close();
+                        RunLock.take(ours).close();
                         return;
                     } catch (Failure stillEnding) {
                         if (i == 50) throw stillEnding;
@@ -361,11 +362,11 @@ class LockTest {
 
     @Test void a_role_that_may_not_see_into_the_holders_session_hears_of_it_all_the_same() throws SQLException {
         var other = Postgres.role("stranger", "");
-        try (var ours = Database.open(credentials()); var lock = ours.lockRuns();
+        try (var ours = Database.open(credentials()); var lock = RunLock.take(ours);
              var theirs = Database.open(new lib.project.Credentials(db.host(), db.port(), db.name(), other.name(), other.password(), null, Map.of()))) {
-            var busy = assertThrows(Failure.class, theirs::lockRuns).problem();
+            var busy = assertThrows(Failure.class, () -> RunLock.take(theirs)).problem();
             assertEquals(Problem.Exit.BUSY, busy.exit());
-            assertTrue(Pattern.compile("pid %d on \\S+, the server's process \\d+".formatted(ProcessHandle.current().pid())).matcher(busy.what()).find(), busy.what());
+            assertTrue(Pattern.compile("pid %d on \\S+, server process \\d+".formatted(ProcessHandle.current().pid())).matcher(busy.what()).find(), busy.what());
         }
     }
 }

@@ -91,7 +91,9 @@ class ParkTablesTest {
             var working = OldState.migrator(db);
             park.parkAndMigrate(working).run();
             var commit = park.commit(OldState.migrator(db)); // one that has lost sight of the transaction
-            assertInstanceOf(Problem.TablesInUse.class, assertThrows(Failure.class, commit::undo).problem());
+            var locked = assertThrows(Failure.class, commit::undo).problem();
+            assertEquals(Exit.FAILED, locked.exit());
+            assertTrue(locked.what().startsWith("tables are locked by others for more than five seconds:\n  pid "), locked.what());
             working.commit();
             assertEquals(PreviousState.State.NEW_IS_LIVE, park.aside().state(database));
             commit.undo();
@@ -341,7 +343,9 @@ class ParkTablesTest {
                 blocking.createStatement().execute("SELECT name FROM crm_customer LIMIT 1");
                 var park = inTransaction ? park(database) : park(database).withoutTransaction();
                 var problem = assertThrows(Failure.class, () -> SwapDatabaseTest.run(steps(park, OldState.migrator(db)))).problem();
-                assertInstanceOf(Problem.TablesInUse.class, problem);
+                assertEquals(Exit.FAILED, problem.exit());
+                assertTrue(problem.what().startsWith("tables are locked by others for more than five seconds:\n  pid "), problem.what());
+                assertEquals(List.of("stop these programs, or add --terminate"), problem.next());
                 assertTrue(problem.what().contains("idle in transaction for ") && problem.what().contains("SELECT name FROM crm_customer"), problem.what());
                 blocking.rollback();
                 assertEquals(before, Snapshot.of(db));

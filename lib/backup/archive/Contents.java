@@ -4,7 +4,7 @@ import java.util.List;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
-import lib.postgres.Database;
+import lib.postgres.Sql;
 
 /**
  * What an archive of pg_dump's holds, as it was counted while all of it was read.
@@ -79,6 +79,6 @@ public record Contents(String database, String server, String pgDump, List<Entry
     }
 
     private static String plain(String name) {
-        return name.matches("[a-z_][a-z0-9_$]*") ? name : Database.quoted(name);
+        return name.matches("[a-z_][a-z0-9_$]*") ? name : Sql.identifier(name);
     }
 }
