@@ -28,6 +28,7 @@ import lib.cli.Confirmation;
 import lib.cli.Console;
 import lib.django.Description;
 import lib.django.Django;
+import lib.django.DjangoProblem;
 import lib.django.Migrations;
 import lib.docker.ComposeConfig;
 import lib.environment.Environment;
@@ -124,7 +125,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try {
             return reset();
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.NoDjango missing && installed(output.console(), missing)) return reset();
+            if (failure.problem() instanceof DjangoProblem.NoDjango missing && installed(output.console(), missing)) return reset();
             throw failure;
         }
     }
@@ -214,7 +215,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** Offers to install what the project needs; only where somebody can say yes. */
-    private boolean installed(Console console, Problem.NoDjango missing) {
+    private boolean installed(Console console, DjangoProblem.NoDjango missing) {
         if (!console.canAsk() || output.json) return false; // what pip prints would be taken for JSON
         var install = Program.of(missing.install());
         return console.yes("%s. Run %s now? Type YES, yes or y:".formatted(missing.what(), install)) && install.interactive() == 0;

@@ -86,7 +86,7 @@ class CatalogTest {
         assertEquals(filesOfLib(), listed(text));
         assertNotEquals(filesOfLib(), listed(text.replace("//SOURCES plan/Plan.java\n", "")), "a file that is not listed");
         assertNotEquals(filesOfLib(), listed(text + "\n//SOURCES plan/Gone.java\n"), "a listed one that is not there");
-        assertNotEquals(filesOfLib(), listed(text.replace("=django/django_driver.py", "")), "the driver");
+        assertNotEquals(filesOfLib(), listed(text.replace("=django/describe.py", "")), "a file of the driver");
     }
 
     private static Set<String> filesOfLib() throws IOException {
@@ -130,10 +130,10 @@ class CatalogTest {
         assertTrue(output.out().contains("shop"), output.all());
     }
 
-    @Test void without_its_files_line_the_driver_is_missed() throws Exception {
-        var output = dryRun("without/django_driver.py/");
+    @Test void a_missing_files_line_of_the_driver_is_named() throws Exception {
+        var output = dryRun("without/describe.py/");
         assertNotEquals(0, output.code(), output.all());
-        assertTrue(output.err().contains("lib.django.Django.driver("), output.all());
+        assertTrue(output.err().contains("lib/django/describe.py is missing from the built program"), output.all());
     }
 
     @Test void without_one_of_the_sources_nothing_is_built() throws Exception {

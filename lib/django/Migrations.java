@@ -5,12 +5,14 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Stream;
 import lib.error.Failure;
@@ -19,31 +21,29 @@ import lib.files.Checkpoint;
 import lib.files.Disk;
 
 /**
- * The migration files of some apps: what lies there, put aside, put in place, put back.
+ * The migration files of some apps as they were found: to copy, to remove, to restore.
  * A migration is what Django loads as one: a {@code .py} file directly in the folder whose name does not begin with
  * {@code _} or {@code ~}. Everything else there (helper modules, subpackages, {@code __init__.py}) stays.
  */
 public record Migrations(Path root, List<File> files) {
 
     /**
-     * One migration file as it was found.
-     *
      * @param path    relative to the project's root
      * @param sha256  of its content; of the link's text when it is a symbolic link
      * @param mode    "rw-r--r--", or "" where the file system has none
-     * @param link    where the symbolic link leads, else null
+     * @param link    the target of a symbolic link, else null
      * @param touched last modification, milliseconds since 1970
      */
     public record File(String path, String sha256, String mode, String link, long touched) {}
 
-    /** The migrations that lie in these folders now; a folder that does not exist holds none. */
+    /** The migrations in these folders; a folder that does not exist holds none. */
     public static Migrations in(Path root, Iterable<Path> folders) throws IOException {
         var files = new ArrayList<File>();
         for (var folder : folders) {
-            refuseOutside(root, folder);
+            requireInside(root, folder);
             if (!Files.isDirectory(folder)) continue;
             try (Stream<Path> children = Files.list(folder)) {
-                for (var file : children.filter(Migrations::isMigration).sorted().toList()) files.add(kept(root, file));
+                for (var file : children.filter(Migrations::isMigration).sorted().toList()) files.add(stateOf(root, file));
             }
         }
         return new Migrations(root, List.copyOf(files));
@@ -51,46 +51,52 @@ public record Migrations(Path root, List<File> files) {
 
     private static boolean isMigration(Path file) {
         var name = file.getFileName().toString();
-        return name.endsWith(".py") && !name.startsWith("_") && !name.startsWith("~") && !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS);
+        return name.endsWith(".py") && !name.startsWith("_") && !name.startsWith("~")
+                && !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS);
     }
 
-    private static File kept(Path root, Path file) throws IOException {
-        if (!Files.isSymbolicLink(file) && !Files.isRegularFile(file)) throw new Failure(new Problem.NotAFile(file));
-        var link = Files.isSymbolicLink(file) ? Files.readSymbolicLink(file).toString() : null;
-        var content = link != null ? link.getBytes(StandardCharsets.UTF_8) : Files.readAllBytes(file);
-        var mode = link == null && Disk.POSIX ? PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) : "";
+    private static File stateOf(Path root, Path file) throws IOException {
+        var isLink = Files.isSymbolicLink(file);
+        // of a pipe or a device: reading it may never end, and nothing could restore it
+        if (!isLink && !Files.isRegularFile(file))
+            throw Failure.refused(file + " has the name of a migration, but is neither a file nor a link").next("move it away");
+        var link = isLink ? Files.readSymbolicLink(file).toString() : null;
+        var content = isLink ? link.getBytes(StandardCharsets.UTF_8) : Files.readAllBytes(file);
+        var mode = !isLink && Disk.POSIX ? PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) : "";
         var touched = Files.getLastModifiedTime(file, LinkOption.NOFOLLOW_LINKS).toMillis();
         var path = root.relativize(file);
         if (!Path.of(path.toString()).equals(path)) throw new Failure(new Problem.UnusableName(path.toString()));
         return new File(path.toString(), Disk.sha256(content), mode, link, touched);
     }
 
-    /** A folder that a symbolic link leads out of the project belongs to somebody else. */
-    private static void refuseOutside(Path root, Path folder) throws IOException {
+    private static void requireInside(Path root, Path folder) throws IOException {
         var nearest = folder;
         while (!Files.exists(nearest, LinkOption.NOFOLLOW_LINKS)) nearest = nearest.getParent();
-        if (!folder.startsWith(root) || !Files.exists(nearest) || !nearest.toRealPath().startsWith(root.toRealPath())) // or a link to nowhere
-            throw new Failure(new Problem.OutsideProject(folder, root));
+        var dangling = !Files.exists(nearest);
+        if (folder.startsWith(root) && !dangling && nearest.toRealPath().startsWith(root.toRealPath())) return;
+        throw Failure.refused(folder + " is outside the project " + root + " or a symbolic link to a place outside it:"
+                + " its files are not this project's to replace").next("replace the link by a folder, or leave that app out with --apps");
     }
 
     /** Copies every file into {@code store}, each fsynced and compared with what was found. */
     public void copyTo(Path store) throws IOException {
         var folders = new LinkedHashSet<Path>();
         for (var file : files) {
-            if (file.link() != null) continue; // the link's text is in the record
+            if (file.link() != null) continue; // the record has the link's text
             var content = Files.readAllBytes(root.resolve(file.path()));
-            if (!Disk.sha256(content).equals(file.sha256())) throw new Failure(new Problem.FileChanged(file.path()));
+            if (!Disk.sha256(content).equals(file.sha256())) throw changed(file.path());
             var copy = store.resolve(file.path());
             Disk.createPrivateFolder(copy.getParent());
             Disk.writePrivate(copy, content);
-            if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256())) throw new Failure(new Problem.CopyDiffers(copy));
+            if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256()))
+                throw Failure.failed("the copy " + copy + " differs from what was written to it").next("check the disk before anything else");
             folders.add(copy.getParent());
             Checkpoint.reached("copied " + file.path());
         }
         for (var folder : folders) Disk.fsync(folder);
     }
 
-    /** The files that are still here and are not among those to stay go; so does {@code __pycache__} beside them. */
+    /** Removes every file that is not in {@code stay}, and the {@code __pycache__} beside them. */
     public void removeExcept(Set<String> stay) throws IOException {
         var folders = new LinkedHashSet<Path>();
         for (var file : files) {
@@ -107,73 +113,83 @@ public record Migrations(Path root, List<File> files) {
         }
     }
 
-    /** Compiled migrations of one history must not be found by the other. */
+    /** One history must not find the other's compiled migrations. */
     public static void removeCache(Path folder) throws IOException {
         var cache = folder.resolve("__pycache__");
         if (Files.isDirectory(cache, LinkOption.NOFOLLOW_LINKS)) Disk.removeTree(cache);
     }
 
-    /** @throws Failure when a file is no longer as it was found: somebody is editing it, and that edit is nowhere else */
+    /** @throws Failure when a file is no longer as it was found: somebody edits it, and no copy has that edit */
     public void requireUnchanged() throws IOException {
-        for (var file : files) if (!isInPlace(file)) throw new Failure(new Problem.FileChanged(file.path()));
+        for (var file : files) if (!isInPlace(file)) throw changed(file.path());
     }
 
-    /** Those that are gone or hold what a run wrote in their place; what is neither is an edit by somebody else, and stays. */
-    public Migrations replacedBy(Map<String, String> fresh) throws IOException {
-        var displaced = new ArrayList<File>();
-        for (var file : files) {
-            if (isInPlace(file)) continue;
-            var home = root.resolve(file.path());
-            if (!Files.exists(home, LinkOption.NOFOLLOW_LINKS) || kept(root, home).sha256().equals(fresh.get(file.path()))) displaced.add(file);
-        }
-        return new Migrations(root, displaced);
+    public static Failure changed(String path) {
+        return Failure.failed(path + " was changed by somebody else while the reset was running").next("run the reset again");
     }
 
     /**
-     * Puts every file back as it was, from the first of these folders that has it whole; one that is home already is left
-     * alone. The last first: where the disk became full on the way there, each step back frees what the next one needs.
+     * The files that are gone, or hold what a run wrote in their place. A file that is neither was edited since.
+     *
+     * @param written SHA-256 by path
+     */
+    public Migrations replacedBy(Map<String, String> written) throws IOException {
+        var replaced = new ArrayList<File>();
+        for (var file : files) {
+            if (isInPlace(file)) continue;
+            var path = root.resolve(file.path());
+            var gone = !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
+            if (gone || stateOf(root, path).sha256().equals(written.get(file.path()))) replaced.add(file);
+        }
+        return new Migrations(root, replaced);
+    }
+
+    /**
+     * Restores every file that is not in place, from the first of these folders with an intact copy. The last first: where
+     * the disk became full on the way there, each step back frees what the next one needs.
      */
     public void restoreFrom(List<Path> stores) throws IOException {
         var folders = new LinkedHashSet<Path>();
         for (var file : files.reversed()) {
-            var home = root.resolve(file.path());
+            var path = root.resolve(file.path());
             if (isInPlace(file)) continue;
-            Files.createDirectories(home.getParent());
-            folders.add(home.getParent());
+            Files.createDirectories(path.getParent());
+            folders.add(path.getParent());
             if (file.link() != null) {
-                Files.deleteIfExists(home);
+                Files.deleteIfExists(path);
                 Checkpoint.reached("in place of the link " + file.path());
-                Files.createSymbolicLink(home, Path.of(file.link()));
+                Files.createSymbolicLink(path, Path.of(file.link()));
                 continue;
             }
-            var content = whole(file, stores);
-            Disk.replace(home, content, file.mode().isEmpty() ? null : file.mode(), home.getParent());
-            Files.setLastModifiedTime(home, java.nio.file.attribute.FileTime.fromMillis(file.touched()));
+            Disk.replace(path, intactCopy(file, stores), file.mode().isEmpty() ? null : file.mode(), path.getParent());
+            Files.setLastModifiedTime(path, FileTime.fromMillis(file.touched()));
             Checkpoint.reached("put back " + file.path());
         }
         for (var folder : folders) Disk.fsync(folder);
     }
 
-    private static byte[] whole(File file, List<Path> stores) throws IOException {
+    private static byte[] intactCopy(File file, List<Path> stores) throws IOException {
         for (var store : stores) {
             var copy = store.resolve(file.path());
             if (!Files.isRegularFile(copy, LinkOption.NOFOLLOW_LINKS)) continue;
             var content = Files.readAllBytes(copy);
             if (Disk.sha256(content).equals(file.sha256())) return content;
         }
-        throw new Failure(new Problem.OldFileLost(file.path(), stores));
+        throw Failure.failed("no intact copy of %s is left in %s".formatted(file.path(),
+                String.join(" or ", stores.stream().map(Path::toString).toList())))
+                .next("put it back from git or a backup of this disk, into the project or one of these folders, then run this again");
     }
 
-    /** @throws Failure a file is not home, and none of these folders has it whole */
+    /** @throws Failure a file is not in place, and none of these folders has an intact copy */
     public void requireCopies(List<Path> stores) throws IOException {
-        for (var file : files) if (file.link() == null && !isInPlace(file)) whole(file, stores);
+        for (var file : files) if (file.link() == null && !isInPlace(file)) intactCopy(file, stores);
     }
 
     private boolean isInPlace(File file) throws IOException {
-        var home = root.resolve(file.path());
-        if (!Files.exists(home, LinkOption.NOFOLLOW_LINKS)) return false;
-        var now = kept(root, home);
-        return now.sha256().equals(file.sha256()) && now.mode().equals(file.mode()) && java.util.Objects.equals(now.link(), file.link());
+        var path = root.resolve(file.path());
+        if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) return false;
+        var now = stateOf(root, path);
+        return now.sha256().equals(file.sha256()) && now.mode().equals(file.mode()) && Objects.equals(now.link(), file.link());
     }
 
     public boolean allInPlace() throws IOException {

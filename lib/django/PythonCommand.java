@@ -24,6 +24,9 @@ public record PythonCommand(Program start, String root, Path backend, CodePaths 
      */
     public record Container(String service, String managePy, Predicate<String> noise, Runnable remove) {}
 
+    /** What a container's start prints when it finds no Python. */
+    public static final String NO_PYTHON = "there is no Python here";
+
     public static PythonCommand local(Program python, Path root) {
         return new PythonCommand(python, root.toString(), null, CodePaths.SAME, null);
     }

@@ -306,8 +306,8 @@ public final class Compose implements Environment {
             for python in "$PYTHON" python python3; do
               [ -n "$python" ] && command -v "$python" >/dev/null 2>&1 && exec "$python" "$@"
             done
-            echo 'there is no Python here' >&2
-            exit 127""";
+            echo '%s' >&2
+            exit 127""".formatted(PythonCommand.NO_PYTHON);
 
     @Override
     public PythonCommand python() {

@@ -363,77 +363,6 @@ public interface Problem {
         public String what() { return python + " (" + why + ") is no virtual environment; name the project's own with --python PATH"; }
     }
 
-    /** @param requirements the file that names what the project needs, or null */
-    record NoDjango(String interpreter, String requirements) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "Django is not installed for " + interpreter; }
-        public List<String> next() {
-            return List.of("install what the project needs: " + String.join(" ", install()),
-                    "or name the interpreter that has it: --python PATH, or activate its virtual environment");
-        }
-
-        /** The command that installs it. */
-        public List<String> install() {
-            var what = requirements == null ? List.of("Django", "psycopg[binary]")
-                    : requirements.endsWith(".toml") ? List.of(Path.of(requirements).getParent().toString()) : List.of("-r", requirements);
-            return java.util.stream.Stream.concat(java.util.stream.Stream.of(interpreter, "-m", "pip", "install"), what.stream()).toList();
-        }
-    }
-
-    record NoSettingsModule(Path managePy) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return managePy + " names no settings module, and DJANGO_SETTINGS_MODULE is not set"; }
-        public List<String> next() { return List.of("give --settings MODULE"); }
-    }
-
-    record NotOwnApps(List<String> unknown, List<String> own) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "not an app of this project whose migrations can be reset: " + String.join(", ", unknown); }
-        public List<String> next() { return List.of("these can: " + String.join(", ", own)); }
-    }
-
-    /**
-     * What Django or PostgreSQL said.
-     *
-     * @param doing  "reading the project's settings and models", "migrating"
-     * @param file   the last frame in the user's own code, or null
-     * @param state  PostgreSQL's SQLSTATE, or null
-     */
-    record DjangoFailed(String doing, String words, List<String> details, String file, int line, String source, String state) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String sqlState() { return state == null ? "" : state; }
-        public String what() {
-            var text = new StringBuilder(words);
-            details.forEach(d -> text.append("\n  ").append(d));
-            if (file != null) text.append("\n  in ").append(file).append(line > 0 ? ":" + line : "").append(source.isBlank() ? "" : ": " + source);
-            return text.append("\n  while ").append(doing).toString();
-        }
-        public List<String> next() {
-            if (words.contains("Error loading psycopg")) return List.of("install PostgreSQL's driver into the project's interpreter: python -m pip install \"psycopg[binary]\"");
-            return words.startsWith("ModuleNotFoundError") ? List.of("is this the project's interpreter, with all its requirements? name another: --python PATH") : List.of();
-        }
-    }
-
-    record DjangoSilent(String doing, long seconds, List<String> lastLines) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "Django gave no sign of life for %d s while %s; it was stopped%s".formatted(seconds, doing, said(lastLines)); }
-    }
-
-    record DriverDied(String doing, List<String> lastLines) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the Python process ended while " + doing + said(lastLines); }
-    }
-
-    record DriverGarbled(String doing, List<String> lastLines) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the Python process gave an answer that is none while " + doing + said(lastLines); }
-        public List<String> next() { return List.of("look at what the interpreter really is: --python PATH"); }
-    }
-
-    private static String said(List<String> lines) {
-        return lines.isEmpty() ? "" : "; it last said:\n  " + String.join("\n  ", lines);
-    }
-
     record NotTheSame(Credentials ours, String theirs, String error) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() {
@@ -631,36 +560,11 @@ public interface Problem {
 
     // ---- migration files and runs ------------------------------------------------------------
 
-    record OutsideProject(Path folder, Path root) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return folder + " leads out of the project " + root + ": its files are not this project's to replace"; }
-        public List<String> next() { return List.of("replace the link by a folder, or leave that app out with --apps"); }
-    }
-
-    /** A pipe or a device: reading it may never end, and nothing could put it back. */
-    record NotAFile(Path path) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return path + " bears the name of a migration and is neither a file nor a link"; }
-        public List<String> next() { return List.of("move it away"); }
-    }
-
     /** As the locale of this process reads it, which is not what the disk has. */
     record UnusableName(String name) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the file name " + name + " cannot be written in this locale, or is not UTF-8"; }
         public List<String> next() { return List.of("run it with LC_ALL=C.UTF-8", "if that does not help, rename the file"); }
-    }
-
-    record FileChanged(String path) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return path + " was changed by somebody else while the reset was running"; }
-        public List<String> next() { return List.of("run the reset again"); }
-    }
-
-    record CopyDiffers(Path copy) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the copy " + copy + " is not what was written to it"; }
-        public List<String> next() { return List.of("check the disk before anything else"); }
     }
 
     /** @param files every copy that there is */
@@ -684,12 +588,6 @@ public interface Problem {
             return List.of("undo and purge go by the record: run them where the reset was run, or bring its folder here, from .reset/ there or ~/.local/state/reset_migrations",
                     "or by hand: reset_migrations status has the SQL");
         }
-    }
-
-    record OldFileLost(String path, List<Path> looked) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "no whole copy of %s is left in %s".formatted(path, String.join(" or ", looked.stream().map(Path::toString).toList())); }
-        public List<String> next() { return List.of("put it back from git or a backup of this disk, into the project or one of these folders, then run this again"); }
     }
 
     record NoRun(String wanted, List<String> known) implements Problem {
@@ -1182,18 +1080,6 @@ public interface Problem {
         }
     }
 
-    record NoManagePyInside(String service, List<String> looked) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "the container of service " + service + " has no manage.py, neither below its working folder nor below " + String.join(", ", looked.subList(1, looked.size())); }
-        public List<String> next() { return List.of("name the service with Django: --app-service", "or mount the code into it, or set its working_dir"); }
-    }
-
-    record NoPythonInside(String service) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "the container of service " + service + " has no Python"; }
-        public List<String> next() { return List.of("name the service with Django: --app-service", "or say where its Python lies: --python"); }
-    }
-
     record ImageOlder(String compose, String service, List<String> differing) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the image of service %s was built from other code than is here:".formatted(service) + firstTen(differing); }
@@ -1326,12 +1212,4 @@ public interface Problem {
         public List<String> next() { return List.of("say which one is meant: --db-service " + services.getFirst()); }
     }
 
-    /** @param interpreter the container's; never a command to install with, as it would run here */
-    record NoDjangoInside(String service, String interpreter) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "Django is not installed for " + interpreter + " in the container of service " + service; }
-        public List<String> next() {
-            return List.of("name the service with Django: --app-service", "or the interpreter in it that has Django: --python PATH", "or add what is missing to its image, and build it again");
-        }
-    }
 }

@@ -33,7 +33,7 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
     @Override public void run() throws IOException {
         old.requireUnchanged(); // minutes may have passed since they were copied
         for (var path : fresh.keySet())
-            if (!old.paths().contains(path) && Files.exists(old.root().resolve(path), LinkOption.NOFOLLOW_LINKS)) throw new Failure(new Problem.FileChanged(path));
+            if (!old.paths().contains(path) && Files.exists(old.root().resolve(path), LinkOption.NOFOLLOW_LINKS)) throw Migrations.changed(path);
         for (var file : fresh.entrySet()) {
             var path = old.root().resolve(file.getKey());
             makePackage(path.getParent());

@@ -1,7 +1,6 @@
 package lib.django;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -53,9 +52,11 @@ class DjangoInContainerTest {
         }
     }
 
-    private static <T extends Problem> T problem(Class<T> as, ComposeProject project) throws IOException {
+    private static Problem failed(Problem.Exit exit, ComposeProject project) throws IOException {
         try (var django = django(project)) {
-            return assertInstanceOf(as, assertThrows(Failure.class, () -> django.describe(1, List.of())).problem());
+            var problem = assertThrows(Failure.class, () -> django.describe(1, List.of())).problem();
+            assertEquals(exit, problem.exit(), problem::what);
+            return problem;
         }
     }
 
@@ -131,7 +132,7 @@ class DjangoInContainerTest {
             var settings = project.backend().resolve("crm_backend/settings.py");
             var good = Files.readString(settings);
             Files.writeString(settings, good + "\nprint('a line of noise', 'x' * 3000000)\nraise RuntimeError('zwölf € 日本 ' * 200000 + 'end')\n");
-            var failed = problem(Problem.DjangoFailed.class, project);
+            var failed = failed(Problem.Exit.FAILED, project);
             assertTrue(failed.what().contains("zwölf € 日本 ".repeat(200_000) + "end"));
             assertTrue(failed.what().contains(settings.toString()), () -> failed.what().substring(failed.what().length() - 500));
             awaitNoOneOff(project);
@@ -143,17 +144,18 @@ class DjangoInContainerTest {
         try (var project = ComposeProject.in(folder, compose).startDatabase()) {
             var built = "  backend:\n    build: ./crm_backend\n";
             project.edit(yaml -> yaml.replace(built, "  backend:\n    image: " + Docker.BARE + "\n"));
-            assertEquals("the container of service backend has no Python", problem(Problem.NoPythonInside.class, project).what());
+            assertEquals("the container of service backend has no Python", failed(Problem.Exit.USAGE, project).what());
 
             project.edit(yaml -> yaml.replace(Docker.BARE, Docker.APP).replace("      - ./crm_backend:/app\n    env_file:\n      - ./.env\n    environment:\n      - DJANGO_SETTINGS_MODULE=crm_backend.settings\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period",
                     "      - /app\n    env_file:\n      - ./.env\n    environment:\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period"));
-            assertTrue(problem(Problem.NoManagePyInside.class, project).what().contains("/app"));
+            var lost = failed(Problem.Exit.USAGE, project).what();
+            assertTrue(lost.startsWith("the container of service backend has no manage.py below any of ") && lost.contains(" /app, /code, "), lost);
 
             project.edit(yaml -> yaml.replace("      - /app\n", "      - ./crm_backend:/app\n").replaceFirst("      - DB_HOST=db\n", "      - DB_HOST=db\n      - PYTHONPATH=/app/none\n"));
             Files.createDirectories(project.backend().resolve("none/django"));
             Files.writeString(project.backend().resolve("none/django/__init__.py"), "raise ModuleNotFoundError('none', name='django')\n");
-            var none = problem(Problem.NoDjangoInside.class, project);
-            assertTrue(none.interpreter().startsWith("/usr/bin/python"), none::toString);
+            var none = failed(Problem.Exit.USAGE, project);
+            assertTrue(none.what().matches("Django is not installed for /usr/bin/python\\S* in the container of service backend"), none::what);
             assertTrue(none.next().stream().noneMatch(line -> line.contains("pip")), none.next()::toString); // it would be run here
             awaitNoOneOff(project);
         }

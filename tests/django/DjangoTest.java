@@ -22,6 +22,7 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.stream.Collectors;
 import lib.error.Failure;
 import lib.error.Problem;
+import lib.postgres.Database;
 import lib.process.Program;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -146,6 +147,12 @@ class DjangoTest {
 
     private static List<String> names(NewMigrations fresh) {
         return fresh.files().stream().map(f -> f.app() + "/" + f.name()).toList();
+    }
+
+    private static Problem failed(Problem.Exit exit, org.junit.jupiter.api.function.Executable act) {
+        var problem = problem(Problem.class, act);
+        assertEquals(exit, problem.exit(), problem.what());
+        return problem;
     }
 
     private static <P extends Problem> P problem(Class<P> kind, org.junit.jupiter.api.function.Executable act) {
@@ -314,8 +321,9 @@ class DjangoTest {
         app("shop", BOOK).app("other", BOOK).migration("other", "0001_initial", FIRST);
         try (var django = django()) {
             assertEquals(List.of("shop"), describe(django, "shop").labels());
-            var problem = problem(Problem.NotOwnApps.class, () -> describe(django, "auth", "shop"));
-            assertEquals(List.of("auth"), problem.unknown());
+            var problem = failed(Problem.Exit.USAGE, () -> describe(django, "auth", "shop"));
+            assertEquals("not an app of this project whose migrations can be reset: auth", problem.what());
+            assertEquals(List.of("these can: shop, other"), problem.next());
             assertEquals(List.of("shop/0001_initial.py"), names(django.generate(List.of("shop"), List.of())));
         }
     }
@@ -435,8 +443,10 @@ class DjangoTest {
         var scratch = Postgres.database();
         try (var django = django()) {
             generate(django);
-            var problem = problem(Problem.DjangoFailed.class, () -> django.migrateInto(scratch.name()));
-            assertTrue(problem.words().contains("goes to the database " + db.name()), problem.what());
+            var problem = failed(Problem.Exit.FAILED, () -> django.migrateInto(scratch.name()));
+            assertTrue(problem.what().startsWith("RuntimeError: the connection 'default' goes to the database " + db.name()
+                    + ", not to " + scratch.name() + " where the new one is built\n"), problem.what());
+            assertTrue(problem.what().endsWith("\n  while migrating the new database"), problem.what());
         }
         assertEquals(Set.of(), tables(db));
     }
@@ -496,7 +506,7 @@ class DjangoTest {
             assertEquals(before, catalog(db));
             assertEquals(List.of("7"), column(db, "SELECT id FROM shop_book"));
             django.rollback(); // harmless when nothing is open
-            problem(Problem.DjangoFailed.class, django::commit);
+            assertEquals("RuntimeError: no transaction is open\n  while committing", failed(Problem.Exit.FAILED, django::commit).what());
             django.migrateInTransaction(PARK);
         } // and so does a conversation that ends in the middle
         assertEquals(before, catalog(db));
@@ -540,8 +550,9 @@ class DjangoTest {
             generate(django);
             blocker.setAutoCommit(false);
             statement.execute("LOCK TABLE shop_book");
-            var problem = problem(Problem.DjangoFailed.class, () -> django.migrateInTransaction(List.of("SET LOCAL lock_timeout = '200ms'", PARK.get(0), PARK.get(1))));
-            assertEquals("55P03", problem.state());
+            var failure = assertThrows(Failure.class, () -> django.migrateInTransaction(List.of("SET LOCAL lock_timeout = '200ms'", PARK.get(0), PARK.get(1))));
+            assertEquals("55P03", Database.sqlState(failure));
+            assertEquals(Problem.Exit.FAILED, failure.problem().exit());
         }
         assertEquals(List.of("7"), column(db, "SELECT id FROM shop_book"));
     }
@@ -681,7 +692,8 @@ class DjangoTest {
         settings = "import subprocess, time\nsubprocess.Popen(['sleep', '" + seconds + "'])\ntime.sleep(4711)\n";
         app("shop", BOOK);
         try (var django = SilenceLimit.of(2, django())) {
-            assertEquals(2, problem(Problem.DjangoSilent.class, () -> describe(django)).seconds());
+            var problem = problem(DjangoProblem.NoOutput.class, () -> describe(django));
+            assertEquals("Django printed nothing for 2 s while reading the project's settings and models, so it was stopped", problem.what());
         }
         for (int i = 0; i < 100 && isRunning("sleep " + seconds); i++) Thread.sleep(20);
         assertFalse(isRunning("sleep " + seconds));
@@ -707,7 +719,7 @@ class DjangoTest {
         settings = "import sys\nprint('connecting with', os.environ['THE_PASSWORD'], file=sys.stderr, flush=True)\nos.kill(os.getpid(), 9)\n";
         app("shop", BOOK);
         try (var django = django()) {
-            var problem = problem(Problem.DriverDied.class, () -> describe(django));
+            var problem = problem(DjangoProblem.PythonEnded.class, () -> describe(django));
             assertTrue(problem.lastLines().contains("connecting with ***"), problem.what());
             django.rollback();
         }
@@ -717,10 +729,10 @@ class DjangoTest {
     void a_syntax_error_in_models_is_told_with_file_and_line() {
         app("shop", BOOK + "\nclass Oops(:\n    pass\n");
         try (var django = django()) {
-            var problem = problem(Problem.DjangoFailed.class, () -> describe(django));
-            assertTrue(problem.words().startsWith("SyntaxError"), problem.what());
-            assertEquals(folder.resolve("shop/models.py") + ":6", problem.file() + ":" + problem.line());
-            assertEquals("class Oops(:", problem.source());
+            var problem = failed(Problem.Exit.FAILED, () -> describe(django));
+            assertTrue(problem.what().startsWith("SyntaxError: "), problem.what());
+            assertTrue(problem.what().endsWith("\n  in " + folder.resolve("shop/models.py") + ":6: class Oops(:"
+                    + "\n  while reading the project's settings and models"), problem.what());
         }
     }
 
@@ -729,14 +741,14 @@ class DjangoTest {
         settings = "def need():\n    raise ValueError('bad ' + os.environ['THE_PASSWORD'])\nneed()\n";
         app("shop", BOOK);
         try (var django = django()) {
-            var problem = problem(Problem.DjangoFailed.class, () -> describe(django));
-            assertEquals("ValueError: bad ***", problem.words());
-            assertTrue(problem.file().endsWith("site_/settings.py"), problem.what());
+            assertEquals("ValueError: bad ***\n  in " + folder.resolve("site_/settings.py") + ":7: raise ValueError('bad ' + os.environ['THE_PASSWORD'])"
+                    + "\n  while reading the project's settings and models", failed(Problem.Exit.FAILED, () -> describe(django)).what());
         }
         settings = "raise SystemExit('set FOO first')\n";
         file("site_/settings.py", settings);
         try (var django = django()) {
-            assertEquals("SystemExit: set FOO first", problem(Problem.DjangoFailed.class, () -> describe(django)).words());
+            assertEquals("SystemExit: set FOO first\n  in " + folder.resolve("site_/settings.py") + ":1: raise SystemExit('set FOO first')"
+                    + "\n  while reading the project's settings and models", failed(Problem.Exit.FAILED, () -> describe(django)).what());
         }
     }
 
@@ -747,10 +759,14 @@ class DjangoTest {
         try (var django = django()) {
             describe(django);
             django.generate(List.of("shop"), List.of());
-            var problem = problem(Problem.DjangoFailed.class, () -> django.migrateInto(Postgres.database().name()));
-            assertTrue(problem.words().contains("relation \"nowhere\" does not exist"), problem.what());
-            assertEquals("42P01", problem.state());
-            assertTrue(problem.file().endsWith("kept/migrations/0001_bad.py") && problem.line() == 4, problem.what());
+            var failure = assertThrows(Failure.class, () -> django.migrateInto(Postgres.database().name()));
+            assertEquals("42P01", Database.sqlState(failure));
+            var what = failure.problem().what();
+            assertTrue(what.contains("relation \"nowhere\" does not exist"), what);
+            assertTrue(what.endsWith("\n  in " + folder.resolve("kept/migrations/0001_bad.py") + ":4: editor.execute('ALTER TABLE nowhere ADD x int')"
+                    + "\n  while migrating the new database"), what);
+            var trace = failure.getCause().getMessage();
+            assertTrue(trace.contains("File \"lib/django/migrate.py\", line ") && trace.contains("\n    self._migrate()\n"), trace);
         }
     }
 
@@ -759,7 +775,7 @@ class DjangoTest {
         assertEquals(0, Python.run(bare, "python3", "-m", "venv", "--copies", "--without-pip", bare.resolve("v").toString()).code());
         file("requirements.txt", "django\n");
         try (var django = django(bare.resolve("v/bin/python"))) {
-            var problem = problem(Problem.NoDjango.class, () -> django.describe(1, List.of()));
+            var problem = problem(DjangoProblem.NoDjango.class, () -> django.describe(1, List.of()));
             assertEquals(bare.resolve("v/bin/python").toString(), problem.interpreter());
             assertEquals(folder.resolve("requirements.txt").toString(), problem.requirements());
             assertEquals(Problem.Exit.USAGE, problem.exit());
@@ -771,7 +787,9 @@ class DjangoTest {
         var python = Python.venv(file("requirements.txt", requirements).folder.resolve("requirements.txt"));
         file("manage.py", "print('hello')\n");
         try (var django = Django.start(Program.of(python.toString()).in(folder), null, folder, progress::add)) {
-            problem(Problem.NoSettingsModule.class, () -> django.describe(1, List.of()));
+            var problem = failed(Problem.Exit.USAGE, () -> django.describe(1, List.of()));
+            assertEquals(folder.resolve("manage.py") + " names no settings module, and DJANGO_SETTINGS_MODULE is not set", problem.what());
+            assertEquals(List.of("give --settings MODULE"), problem.next());
         }
     }
 

@@ -13,6 +13,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import lib.django.DjangoProblem;
 import lib.environment.Environment;
 import lib.error.Failure;
 import lib.error.Problem;
@@ -138,7 +139,7 @@ class InterpreterTest {
     }
 
     private List<String> install() {
-        return new Problem.NoDjango("/x/python", Interpreter.requirements(project).map(Path::toString).orElse(null)).install();
+        return new DjangoProblem.NoDjango("/x/python", Interpreter.requirements(project).map(Path::toString).orElse(null)).install();
     }
 
     private static List<String> with(List<String> some, String... more) {

@@ -23,6 +23,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import lib.cli.Console;
 import lib.django.Description;
 import lib.django.Django;
+import lib.django.DjangoProblem;
 import lib.django.SilenceLimit;
 import lib.error.Failure;
 import lib.error.Problem;
@@ -154,7 +155,7 @@ class DeathsTest {
                 var victim = victim();
                 Files.writeString(victim.root().resolve("shop/models.py"), "import time\ntime.sleep(600)\n");
                 try (var django = django(victim, "nowhere", 1)) {
-                    assertTrue(assertThrows(Failure.class, () -> django.describe(1, List.of())).problem() instanceof Problem.DjangoSilent);
+                    assertTrue(assertThrows(Failure.class, () -> django.describe(1, List.of())).problem() instanceof DjangoProblem.NoOutput);
                 }
                 assertEquals(List.of(), victim.pythons());
             })));
@@ -180,7 +181,7 @@ class DeathsTest {
             };
             var console = new Console(new Console.Options(true, false, false, Console.Color.never));
             var failure = assertThrows(Failure.class, () -> new Plan(steps).run(console, () -> "undo"));
-            assertTrue(failure.problem() instanceof Problem.DjangoSilent, failure.getMessage());
+            assertTrue(failure.problem() instanceof DjangoProblem.NoOutput, failure.getMessage());
         }
         victim.isAsItWas();
     }

@@ -27,6 +27,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import lib.django.Django;
+import lib.django.DjangoProblem;
 import lib.django.Migrations;
 import lib.django.SilenceLimit;
 import lib.error.Failure;
@@ -88,9 +89,9 @@ class HostileTest {
 
     @Test void a_case_that_does_not_end_as_it_should_is_noticed() {
         var before = new int[] {tried, ended};
-        assertThrows(AssertionError.class, () -> tried("flipped", () -> refused(Problem.NotAFile.class, Problem.Exit.REFUSED, () -> {})));
-        assertThrows(AssertionError.class, () -> tried("other kind", () -> refused(Problem.NotAFile.class, Problem.Exit.REFUSED, () -> {
-            throw new Failure(new Problem.NotConfirmed());
+        assertThrows(AssertionError.class, () -> tried("flipped", () -> refused(Problem.Interrupted.class, Problem.Exit.REFUSED, () -> {})));
+        assertThrows(AssertionError.class, () -> tried("other kind", () -> refused(Problem.Interrupted.class, Problem.Exit.REFUSED, () -> {
+            throw Failure.refused("another kind");
         })));
         assertThrows(AssertionError.class, () -> tried("wrong quoting", () -> query("\"" + "a\"b" + "\"", "a\"b")));
         assertThrows(AssertionFailedError.class, () -> well(new Tool.Output(1, "", "java.lang.X\n\tat lib.X(X.java)"), 1));
@@ -444,14 +445,16 @@ class HostileTest {
 
     @Test void what_only_looks_like_a_migration_is_refused_or_left_alone() throws Exception {
         int number = 0;
-        var kinds = new LinkedHashMap<String, Class<? extends Problem>>();
-        kinds.put("mkfifo m/0002.py", Problem.NotAFile.class);
-        kinds.put("mknod m/0002.py c 1 5", Problem.NotAFile.class);
-        kinds.put("touch m/$'\\xff\\xfe'.py", Problem.UnusableName.class);
-        kinds.put("rmdir m; ln -s ../outside m", Problem.OutsideProject.class);
-        kinds.put("rmdir m; ln -s m m", Problem.OutsideProject.class);
-        kinds.put("rmdir m; ln -s nowhere m", Problem.OutsideProject.class);
-        kinds.put("rmdir m; ln -s /nowhere m", Problem.OutsideProject.class);
+        var noFile = "%s/m/0002.py has the name of a migration, but is neither a file nor a link";
+        var outside = "%1$s/m is outside the project %1$s or a symbolic link to a place outside it: its files are not this project's to replace";
+        var kinds = new LinkedHashMap<String, String>(); // and the message
+        kinds.put("mkfifo m/0002.py", noFile);
+        kinds.put("mknod m/0002.py c 1 5", noFile);
+        kinds.put("touch m/$'\\xff\\xfe'.py", new Problem.UnusableName("m/\uFFFD\uFFFD.py").what());
+        kinds.put("rmdir m; ln -s ../outside m", outside);
+        kinds.put("rmdir m; ln -s m m", outside);
+        kinds.put("rmdir m; ln -s nowhere m", outside);
+        kinds.put("rmdir m; ln -s /nowhere m", outside);
         kinds.put("mkdir d; rmdir m; ln -s d m; echo 1 > d/0001.py", null);
         kinds.put("ln -s ../../outside/x.py m/0001.py", null);
         kinds.put("ln -s nowhere m/0001.py", null);
@@ -462,13 +465,14 @@ class HostileTest {
         kinds.put("ln -s ../outside .reset; echo 1 > m/0001.py", null);
         for (var kind : kinds.entrySet()) {
             var root = Files.createDirectories(temp.resolve(number + "/project")).toRealPath();
-            var outside = Files.createDirectory(temp.resolve(number++ + "/outside"));
-            Files.writeString(outside.resolve("x.py"), "not ours");
+            var others = Files.createDirectory(temp.resolve(number++ + "/outside"));
+            Files.writeString(others.resolve("x.py"), "not ours");
             Files.createDirectory(root.resolve("m"));
             assertEquals(0, new ProcessBuilder("bash", "-c", kind.getKey()).directory(root.toFile()).start().waitFor(), kind.getKey());
             tried(kind.getKey(), () -> {
                 if (kind.getValue() != null) {
-                    refused(kind.getValue(), Problem.Exit.REFUSED, () -> Migrations.in(root, List.of(root.resolve("m"))));
+                    var problem = refused(Problem.class, Problem.Exit.REFUSED, () -> Migrations.in(root, List.of(root.resolve("m"))));
+                    assertEquals(kind.getValue().formatted(root), problem.what());
                     return;
                 }
                 var before = Snapshot.of(root);
@@ -480,13 +484,13 @@ class HostileTest {
                 step.run();
                 assertEquals("new", Files.readString(root.resolve("m/0001.py")));
                 assertFalse(Files.isSymbolicLink(root.resolve("m/0001.py")));
-                assertEquals("not ours", Files.readString(outside.resolve("x.py")));
+                assertEquals("not ours", Files.readString(others.resolve("x.py")));
                 step.undo();
                 Files.deleteIfExists(root.resolve("m/__init__.py")); // of run.made(), which this one has not
                 assertEquals(before, Snapshot.of(root));
                 run.remove();
                 assertEquals(kind.getKey().contains(".reset"), Files.exists(root.resolve(".reset"), LinkOption.NOFOLLOW_LINKS));
-                assertEquals("not ours", Files.readString(outside.resolve("x.py")));
+                assertEquals("not ours", Files.readString(others.resolve("x.py")));
             });
         }
     }
@@ -524,23 +528,23 @@ class HostileTest {
     }
 
     @Test void an_interpreter_that_talks_nonsense_ends_in_words() {
-        driver(Problem.DriverDied.class, "head -c 3000000 /dev/urandom");
-        driver(Problem.DriverDied.class, "head -c 50000000 /dev/zero | tr '\\0' x");
-        driver(Problem.DriverDied.class, "head -c 50000000 /dev/zero | tr '\\0' x >&2");
-        driver(Problem.DriverDied.class, "echo '{\"event\": \"answer\", \"value\": {}}'");
-        driver(Problem.DriverDied.class, "echo 'ffffffffffffffffffffffffffffffff {\"event\": \"answer\", \"value\": {}}'");
-        driver(Problem.DriverDied.class, "printf '\\xff\\xfe\\xc3\\n\\r\\r\\n'; exit 7");
-        driver(Problem.DriverDied.class, "kill -9 $$");
-        driver(Problem.DriverDied.class, "exec >&- 2>&-");
-        driver(Problem.DriverDied.class, "sleep 5 & exit 0"); // it keeps the pipes
-        driver(Problem.DjangoSilent.class, "sleep %1$s & sleep %1$s".formatted(SECONDS));
-        driver(Problem.DjangoSilent.class, "trap '' TERM INT HUP; while :; do sleep 1; done");
-        driver(Problem.DriverDied.class, "echo \"$token \"; sleep 1"); // an empty answer is the end
+        driver(DjangoProblem.PythonEnded.class, "head -c 3000000 /dev/urandom");
+        driver(DjangoProblem.PythonEnded.class, "head -c 50000000 /dev/zero | tr '\\0' x");
+        driver(DjangoProblem.PythonEnded.class, "head -c 50000000 /dev/zero | tr '\\0' x >&2");
+        driver(DjangoProblem.PythonEnded.class, "echo '{\"event\": \"answer\", \"value\": {}}'");
+        driver(DjangoProblem.PythonEnded.class, "echo 'ffffffffffffffffffffffffffffffff {\"event\": \"answer\", \"value\": {}}'");
+        driver(DjangoProblem.PythonEnded.class, "printf '\\xff\\xfe\\xc3\\n\\r\\r\\n'; exit 7");
+        driver(DjangoProblem.PythonEnded.class, "kill -9 $$");
+        driver(DjangoProblem.PythonEnded.class, "exec >&- 2>&-");
+        driver(DjangoProblem.PythonEnded.class, "sleep 5 & exit 0"); // it keeps the pipes
+        driver(DjangoProblem.NoOutput.class, "sleep %1$s & sleep %1$s".formatted(SECONDS));
+        driver(DjangoProblem.NoOutput.class, "trap '' TERM INT HUP; while :; do sleep 1; done");
+        driver(DjangoProblem.PythonEnded.class, "echo \"$token \"; sleep 1"); // an empty answer is the end
         for (var answer : List.of("x", "{", "[]", "null", "1", "{}", "{\\\"event\\\": null}", "{\\\"event\\\": 7}", "{\\\"event\\\": []}", "{\\\"event\\\": \\\"unheard of\\\"}", "\\\"answer\\\"", "{\\\"event\\\": \\\"secrets\\\"}",
                 "{\\\"event\\\": \\\"progress\\\"}", "{\\\"event\\\": \\\"failed\\\"}", "{\\\"event\\\": \\\"failed\\\", \\\"value\\\": {}}", "{\\\"event\\\": \\\"answer\\\"}", "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": []}",
                 "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": 7}", "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": {\\\"apps\\\": 7}}", "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": {}}"))
-            driver(Problem.DriverGarbled.class, "echo \"$token " + answer + "\"; sleep 1");
-        driver(Problem.DriverGarbled.class, "echo \"$token $(head -c 200000 /dev/zero | tr '\\0' '[')\"; sleep 1");
+            driver(DjangoProblem.MalformedReply.class, "echo \"$token " + answer + "\"; sleep 1");
+        driver(DjangoProblem.MalformedReply.class, "echo \"$token $(head -c 200000 /dev/zero | tr '\\0' '[')\"; sleep 1");
     }
 
     private Problem settings(String text) throws Exception {
@@ -567,6 +571,7 @@ class HostileTest {
             else {
                 assertInstanceOf(kind, problem);
                 assertEquals(Problem.Exit.FAILED, problem.exit());
+                assertTrue(problem.what().contains(" while reading the project's settings and models"), problem::what);
             }
             assertNothingLeft();
         });
@@ -579,14 +584,14 @@ class HostileTest {
             settingsAre(null, harmless, "", 20);
         for (var failing : List.of("sys.stdout.close()", "sys.exit(3)", "sys.exit()", "raise KeyboardInterrupt()", "raise SystemExit('x')", "def f(): f()\nf()", "import resource; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20)); x = 'x' * (600 << 20)", "raise Exception('\\udcff \\0 %s')", "x = (",
                 "class E(Exception):\n    def __str__(self): raise self\nraise E()"))
-            settingsAre(Problem.DjangoFailed.class, failing, "", 20);
-        settingsAre(Problem.DjangoFailed.class, "", "        raise SystemExit(4)\n", 20);
-        settingsAre(Problem.DriverDied.class, "", "        os._exit(0)\n", 20);
-        settingsAre(Problem.DriverDied.class, "os._exit(0)", "", 20);
-        settingsAre(Problem.DriverDied.class, "os.kill(os.getpid(), 9)", "", 20);
-        settingsAre(Problem.DriverDied.class, "if os.fork(): os._exit(0)\ntime.sleep(3)\nos._exit(0)", "", 20);
-        settingsAre(Problem.DjangoSilent.class, "subprocess.Popen(['sleep', '" + SECONDS + "'])\ntime.sleep(" + SECONDS + ")", "", 3);
-        settingsAre(Problem.DjangoSilent.class, "subprocess.run('sleep %1$s & sleep %1$s', shell=True)".formatted(SECONDS), "", 3);
+            settingsAre(Problem.Plain.class, failing, "", 20);
+        settingsAre(Problem.Plain.class, "", "        raise SystemExit(4)\n", 20);
+        settingsAre(DjangoProblem.PythonEnded.class, "", "        os._exit(0)\n", 20);
+        settingsAre(DjangoProblem.PythonEnded.class, "os._exit(0)", "", 20);
+        settingsAre(DjangoProblem.PythonEnded.class, "os.kill(os.getpid(), 9)", "", 20);
+        settingsAre(DjangoProblem.PythonEnded.class, "if os.fork(): os._exit(0)\ntime.sleep(3)\nos._exit(0)", "", 20);
+        settingsAre(DjangoProblem.NoOutput.class, "subprocess.Popen(['sleep', '" + SECONDS + "'])\ntime.sleep(" + SECONDS + ")", "", 3);
+        settingsAre(DjangoProblem.NoOutput.class, "subprocess.run('sleep %1$s & sleep %1$s', shell=True)".formatted(SECONDS), "", 3);
     }
 
     // ---- the whole command -------------------------------------------------------------------

@@ -108,7 +108,7 @@ class MigrationsTest {
         var step = new ReplaceFiles(found(), fresh(), run);
         write("0001_initial.py", "edited meanwhile");
         var edited = tree();
-        assertInstanceOf(Problem.FileChanged.class, assertThrows(Failure.class, step::run).problem());
+        assertChanged("backend/flows/migrations/0001_initial.py", assertThrows(Failure.class, step::run).problem());
         step.undo();
         assertEquals(edited, tree());
         run.remove();
@@ -120,10 +120,16 @@ class MigrationsTest {
         var step = new ReplaceFiles(found(), fresh(), run);
         Files.createDirectory(bare.resolve("migrations"));
         Files.writeString(bare.resolve("migrations/0001_initial.py"), "made by hand meanwhile");
-        assertInstanceOf(Problem.FileChanged.class, assertThrows(Failure.class, step::run).problem());
+        assertChanged(root.relativize(bare.resolve("migrations/0001_initial.py")).toString(), assertThrows(Failure.class, step::run).problem());
         step.undo();
         assertEquals("made by hand meanwhile", Files.readString(bare.resolve("migrations/0001_initial.py")));
         run.remove();
+    }
+
+    private static void assertChanged(String path, Problem problem) {
+        assertEquals(path + " was changed by somebody else while the reset was running", problem.what());
+        assertEquals(List.of("run the reset again"), problem.next());
+        assertEquals(Problem.Exit.FAILED, problem.exit());
     }
 
     @Test void new_files_follow_the_mode_of_their_folder() throws IOException {
@@ -195,7 +201,9 @@ class MigrationsTest {
         new ReplaceFiles(found(), fresh(), run).run();
         for (var store : run.oldFolders()) Files.writeString(store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
-        assertTrue(failure.problem() instanceof Problem.OldFileLost);
+        assertEquals("no intact copy of backend/flows/migrations/0001_initial.py is left in "
+            + String.join(" or ", run.oldFolders().stream().map(Path::toString).toList()), failure.getMessage());
+        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
         assertEquals("new 1", Files.readString(folder.resolve("0001_initial.py")));
         run.remove();
     }

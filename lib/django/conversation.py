@@ -1,0 +1,363 @@
+"""
+The conversation with the program that started this interpreter: the project's own Python, 3.8 or later.
+
+The first line on standard input is the greeting, each further line a request, {"do": command, "with": arguments}, in
+JSON. A reply is a line on standard output: the greeting's token, a space and a JSON object with an "event". The last
+reply to a request is "answer", "failed", "noDjango", "noManagePy" or "noSettings"; before it come "progress", "secrets"
+and "folder". Every other line is noise.
+"""
+import ast
+import gc
+import hashlib
+import json
+import os
+import queue
+import re
+import runpy
+import signal
+import sys
+import threading
+import tokenize
+import traceback
+from urllib.parse import quote, quote_plus, unquote
+
+# Where images keep their code.
+PLACES = ("/app", "/code", "/src", "/srv", "/usr/src", "/opt", "/workspace", "/home", "/var/www")
+
+
+class CannotStart(Exception):
+    """Django cannot be started, for a reason that has an event of its own."""
+
+    def __init__(self, event, **values):
+        self.event, self.values = event, values
+
+
+class Conversation:
+    """The lines in both directions. Nothing that the project reads or prints comes between them."""
+
+    def __init__(self):
+        self._input = os.fdopen(os.dup(0), encoding="utf-8")
+        self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._take_standard_streams()
+        self._ignore_signals()
+        self.greeting = json.loads(self._input.readline())
+        self._requests = queue.Queue()
+        self._at_end = []
+
+    def _take_standard_streams(self):
+        with open(os.devnull) as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(2, 1)
+        sys.stdin = open(0, closefd=False)
+        if hasattr(os, "register_at_fork"):  # a child of the project neither replies nor keeps the conversation open
+            os.register_at_fork(after_in_child=self._leave_in_child)
+
+    def _leave_in_child(self):
+        os.dup2(0, self._input.fileno())
+        os.dup2(2, self._output.fileno())
+
+    def _ignore_signals(self):
+        """A terminal sends these to us too. The other side decides what to stop: a commit must not be interrupted."""
+        for name in ("SIGINT", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+    def say(self, event, **values):
+        self._output.write(self.greeting["token"] + " " + json.dumps(dict(values, event=event)) + "\n")
+        self._output.flush()
+
+    def listen(self):
+        """From now on the process ends as soon as its standard input does."""
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self):
+        for line in self._input:
+            self._requests.put(json.loads(line))
+        for act in self._at_end:
+            act()
+        os._exit(0)  # apps start threads in ready(); open transactions roll back with their connections
+
+    def at_end(self, act):
+        self._at_end.append(act)
+
+    def next_request(self):
+        return self._requests.get()
+
+
+class Project:
+    """The project's folder as this interpreter sees it."""
+
+    def __init__(self, greeting):
+        """In an image the folder of manage.py has to be found: changes into it."""
+        self.found = True
+        if greeting.get("managePy"):
+            folders = [f for place in (os.getcwd(),) + PLACES for f in manage_py_folders(place)]
+            folders.sort(key=lambda f: digest(os.path.join(f, "manage.py")) != greeting["managePy"])
+            self.found = bool(folders)
+            if folders:
+                os.chdir(folders[0])
+        self.root = os.path.abspath(greeting.get("root") or os.getcwd())
+        self.real_root = os.path.realpath(self.root)
+
+    def shown(self, path):
+        """A path as the project's user knows it: through the project's folder, even when that is a link."""
+        real = os.path.realpath(path)
+        if not inside(real, self.real_root):
+            return path
+        return os.path.normpath(os.path.join(self.root, os.path.relpath(real, self.real_root)))
+
+    def why_not_own(self, path):
+        """Why the code at this path is not the project's own; None when it is."""
+        real = os.path.realpath(path)
+        if not inside(real, self.real_root):
+            return "outside the project"
+        parts = os.path.relpath(real, self.real_root).split(os.sep)
+        if "site-packages" in parts or "dist-packages" in parts:
+            return "an installed package"
+        for depth in range(1, len(parts) + 1):
+            if is_virtual_environment(os.path.join(self.real_root, *parts[:depth])):
+                return "in a virtual environment"
+        return None
+
+
+def manage_py_folders(folder, depth=2):
+    if os.path.isfile(os.path.join(folder, "manage.py")):
+        yield folder
+    elif depth:
+        try:
+            below = sorted(e.path for e in os.scandir(folder) if e.is_dir(follow_symlinks=False)
+                           and e.name[0] != "." and e.name not in ("node_modules", "site-packages"))
+        except OSError:
+            return
+        for path in below:
+            yield from manage_py_folders(path, depth - 1)
+
+
+def is_virtual_environment(folder):
+    return os.path.exists(os.path.join(folder, "pyvenv.cfg"))
+
+
+def inside(path, folder):
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+# ---- secrets and failures --------------------------------------------------------------------
+
+
+class Secrets:
+    """Passwords and keys that no reply may show."""
+
+    def __init__(self, conversation):
+        self._conversation = conversation
+        self._patterns = {}
+
+    def learn(self):
+        """Collects those of the environment and, once they are read, of the settings. The other side gets them too."""
+        for name, value in os.environ.items():
+            named = re.search(r"PASSW|SECRET|TOKEN|PRIVATE|API_?KEY|_KEY$", name, re.I)
+            if named and not name.endswith("FILE") and len(value) > 2:
+                self._add(value)
+            for password in re.findall(r"://[^/@\s]*?:([^/@\s]+)@", value):
+                self._add(password)
+                self._add(unquote(password))
+        if "django.conf" in sys.modules and sys.modules["django.conf"].settings.configured:
+            self._learn_settings(sys.modules["django.conf"].settings)
+        self._conversation.say("secrets", values=sorted(self._patterns, key=len, reverse=True))
+
+    def _learn_settings(self, settings):
+        self._add(getattr(settings, "SECRET_KEY", None))
+        databases = getattr(settings, "DATABASES", {}).values()
+        for database in databases:
+            self._add(database.get("PASSWORD"))
+            self._add((database.get("OPTIONS") or {}).get("password"))
+        for database in databases:
+            for public in ("NAME", "USER", "HOST"):  # masking "postgres" would hide nothing and spoil every message
+                self._patterns.pop(str(database.get(public)), None)
+
+    def _add(self, value):
+        """The value, and each form that it takes in a URL, in SQL, in a repr or in JSON."""
+        value = str(value or "")
+        doubled = value.replace("\\", "\\\\")
+        literals = (repr(value), ascii(value), json.dumps(value), json.dumps(value, ensure_ascii=False))
+        forms = {value, quote(value, safe=""), quote(value), quote_plus(value), doubled, doubled.replace("'", "\\'"),
+                 value.replace("'", "''"), *(literal[1:-1] for literal in literals)}
+        for form in forms:
+            if form and form not in self._patterns:
+                pattern = re.escape(form)
+                self._patterns[form] = re.compile(pattern if len(form) > 5 else r"(?<!\w)" + pattern + r"(?!\w)")
+
+    def masked(self, text):
+        for pattern in self._patterns.values():
+            text = pattern.sub("***", text)
+        return text
+
+
+def words_of(error):
+    """The exception as one line: its class and its text."""
+    name = type(error).__name__
+    module = type(error).__module__
+    try:
+        text = str(error).strip()
+    except Exception:
+        text = "(it cannot be shown as text)"
+    if module not in ("builtins", "django.core.management.base") and not module.startswith(("django.", "psycopg")):
+        name = module + "." + name
+    return name + (": " + text if text else "")
+
+
+def failure(error, project, secrets):
+    """The most useful parts: the exception, PostgreSQL's own words, the last frame in the project's own code."""
+    while isinstance(error, SystemExit) and isinstance(error.__context__, Exception):
+        error = error.__context__
+    frames = [(f.filename, f.lineno, f.line or "") for f in traceback.extract_tb(error.__traceback__)]
+    own = [f for f in frames if os.path.isabs(f[0]) and not project.why_not_own(f[0])]
+    file, line, source = own[-1] if own else (None, 0, "")
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line, source = error.filename, error.lineno or 0, (error.text or "").strip()
+    words = words_of(error)
+    state, details = said_by_postgresql(error)
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return dict(
+        words=secrets.masked(words), state=state,
+        details=["%s: %s" % (name, secrets.masked(text)) for name, text in details if text not in words],
+        file=project.shown(file) if file else None, line=line, source=secrets.masked(source),
+        trace=secrets.masked(trace)[-20000:])
+
+
+def said_by_postgresql(error):
+    """SQLSTATE and details, as (name, text), of the database error behind an exception; None and [] without one."""
+    while error is not None:
+        diag = getattr(error, "diag", None)
+        if diag is not None and diag.sqlstate is not None:
+            details = (("DETAIL", diag.message_detail), ("HINT", diag.message_hint), ("CONTEXT", diag.context))
+            return diag.sqlstate, [(name, text) for name, text in details if text]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None, []
+
+
+# ---- starting Django -------------------------------------------------------------------------
+
+
+def read_manage_py():
+    """
+    Does all that manage.py does before it hands over to Django: sys.path, .env files, DJANGO_SETTINGS_MODULE.
+    A manage.py that does not hand over in the usual way is only read, never run.
+    """
+    path = os.path.join(os.getcwd(), "manage.py")
+    try:
+        with tokenize.open(path) as file:
+            text = file.read()
+        tree = ast.parse(text)
+    except Exception:
+        return
+    if "execute_from_command_line" in text and run_manage_py(path):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setdefault" and len(node.args) == 2:
+            name, value = (getattr(a, "value", None) for a in node.args)
+            if name == "DJANGO_SETTINGS_MODULE" and isinstance(value, str):
+                os.environ.setdefault(name, value)
+
+
+def run_manage_py(path):
+    """Runs it up to the point where it hands over; True when it did."""
+    from django.core.management import ManagementUtility
+
+    class HandedOver(BaseException):
+        pass
+
+    def execute(self):
+        raise HandedOver()
+
+    original, ManagementUtility.execute = ManagementUtility.execute, execute
+    sys.argv = [path, "check"]
+    try:
+        runpy.run_path(path, run_name="__main__")
+        return False
+    except HandedOver:
+        return True
+    finally:
+        ManagementUtility.execute = original
+
+
+def start_django(settings, project, secrets):
+    """Reads the settings and loads the apps. settings: the module; None for what manage.py and the environment say."""
+    if not project.found:
+        raise CannotStart("noManagePy", looked=[os.getcwd(), *PLACES])
+    sys.path.insert(0, os.getcwd())
+    secrets.learn()
+    try:
+        import django
+    except ModuleNotFoundError as e:
+        if e.name != "django":
+            raise
+        raise CannotStart("noDjango", executable=sys.executable, folder=project.shown(os.getcwd()))
+    if settings:
+        os.environ["DJANGO_SETTINGS_MODULE"] = settings
+    read_manage_py()
+    if settings:  # like --settings, it wins over an assignment in manage.py
+        os.environ["DJANGO_SETTINGS_MODULE"] = settings
+    if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        raise CannotStart("noSettings", managePy=project.shown(os.path.join(os.getcwd(), "manage.py")))
+    sys.argv = [os.path.join(os.getcwd(), "manage.py"), "migrate"]  # settings look at it
+    try:
+        django.setup()
+    finally:
+        learn_in_any_case(secrets)
+    gc.freeze()
+    gc.set_threshold(50000, 20, 20)  # migrate makes model classes by the thousand: a tenth less time, measured
+
+
+def learn_in_any_case(secrets):
+    """After a failure the settings may be half read."""
+    try:
+        secrets.learn()
+    except BaseException:
+        pass
+
+
+def start(conversation, project, secrets):
+    """The commands by name."""
+    from reset_migrations_driver.describe import Databases, Describer, code_in_image, mounted_files
+    from reset_migrations_driver.generate import Generator
+    from reset_migrations_driver.migrate import Migrator
+    start_django(conversation.greeting.get("settings"), project, secrets)
+    databases = Databases()
+    describer = Describer(project, secrets, databases)
+    generator = Generator(conversation, project, describer)
+    migrator = Migrator(conversation, databases, generator)
+    return dict(
+        describe=describer.describe, generate=generator.generate, migrateInto=migrator.migrate_into,
+        migrateLive=migrator.migrate_live, migrateInTransaction=migrator.migrate_in_transaction, commit=migrator.commit,
+        rollback=migrator.rollback, check=migrator.check, sources=code_in_image, seen=mounted_files)
+
+
+def main():
+    sys.dont_write_bytecode = True
+    conversation = Conversation()
+    project = Project(conversation.greeting)
+    secrets = Secrets(conversation)
+    conversation.listen()
+    if not conversation.greeting.get("root") and project.found:
+        conversation.say("folder", path=os.getcwd())
+    commands, broken = {}, None
+    try:
+        commands = start(conversation, project, secrets)
+    except BaseException as e:
+        broken = e
+    while True:
+        request = conversation.next_request()
+        try:
+            if broken:
+                raise broken
+            conversation.say("answer", value=commands[request["do"]](**request.get("with", {})) or {})
+        except CannotStart as e:
+            conversation.say(e.event, **e.values)
+        except BaseException as e:
+            learn_in_any_case(secrets)
+            conversation.say("failed", value=failure(e, project, secrets))

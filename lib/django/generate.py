@@ -1,0 +1,357 @@
+"""New migrations for some apps, and no others, in a folder beside the project."""
+import contextlib
+import importlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+
+from reset_migrations_driver.conversation import inside
+from reset_migrations_driver.describe import key_of, migrations_module
+
+# What a migration says when it needs an extension.
+TRACES_OF_EXTENSIONS = {
+    "citext": ["citext"], "hstore": ["hstore"], "ltree": ["ltree", "lquery"], "vector": ["vector"],
+    "postgis": ["geometry", "geography", "raster"], "pg_trgm": ["gin_trgm_ops", "gist_trgm_ops", "trgm"],
+    "btree_gist": ["ExclusionConstraint", "GistIndex"], "btree_gin": ["GinIndex"], "bloom": ["BloomIndex"],
+    "unaccent": ["unaccent"], "pgcrypto": ["gen_random_", "RandomUUID", "crypt"], "uuid-ossp": ["uuid_generate"]}
+
+
+class Staging:
+    """A migrations package for each of some apps, empty at first, that Django can import."""
+
+    def __init__(self, folder, labels, project):
+        """folder: to be made; the other side removes it when this process is killed. None: any that can be written."""
+        if folder:
+            os.mkdir(folder, 0o700)
+        self.folder = folder or temporary_folder(project)
+        self._package = "staged_" + os.urandom(8).hex()
+        self.modules = {label: self._package + "." + label for label in labels}
+        for label in ["", *labels]:
+            os.mkdir(self._path(label))
+            open(self._path(label, "__init__.py"), "w").close()
+        for place in (os.getcwd(), project.root):  # makemigrations runs black, which looks for its settings upwards
+            if os.path.isfile(os.path.join(place, "pyproject.toml")):
+                shutil.copy(os.path.join(place, "pyproject.toml"), self.folder)
+                break
+        sys.path.insert(0, self.folder)
+        importlib.invalidate_caches()
+
+    def _path(self, *names):
+        return os.path.join(self.folder, self._package, *names)
+
+    def write(self, label, name, text):
+        with open(self._path(label, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def files(self, label):
+        """(name, text) of each file that was written."""
+        for name in sorted(os.listdir(self._path(label))):
+            if name != "__init__.py" and os.path.isfile(self._path(label, name)):
+                with open(self._path(label, name), encoding="utf-8", newline="") as file:
+                    yield name, file.read()
+
+    def use(self, without=()):
+        """From now on these are the apps' migrations; the apps in without have none."""
+        from django.conf import settings
+        old = settings.MIGRATION_MODULES
+        modules = dict({label: None for label in without}, **self.modules)
+        settings.MIGRATION_MODULES = dict(old, **modules) if isinstance(old, dict) else MigrationModules(old, modules)
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class MigrationModules:
+    """MIGRATION_MODULES may be any object with __contains__ and __getitem__; this one has more entries."""
+
+    def __init__(self, old, more):
+        self._old, self._more = old, more
+
+    def __contains__(self, label):
+        return label in self._more or label in self._old
+
+    def __getitem__(self, label):
+        return self._more[label] if label in self._more else self._old[label]
+
+    def get(self, label, default=None):
+        return self[label] if label in self else default
+
+
+def temporary_folder(project):
+    """
+    In a container, where most of the file system may be read-only. tempfile would also try the current folder, which is
+    the project's.
+    """
+    for place in (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm"):
+        if os.path.isabs(place) and not inside(os.path.realpath(place), project.real_root):
+            try:
+                return tempfile.mkdtemp(prefix="reset_migrations_", dir=place)
+            except OSError:
+                pass  # the next place may do
+    raise RuntimeError("no folder for temporary files: none of TMPDIR, /tmp, /var/tmp and /dev/shm can be written")
+
+
+class Generator:
+    """The command "generate"."""
+
+    def __init__(self, conversation, project, describer):
+        self._conversation, self._project, self._describer = conversation, project, describer
+        self._staging = None
+
+    def stage(self, labels):
+        self._staging = Staging(self._conversation.greeting.get("staging"), labels, self._project)
+        self._conversation.at_end(self._staging.remove)
+        return self._staging
+
+    def labels(self):
+        """Of the apps whose migrations are new."""
+        return self._staging.modules.keys() if self._staging else ()
+
+    def generate(self, labels, carried):
+        """carried: numbers of operations that describe found."""
+        from django.core.management import call_command
+        operations = [self._describer.carried[number] for number in carried]
+        modules = {label: migrations_module(label)[0] for label in labels}
+        staging = self.stage(labels)
+        unwritten = []
+
+        def write_migration_files(self, changes, *rest, **more):
+            for label in set(changes) - set(labels):
+                del changes[label]  # added by the project's own autodetector or makemigrations
+            carry(changes, operations)
+            return super(type(self), self).write_migration_files(changes, *rest, **more)
+
+        makemigrations = command("makemigrations", write_migration_files=write_migration_files)
+        try:
+            with self._without_history(), changes_only_of(labels, unwritten):
+                if labels:
+                    call_command(makemigrations, *labels, interactive=False, verbosity=0,
+                                 stdout=sys.stderr, stderr=sys.stderr)
+        except RequiresOtherApps as e:
+            return dict(files=[], drift=[], required=e.changes, unwritten=[])
+        importlib.invalidate_caches()
+        files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
+                 for label in labels for name, text in staging.files(label)]
+        return dict(files=files, drift=drift(labels), required=[], unwritten=unwritten)
+
+    @contextlib.contextmanager
+    def _without_history(self):
+        """
+        Neither the rows of django_migrations nor the migrations that name a replaced one say anything about the new
+        ones. Afterwards the staged migrations stay in use.
+        """
+        from django.conf import settings
+        from django.db.migrations.loader import MigrationLoader
+        modules, consistent = settings.MIGRATION_MODULES, MigrationLoader.check_consistent_history
+        self._staging.use(without=self._describer.referring_apps)
+        MigrationLoader.check_consistent_history = lambda loader, connection: None
+        try:
+            yield
+        finally:
+            settings.MIGRATION_MODULES = modules
+            self._staging.use()
+            MigrationLoader.check_consistent_history = consistent
+
+
+class RequiresOtherApps(Exception):
+    """A new migration refers to what only a migration of another app would make."""
+
+    def __init__(self, changes):
+        self.changes = changes
+
+
+@contextlib.contextmanager
+def changes_only_of(labels, unwritten):
+    """
+    Django also writes migrations for other apps that these depend on, installed packages included. Their changes are
+    removed before Django arranges them into migrations, so that the new ones depend on the last migration that the
+    other app really has. unwritten gets each removed change that would make a table or a column.
+    """
+    from django.db.migrations.autodetector import MigrationAutodetector
+    original = MigrationAutodetector._build_migration_list
+
+    def _build_migration_list(self, *rest, **more):
+        others = {label: list(ops) for label, ops in self.generated_operations.items() if label not in labels}
+        required = [dict(app=label, operation=op.describe(), otherApp=other, change=change.describe())
+                    for label in sorted(labels) for op in self.generated_operations.get(label, [])
+                    for other, change in required_changes(self, op, others)]
+        if required:
+            raise RequiresOtherApps(required)
+        for label, ops in sorted(others.items()):
+            made = [dict(app=label, change=op.describe()) for op in ops if makes_table_or_column(op)]
+            unwritten.extend(m for m in made if m not in unwritten)
+            del self.generated_operations[label]
+        return original(self, *rest, **more)
+
+    MigrationAutodetector._build_migration_list = _build_migration_list
+    try:
+        yield
+    finally:
+        MigrationAutodetector._build_migration_list = original
+
+
+def required_changes(detector, operation, others):
+    """The other apps' changes without which this operation cannot run, as (label, operation)."""
+    resolve = getattr(detector, "_resolve_dependency", lambda d: (d, False))
+    found = []
+    for dependency in operation._auto_deps:
+        dependency = resolve(dependency)[0]
+        found += [(dependency[0], c) for c in others.get(dependency[0], []) if detector.check_dependency(c, dependency)]
+    for model, name in referenced_fields(operation):  # Django's dependencies name the model only
+        label, _, model_name = model.rpartition(".")
+        found += [(label, c) for c in others.get(label, []) if type(c).__name__ == "AddField"
+                  and (c.model_name_lower, c.name_lower) == (model_name.lower(), name.lower())]
+    return [f for i, f in enumerate(found) if f not in found[:i]]
+
+
+def referenced_fields(operation):
+    """
+    (model, field) for each field of another model that the operation names: to_field of a foreign key, through_fields
+    of a many-to-many.
+    """
+    for field in fields_of(operation):
+        remote = getattr(field, "remote_field", None)
+        names = [(getattr(remote, "model", None), n) for n in getattr(field, "to_fields", None) or ()]
+        names += [(getattr(remote, "through", None), n) for n in getattr(remote, "through_fields", None) or ()]
+        for model, name in names:
+            if model and name:
+                yield model if isinstance(model, str) else model._meta.label, name
+
+
+def fields_of(operation):
+    fields = [field for _, field in getattr(operation, "fields", [])]
+    return fields + [operation.field] if hasattr(operation, "field") else fields
+
+
+def makes_table_or_column(operation):
+    if type(operation).__name__ == "CreateModel":
+        return operation.options.get("managed", True) and not operation.options.get("proxy")
+    return type(operation).__name__ == "AddField"
+
+
+def command(name, **overrides):
+    """The project's own command (it may have replaced Django's), with these methods overridden."""
+    from django.core.management import get_commands, load_command_class
+    app = get_commands()[name]
+    original = load_command_class(app, name) if isinstance(app, str) else app
+    return type("Command", (type(original),), overrides)()
+
+
+# ---- carried operations ----------------------------------------------------------------------
+
+
+def carry(changes, carried):
+    """
+    Puts the operations first: into their own app's first migration, or into that of the earliest app that needs them.
+    changes: the new migrations by label. carried: (label, operation) each.
+    """
+    from django.db.migrations import Migration
+    first = {label: migrations[0] for label, migrations in changes.items() if migrations}
+    heads = {}
+    for app, operation in carried:
+        users = {label for label in first if any(needs(m, operation) for m in changes[label])}
+        home = home_of(app, users, first, changes)
+        if home not in first:  # its app has no models any more, and nobody needs it
+            migration = Migration("0001_initial", home)
+            migration.initial, migration.dependencies, migration.operations = True, [], []
+            changes[home], first[home] = [migration], migration
+        heads.setdefault(home, []).append(operation)
+        for user in users - {home}:
+            dependency = (home, first[home].name)
+            if dependency not in first[user].dependencies:
+                first[user].dependencies.append(dependency)
+    for home, operations in heads.items():
+        first[home].operations[:0] = operations
+
+
+def home_of(app, users, first, changes):
+    """The label whose first migration makes it: no user may come before that one."""
+    before = {label: ancestors(first[label], changes) for label in users | ({app} & set(first))}
+    if app in first and not users & before[app]:
+        return app
+    for user in sorted(users):
+        if not users & (before[user] - {user}):
+            return user
+    return min(users) if users and app not in first else app
+
+
+def ancestors(migration, changes):
+    """The labels of the new migrations that come before this one, also by way of other apps' migrations."""
+    from django.conf import settings
+    from django.db.migrations.loader import MigrationLoader
+    disk = MigrationLoader(None, ignore_no_migrations=True).disk_migrations
+    todo, seen, labels = [migration], set(), set()
+    while todo:
+        current = todo.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        for dependency in current.dependencies:
+            label, name = dependency[0], dependency[1]
+            if label == "__setting__":
+                label, name = getattr(settings, name).split(".")[0], "__first__"
+            migrations = changes.get(label, [])
+            new = [m for m in migrations if m.name == name] or (migrations if name.startswith("__") else [])
+            if new and label != migration.app_label:
+                labels.add(label)
+            todo += new or [m for (app, key), m in disk.items()
+                            if app == label and (key == name or name.startswith("__"))]
+    return labels
+
+
+def needs(migration, operation):
+    """Whether the migration's fields, indexes or constraints use what the operation makes; yes if that is unknown."""
+    from django.db import connections
+    from django.db.migrations.writer import OperationWriter
+    traces = [operation.name] if key_of(operation)[0] == "collation" else TRACES_OF_EXTENSIONS.get(operation.name)
+    if traces is None:
+        return True
+    for op in migration.operations:
+        text = OperationWriter(op, indentation=0).serialize()[0]
+        for field in fields_of(op):
+            try:
+                text += " " + str(field.db_type(connections["default"]) or "")
+            except Exception:
+                pass  # a relation to a model that is not rendered
+        if any(re.search(r"(?<![A-Za-z])" + re.escape(trace), text, re.I) for trace in traces):
+            return True
+    return False
+
+
+# ---- drift -----------------------------------------------------------------------------------
+
+
+def drift(labels):
+    """What makemigrations would still write, as "label: change", except where only a computed default differs."""
+    from django.apps import apps
+    from django.db.migrations.autodetector import MigrationAutodetector
+    from django.db.migrations.loader import MigrationLoader
+    from django.db.migrations.questioner import NonInteractiveMigrationQuestioner
+    from django.db.migrations.state import ProjectState
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    autodetector = getattr(command("makemigrations"), "autodetector", MigrationAutodetector)
+    state = loader.project_state()
+    questioner = NonInteractiveMigrationQuestioner(specified_apps=set(labels), dry_run=True)
+    changes = autodetector(state, ProjectState.from_apps(apps), questioner).changes(
+        graph=loader.graph, trim_to_apps=set(labels) or None, convert_apps=set(labels) or None)
+    return [label + ": " + operation.describe() for label in sorted(set(changes) & set(labels))
+            for migration in changes[label] for operation in migration.operations
+            if not only_computed(state, label, operation)]
+
+
+def only_computed(state, label, operation):
+    """Whether a field differs only in a default, or in the order of choices, that every process computes anew."""
+    if type(operation).__name__ != "AlterField":
+        return False
+    old = state.models[label, operation.model_name_lower].fields.get(operation.name)
+    return old is not None and stable_parts(old) == stable_parts(operation.field)
+
+
+def stable_parts(field):
+    _, path, args, kwargs = field.deconstruct()
+    if not callable(kwargs.get("default")):
+        kwargs.pop("default", None)
+    kwargs["choices"] = sorted(map(repr, kwargs.get("choices") or []))
+    return repr((path, args, sorted(kwargs.items(), key=lambda item: item[0])))

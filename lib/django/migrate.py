@@ -1,0 +1,150 @@
+"""Migrating, into another database or the live one, and the check of what came out."""
+import os
+import sys
+
+from reset_migrations_driver.describe import migrations_folders
+from reset_migrations_driver.generate import command, drift
+
+
+class Migrator:
+    """Runs the migrations as they are: the staged ones of the new apps, all others as installed."""
+
+    def __init__(self, conversation, databases, generator):
+        self._conversation, self._databases, self._generator = conversation, databases, generator
+        self._open = None  # the transaction left open
+
+    def migrate_into(self, database):
+        """Into another database of the same server, committing as Django does."""
+        try:
+            self._databases.point_to(database)
+            self._migrate()
+        finally:
+            self._databases.close()
+
+    def migrate_live(self):
+        """Into the live database, committing as Django does."""
+        self.migrate_into(None)
+
+    def migrate_in_transaction(self, statements):
+        """The statements and the migrations in one transaction on the live database, left open."""
+        from django.db import connections, transaction
+        self.rollback()
+        self._databases.point_to(None)
+        self._databases.share_default_connection()
+        self._open = transaction.atomic(using="default")
+        self._open.__enter__()
+        try:
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '5s'")
+                for statement in statements:
+                    cursor.execute(statement)
+            self._migrate(after_each=fire_deferred_triggers)
+        except BaseException:
+            self.rollback()
+            raise
+
+    def commit(self):
+        if self._open is None:
+            raise RuntimeError("no transaction is open")
+        ended, self._open = self._open, None
+        try:
+            ended.__exit__(None, None, None)
+        finally:
+            self._databases.point_to(None)
+
+    def rollback(self):
+        """Harmless when nothing is open."""
+        if self._open is None:
+            return
+        ended, self._open = self._open, None
+        try:
+            ended.__exit__(RuntimeError, RuntimeError("rolled back"), None)
+        except Exception:
+            pass  # a lost connection has rolled back already
+        finally:
+            self._databases.point_to(None)
+
+    def _migrate(self, after_each=None):
+        from django.core.management import call_command
+        from django.db.models.signals import pre_migrate
+        say, planned, applied = self._conversation.say, [], []
+
+        def remember(plan=None, **kwargs):
+            planned[:] = plan or []
+
+        def migration_progress_callback(self, action, migration=None, fake=False):
+            if action == "apply_start":
+                name = "%s.%s" % (migration.app_label, migration.name)
+                say("progress", text="%s (%d of %d)" % (name, len(applied) + 1, len(planned)))
+            if action == "apply_success":
+                applied.append(migration)
+                if after_each:
+                    after_each()
+                if len(applied) == len(planned):
+                    say("progress", text="after the last migration")
+
+        pre_migrate.connect(remember, weak=False, dispatch_uid="reset_migrations")
+        try:
+            call_command(command("migrate", migration_progress_callback=migration_progress_callback),
+                         database="default", interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
+        finally:
+            pre_migrate.disconnect(dispatch_uid="reset_migrations")
+        self._require_complete()
+
+    def _require_complete(self):
+        """Nothing is unapplied, and every table that the new migrations promise is there."""
+        from django.apps import apps
+        from django.db import connections, router
+        left = unapplied()
+        if left:
+            raise RuntimeError("not applied by migrate: " + ", ".join(left))
+        new = self._generator.labels()
+        promised = [model._meta.db_table for model in apps.get_models(include_auto_created=True)
+                    if model._meta.app_label in new and model._meta.managed and not model._meta.proxy
+                    and router.allow_migrate_model("default", model)]
+        quoted = [connections["default"].ops.quote_name(name) for name in promised]
+        missing = quoted and self._databases.query(
+            "default", "SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NULL", quoted)
+        if missing:
+            raise RuntimeError("no table after migrate: " + ", ".join(row[0] for row in missing))
+
+    def check(self, labels, baseline, files=None):
+        """
+        The live project as everybody sees it. files: the new migrations' texts by folder below manage.py's, and name,
+        for an image that still has the old ones.
+        """
+        if files is not None:
+            self._use_instead(labels, files)
+        self._databases.point_to(None)
+        oid = self._databases.query(
+            "default", "SELECT oid::bigint FROM pg_database WHERE datname = current_database()")[0][0]
+        result = dict(oid=oid, unapplied=unapplied(), drift=[d for d in drift(labels) if d not in baseline])
+        self._databases.close()
+        return result
+
+    def _use_instead(self, labels, files):
+        staging = self._generator.stage(list(labels))
+        for label, folder in migrations_folders(labels).items():
+            for name, text in files.get(os.path.relpath(folder, os.getcwd()), {}).items():
+                staging.write(label, name, text)
+        staging.use()
+
+
+def fire_deferred_triggers():
+    """As a commit would: the next migration may alter a table that has trigger events waiting."""
+    from django.db import connections
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+def unapplied():
+    from django.db import connections
+    from django.db.migrations.executor import MigrationExecutor
+    executor = MigrationExecutor(connections["default"])
+    executor.loader.check_consistent_history(connections["default"])
+    conflicts = executor.loader.detect_conflicts()
+    if conflicts:
+        raise RuntimeError("conflicting leaf nodes: %s" % conflicts)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return ["%s.%s" % (migration.app_label, migration.name) for migration, _ in plan]
