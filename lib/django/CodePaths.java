@@ -5,15 +5,20 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 
-/**
- * Which folder here is which in the container. Paths in there are texts with slashes until they have become ours; without any
- * pair they are ours already.
- */
+/** Which folder of a container is which folder here. Paths in the container are texts with slashes. */
 public record CodePaths(List<Pair> pairs) {
-    /** @param here null: what is there lies over a folder of ours, and is nowhere here */
+    /** @param here null: what is at this place in the container lies over a folder of ours, and is not here */
     public record Pair(String inside, Path here) {
         public Pair {
             if (inside.endsWith("/")) inside = inside.substring(0, inside.length() - 1);
+        }
+
+        private boolean contains(String path) {
+            return path.equals(inside) || path.startsWith(inside + "/");
+        }
+
+        private Path translate(String path) {
+            return path.equals(inside) ? here : here.resolve(path.substring(inside.length() + 1));
         }
     }
 
@@ -29,14 +34,10 @@ public record CodePaths(List<Pair> pairs) {
         return new CodePaths(all);
     }
 
-    /** One that lies in no folder of ours, as an installed package does, stays what it is. */
+    /** The path here; a path in none of the folders, as of an installed package, stays as it is. */
     Path here(String inside) {
-        for (var pair : pairs) {
-            var within = inside.equals(pair.inside()) || inside.startsWith(pair.inside() + "/");
-            if (within && pair.here() == null) return Path.of(inside);
-            if (inside.equals(pair.inside())) return pair.here();
-            if (inside.startsWith(pair.inside() + "/")) return pair.here().resolve(inside.substring(pair.inside().length() + 1));
-        }
+        for (var pair : pairs)
+            if (pair.contains(inside)) return pair.here() == null ? Path.of(inside) : pair.translate(inside);
         return Path.of(inside);
     }
 }

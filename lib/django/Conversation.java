@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.function.Consumer;
 import lib.error.Failure;
 import lib.process.Interruption;
+import lib.process.Shell;
 import lib.project.Interpreter;
 import lib.project.Project;
 
@@ -68,7 +69,8 @@ final class Conversation {
         try {
             var names = Arrays.stream(as.getRecordComponents()).map(RecordComponent::getName).toList();
             if (value.getAsJsonObject().keySet().containsAll(names)) return json.fromJson(value, as);
-        } catch (JsonParseException | IllegalStateException | UnsupportedOperationException | NullPointerException ignored) {
+        } catch (JsonParseException | IllegalStateException | UnsupportedOperationException
+                 | NullPointerException ignored) {
             // malformed
         }
         throw process.malformed(doing);
@@ -92,10 +94,9 @@ final class Conversation {
                     case "progress" -> progress.accept(reply.get("text").getAsString());
                     case "secrets" -> process.mask(strings(reply.getAsJsonArray("values")));
                     case "folder" -> paths = paths.and(reply.get("path").getAsString(), python.backend());
-                    case "noDjango" -> throw noDjango(reply.get("executable").getAsString(), reply.get("folder").getAsString());
+                    case "noDjango" -> throw noDjango(text(reply, "executable"), text(reply, "folder"));
                     case "noManagePy" -> throw noManagePy(strings(reply.getAsJsonArray("looked")));
-                    case "noSettings" -> throw Failure.usage(here(text(reply, "managePy"))
-                            + " names no settings module, and DJANGO_SETTINGS_MODULE is not set").next("give --settings MODULE");
+                    case "noSettings" -> throw noSettings(here(text(reply, "managePy")));
                     case "failed" -> throw failed(doing, reply.getAsJsonObject("value"));
                     case null, default -> throw process.malformed(doing);
                 }
@@ -111,15 +112,25 @@ final class Conversation {
             var requirements = Interpreter.requirements(new Project(here(python.root()), here(folder)));
             return new Failure(new DjangoProblem.NoDjango(executable, requirements.map(Path::toString).orElse(null)));
         }
-        return Failure.usage("Django is not installed for " + executable + " in the container of service " + python.container().service())
-                .next("name the service with Django: --app-service", "or the interpreter in it that has Django: --python PATH",
+        return Failure.usage("Django is not installed for " + executable + " in " + container())
+                .next("name the service with Django: --app-service",
+                        "or the interpreter in it that has Django: --python PATH",
                         "or add what is missing to its image, and build it again");
     }
 
+    private String container() {
+        return "the container of service " + python.container().service();
+    }
+
+    private static Failure noSettings(Path managePy) {
+        return Failure.usage(managePy + " names no settings module, and DJANGO_SETTINGS_MODULE is not set")
+                .next("give --settings MODULE");
+    }
+
     private Failure noManagePy(List<String> looked) {
-        return Failure.usage("the container of service " + python.container().service() + " has no manage.py below any of "
-                + String.join(", ", looked))
-                .next("name the service with Django: --app-service", "or mount the code into it, or set its working_dir");
+        return Failure.usage(container() + " has no manage.py below any of " + String.join(", ", looked))
+                .next("name the service with Django: --app-service",
+                        "or mount the code into it, or set its working_dir");
     }
 
     /** What Django or PostgreSQL said, and the last line of the project's own code that was running. */
@@ -135,11 +146,14 @@ final class Conversation {
             if (!source.isBlank()) what.append(": ").append(source);
         }
         what.append("\n  while ").append(doing);
-        var failure = Failure.failed(what.toString()).causedBy(new PythonTraceback(text(value, "trace"), text(value, "state")));
+        var failure = Failure.failed(what.toString())
+                .causedBy(new PythonTraceback(text(value, "trace"), text(value, "state")));
         if (words.contains("Error loading psycopg"))
-            return failure.next("install PostgreSQL's driver into the project's interpreter: python -m pip install \"psycopg[binary]\"");
+            return failure.next("install PostgreSQL's driver into the project's interpreter: "
+                    + Shell.line("python", "-m", "pip", "install", "psycopg[binary]"));
         if (words.startsWith("ModuleNotFoundError"))
-            return failure.next("is this the project's interpreter, with all its requirements? name another: --python PATH");
+            return failure.next("is this the project's interpreter, with all its requirements?"
+                    + " name another: --python PATH");
         return failure;
     }
 

@@ -9,8 +9,8 @@ import java.util.List;
  * @param currentSchema of default's connection; null when Django cannot connect
  * @param tables        of every model
  */
-public record Description(Python python, Settings settings, List<DatabaseAlias> databases, String currentSchema, List<App> apps,
-                          History history, List<ModelTable> tables, List<String> warnings) {
+public record Description(Python python, Settings settings, List<DatabaseAlias> databases, String currentSchema,
+                          List<App> apps, History history, List<ModelTable> tables, List<String> warnings) {
 
     /** @param executable and the folder of manage.py: paths as Python knows them, in a container those there */
     public record Python(String version, String djangoVersion, String executable, String folder) {}
@@ -32,7 +32,7 @@ public record Description(Python python, Settings settings, List<DatabaseAlias> 
     }
 
     /**
-     * @param whyNotOwn        why its migrations are not the project's own, null when they are: in the project, or to be made there
+     * @param whyNotOwn        why its migrations are not the project's own; null when they are
      * @param migrationsFolder where the files are, or will be made; null when there is no such place
      * @param selected         own, and chosen by {@code --apps}
      */
@@ -52,20 +52,22 @@ public record Description(Python python, Settings settings, List<DatabaseAlias> 
      * @param nonAtomic        migrations that stay and cannot run inside a transaction
      * @param imports          lines of the project's code that import migrations of the selected apps
      */
-    public record History(List<MigrationFile> files, List<CustomOperation> customOperations, List<CarriedOperation> carried,
-                          List<Reference> references, List<NonAtomic> nonAtomic, List<Import> imports) {}
+    public record History(List<MigrationFile> files, List<CustomOperation> customOperations,
+                          List<CarriedOperation> carried, List<Reference> references, List<NonAtomic> nonAtomic,
+                          List<Import> imports) {}
 
     /**
      * A file that Django's loader takes for a migration.
      *
      * @param broken      why it cannot be imported, or null
      * @param line        of the error, 0 when unknown or in another file
-     * @param isMigration false for a helper module: it has no Migration class, and Django cannot load the app's migrations
+     * @param isMigration false for a helper module without a Migration class: Django cannot load the app's migrations
      */
     public record MigrationFile(String app, String name, Path path, String broken, int line, boolean isMigration) {}
 
     /** An operation that makemigrations never writes. @param carried the new migrations get it too */
-    public record CustomOperation(String app, String migration, int line, String operation, String detail, boolean carried) {}
+    public record CustomOperation(String app, String migration, int line, String operation, String detail,
+                                  boolean carried) {}
 
     /**
      * An operation that makes an extension or a collation, which a new database needs too.
@@ -86,7 +88,8 @@ public record Description(Python python, Settings settings, List<DatabaseAlias> 
     public record NonAtomic(String app, String migration) {}
 
     /** @param byMigration migrate makes this table in default's database */
-    public record ModelTable(String table, String app, String model, boolean managed, boolean onDefault, boolean byMigration) {}
+    public record ModelTable(String table, String app, String model, boolean managed, boolean onDefault,
+                             boolean byMigration) {}
 
     public record Import(Path path, int line, String module) {}
 

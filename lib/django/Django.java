@@ -19,8 +19,8 @@ import lib.process.Interruption;
 import lib.process.Program;
 
 /**
- * The project's Django, in one process of the project's own interpreter. Every failure in there comes as a {@link Failure}
- * with the exception's words, secrets masked. Not for several threads.
+ * The project's Django, in one process of the project's own interpreter. Every failure in there comes as a
+ * {@link Failure} with the exception's words, secrets masked. Not for several threads.
  */
 public final class Django implements Migrator, AutoCloseable {
     private final PythonCommand python;
@@ -77,8 +77,8 @@ public final class Django implements Migrator, AutoCloseable {
         var own = description.apps().stream().filter(Description.App::own).map(Description.App::label).toList();
         var unknown = onlyApps.stream().filter(label -> !own.contains(label)).toList();
         if (!unknown.isEmpty())
-            throw Failure.usage("not an app of this project whose migrations can be reset: " + String.join(", ", unknown))
-                    .next("these can: " + String.join(", ", own));
+            throw Failure.usage("not an app of this project whose migrations can be reset: "
+                    + String.join(", ", unknown)).next("these can: " + String.join(", ", own));
         return description;
     }
 
@@ -121,8 +121,11 @@ public final class Django implements Migrator, AutoCloseable {
         try {
             if (process.isAlive()) conversation.askUninterrupted("rolling back", "rollback", Map.of());
         } catch (Failure e) {
-            // a dead process has rolled back, and a silent one has been killed
-            if (!(e.problem() instanceof DjangoProblem.PythonEnded || e.problem() instanceof DjangoProblem.NoOutput)) throw e;
+            switch (e.problem()) {
+                case DjangoProblem.PythonEnded ignored -> { } // that rolled back
+                case DjangoProblem.NoOutput ignored -> { }    // it was killed
+                default -> throw e;
+            }
         }
     }
 
@@ -165,7 +168,7 @@ public final class Django implements Migrator, AutoCloseable {
         }
     }
 
-    /** Differences between the code in the image and the code here, as relative paths; none where it is the same code. */
+    /** Files whose text in the image differs from the one here, as relative paths. */
     public List<String> staleInImage(Description description) throws IOException {
         if (!python.codeInImage()) return List.of();
         var inside = conversation.ask("reading the code in the image", "sources", Map.of()).getAsJsonObject();
@@ -173,7 +176,8 @@ public final class Django implements Migrator, AutoCloseable {
         var differing = new TreeSet<String>();
         for (var path : inside.keySet()) {
             var here = python.backend().resolve(path);
-            var differs = Files.isRegularFile(here) ? !Disk.hasContent(here, inside.get(path).getAsString()) : folders.contains(here.getParent());
+            var differs = Files.isRegularFile(here) ? !Disk.hasContent(here, inside.get(path).getAsString())
+                    : folders.contains(here.getParent());
             if (differs) differing.add(path);
         }
         for (var path : Migrations.in(python.backend(), folders).paths()) if (!inside.has(path)) differing.add(path);
@@ -181,14 +185,16 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     /**
-     * Mounted files that the container sees otherwise, as paths here: another volume covers their folder, or the engine does
-     * not share it.
+     * Mounted files that are others in the container, as paths here: another volume covers their folder, or the engine
+     * does not share it.
      */
     public List<String> hiddenInContainer(Description description) throws IOException {
         if (python.container() == null || python.codeInImage()) return List.of();
-        var seen = conversation.ask("comparing the mounted files", "seen", Map.of("labels", description.labels())).getAsJsonObject();
+        var seen = conversation.ask("comparing the mounted files", "seen", Map.of("labels", description.labels()))
+                .getAsJsonObject();
         var hidden = new TreeSet<String>();
-        if (!Disk.hasContent(python.backend().resolve("manage.py"), seen.get("manage").getAsString())) hidden.add("manage.py");
+        var managePy = python.backend().resolve("manage.py");
+        if (!Disk.hasContent(managePy, seen.get("manage").getAsString())) hidden.add("manage.py");
         for (var app : description.selected()) {
             var folder = app.migrationsFolder();
             if (!folder.startsWith(conversation.here(python.root()))) {
@@ -197,10 +203,12 @@ public final class Django implements Migrator, AutoCloseable {
             }
             var inside = seen.getAsJsonObject("migrations").getAsJsonObject(app.label());
             var names = new TreeSet<>(inside.keySet());
-            if (Files.isDirectory(folder)) for (var file : pythonFiles(folder)) names.add(file.getFileName().toString());
+            if (Files.isDirectory(folder))
+                for (var file : pythonFiles(folder)) names.add(file.getFileName().toString());
             for (var name : names) {
                 var here = folder.resolve(name);
-                var same = inside.has(name) && Files.isRegularFile(here) && Disk.hasContent(here, inside.get(name).getAsString());
+                var same = inside.has(name) && Files.isRegularFile(here)
+                        && Disk.hasContent(here, inside.get(name).getAsString());
                 if (!same) hidden.add(python.backend().relativize(here).toString());
             }
         }

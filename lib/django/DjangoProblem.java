@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
 import lib.error.Problem;
+import lib.process.Shell;
 
 /** The failures around the Python process that code tells apart. */
 public interface DjangoProblem extends Problem {
@@ -12,7 +13,7 @@ public interface DjangoProblem extends Problem {
         public Exit exit() { return Exit.USAGE; }
         public String what() { return "Django is not installed for " + interpreter; }
         public List<String> next() {
-            return List.of("install what the project needs: " + String.join(" ", install()),
+            return List.of("install what the project needs: " + Shell.line(install()),
                     "or name the interpreter that has it: --python PATH, or activate its virtual environment");
         }
 
@@ -33,14 +34,19 @@ public interface DjangoProblem extends Problem {
     record NoOutput(String doing, long seconds, List<String> lastLines) implements DjangoProblem {
         public Exit exit() { return Exit.FAILED; }
         public String what() {
-            return "Django printed nothing for %d s while %s, so it was stopped%s".formatted(seconds, doing, lastOutput(lastLines));
+            return "Django printed nothing for %d s while %s, so it was stopped%s"
+                    .formatted(seconds, doing, lastOutput(lastLines));
         }
     }
 
     record MalformedReply(String doing, List<String> lastLines) implements DjangoProblem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the Python process sent a malformed reply while " + doing + lastOutput(lastLines); }
-        public List<String> next() { return List.of("check that this is the project's interpreter, or name it: --python PATH"); }
+        public String what() {
+            return "the Python process sent a malformed reply while " + doing + lastOutput(lastLines);
+        }
+        public List<String> next() {
+            return List.of("check that this is the project's interpreter, or name it: --python PATH");
+        }
     }
 
     private static String lastOutput(List<String> lines) {

@@ -7,13 +7,13 @@ import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.List;
 
-/** The Python program that runs in the project's interpreter: its files are beside this class and are sent from memory. */
+/** The Python program that runs in the project's interpreter. Its files are beside this class, and sent from memory. */
 final class DriverProgram {
     private static final List<String> FILES = List.of("conversation", "describe", "generate", "migrate");
 
     private DriverProgram() {}
 
-    /** What {@code python -c} gets. A container's record shows it, so it is short; the files follow on standard input. */
+    /** What {@code python -c} gets: short, because a container's record shows it. */
     static String boot() {
         return source("boot");
     }
@@ -28,7 +28,8 @@ final class DriverProgram {
 
     private static String source(String name) {
         try (var in = DriverProgram.class.getResourceAsStream(name + ".py")) {
-            if (in == null) throw new IllegalStateException("lib/django/" + name + ".py is missing from the built program");
+            if (in == null)
+                throw new IllegalStateException("lib/django/" + name + ".py is missing from the built program");
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
         } catch (IOException e) {
             throw new UncheckedIOException(e);

@@ -43,7 +43,8 @@ public record Migrations(Path root, List<File> files) {
             requireInside(root, folder);
             if (!Files.isDirectory(folder)) continue;
             try (Stream<Path> children = Files.list(folder)) {
-                for (var file : children.filter(Migrations::isMigration).sorted().toList()) files.add(stateOf(root, file));
+                for (var file : children.filter(Migrations::isMigration).sorted().toList())
+                    files.add(stateOf(root, file));
             }
         }
         return new Migrations(root, List.copyOf(files));
@@ -59,7 +60,8 @@ public record Migrations(Path root, List<File> files) {
         var isLink = Files.isSymbolicLink(file);
         // of a pipe or a device: reading it may never end, and nothing could restore it
         if (!isLink && !Files.isRegularFile(file))
-            throw Failure.refused(file + " has the name of a migration, but is neither a file nor a link").next("move it away");
+            throw Failure.refused(file + " has the name of a migration, but is neither a file nor a link")
+                    .next("move it away");
         var link = isLink ? Files.readSymbolicLink(file).toString() : null;
         var content = isLink ? link.getBytes(StandardCharsets.UTF_8) : Files.readAllBytes(file);
         var mode = !isLink && Disk.POSIX ? PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) : "";
@@ -75,7 +77,8 @@ public record Migrations(Path root, List<File> files) {
         var dangling = !Files.exists(nearest);
         if (folder.startsWith(root) && !dangling && nearest.toRealPath().startsWith(root.toRealPath())) return;
         throw Failure.refused(folder + " is outside the project " + root + " or a symbolic link to a place outside it:"
-                + " its files are not this project's to replace").next("replace the link by a folder, or leave that app out with --apps");
+                + " its files are not this project's to replace")
+                .next("replace the link by a folder, or leave that app out with --apps");
     }
 
     /** Copies every file into {@code store}, each fsynced and compared with what was found. */
@@ -89,7 +92,8 @@ public record Migrations(Path root, List<File> files) {
             Disk.createPrivateFolder(copy.getParent());
             Disk.writePrivate(copy, content);
             if (!Disk.sha256(Files.readAllBytes(copy)).equals(file.sha256()))
-                throw Failure.failed("the copy " + copy + " differs from what was written to it").next("check the disk before anything else");
+                throw Failure.failed("the copy " + copy + " differs from what was written to it")
+                        .next("check the disk before anything else");
             folders.add(copy.getParent());
             Checkpoint.reached("copied " + file.path());
         }
@@ -125,7 +129,8 @@ public record Migrations(Path root, List<File> files) {
     }
 
     public static Failure changed(String path) {
-        return Failure.failed(path + " was changed by somebody else while the reset was running").next("run the reset again");
+        return Failure.failed(path + " was changed by somebody else while the reset was running")
+                .next("run the reset again");
     }
 
     /**
@@ -145,8 +150,8 @@ public record Migrations(Path root, List<File> files) {
     }
 
     /**
-     * Restores every file that is not in place, from the first of these folders with an intact copy. The last first: where
-     * the disk became full on the way there, each step back frees what the next one needs.
+     * Restores every file that is not in place, from the first of these folders with an intact copy. The last first:
+     * where the disk became full on the way there, each step back frees what the next one needs.
      */
     public void restoreFrom(List<Path> stores) throws IOException {
         var folders = new LinkedHashSet<Path>();
@@ -177,7 +182,8 @@ public record Migrations(Path root, List<File> files) {
         }
         throw Failure.failed("no intact copy of %s is left in %s".formatted(file.path(),
                 String.join(" or ", stores.stream().map(Path::toString).toList())))
-                .next("put it back from git or a backup of this disk, into the project or one of these folders, then run this again");
+                .next("put it back from git or a backup of this disk, into the project or one of these folders,"
+                        + " then run this again");
     }
 
     /** @throws Failure a file is not in place, and none of these folders has an intact copy */
@@ -189,7 +195,8 @@ public record Migrations(Path root, List<File> files) {
         var path = root.resolve(file.path());
         if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) return false;
         var now = stateOf(root, path);
-        return now.sha256().equals(file.sha256()) && now.mode().equals(file.mode()) && Objects.equals(now.link(), file.link());
+        return now.sha256().equals(file.sha256()) && now.mode().equals(file.mode())
+                && Objects.equals(now.link(), file.link());
     }
 
     public boolean allInPlace() throws IOException {

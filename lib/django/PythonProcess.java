@@ -21,8 +21,8 @@ import lib.postgres.Database;
 import lib.process.Program;
 
 /**
- * A Python process and its streams. A line of its standard output that begins with the token is a reply; all else there is
- * noise. Not for several threads.
+ * A Python process and its streams. A line of its standard output that begins with the token is a reply; all else there
+ * is noise. Not for several threads.
  */
 final class PythonProcess {
     private static final int KEPT_LINES = 200;
@@ -140,7 +140,7 @@ final class PythonProcess {
         return line;
     }
 
-    /** The process ends when its standard input does, and what is uncommitted is rolled back; its children are killed. */
+    /** The process ends when its standard input does, and rolls back what is uncommitted; its children are killed. */
     void close() {
         var children = process.descendants().toList(); // once it has ended, nobody knows them
         inOrder(input::close);
@@ -201,7 +201,7 @@ final class PythonProcess {
         return new BufferedReader(new InputStreamReader(stream, StandardCharsets.UTF_8));
     }
 
-    /** What a project prints may have no end: of a line that does not begin with {@code whole} only the beginning is kept. */
+    /** A line that does not begin with {@code whole} is cut: what a project prints may have no end. */
     private String line(BufferedReader reader, String whole) throws IOException {
         var line = new StringBuilder();
         int c, read = 0;

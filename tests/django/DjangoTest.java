@@ -741,7 +741,7 @@ class DjangoTest {
         settings = "def need():\n    raise ValueError('bad ' + os.environ['THE_PASSWORD'])\nneed()\n";
         app("shop", BOOK);
         try (var django = django()) {
-            assertEquals("ValueError: bad ***\n  in " + folder.resolve("site_/settings.py") + ":7: raise ValueError('bad ' + os.environ['THE_PASSWORD'])"
+            assertEquals("ValueError: bad ***\n  in " + folder.resolve("site_/settings.py") + ":8: raise ValueError('bad ' + os.environ['THE_PASSWORD'])"
                     + "\n  while reading the project's settings and models", failed(Problem.Exit.FAILED, () -> describe(django)).what());
         }
         settings = "raise SystemExit('set FOO first')\n";
