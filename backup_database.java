@@ -111,7 +111,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private Setting folderOnly() {
         var project = where.project();
         var settings = new Settings(where.envFile(project));
-        return new Setting(project, settings, where.server(project), null, dir.in(project, settings));
+        return new Setting(project, settings, where.identity(project), null, dir.in(project, settings));
     }
 
     // ---- create ------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     /** In Compose a new volume is but one command away, and an empty backup a night would drive the others out. */
     private static int majorOf(Environment environment, boolean hadTables) {
         try (var db = Database.open(environment.database())) {
-            if (environment.databaseWasCreated() || hadTables && !environment.composeCommand().isEmpty()) Guards.refuseEmpty(db);
+            if (environment.databaseWasCreated() || hadTables && environment.inCompose()) Guards.refuseEmpty(db);
             return db.major();
         }
     }
@@ -248,7 +248,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var settings = new Settings(top.where.envFile(project));
             if (offSite || away.path != null) {
                 var remote = away.remote(settings, true);
-                BackupPrinter.printOffSite(console, remote.toString(), new OffSite(remote, top.where.server(project)).found());
+                BackupPrinter.printOffSite(console, remote.toString(), new OffSite(remote, top.where.identity(project)).found());
                 return Problem.Exit.DONE.code;
             }
             var folder = top.dir.in(project, settings);

@@ -30,7 +30,7 @@ import lib.django.Description;
 import lib.django.Django;
 import lib.django.DjangoProblem;
 import lib.django.Migrations;
-import lib.docker.ComposeConfig;
+import lib.docker.Composer;
 import lib.environment.Environment;
 import lib.environment.ProjectOptions;
 import lib.environment.Services;
@@ -208,7 +208,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private static Failure changed(Run run, Services services) {
         try {
             var changed = services.isEmpty() ? List.<String>of() : run.freshChanged();
-            return changed.isEmpty() ? null : new Failure(new Problem.ChangedByServices(services.composeCommand(), run.id(), changed, services.names()));
+            return changed.isEmpty() ? null : new Failure(new Problem.ChangedByServices(services.composeCommand("logs"), run.id(), changed, services.names()));
         } catch (IOException e) {
             return new Failure(new Problem.DoneBut(new Problem.FileSystemSaid("comparing the new migration files", Failure.firstLine(e)), null), e);
         }
@@ -232,7 +232,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             description = django.describe(proof.key(), apps);
         }
         Guards.check(description, environment.database());
-        Guards.sameCode(django, description, environment.composeCommand(), trustImage);
+        Guards.sameCode(django, description, environment.composeCommand("build", String.valueOf(django.service())), trustImage);
         if (!look.schema().name().equals(description.currentSchema())) look = DatabaseSnapshot.of(db, description.currentSchema());
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
@@ -383,7 +383,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             return;
         }
         var output = manage.with("--noinput").run();
-        if (output.code() != 0) throw new Failure(new Problem.NoSuperuser(output.err().lines().filter(line -> !ComposeConfig.isWarning(line)).collect(Collectors.joining("\n")).strip(), true, typed));
+        if (output.code() != 0) throw new Failure(new Problem.NoSuperuser(output.err().lines().filter(line -> !Composer.isWarning(line)).collect(Collectors.joining("\n")).strip(), true, typed));
         console.say(output.out().strip());
     }
 

@@ -1,133 +1,235 @@
 package lib.docker;
 
-import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.LockOwner;
 import lib.process.Program;
+import lib.process.Shell;
+import lib.project.EnvFile;
 
 /**
- * Which Compose answers here, and how it and its engine are called. DOCKER_HOST and contexts are those of our own environment.
+ * The Compose program of this machine, and docker. Both get this process's environment, so DOCKER_HOST and docker
+ * contexts count.
  *
- * @param compose how a Compose command begins: the program by absolute path, and {@code compose} where that is a subcommand
- * @param engine  how a command of the engine's own begins
- * @param version as Compose says it, without a leading v
- * @param folder  the project's root: Compose looks for its files here, and for overrides, COMPOSE_FILE, {@code .env} and profiles
+ * @param compose how a Compose command begins: the program by absolute path, and {@code compose} where that is a
+ *                subcommand
+ * @param engine  how a docker command begins
+ * @param version as Compose prints it, without a leading v
+ * @param folder  the project's root: Compose looks here for its files, overrides, COMPOSE_FILE, {@code .env} and
+ *                profiles
  */
 public record Composer(List<String> compose, List<String> engine, String version, Path folder) {
-    /** More than a container is ever given to stop. */
-    private static final Duration PATIENCE = Duration.ofMinutes(5);
+    /** Longer than any container gets to stop. */
+    private static final Duration TIME_LIMIT = Duration.ofMinutes(5);
     /** cron's PATH is short. */
-    private static final List<String> PLACES = List.of("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin", "/opt/homebrew/bin", "/opt/local/bin",
+    private static final List<String> PLACES = List.of("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin",
+        "/opt/homebrew/bin", "/opt/local/bin",
             "/Applications/Docker.app/Contents/Resources/bin", "C:\\Program Files\\Docker\\Docker\\resources\\bin");
-    private static final List<String> PLACES_AT_HOME = List.of(".docker/bin", ".rd/bin", ".orbstack/bin", ".local/bin", "bin");
+    private static final List<String> PLACES_AT_HOME = List.of(".docker/bin", ".rd/bin", ".orbstack/bin", ".local/bin",
+        "bin");
 
-    /** @throws Failure none answers */
+    /** @throws Failure no Compose works here */
     public static Composer find(Path folder, Map<String, String> environment) {
-        return look(folder, environment).orElseThrow(() -> new Failure(new Problem.NoCompose(program("docker", environment).isPresent())));
+        return search(folder, environment).orElseThrow(() -> Failure.usage(program("docker", environment).isPresent()
+                    ? "docker is installed, but neither docker compose nor docker-compose works"
+                    : "Compose is not installed: there is neither docker compose nor docker-compose")
+                .next("install the Compose plugin (package docker-compose-plugin), or add the program's folder to PATH",
+                    "or give --local, when the database and Django run on this machine itself"));
     }
 
-    /** The first that answers of {@code docker compose} (v2), {@code docker-compose} (v1) and {@code podman compose}. */
-    public static Optional<Composer> look(Path folder, Map<String, String> environment) {
+    /** The first that works of {@code docker compose} and {@code docker-compose}. */
+    static Optional<Composer> search(Path folder, Map<String, String> environment) {
         var root = folder.toAbsolutePath().normalize();
-        return Stream.of("docker", "docker-compose", "podman").flatMap(name -> answering(name, root, environment).stream()).findFirst();
+        var docker = program("docker", environment);
+        // docker-compose alone cannot start programs in single containers
+        if (docker.isEmpty()) return Optional.empty();
+        var commands = new ArrayList<>(List.of(List.of(docker.get(), "compose")));
+        program("docker-compose", environment).ifPresent(program -> commands.add(List.of(program)));
+        for (var command : commands) {
+            var version = version(command);
+            if (version.isPresent()) return Optional.of(new Composer(command, List.of(docker.get()), version.get(), root));
+        }
+        return Optional.empty();
     }
 
-    /** An old docker has no such subcommand, or takes {@code --short} for its own option: both are exit codes. */
-    private static Optional<Composer> answering(String name, Path root, Map<String, String> environment) {
-        var alone = name.equals("docker-compose");
-        var program = program(name, environment);
-        var engine = alone ? program("docker", environment) : program; // without it there is no exec
-        if (program.isEmpty() || engine.isEmpty()) return Optional.empty();
+    /**
+     * Empty when it is no Compose: an old docker has no such subcommand, or takes {@code --short} for an option of its
+     * own.
+     */
+    private static Optional<String> version(List<String> compose) {
         try {
-            var compose = alone ? List.of(program.get()) : List.of(program.get(), "compose");
-            var said = Program.of(compose).with("version", "--short").run();
-            var version = said.out().strip().replaceFirst("^v", "");
-            // podman may hand over to podman-compose (1.x), which neither resolves its configuration nor reads every file
-            return said.code() == 0 && version.matches(name.equals("podman") ? "([2-9]|\\d\\d)\\.\\S*" : "\\d\\S*") ? Optional.of(new Composer(compose, List.of(engine.get()), version, root)) : Optional.empty();
+            var output = Program.of(compose).with("version", "--short").run();
+            var version = output.out().strip().replaceFirst("^v", "");
+            return output.code() == 0 && version.matches("\\d\\S*") ? Optional.of(version) : Optional.empty();
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.ProgramMissing) return Optional.empty();
+            if (failure.problem() instanceof Problem.ProgramMissing) return Optional.empty(); // it cannot be executed
             throw failure;
         }
     }
 
-    /** The one that the user's shell would start, else the first in the usual places. */
+    /** The one on PATH, else the first in the usual places. */
     private static Optional<String> program(String name, Map<String, String> environment) {
         var home = environment.getOrDefault("HOME", "");
-        return Stream.of(Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty()), PLACES.stream(),
-                        PLACES_AT_HOME.stream().filter(place -> !home.isEmpty()).map(place -> home + "/" + place))
-                .flatMap(folders -> folders).map(folder -> Path.of(folder).toAbsolutePath().resolve(Program.fileName(name)))
-                .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).map(Path::toString).findFirst();
+        var atHome = home.isEmpty() ? Stream.<Path>of() : PLACES_AT_HOME.stream().map(place -> Path.of(home, place));
+        return Program.onPath(name, environment)
+            .or(() -> Stream.concat(PLACES.stream().map(Path::of), atHome)
+                .map(folder -> folder.resolve(Program.fileName(name)))
+                .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst())
+            .map(Path::toString);
     }
 
     // ---- calling it --------------------------------------------------------------------------
 
-    /** Runs in the project's root without {@code -f}: what belongs to the project is Compose's to find. */
+    /** Runs in the project's root without {@code -f}: Compose itself finds the project's files. */
     public Program compose(String... arguments) {
-        // v2 takes the project's name from the folder as PWD has it, links included, as it does in the user's own shell.
+        // v2 takes the project's name from PWD, symbolic links included, as in the user's shell
         return Program.of(compose).with(arguments).in(folder).env("PWD", folder.toString());
     }
 
-    /** Runs it, and returns what it printed. @throws Failure with Compose's words, which may quote {@code .env}, made harmless */
-    public String done(String... arguments) {
-        var asked = compose(arguments).inOwnSession(); // putting back needs it, also after a second Ctrl-C
-        if (!arguments[0].equals("up")) asked.timeout(PATIENCE); // which may load an image first
-        var output = asked.run();
-        if (output.code() != 0) throw new Failure(new Problem.ProgramFailed(describe() + " " + arguments[0], output.code(), ComposeConfig.words(this, output)));
+    /**
+     * Runs a Compose command and returns its output.
+     *
+     * @throws Failure with Compose's message, without values of {@code .env}
+     */
+    public String run(String... arguments) {
+        var program = compose(arguments).inOwnSession(); // undo needs it, even after a second Ctrl-C
+        if (!arguments[0].equals("up")) program.timeout(TIME_LIMIT); // up may pull an image first
+        var output = program.run();
+        if (output.code() != 0) throw failed(describe() + " " + arguments[0], output.code(), message(output));
         return output.out();
     }
 
-    /** {@code docker …} or {@code podman …}. An engine that hangs must not hold up cron, nor whoever pressed Ctrl-C, for ever. */
+    /**
+     * {@code docker …}, with a time limit: an engine that hangs must not block cron, or the user who pressed Ctrl-C,
+     * forever.
+     */
     public Program engine(String... arguments) {
-        return Program.of(engine).with(arguments).in(folder).timeout(PATIENCE);
+        return Program.of(engine).with(arguments).in(folder).timeout(TIME_LIMIT);
+    }
+
+    /** The message of a failed command, without warnings and without values of {@code .env}. */
+    String message(Program.Output output) {
+        var text = output.err().isBlank() ? output.out() : output.err();
+        return withoutSecrets(text.lines().filter(line -> !isWarning(line) && !line.isBlank())
+            .collect(Collectors.joining("\n")));
+    }
+
+    /**
+     * A line that Compose prints as a warning. It may show a part of a password as a variable that is not set, when
+     * there is a $ in it.
+     */
+    public static boolean isWarning(String line) {
+        return line.contains("level=warning") || line.startsWith("WARNING:") || line.startsWith("WARN[")
+            || line.contains("variable is not set");
+    }
+
+    /**
+     * v2 quotes what it cannot read of an env file, older ones to the end of the file; v1 quotes the whole environment
+     * of a service.
+     */
+    private String withoutSecrets(String message) {
+        var safe = message
+            .replaceAll("(?s)(need to escape any \\$ with another \\$\\.).*", "$1")
+            .replaceAll("(?s)(Invalid interpolation format for [^:]*):.*", "$1")
+            .replaceAll("(?s)(line \\d+: [^'\"]*)['\"].*", "$1…")
+            .replaceAll("(?s)(near|variable name|Invalid template:) \".*", "$1 …")
+            .replaceAll("(?s)interpolating \\{.*} in", "interpolating it in")
+            .replaceAll("(?s)(environment\\S*) contains .*?, which", "$1 contains what");
+        try {
+            var values = new LinkedHashMap<String, String>();
+            EnvFile.read(folder.resolve(".env"), Map.of()).values()
+                .forEach((name, value) -> { if (value != null) values.put(name, value); });
+            return Program.of("compose").secrets(values).redact(safe);
+        } catch (Failure ignored) { // there is no .env that can be read
+            return safe;
+        }
+    }
+
+    static Failure failed(String program, int code, String message) {
+        return Failure.failed(program + " failed with exit code " + code
+            + (message.isBlank() ? "" : ":\n" + indented(message)));
+    }
+
+    static String indented(String text) {
+        return text.strip().indent(2).stripTrailing();
     }
 
     public boolean v1() {
         return version.startsWith("1.");
     }
 
-    /** "docker compose", as people type it. */
-    public String command() {
-        var name = Path.of(compose.getFirst()).getFileName();
-        return compose.size() == 1 ? name.toString() : name + " compose";
+    /** "docker compose" or "docker-compose". */
+    private List<String> command() {
+        var name = Path.of(compose.getFirst()).getFileName().toString();
+        return compose.size() == 1 ? List.of(name) : List.of(name, "compose");
     }
 
-    /** "docker" or "podman". */
-    public String engineName() {
-        return Path.of(engine.getFirst()).getFileName().toString();
+    /** A Compose command for people to paste into a shell: from outside the project, in a subshell that enters it. */
+    public String commandLine(String... arguments) {
+        var line = Shell.line(Stream.concat(command().stream(), Stream.of(arguments)).toList());
+        var here = Path.of("").toAbsolutePath().normalize();
+        return here.startsWith(folder) ? line : "(cd " + Shell.quoted(folder.toString()) + " && " + line + ")";
     }
 
-    /** "docker compose 2.26.1", for the plan. */
+    /** "docker compose 2.26.1". */
     public String describe() {
-        return command() + " " + version;
+        return String.join(" ", command()) + " " + version;
     }
 
-    // ---- its engine --------------------------------------------------------------------------
+    // ---- the engine --------------------------------------------------------------------------
 
-    /** Why the engine does not answer: it does not run, we may not talk to it, or what it says itself. */
-    public Optional<Problem> engineProblem() {
-        var asked = engine("version", "--format", "{{.Server.Version}}");
-        var said = asked.run();
-        return said.code() == 0 ? Optional.empty() : Optional.of(Problem.EngineSaid.of(asked.name(), said.err().isBlank() ? said.out() : said.err()));
+    /** Why the docker engine does not reply; empty when it does. */
+    public Optional<Failure> engineFailure() {
+        var output = engine("version", "--format", "{{.Server.Version}}").run();
+        if (output.code() == 0) return Optional.empty();
+        return Optional.of(engineFailure(output.err().isBlank() ? output.out() : output.err()));
     }
 
-    /** False where the engine is another machine's: then published ports are there, not here. */
+    private static Failure engineFailure(String output) {
+        // a config.json that cannot be read is only a warning
+        var message = output.lines().filter(line -> !line.startsWith("WARNING:")).collect(Collectors.joining("\n"))
+            .strip();
+        var lower = message.toLowerCase(Locale.ROOT);
+        if (lower.contains("permission denied")) {
+            return Failure.failed("no permission to talk to docker:\n" + indented(message))
+                .next("add yourself to its group, then log in again: sudo usermod -aG docker $USER",
+                    "or run this command as a user who has the permission");
+        }
+        var noConnection = List.of("cannot connect to", "failed to connect to", "is the docker daemon running",
+            "error during connect", "unable to connect to");
+        if (noConnection.stream().anyMatch(lower::contains)) {
+            return Failure.failed("the docker engine does not run, or not at this address:\n" + indented(message))
+                .next("start it: sudo systemctl start docker, or Docker Desktop",
+                    "or check DOCKER_HOST and the context: docker context ls");
+        }
+        return Failure.failed("docker does not work:\n" + indented(message))
+            .next("see what this prints: docker version");
+    }
+
+    /** False when the engine runs on another machine: its published ports are there, not here. */
     public boolean engineIsLocal() {
-        var context = engine("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").run(); // says DOCKER_HOST where that is set
-        return context.code() != 0 || isLocal(context.out().strip(), () -> engine("info", "--format", "{{.Name}}").run().out().strip());
+        // DOCKER_HOST where that is set
+        var context = engine("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").run();
+        return context.code() != 0 || isLocal(context.out().strip(), () -> engine("info", "--format", "{{.Name}}").run()
+            .out().strip());
     }
 
-    /** @param name of the engine's machine: loopback may be the near end of {@code ssh -L} */
-    static boolean isLocal(String host, Supplier<String> name) {
+    /** @param name the engine's machine: a loopback address may be the near end of {@code ssh -L} */
+    private static boolean isLocal(String host, Supplier<String> name) {
         if (host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*")) return true;
-        return host.matches("(?i)tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?") && List.of("docker-desktop", LockOwner.hostName()).contains(name.get());
+        return host.matches("(?i)tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?")
+            && List.of("docker-desktop", LockOwner.hostName()).contains(name.get());
     }
 }

@@ -2,67 +2,26 @@ package lib.docker;
 
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.process.Program;
 
 /**
- * Programs in a container, run by the engine's {@code exec}. That sends no signals: when we are killed, all that the program
- * sees is the end of its stdin, which pg_dump never looks at, and which psql takes for the end of a script to commit. So what we
- * send is framed. The end of its input is a frame of its own, and our end, without that frame or after it, kills the program.
+ * Programs in a container, run by {@code docker exec}. It passes no signals on: when this process is killed, all that
+ * the program sees is the end of its stdin. pg_dump never reads stdin, and psql takes the end of it for the end of the
+ * script and commits. So the input is sent in frames, and exec.sh kills the program when the input ends.
  */
 public final class ContainerExec {
-    /** Those that {@link PgPrograms} sets. */
+    private static final String SCRIPT = resource("exec.sh");
+    /** The variables that {@link lib.postgres.PgPrograms} sets. */
     private static final List<String> VARIABLES = List.of("PGPASSWORD", "PGTZ", "LC_ALL");
-
-    /**
-     * The left side unpacks frames (a length, a line end, that many bytes; or "end") and lives until we do not; then it has the
-     * right side end the program, whose stdin it holds open until that is done. A program that has enough of its input may go on:
-     * the rest is thrown away. A left side that is gone at the end may have cut the input short, so that is no success. The right side passes on the exit code and ends the left.
-     *
-     * <p>In most images the server is process 1, which inherits whoever loses its parent. When such a one was killed, or ends with
-     * another code than 0 or 1, the server takes it for one of its own that has crashed, and ends every session. So nobody is killed
-     * but by who waits for it, and dd and cat do not die of a broken pipe.
-     */
-    private static final String SCRIPT = """
-        unset PGCLIENTENCODING PGHOSTADDR PGOPTIONS PGSERVICE
-        dd bs=1 count=1 iflag=fullblock </dev/null >/dev/null 2>&1 || { echo 'dd, which is needed to hand a file in, does not work here' >&2; exit 69; }
-        exec 4<&0
-        trap 'over=1; [ -z "$right" ] || kill $right' TERM
-        {
-          trap '' PIPE
-          sh -c 'echo $PPID'
-          while IFS= read -r n; do
-            if [ "$n" = end ]; then exec >/dev/null
-            else
-              dd bs="$n" count=1 iflag=fullblock 2>/dev/null || case $? in
-                1) exec >/dev/null ;;
-                *) break ;;
-              esac
-            fi
-          done <&4
-          kill $$
-          sleep 4 2>/dev/null
-        } | {
-          exec 5<&0 4<&-
-          read -r left
-          "$0" "$@" <&5 5<&- & n=$!
-          exec 5<&-
-          trap 'kill -INT $n; sleep 1; kill $n 2>/dev/null; sleep 1; kill -KILL $n 2>/dev/null' TERM
-          while wait $n; code=$?; kill -0 $n 2>/dev/null; do :; done
-          kill -KILL $left 2>/dev/null || code=125
-          printf '\n%s\n' "ended with $code" >&2
-          exit $code
-        } & right=$!
-        exec 4<&- 2>/dev/null  # of what was killed the shell would tell after the program's last word
-        [ -z "$over" ] || kill $right
-        while wait $right; code=$?; kill -0 $right 2>/dev/null; do :; done
-        exit $code
-        """;
+    private static final Pattern VERSION = Pattern.compile("\\(PostgreSQL\\) (\\d+)");
+    private static final int COMMAND_NOT_FOUND = 127;
+    private static final int CUT_OFF = 125;
 
     private static final Program.Relay RELAY = new Program.Relay() {
         /** sh, -c and the script. */
@@ -83,7 +42,7 @@ public final class ContainerExec {
 
     /**
      * @param exec    {@code docker exec -i ID}: the container last, the options before it
-     * @param program with its arguments; PGPASSWORD and what else {@link PgPrograms} sets is taken along from the environment
+     * @param program the program and its arguments; it gets PGPASSWORD, PGTZ and LC_ALL from the environment
      */
     public static Program of(List<String> exec, List<String> program) {
         var argv = new ArrayList<>(exec);
@@ -93,37 +52,59 @@ public final class ContainerExec {
         return Program.through(RELAY, argv).with(program.subList(1, program.size()).toArray(String[]::new));
     }
 
-    /** The engine's client says 0, and nothing else, when a signal ends it before the program: what counts is said by the shell inside. */
+    /**
+     * When a signal ends the docker client before the program, the client exits with 0 and prints nothing. So only the
+     * exit code that exec.sh writes as its last line counts.
+     */
     private static Program.Output ended(int code, String out, String err) {
         var last = "\nended with " + code + "\n";
         if (err.endsWith(last)) return new Program.Output(code, out, err.substring(0, err.length() - last.length()));
-        return code == 0 ? new Program.Output(125, out, err + "it was cut off: the engine's client ended before it") : new Program.Output(code, out, err);
+        if (code != 0) return new Program.Output(code, out, err);
+        return new Program.Output(CUT_OFF, out, err + "cut off: the docker client ended before the program");
     }
-
-    private static final Pattern VERSION = Pattern.compile("\\(PostgreSQL\\) (\\d+)");
 
     /**
      * The major version of one of PostgreSQL's programs in the container.
      *
-     * @throws Failure {@link Problem.NoSuchProgramInside}
+     * @throws Failure the container does not have the program, or does not run
      */
-    public static int major(List<String> exec, String program) {
-        var said = of(exec, List.of(program, "--version")).run();
-        var version = VERSION.matcher(said.out());
-        if (said.code() == 0 && version.find()) return Integer.parseInt(version.group(1));
-        var container = Tunnel.shown(exec);
-        throw new Failure(said.code() == 127 ? new Problem.NoSuchProgramInside(container, program)
-                : new Problem.ProgramFailed(program + " in container " + container, said.code(), said.out() + said.err()));
+    public static int majorVersion(List<String> exec, String program) {
+        var output = of(exec, List.of(program, "--version")).run();
+        var version = VERSION.matcher(output.out());
+        if (output.code() == 0 && version.find()) return Integer.parseInt(version.group(1));
+        var container = containerName(exec);
+        if (output.code() == COMMAND_NOT_FOUND) {
+            throw Failure.failed("container " + container + " has no " + program)
+                .next("use a PostgreSQL image that contains it, as the official images do");
+        }
+        throw Composer.failed(program + " in container " + container, output.code(), output.out() + output.err());
     }
 
-    /** What a program is to read. Closing says that this was all; the way itself stays open, or the program would be killed. */
+    /** The container as docker's own lists show it: a full id is cut to 12 digits. */
+    static String containerName(List<String> exec) {
+        return exec.getLast().matches("[0-9a-f]{64}") ? exec.getLast().substring(0, 12) : exec.getLast();
+    }
+
+    /** A file of this package. */
+    static String resource(String name) {
+        try (var in = ContainerExec.class.getResourceAsStream(name)) {
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /**
+     * The program's input in frames. Closing ends the program's input; the process's own stdin stays open, or exec.sh
+     * would kill the program.
+     */
     private static final class Frames extends OutputStream {
         private static final int SIZE = 1 << 20;
 
         private final OutputStream to;
         private final byte[] frame = new byte[SIZE];
         private int filled;
-        private boolean ended;
+        private boolean closed;
 
         Frames(OutputStream to) {
             this.to = to;
@@ -137,11 +118,11 @@ public final class ContainerExec {
         @Override public void write(byte[] from, int start, int length) throws IOException {
             while (length > 0) {
                 if (filled == SIZE) send();
-                var now = Math.min(length, SIZE - filled);
-                System.arraycopy(from, start, frame, filled, now);
-                filled += now;
-                start += now;
-                length -= now;
+                var count = Math.min(length, SIZE - filled);
+                System.arraycopy(from, start, frame, filled, count);
+                filled += count;
+                start += count;
+                length -= count;
             }
         }
 
@@ -158,8 +139,8 @@ public final class ContainerExec {
         }
 
         @Override public void close() throws IOException {
-            if (ended) return;
-            ended = true;
+            if (closed) return;
+            closed = true;
             send();
             to.write("end\n".getBytes(StandardCharsets.US_ASCII));
             to.flush();

@@ -5,138 +5,200 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.time.Instant;
-import java.time.format.DateTimeParseException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.StreamSupport;
+import lib.docker.ComposeConfig.Mount;
 import lib.error.Failure;
-import lib.error.Problem;
 
-/** The containers of a Compose project as the engine sees them. */
+/** The containers of a Compose project, as {@code docker container inspect} shows them. */
 public final class Containers {
     private Containers() {}
 
+    /** Docker's own, and GONE: there is no such container any more. */
+    public enum Status { CREATED, RUNNING, PAUSED, RESTARTING, REMOVING, EXITED, DEAD, GONE, UNKNOWN }
+
+    public enum Health { NO_CHECK, STARTING, HEALTHY, UNHEALTHY }
+
     /**
-     * @param hostname   its name for itself, which it resolves without any server
-     * @param service    the label's; null for one that is not Compose's
-     * @param oneOff     made by {@code compose run}
-     * @param status     running, restarting, exited, created, paused, removing or dead
-     * @param looping    restarting, or up for less than two minutes after the engine has restarted it: most of such a loop it is up
-     * @param health     starting, healthy or unhealthy; null without a health check
-     * @param exitCode   of its last end; 0 while it runs
-     * @param published  by container port
-     * @param networks   by name, with the address there; "" while it is not running
+     * @param crashLoop restarting, or running for less than two minutes since a restart by the engine: in a crash loop
+     *                  a container runs most of the time
+     * @param exitCode  of its last end; 0 while it runs
      */
-    public record Container(String id, String name, String hostname, Instant created, String service, boolean oneOff, String status, boolean looping, String health, int exitCode, List<ComposeConfig.Mount> mounts,
-                            Map<Integer, List<HostPort>> published, Map<String, String> networks) {
-        /** It will not run any more, or was never begun: its maker must have died long ago. */
-        public boolean isLeft() {
-            return status.equals("exited") || status.equals("dead") || status.equals("created") && created.isBefore(Instant.now().minusSeconds(300));
+    public record State(Status status, boolean crashLoop, Health health, int exitCode) {
+        public static final State GONE = new State(Status.GONE, false, Health.NO_CHECK, 0);
+
+        /** A container that restarts in a loop is not running while it waits for its next start. */
+        public boolean isRunning() {
+            return status == Status.RUNNING;
         }
 
-        /** Nobody would find it again without this container. */
-        public boolean hasNamelessVolume() {
-            return mounts.stream().anyMatch(mount -> mount.type().equals("volume") && mount.source().matches("[0-9a-f]{64}"));
+        /** Running, or going to run again without anybody's command. */
+        public boolean isStarted() {
+            return status == Status.RUNNING || status == Status.RESTARTING || status == Status.PAUSED;
         }
 
-        /** Running now: one that restarts in a loop is not. */
-        public boolean up() {
-            return status.equals("running");
+        /** Running, with no sign that something is wrong. */
+        public boolean isWell() {
+            return isRunning() && (health == Health.HEALTHY || health == Health.NO_CHECK && !crashLoop);
         }
 
-        /** It does not run, or it will again by itself: the engine holds it for started. */
-        public boolean started() {
-            return List.of("running", "restarting", "paused").contains(status);
+        /** Its health check has not passed yet, and has not failed. */
+        public boolean isStarting() {
+            return isRunning() && health == Health.STARTING && !crashLoop;
         }
 
-        /** Where this TCP port of the container is reached from the engine's machine. */
-        public Optional<HostPort> published(int port) {
-            return published.getOrDefault(port, List.of()).stream().findFirst();
+        /** For people, and more exact than the status alone. */
+        public String describe() {
+            var name = lower(status);
+            if (status == Status.RESTARTING || status == Status.EXITED) 
+                return "%s (exit code %d)".formatted(name, exitCode);
+            if (!isRunning() || isWell()) return name;
+            return crashLoop ? "running, but it has crashed and was restarted" : lower(health);
+        }
+
+        private static String lower(Enum<?> value) {
+            return value.name().toLowerCase(Locale.ROOT);
         }
     }
+
+    /**
+     * @param hostname  the container's own name, which it resolves without a name server
+     * @param addresses by network; empty texts while it is not running
+     * @param published by TCP port of the container: where the engine's machine publishes it
+     */
+    public record Network(String hostname, Map<String, String> addresses, Map<Integer, List<HostPort>> published) {}
 
     /** @param host 127.0.0.1 or ::1 for a port that is published on all addresses */
     public record HostPort(String host, int port) {}
 
-    /** Of every service and every one-off, running or not. */
-    public static List<Container> of(Composer composer) {
-        return of(composer, composer.done("ps", "-a", "-q").lines().map(String::strip).filter(id -> id.matches("[0-9a-f]{12,}")).toList());
+    /**
+     * @param service null for a container that Compose did not create
+     * @param oneOff  created by {@code compose run}
+     */
+    public record Container(String id, String name, Instant created, String service, boolean oneOff, State state,
+                            List<Mount> mounts, Network network) {
+        public boolean isRunning() {
+            return state.isRunning();
+        }
+
+        public boolean isStarted() {
+            return state.isStarted();
+        }
+
+        /** It ended, or was never started: whoever created it must have died long ago. */
+        public boolean isAbandoned() {
+            return state.status == Status.EXITED || state.status == Status.DEAD
+                    || state.status == Status.CREATED && created.isBefore(Instant.now().minusSeconds(300));
+        }
+
+        /** A volume without a name is as good as lost once its container is removed. */
+        public boolean hasAnonymousVolume() {
+            return mounts.stream().filter(mount -> mount.type().equals("volume"))
+                .anyMatch(mount -> mount.source().matches("[0-9a-f]{64}"));
+        }
+
+        public Set<String> addresses() {
+            return network.addresses.values().stream().filter(address -> !address.isEmpty())
+                .collect(Collectors.toSet());
+        }
+
+        /** Where this TCP port is reached from the engine's machine. */
+        public Optional<HostPort> published(int port) {
+            return network.published.getOrDefault(port, List.of()).stream().findFirst();
+        }
+
+        /** Some port of the container is published as this port of the engine's machine. */
+        public boolean publishesAs(int port) {
+            return network.published.values().stream().flatMap(List::stream)
+                .anyMatch(published -> published.port == port);
+        }
     }
 
-    /** A container that is gone by now is left out. */
+    /** Those of every service and every {@code compose run}, running or not. */
+    public static List<Container> of(Composer composer) {
+        return of(composer, composer.run("ps", "-a", "-q").lines().map(String::strip)
+            .filter(id -> id.matches("[0-9a-f]{12,}")).toList());
+    }
+
+    /** Those of these ids that exist. */
     public static List<Container> of(Composer composer, List<String> ids) {
         if (ids.isEmpty()) return List.of();
-        var asked = composer.engine("container", "inspect").with(ids.toArray(String[]::new)).inOwnSession();
-        var said = asked.run(); // exit 1 when one is gone, with all the others on stdout
-        var gone = !said.err().isBlank() && said.err().lines().allMatch(line -> line.isBlank() || line.toLowerCase(Locale.ROOT).contains("no such container"));
-        if (said.code() != 0 && !gone) throw new Failure(new Problem.ProgramFailed(asked.name(), said.code(), said.err()));
-        return StreamSupport.stream(JsonParser.parseString(said.out()).getAsJsonArray().spliterator(), false).map(c -> container(c.getAsJsonObject())).toList();
+        var inspect = composer.engine("container", "inspect").with(ids.toArray(String[]::new)).inOwnSession();
+        var output = inspect.run(); // exit code 1 when one does not exist, with all others on stdout
+        if (output.code() != 0 && !isNoSuchContainer(output.err()))
+            throw Composer.failed(inspect.name(), output.code(), output.err());
+        return StreamSupport.stream(JsonParser.parseString(output.out()).getAsJsonArray().spliterator(), false)
+            .map(container -> container(container.getAsJsonObject())).toList();
     }
 
-    private static Container container(JsonObject said) {
-        var config = said.getAsJsonObject("Config");
-        var state = said.getAsJsonObject("State");
+    private static boolean isNoSuchContainer(String error) {
+        return !error.isBlank() && error.lines().filter(line -> !line.isBlank())
+            .allMatch(line -> line.toLowerCase(Locale.ROOT).contains("no such container"));
+    }
+
+    private static Container container(JsonObject json) {
+        var config = json.getAsJsonObject("Config");
         var labels = object(config, "Labels");
-        var health = object(state, "Health");
-        return new Container(text(said, "Id"), text(said, "Name").replaceFirst("^/", ""), text(config, "Hostname"), time(text(said, "Created")), labels.has("com.docker.compose.service") ? text(labels, "com.docker.compose.service") : null,
-                text(labels, "com.docker.compose.oneoff").equalsIgnoreCase("true"), text(state, "Status"), looping(said, state), health.has("Status") ? text(health, "Status") : null,
-                state.get("ExitCode").getAsInt(), mounts(said), published(object(object(said, "NetworkSettings"), "Ports")),
-                networks(object(object(said, "NetworkSettings"), "Networks")));
+        var service = labels.has("com.docker.compose.service") ? text(labels, "com.docker.compose.service") : null;
+        var oneOff = text(labels, "com.docker.compose.oneoff").equalsIgnoreCase("true");
+        var settings = object(json, "NetworkSettings");
+        var addresses = new LinkedHashMap<String, String>();
+        var networks = object(settings, "Networks");
+        networks.keySet().forEach(name -> addresses.put(name, text(object(networks, name), "IPAddress")));
+        var network = new Network(text(config, "Hostname"), addresses, published(object(settings, "Ports")));
+        var name = text(json, "Name").replaceFirst("^/", "");
+        return new Container(text(json, "Id"), name, Instant.parse(text(json, "Created")), service, oneOff, state(json),
+                mounts(json), network);
     }
 
-    private static Instant time(String text) {
-        try {
-            return Instant.parse(text);
-        } catch (DateTimeParseException unknown) {
-            return Instant.MAX;
-        }
+    private static State state(JsonObject json) {
+        var state = json.getAsJsonObject("State");
+        var status = value(Status.values(), text(state, "Status"), Status.UNKNOWN);
+        var restarted = json.get("RestartCount").getAsInt() > 0
+            && Instant.parse(text(state, "StartedAt")).isAfter(Instant.now().minusSeconds(120));
+        var health = value(Health.values(), text(object(state, "Health"), "Status"), Health.NO_CHECK);
+        return new State(status, status == Status.RESTARTING || restarted, health, state.get("ExitCode").getAsInt());
     }
 
-    private static boolean looping(JsonObject said, JsonObject state) {
-        if (text(state, "Status").equals("restarting")) return true;
-        try {
-            return said.get("RestartCount").getAsInt() > 0 && Instant.parse(text(state, "StartedAt")).isAfter(Instant.now().minusSeconds(120));
-        } catch (RuntimeException notSaid) { // podman's
-            return false;
-        }
+    private static <E extends Enum<E>> E value(E[] values, String name, E otherwise) {
+        return Arrays.stream(values).filter(value -> value.name().equalsIgnoreCase(name)).findFirst().orElse(otherwise);
     }
 
-    private static List<ComposeConfig.Mount> mounts(JsonObject said) {
-        var mounts = new ArrayList<ComposeConfig.Mount>();
-        for (var element : array(said, "Mounts")) {
+    private static List<Mount> mounts(JsonObject json) {
+        var mounts = new ArrayList<Mount>();
+        for (var element : array(json, "Mounts")) {
             var mount = element.getAsJsonObject();
-            var volume = text(mount, "Type").equals("volume");
-            mounts.add(new ComposeConfig.Mount(text(mount, "Type"), text(mount, volume ? "Name" : "Source"), text(mount, "Destination"), !mount.get("RW").getAsBoolean()));
+            var type = text(mount, "Type");
+            var source = text(mount, type.equals("volume") ? "Name" : "Source");
+            mounts.add(new Mount(type, source, text(mount, "Destination"), !mount.get("RW").getAsBoolean()));
         }
         return List.copyOf(mounts);
     }
 
-    private static Map<Integer, List<HostPort>> published(JsonObject said) {
-        var ports = new LinkedHashMap<Integer, List<HostPort>>();
-        for (var port : said.keySet()) {
+    private static Map<Integer, List<HostPort>> published(JsonObject ports) {
+        var published = new LinkedHashMap<Integer, List<HostPort>>();
+        for (var port : ports.keySet()) {
             if (!port.endsWith("/tcp")) continue;
-            var bindings = new ArrayList<HostPort>();
-            for (var binding : array(said, port)) {
-                var host = text(binding.getAsJsonObject(), "HostIp");
-                bindings.add(new HostPort(switch (host) {
+            for (var element : array(ports, port)) {
+                var binding = element.getAsJsonObject();
+                var host = switch (text(binding, "HostIp")) {
                     case "", "0.0.0.0" -> "127.0.0.1";
                     case "::" -> "::1";
-                    default -> host;
-                }, Integer.parseInt(text(binding.getAsJsonObject(), "HostPort"))));
+                    case String other -> other;
+                };
+                published.computeIfAbsent(Integer.parseInt(port.replaceFirst("/.*", "")), key -> new ArrayList<>())
+                    .add(new HostPort(host, Integer.parseInt(text(binding, "HostPort"))));
             }
-            if (!bindings.isEmpty()) ports.put(Integer.parseInt(port.replaceFirst("/.*", "")), List.copyOf(bindings));
         }
-        return ports;
-    }
-
-    private static Map<String, String> networks(JsonObject said) {
-        var networks = new LinkedHashMap<String, String>();
-        said.keySet().forEach(name -> networks.put(name, text(object(said, name), "IPAddress")));
-        return networks;
+        return published;
     }
 
     private static JsonObject object(JsonObject parent, String key) {

@@ -7,13 +7,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 import lib.docker.ComposeConfig;
+import lib.docker.ComposeConfig.Service;
+import lib.docker.ComposeReader;
 import lib.docker.Composer;
-import lib.docker.Containers;
+import lib.docker.Containers.Container;
+import lib.environment.ProjectOptions.Place;
 import lib.error.Failure;
 import lib.error.Problem;
-import lib.postgres.CannotConnect;
 import lib.postgres.Database;
 import lib.project.Credentials;
 import lib.project.EnvFile;
@@ -21,153 +22,258 @@ import lib.project.Interpreter;
 import lib.project.Project;
 
 /**
- * Whether the database is a Compose project's or whatever {@code .env} names on its own. Never a guess between two databases that
- * both answer.
+ * Decides whether the database is a Compose project's or the one that {@code .env} names on its own. It refuses to
+ * choose between two databases that both reply.
  *
- * @param wanted      said by {@code --docker} or {@code --local}
- * @param named       by {@code --env-file}, or null
- * @param interpreter finds Python on this machine; null where nobody asks for it
- * @param python      by {@code --python}: in Compose a path in the container
- * @param warn        gets what becomes of containers, as it happens
+ * @param withDjango false for what needs PostgreSQL alone
+ * @param python     {@code --python}, or null; in Compose a path in the container
+ * @param shell      the environment's variables
+ * @param warn       gets what happens to containers
  */
-public record Detection(Project project, Wanted wanted, Path named, String dbService, String appService, boolean keepServices,
-                 Supplier<Interpreter> interpreter, Path python, Map<String, String> shell, Consumer<String> warn) {
-    public enum Wanted { EITHER, DOCKER, LOCAL }
-
-    public Environment environment() {
+record Detection(Project project, ProjectOptions options, boolean withDjango, Path python, Map<String, String> shell,
+    Consumer<String> warn) {
+    Environment environment() {
         return environment(false);
     }
 
-    /** What the database is called, for whoever does not connect to it: the same when its service or its engine does not run. */
-    Credentials server() {
+    /** For names only: the same when the service or its engine does not run. */
+    Credentials identity() {
         return environment(true).identity();
     }
 
     private Environment environment(boolean nameOnly) {
-        if (wanted == Wanted.LOCAL) return here("--local was given");
-        if (wanted == Wanted.EITHER && !hasComposeFile()) return here(null);
+        if (options.place() == Place.LOCAL) return local("--local was given");
+        if (options.place() == Place.AUTO && !hasComposeFile()) return local(null);
         Composer composer;
         ComposeConfig config;
         try {
             composer = Composer.find(project.root(), shell);
-            config = ComposeConfig.of(composer);
+            config = ComposeReader.read(composer);
         } catch (Failure failure) {
-            return hereUnlessService(failure);
+            return localUnlessService(failure);
         }
-        return of(composer, config, nameOnly);
+        return decide(composer, config, nameOnly);
     }
 
     private boolean hasComposeFile() {
         return project.composeFile().isPresent() || EnvFile.of(project, null, shell).get("COMPOSE_FILE") != null;
     }
 
-    /** Where Compose does not work, what {@code .env} names must be reachable without it; never another database in its place. */
-    private Environment hereUnlessService(Failure failure) {
-        if (wanted == Wanted.DOCKER || own().filter(Credentials::isLocal).isEmpty()) throw failure;
-        return here("Compose is no help: " + failure.problem().what().lines().findFirst().orElse(""));
+    private Environment local(String reason) {
+        var file = EnvFile.of(project, options.envFile, shell);
+        if (!withDjango) return Environment.withoutDjango(project, Credentials.of(project, file)).withReason(reason);
+        return Environment.of(project, file, Interpreter.find(project, python, shell)).withReason(reason);
     }
 
-    private Environment of(Composer composer, ComposeConfig config, boolean nameOnly) {
-        var own = own();
-        var app = appService == null ? config.app(project.backend()) : Optional.of(config.service(appService));
-        var settings = inContainers(config, app);
-        var db = dbService == null ? config.database(settings.host(), settings.port()) : Optional.of(config.service(dbService));
-        if (db.isEmpty()) {
-            if (wanted == Wanted.DOCKER) throw new Failure(new Problem.NoDatabaseService(config.services().stream().map(ComposeConfig.Service::name).toList()));
-            return here("no service of the compose file is a PostgreSQL");
+    /**
+     * Where Compose does not work: only when {@code .env} names a database of this machine. Another database must never
+     * take the service's place.
+     */
+    private Environment localUnlessService(Failure failure) {
+        if (options.place() == Place.COMPOSE || ownSettings().filter(Credentials::isLocal).isEmpty()) throw failure;
+        return local("Compose does not work: " + failure.problem().what().lines().findFirst().orElse(""));
+    }
+
+    // ---- deciding ----------------------------------------------------------------------------
+
+    /**
+     * What the decision is made from.
+     *
+     * @param settings the database's settings as the containers get them
+     * @param own      those that {@code .env} and the shell have without Compose, when they are complete
+     * @param byHost   the service that DB_HOST names: the database, or a pooler
+     */
+    private record Evidence(ComposeSetup setup, Credentials settings, Optional<Credentials> own,
+        Optional<Service> byHost) {
+        /** Then the compose file sets the host. */
+        boolean hostIsUnset() {
+            return isHostUnset(own);
         }
-        var unnamed = own.isEmpty() || "default".equals(own.get().sources().get("DB_HOST")); // then the compose file's own environment says it
-        var composeProject = Compose.name(composer, config);
-        var byHost = config.named(unnamed ? settings.host() : own.get().host(), composeProject).filter(service -> service.name().equals(db.get().name()) || !service.isPostgres());
-        var isService = byHost.isPresent();
-        var engineIsLocal = composer.engineIsLocal();
-        var sure = nameOnly && (wanted == Wanted.DOCKER || isService || own.isPresent() && own.get().isLocal() && engineIsLocal && db.get().publishes(own.get().port()) && own.get().database().equals(settings.database()) && !answers(own.get()));
-        var silent = composer.engineProblem();
-        if (silent.isPresent() && !sure) {
-            if (isService) throw new Failure(silent.get());
-            return hereUnlessService(new Failure(silent.get()));
+
+        boolean namesService() {
+            return byHost.isPresent();
         }
-        var running = silent.isPresent() ? Optional.<Containers.Container>empty() : Compose.of(db.get(), Containers.of(composer)).filter(Containers.Container::up);
-        var why = wanted == Wanted.DOCKER ? "--docker" : isService ? "DB_HOST is the service " + byHost.get().name() : "the service " + db.get().name() + " is running";
-        if (wanted == Wanted.EITHER && (!isService || unnamed)) {
-            if (running.isEmpty() && !sure && !isService) return here("the service %s is not running, and DB_HOST is not its name".formatted(db.get().name()));
-            var same = own.isPresent() && running.isPresent() && isPublished(own.get(), engineIsLocal, running.get()) && own.get().database().equals(settings.database());
-            if ((running.isPresent() || isService) && own.isPresent() && !same && answers(own.get()))
-                throw new Failure(new Problem.TwoDatabases(own.get(), db.get().name(), composeProject));
+
+        /** The settings without Compose name the same database, through a port that is published on this machine. */
+        boolean isSame(Credentials other, boolean isPublished) {
+            return isPublished && setup.engineIsLocal() && other.isLocal() && !isSocket(other)
+                && other.database().equals(settings.database());
         }
-        if (wanted == Wanted.EITHER) refuseTwo(config, db.get(), app, settings, own, composeProject);
-        var usable = app.filter(service -> interpreter == null || appService != null || Compose.hasImage(composer, config, service));
-        var local = usable.isEmpty() && interpreter != null && own.isPresent() ? (Environment.Local) here("no service has the code") : null;
-        if (usable.isEmpty() && interpreter != null && local == null) throw new Failure(new Problem.NoAppService(composer.command(), config.services().stream().map(ComposeConfig.Service::name).toList()));
-        return new Compose(project, composer, config, db.get(), usable.orElse(null), local, python, keepServices, engineIsLocal, settings, why, warnings(composer, engineIsLocal, app, usable), warn);
-    }
 
-    /** Of what the containers are told, and of what this shell is, only one can be meant. */
-    private void refuseTwo(ComposeConfig config, ComposeConfig.Service db, Optional<ComposeConfig.Service> app, Credentials settings, Optional<Credentials> own, String composeProject) {
-        var byShell = own.filter(mine -> mine.isFromEnvironment("DB_NAME") && !mine.database().equals(settings.database()));
-        if (byShell.isPresent()) throw new Failure(new Problem.ShellNamesAnother(byShell.get().database(), settings.database(), app.orElse(db).name()));
-        if (settings.isFromEnvironment("DB_HOST") && app.isPresent() && !settings.isLocal() && config.named(settings.host(), composeProject).isEmpty())
-            throw new Failure(new Problem.DatabaseElsewhere(settings.host(), app.get().name(), db.name(), composeProject));
-    }
+        /** The settings without Compose name a port that the service publishes when it runs, and it does not. */
+        boolean isStoppedService() {
+            return own.filter(other -> isSame(other, setup.database().publishes(other.port())))
+                .filter(other -> !replies(other)).isPresent();
+        }
 
-    /** As the containers get them: the app's environment before the file, the database's own last. */
-    private Credentials inContainers(ComposeConfig config, Optional<ComposeConfig.Service> app) {
-        var environment = new HashMap<String, String>();
-        theDatabase(config).ifPresent(db -> db.environment().forEach((name, value) -> {
-            if (name.startsWith("POSTGRES_")) environment.put(name, value);
-        }));
-        app.ifPresent(service -> environment.putAll(service.environment()));
-        if (named != null) environment.keySet().removeAll(Credentials.namesOverriddenBy(EnvFile.of(project, named, Map.of()).values().keySet())); // who names a file means it
-        return Credentials.of(project, EnvFile.of(project, named, environment));
-    }
-
-    private Optional<ComposeConfig.Service> theDatabase(ComposeConfig config) {
-        if (dbService != null) return Optional.of(config.service(dbService));
-        try {
-            return config.database("", 0);
-        } catch (Failure several) {
-            return Optional.empty(); // the settings will say
+        /** For people. */
+        String service() {
+            return "the service %s of Compose project %s".formatted(setup.database().name(), setup.name());
         }
     }
 
-    /** What {@code .env} names without Compose, as long as that is something at all. */
-    private Optional<Credentials> own() {
-        try {
-            return Optional.of(Credentials.of(project, EnvFile.of(project, named, shell)));
-        } catch (Failure incomplete) {
-            return Optional.empty();
+    private Environment decide(Composer composer, ComposeConfig config, boolean nameOnly) {
+        var app = options.appService == null ? config.app(project.backend())
+            : Optional.of(config.service(options.appService));
+        var settings = containerSettings(config, app);
+        var database = options.dbService == null ? config.database(settings.host(), settings.port())
+            : Optional.of(config.service(options.dbService));
+        if (database.isEmpty()) {
+            if (options.place() == Place.AUTO) return local("no service of the compose file is a PostgreSQL");
+            throw Failure.usage("none of the Compose services is a PostgreSQL: " + config.serviceNames())
+                .next("name it with --db-service, or leave --docker out");
+        }
+        var setup = new ComposeSetup(project, composer, config, database.get(), app.orElse(null),
+            composer.engineIsLocal());
+        var own = ownSettings();
+        var host = isHostUnset(own) ? settings.host() : own.get().host();
+        var byHost = config.named(host, setup.name())
+            .filter(service -> service.name().equals(setup.database().name()) || !service.isPostgres());
+        return decide(new Evidence(setup, settings, own, byHost), nameOnly);
+    }
+
+    private static boolean isHostUnset(Optional<Credentials> own) {
+        return own.isEmpty() || "default".equals(own.get().sources().get("DB_HOST"));
+    }
+
+    private Environment decide(Evidence evidence, boolean nameOnly) {
+        var setup = evidence.setup();
+        var isAuto = options.place() == Place.AUTO;
+        var isCertain = nameOnly && (!isAuto || evidence.namesService() || evidence.isStoppedService());
+        var engineFailure = setup.composer().engineFailure();
+        if (engineFailure.isPresent() && !isCertain) {
+            if (evidence.namesService()) throw engineFailure.get();
+            return localUnlessService(engineFailure.get());
+        }
+        var running = engineFailure.isPresent() ? Optional.<Container>empty()
+            : setup.databaseContainer().filter(Container::isRunning);
+        if (isAuto && running.isEmpty() && !evidence.namesService() && !isCertain)
+            return local("the service " + setup.database().name() + " is not running, and DB_HOST is not its name");
+        if (isAuto) refuseTwo(evidence, running);
+        var reason = evidence.byHost().map(service -> "DB_HOST is the service " + service.name())
+            .orElse("the service " + setup.database().name() + " is running");
+        return compose(evidence, isAuto ? reason : "--docker");
+    }
+
+    private Compose compose(Evidence evidence, String reason) {
+        var setup = evidence.setup();
+        var hasApp = setup.app() != null && (!withDjango || options.appService != null || setup.appHasImage());
+        var usable = hasApp ? setup : setup.withoutApp();
+        if (!hasApp && withDjango && evidence.own().isEmpty()) {
+            throw Failure.usage("no Compose service has both the project's manage.py and an image: "
+                    + setup.config().serviceNames())
+                .next("build the image first: " + setup.composer().commandLine("build"),
+                    "or name the service with --app-service");
+        }
+        var django = hasApp ? new DjangoService(usable, python) : withDjango ? local("no service has the code") : null;
+        var database = new DatabaseService(usable, evidence.settings(), warn);
+        var engine = new ServiceEngine(usable, evidence.settings().host(), options.keepServices);
+        return new Compose(usable, database, django, engine, reason, warnings(setup, hasApp));
+    }
+
+    // ---- two databases -----------------------------------------------------------------------
+
+    private void refuseTwo(Evidence evidence, Optional<Container> running) {
+        var own = evidence.own();
+        if (!evidence.namesService() || evidence.hostIsUnset()) {
+            var isSame = own.isPresent() && running.isPresent()
+                && evidence.isSame(own.get(), running.get().publishesAs(own.get().port()));
+            if (own.isPresent() && !isSame && replies(own.get()))
+                throw twoDatabases(".env names %s, and %s has one too".formatted(own.get(), evidence.service()));
+        }
+        var settings = evidence.settings();
+        var app = Optional.ofNullable(evidence.setup().app());
+        var inShell = own.filter(shell -> shell.isFromEnvironment("DB_NAME")).map(Credentials::database)
+            .filter(name -> !name.equals(settings.database()));
+        if (inShell.isPresent()) {
+            var service = app.orElse(evidence.setup().database()).name();
+            throw twoDatabases("DB_NAME is %s in this shell, but %s in the containers of service %s"
+                    .formatted(inShell.get(), settings.database(), service))
+                .next("give --docker for %s, or unset DB_NAME in this shell".formatted(settings.database()),
+                    "for %s, give a file that names it: --env-file".formatted(inShell.get()));
+        }
+        var isElsewhere = settings.isFromEnvironment("DB_HOST") && !settings.isLocal()
+            && evidence.setup().config().named(settings.host(), evidence.setup().name()).isEmpty();
+        if (app.isPresent() && isElsewhere) {
+            throw twoDatabases("the service %s gets DB_HOST=%s, and %s has one too"
+                .formatted(app.get().name(), settings.host(), evidence.service()));
         }
     }
 
-    private static boolean isPublished(Credentials own, boolean engineIsLocal, Containers.Container db) {
-        return own.isLocal() && !own.host().startsWith("/") && engineIsLocal && db.published().values().stream().flatMap(List::stream).anyMatch(port -> port.port() == own.port());
+    private static Failure twoDatabases(String which) {
+        return Failure.refused("there are two possible databases: " + which)
+            .next("give --docker for the service's database, or --local for the one that .env names");
     }
 
-    /** A database elsewhere is not even tried: that it is named is enough to ask. */
-    private static boolean answers(Credentials own) {
-        if (!own.isLocal() || own.host().startsWith("/")) return true;
+    /** A database on another machine is not even tried: that it is named is enough to ask. */
+    private static boolean replies(Credentials own) {
+        if (!own.isLocal() || isSocket(own)) return true;
         try {
             Database.open(own).close();
             return true;
         } catch (Failure failure) {
-            return failure.problem() instanceof CannotConnect refused && refused.reason() == CannotConnect.Reason.BUSY;
+            return DatabaseService.isBusy(failure);
         }
     }
 
-    private List<String> warnings(Composer composer, boolean engineIsLocal, Optional<ComposeConfig.Service> app, Optional<ComposeConfig.Service> usable) {
-        var warnings = new ArrayList<String>();
-        var file = EnvFile.of(project, named, Map.of());
-        file.problems().stream().map(Problem.MalformedLine::what).forEach(warnings::add);
-        var differing = ComposeConfig.differing(composer, file);
-        if (!differing.isEmpty()) warnings.add(new Problem.ReadDifferently(List.copyOf(differing)).what());
-        if (interpreter == null) return warnings;
-        if (usable.isEmpty()) app.ifPresent(service -> warnings.add(new Problem.NoImage(composer.command(), service.name()).what()));
-        usable.filter(service -> !(service.mounts(project.managePy()) && engineIsLocal)).ifPresent(service -> warnings.add(new Problem.CodeInImage(composer.command(), service.name()).what()));
-        return warnings;
+    private static boolean isSocket(Credentials credentials) {
+        return credentials.host().startsWith("/");
     }
 
-    private Environment here(String why) {
-        var file = EnvFile.of(project, named, shell);
-        return interpreter == null ? Environment.withoutDjango(project, Credentials.of(project, file)).withReason(why) : Environment.of(project, file, interpreter.get()).withReason(why);
+    // ---- settings ----------------------------------------------------------------------------
+
+    /**
+     * The app's environment before the file, the database's own last; but a file that {@code --env-file} names comes
+     * first.
+     */
+    private Credentials containerSettings(ComposeConfig config, Optional<Service> app) {
+        var environment = new HashMap<String, String>();
+        databaseService(config).ifPresent(db -> db.environment().forEach((name, value) -> {
+            if (name.startsWith("POSTGRES_")) environment.put(name, value);
+        }));
+        app.ifPresent(service -> environment.putAll(service.environment()));
+        if (options.envFile != null) {
+            var named = EnvFile.of(project, options.envFile, Map.of()).values().keySet();
+            environment.keySet().removeAll(Credentials.namesOverriddenBy(named));
+        }
+        return Credentials.of(project, EnvFile.of(project, options.envFile, environment));
+    }
+
+    private Optional<Service> databaseService(ComposeConfig config) {
+        if (options.dbService != null) return Optional.of(config.service(options.dbService));
+        try {
+            return config.database("", 0);
+        } catch (Failure ignored) { // there are several: the settings will tell
+            return Optional.empty();
+        }
+    }
+
+    /** Empty when the settings without Compose are incomplete. */
+    private Optional<Credentials> ownSettings() {
+        try {
+            return Optional.of(Credentials.of(project, EnvFile.of(project, options.envFile, shell)));
+        } catch (Failure ignored) {
+            return Optional.empty();
+        }
+    }
+
+    private List<String> warnings(ComposeSetup setup, boolean hasApp) {
+        var file = EnvFile.of(project, options.envFile, Map.of());
+        var warnings = new ArrayList<>(file.problems().stream().map(Problem.MalformedLine::what).toList());
+        var different = ComposeReader.readDifferently(setup.composer(), file);
+        if (!different.isEmpty()) {
+            warnings.add("Compose and python-dotenv read .env differently, so the containers and Django may have"
+                + " different values of " + String.join(", ", different) + ": write them in single quotes, without $");
+        }
+        if (!withDjango || setup.app() == null) return warnings;
+        var app = setup.app().name();
+        if (!hasApp) {
+            warnings.add("the service %s has no image yet, so Django runs on this machine; to run it in the service: %s"
+                .formatted(app, setup.composer().commandLine("build", app)));
+        } else if (!setup.engineIsLocal() || !setup.app().mounts(project.managePy())) {
+            warnings.add("the code is in the image of service " + app + ", not mounted: after the reset, build it again"
+                + " before anything starts from it: " + setup.composer().commandLine("up", "-d", "--build"));
+        }
+        return warnings;
     }
 }

@@ -13,67 +13,62 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.PgPrograms;
 import lib.process.Program;
+import lib.process.Shell;
 import lib.project.Credentials;
 import lib.project.EnvFile;
 import lib.project.Interpreter;
 import lib.project.Project;
 
 /** Where PostgreSQL and Django run. */
-public sealed interface Environment extends AutoCloseable permits Environment.Local, Compose {
+public sealed interface Environment extends DjangoHost, AutoCloseable permits Environment.Local, Compose {
     Project project();
 
-    /** What the database is called in names and records; nothing is asked of any server. */
+    /** The database as names and records have it. No server is asked. */
     Credentials identity();
 
-    /** The same to connect with. A database service that is not up is started for it. */
+    /** The database to connect to. A database service that does not run is started. */
     Credentials database();
 
-    /** The project's Python in the backend's folder: what the driver runs in. */
-    PythonCommand python();
-
-    /** {@code manage.py ARGS…} with the Python that {@code django} was told by. @param terminal it asks the user itself: {@link Program#interactive} */
-    Program manage(boolean terminal, Description django, String... args);
-
-    /** The same for people to type. */
-    String commandLine(Description django, String... args);
-
     /**
-     * PostgreSQL's client programs in the smallest version that fits the server: pg_dump refuses a newer server.
+     * PostgreSQL's client programs in the smallest version that fits the server: pg_dump rejects a newer server.
      *
      * @throws Failure none is there, or only older ones
      */
     PgPrograms pgPrograms(int serverMajor);
 
-    /** What runs beside us and uses the database; it is stopped before the database is replaced. */
+    /** What uses the database and is stopped before the database is replaced. */
     Services services();
 
-    /** One line for the plan: where, and why there; empty where that was no question. */
+    /** One line for the plan: where, and why there; empty when there was no choice. */
     String describe();
 
-    /** Django's code is the image's own, which holds the old migrations until it is built again. */
-    boolean imageHasCode();
+    boolean inCompose();
 
-    /** "docker compose", as people type it; empty where there is none. */
-    String composeCommand();
+    /** A Compose command for people to paste into a shell; empty outside Compose. */
+    String composeCommand(String... arguments);
 
-    /** What the user should hear before anything begins, a line each. */
+    /** For the user, before anything begins. */
     List<String> warnings();
 
-    /** There was no container for the database, so it was given one: whatever is in it now need not be what was backed up last. */
+    /** The database's container was created for this command: its volume may be new too, and the database empty. */
     boolean databaseWasCreated();
 
-    /** What was started only to be looked at is stopped again, unless others use it by now. */
-    @Override
-    void close();
+    /** Stops what was started only for this command, unless somebody else uses it by now. */
+    @Override void close();
 
     /** @param file as {@link EnvFile#of} chose it */
     static Local of(Project project, EnvFile file, Interpreter interpreter) {
         var warnings = new ArrayList<>(file.problems().stream().map(Problem.MalformedLine::what).toList());
-        if (!interpreter.virtualEnv()) warnings.add(new Problem.NoVirtualEnvironment(interpreter.python(), interpreter.why()).what());
-        return new Local(project, Credentials.of(project, file), interpreter, file.forDjango(project), List.copyOf(warnings), null);
+        if (!interpreter.virtualEnv()) warnings.add(new Problem.NoVirtualEnvironment(interpreter.python(),
+            interpreter.why()).what());
+        return new Local(project, Credentials.of(project, file), interpreter, file.forDjango(project),
+            List.copyOf(warnings), null);
     }
 
-    /** For what needs PostgreSQL alone, as a backup does: no Python is looked for, and {@link #python} must not be asked. */
+    /**
+     * For what needs PostgreSQL alone, as a backup does: no Python is looked for, and {@link #python} must not be
+     * called.
+     */
     static Local withoutDjango(Project project, Credentials database) {
         return new Local(project, database, null, Map.of(), List.of(), null);
     }
@@ -81,44 +76,41 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
     /**
      * All on this machine.
      *
-     * @param django the variables Django's process gets on top of ours; may hold secrets
-     * @param why    and not a Compose project; null where that was no question
+     * @param variables what Django's process gets in addition to this process's environment; may hold secrets
+     * @param reason    why it is not a Compose project; null when there was no choice
      */
-    record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> django, List<String> warnings, String why)
+    record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> variables,
+        List<String> warnings, String reason)
             implements Environment {
-        /** The same, with the reason why it is this one. */
-        public Local withReason(String reason) {
-            return new Local(project, database, interpreter, django, warnings, reason);
+        Local withReason(String other) {
+            return new Local(project, database, interpreter, variables, warnings, other);
         }
 
-        @Override
-        public Credentials identity() {
+        @Override public Credentials identity() {
             return database;
         }
 
-        @Override
-        public PythonCommand python() {
+        @Override public PythonCommand python() {
             return PythonCommand.local(python(new String[0]), project.root());
         }
 
-        @Override
-        public Program manage(boolean terminal, Description django, String... args) {
-            return python("manage.py").with(args);
+        @Override public Program manage(boolean terminal, Description django, String... arguments) {
+            return python("manage.py").with(arguments);
         }
 
-        @Override
-        public String commandLine(Description django, String... args) {
-            return manage(true, django, args).toString();
+        @Override public String commandLine(Description django, String... arguments) {
+            var words = new ArrayList<>(List.of(interpreter.python().toString(), project.managePy().toString()));
+            words.addAll(List.of(arguments));
+            return Shell.line(words);
         }
 
         /** {@code python("manage.py", "migrate")}. */
-        public Program python(String... args) {
-            return Program.of(interpreter.python().toString()).with(args).in(project.backend())
-                    .env("PYTHONDONTWRITEBYTECODE", "1").secrets(django);
+        public Program python(String... arguments) {
+            return Program.of(interpreter.python().toString()).with(arguments).in(project.backend())
+                .env("PYTHONDONTWRITEBYTECODE", "1").secrets(variables);
         }
 
-        @Override
-        public PgPrograms pgPrograms(int serverMajor) {
+        @Override public PgPrograms pgPrograms(int serverMajor) {
             return new PgPrograms(pgProgram("pg_dump", serverMajor), database);
         }
 
@@ -131,55 +123,62 @@ public sealed interface Environment extends AutoCloseable permits Environment.Lo
         public static Program pgProgram(String name, int serverMajor, List<Path> folders) {
             record Candidate(Path path, int major) {}
             var found = folders.stream().map(folder -> folder.resolve(Program.fileName(name)))
-                    .filter(path -> Files.isExecutable(path) && !isChooser(path))
-                    .map(path -> new Candidate(path, PgPrograms.majorVersion(path))).filter(c -> c.major > 0).toList();
+                .filter(path -> Files.isExecutable(path) && !isDebianWrapper(path))
+                .map(path -> new Candidate(path, PgPrograms.majorVersion(path))).filter(c -> c.major > 0).toList();
             return found.stream().filter(c -> c.major >= serverMajor).min(Comparator.comparingInt(Candidate::major))
-                    .map(c -> Program.of(c.path.toString()))
-                    .orElseThrow(() -> new Failure(new Problem.PgProgramTooOld(name, serverMajor,
-                            found.stream().map(Candidate::major).distinct().sorted().toList())));
+                .map(c -> Program.of(c.path.toString()))
+                .orElseThrow(() -> noProgram(name, serverMajor, found.stream().map(Candidate::major).distinct().sorted()
+                    .map(String::valueOf).toList()));
         }
 
-        /** Debian's pg_wrapper takes a version by rules of its own, and says one when asked that it need not take when connecting. */
-        private static boolean isChooser(Path program) {
+        private static Failure noProgram(String name, int serverMajor, List<String> found) {
+            var what = found.isEmpty() ? name + " is not installed, or not on PATH"
+                : "the server is PostgreSQL %d, but %s is installed only in version %s".formatted(serverMajor, name,
+                    String.join(", ", found));
+            return Failure.usage(what)
+                .next("install version %d or newer: postgresql-client-%1$d (Debian, Ubuntu), postgresql@%1$d (Homebrew)"
+                    .formatted(serverMajor));
+        }
+
+        /** pg_wrapper chooses a version by its own rules, and not by the one that {@code --version} prints. */
+        private static boolean isDebianWrapper(Path program) {
             try {
                 return program.toRealPath().endsWith("pg_wrapper");
-            } catch (IOException gone) {
+            } catch (IOException ignored) { // it is gone
                 return true;
             }
         }
 
-        @Override
-        public Services services() {
+        @Override public Services services() {
             return Services.NONE;
         }
 
-        @Override
-        public boolean imageHasCode() {
+        @Override public boolean imageHasCode() {
             return false;
         }
 
-        @Override
-        public String composeCommand() {
+        @Override public boolean inCompose() {
+            return false;
+        }
+
+        @Override public String composeCommand(String... arguments) {
             return "";
         }
 
-        @Override
-        public boolean databaseWasCreated() {
+        @Override public boolean databaseWasCreated() {
             return false;
         }
 
-        @Override
-        public void close() {}
+        @Override public void close() {}
 
-        @Override
-        public String describe() {
-            return why == null ? "" : "on this machine, not in Compose: " + why;
+        @Override public String describe() {
+            return reason == null ? "" : "on this machine, not in Compose: " + reason;
         }
 
         /** Without the variables. */
-        @Override
-        public String toString() {
-            return "local: " + database + (interpreter == null ? "" : ", Python " + project.show(interpreter.python()) + " (" + interpreter.why() + ")");
+        @Override public String toString() {
+            return "local: " + database + (interpreter == null ? ""
+                : ", Python " + project.show(interpreter.python()) + " (" + interpreter.why() + ")");
         }
     }
 }

@@ -1,5 +1,6 @@
 package lib.environment;
 
+import com.google.gson.annotations.SerializedName;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -9,94 +10,115 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 import lib.cli.Console;
+import lib.cli.Script;
+import lib.docker.Containers.State;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.plan.Step;
 import lib.process.Interruption;
 
 /**
- * The containers that use a Compose project's database: stopped before it is replaced, and exactly those started again. Container that
- * crashes and restarts in a loop counts as running: its entrypoint would migrate in the middle of things.
+ * The containers that use a Compose project's database. They are stopped before it is replaced, and exactly those are
+ * started again. One in a crash loop counts as running: its entrypoint would migrate in the middle of a swap.
  *
- * @param engine how a single container is addressed, or null where there are none
+ * @param engine      how a container is addressed; null where there are none
  * @param running     those that run now
- * @param staleImages  services whose image holds the code: they must not meet the new database before it is built anew
+ * @param codeInImage services whose image contains the code: it has to be built again before they meet the new database
  */
-public record Services(Engine engine, List<Container> running, List<String> staleImages) {
-    /**
-     * A container, by its id; the service's name is for when it was made anew meanwhile.
-     *
-     * @param before it was stopped: "running" (well), "restarting" in a loop, or "starting" and "unhealthy" by its health check
-     */
-    public record Container(String id, String service, String before) {
-        boolean isHealthy() {
-            return before.equals("running");
+public record Services(Engine engine, List<Container> running, List<String> codeInImage) {
+    public static final Services NONE = new Services(null, List.of(), List.of());
+    private static final Duration HEALTHY_LIMIT = Duration.ofMinutes(3);
+    /** For one that was in a crash loop before. */
+    private static final Duration CRASHING_LIMIT = Duration.ofSeconds(20);
+    /** An entrypoint that migrates needs a few seconds to fail, and without a health check nothing else shows it. */
+    private static final Duration SETTLE_TIME = Duration.ofSeconds(8);
+
+    /** How a container was before it was stopped. The lower-case names are in every run.json. */
+    public enum Health {
+        @SerializedName("running") RUNNING,
+        @SerializedName("restarting") CRASHING,
+        @SerializedName("starting") STARTING,
+        @SerializedName("unhealthy") UNHEALTHY;
+
+        static Health of(State state) {
+            if (state.crashLoop()) return CRASHING;
+            return state.isWell() ? RUNNING : state.isStarting() ? STARTING : UNHEALTHY;
         }
     }
 
-    /** Where sessions of theirs come from. */
-    public Set<String> addresses() {
-        return engine == null ? Set.of() : engine.addresses(running);
+    /** @param service finds the container again when it was replaced in the meantime */
+    public record Container(String id, String service, Health before) {
+        boolean wasWell() {
+            return before == Health.RUNNING;
+        }
     }
 
     /** What is done with containers. */
     interface Engine {
-        /** "docker compose", as people type it. */
-        String command();
+        /** A Compose command for people to paste into a shell. */
+        String composeCommand(String... arguments);
 
-        /** All at once: each may take its ten seconds. */
+        /** All at once: each may need its ten seconds. */
         void stop(List<Container> all);
 
         void start(Container one);
 
-        /** Of each "running", "starting" (has a health check that has not passed yet), or what is wrong, for people. */
-        List<String> states(List<Container> all);
+        List<State> states(List<Container> all);
 
-        Set<String> addresses(List<Container> of);
+        Set<String> addresses(List<Container> all);
 
-        /** When its image was made, if anybody knows. */
-        Optional<Instant> built(Container one);
+        /** When its image was built; empty when unknown. */
+        Optional<Instant> imageBuilt(Container one);
     }
 
-    public static final Services NONE = new Services(null, List.of(), List.of());
-    private static final Duration PATIENCE = Duration.ofMinutes(3);
-    private static final Duration SHORT = Duration.ofSeconds(20);
-    /** An entrypoint that migrates needs a few seconds to fail, and without a health check nothing else tells. */
-    private static final Duration SETTLED = Duration.ofSeconds(8);
+    /** The network addresses that their sessions come from. */
+    public Set<String> addresses() {
+        return engine == null ? Set.of() : engine.addresses(running);
+    }
 
-    /** Together with those that a killed run has stopped and not started again. */
-    public Services including(Collection<Container> before) {
+    /** With those that a killed run has stopped and not started again. */
+    public Services including(Collection<Container> stopped) {
         var all = new LinkedHashMap<String, Container>();
         running.forEach(one -> all.put(one.id(), one));
-        before.forEach(one -> all.putIfAbsent(one.id(), one));
-        return new Services(engine, List.copyOf(all.values()), staleImages);
+        stopped.forEach(one -> all.putIfAbsent(one.id(), one));
+        return new Services(engine, List.copyOf(all.values()), codeInImage);
     }
 
-    /** Judged by how they were then: who crashed in a loop before a reset may do so again after its undo. */
-    public Services withPreviousHealth(Collection<Container> then) {
-        return new Services(engine, running.stream().map(one -> new Container(one.id(), one.service(),
-                then.stream().filter(old -> old.service().equals(one.service())).map(Container::before).findFirst().orElse(one.before()))).toList(), staleImages);
+    /**
+     * With the health that each had earlier: one that was in a crash loop before a reset may be in it after the undo.
+     */
+    public Services withPreviousHealth(Collection<Container> previous) {
+        return new Services(engine, running.stream().map(one -> previous.stream()
+            .filter(old -> old.service().equals(one.service())).findFirst()
+            .map(old -> new Container(one.id(), one.service(), old.before())).orElse(one)).toList(), codeInImage);
     }
 
-    /** For when files go back to what they were at a time: only an image that was built since then holds others. */
+    /** For files that go back to their state at this time: only an image that was built since then contains others. */
     public Services staleIfBuiltAfter(Instant time) {
         return staleIf(built -> built.isAfter(time));
     }
 
-    /** For when the files of a run that began then are kept: an image that was built since then holds them. */
+    /** For files that are kept since this time: only an image that was built since then contains them. */
     public Services staleIfBuiltBefore(Instant time) {
         return staleIf(built -> !built.isAfter(time));
     }
 
-    /** An image of unknown age is. */
+    /** An image of unknown age counts as stale. */
     private Services staleIf(Predicate<Instant> built) {
-        return new Services(engine, running, running.stream().filter(one -> staleImages.contains(one.service()) && engine.built(one).map(built::test).orElse(true)).map(Container::service).distinct().toList());
+        var stale = running.stream().filter(this::hasCodeInImage)
+            .filter(one -> engine.imageBuilt(one).map(built::test).orElse(true)).toList();
+        return new Services(engine, running, services(stale));
     }
 
-    /** "docker compose", as people type it. */
-    public String composeCommand() {
-        return engine.command();
+    private boolean hasCodeInImage(Container one) {
+        return codeInImage.contains(one.service());
+    }
+
+    /** A Compose command for people to paste into a shell. */
+    public String composeCommand(String... arguments) {
+        return engine.composeCommand(arguments);
     }
 
     public boolean isEmpty() {
@@ -107,51 +129,66 @@ public record Services(Engine engine, List<Container> running, List<String> stal
         return names(running);
     }
 
-    private static String names(List<Container> of) {
-        return String.join(", ", of.stream().map(Container::service).distinct().toList());
+    private static String names(List<Container> all) {
+        return String.join(", ", services(all));
     }
 
-    private List<Container> withStaleImages() {
-        return running.stream().filter(one -> staleImages.contains(one.service())).toList();
+    private static List<String> services(List<Container> all) {
+        return all.stream().map(Container::service).distinct().toList();
+    }
+
+    private String composeCommand(String command, List<Container> all) {
+        return composeCommand(Stream.concat(Stream.of(command.split(" ")), services(all).stream())
+            .toArray(String[]::new));
     }
 
     /**
-     * The step that stops them. Put back, they are started; in the end they are started too, and waited for.
+     * The step that stops them. Its undo starts them; its finish starts them too, and waits until they are well.
      *
-     * @param newFiles code in images is staleImages afterwards, so these stay stopped
-     * @param then     whatever becomes of the start, in the end
+     * @param newFiles the code in images is stale afterwards, so the services with it stay stopped
+     * @param then     runs after the start, even when that fails
      */
     public Step stopStep(boolean newFiles, Console console, Step.Action then) {
-        var held = newFiles ? names(withStaleImages()) : "";
-        return Step.of("stop %s, which use%s the database; started again at the end%s".formatted(names(), running.size() == 1 ? "s" : "",
-                        held.isEmpty() ? "" : ", but %s only once the image is built anew".formatted(held)),
-                this::stopNow,
-                () -> start(running),
-                () -> {
-                    try {
-                        restart(newFiles, console);
-                    } finally {
-                        then.run();
-                    }
-                });
+        var held = newFiles ? running.stream().filter(this::hasCodeInImage).toList() : List.<Container>of();
+        var start = held.isEmpty() ? "started again at the end"
+            : "started again at the end, but %s only after a new build of the image".formatted(names(held));
+        return Step.of("stop %s, which use%s the database; %s".formatted(names(), running.size() == 1 ? "s"
+            : "", start),
+            this::stop,
+            () -> start(running),
+            () -> {
+                try {
+                    restart(newFiles, console);
+                } finally {
+                    then.run();
+                }
+            });
     }
 
-    /** To its end, whatever signal comes: the engine goes on when its command is killed, and a start in between would do nothing. */
-    private void stopNow() {
+    /**
+     * Completely, whatever signal comes: the engine goes on when its client is killed, and would stop what is started
+     * in between.
+     */
+    private void stop() {
         Interruption.uninterruptibly(() -> engine.stop(running));
         Interruption.check();
     }
 
-    /** Starts them and waits until they are well. */
+    /** Starts them and waits until they are well. @param newFiles those with the code in their image stay stopped */
     public void restart(boolean newFiles, Console console) {
-        var wanted = newFiles ? new Services(engine, running.stream().filter(one -> !staleImages.contains(one.service())).toList(), List.of()) : this;
-        Interruption.uninterruptibly(() -> start(wanted.running)); // nobody wants them down because of a second Ctrl-C
-        await(wanted.running, console);
-        if (!wanted.isEmpty()) console.success("started again: " + wanted.names());
-        if (wanted.running.size() < running.size()) throw new Failure(new Problem.ImagesStale(engine.command(), withStaleImages().stream().map(Container::service).distinct().toList()));
+        var held = running.stream().filter(one -> newFiles && hasCodeInImage(one)).toList();
+        var wanted = running.stream().filter(one -> !held.contains(one)).toList();
+        Interruption.uninterruptibly(() -> start(wanted)); // a second Ctrl-C must not leave them stopped
+        await(wanted, console);
+        if (!wanted.isEmpty()) console.success("started again: " + names(wanted));
+        if (!held.isEmpty()) {
+            throw Failure.partly("left stopped, because their images still contain the old migration files: "
+                + names(held))
+                .next(composeCommand("up -d --build", held));
+        }
     }
 
-    /** All are tried, whatever becomes of one. */
+    /** Tries all, even when one fails. */
     private void start(List<Container> wanted) {
         var failures = new ArrayList<Failure>();
         for (var one : wanted) {
@@ -161,50 +198,59 @@ public record Services(Engine engine, List<Container> running, List<String> stal
                 failures.add(failure);
             }
         }
-        if (!failures.isEmpty()) throw new Failure(new Problem.NotStarted(engine.command(), failures.stream().map(failure -> failure.problem().what()).toList(),
-                wanted.stream().map(Container::service).distinct().toList()), failures.getFirst());
+        if (failures.isEmpty()) return;
+        var reasons = failures.stream().map(failure -> failure.problem().what()).toList();
+        throw new Failure(new Problem.NotStarted(reasons, composeCommand("start", wanted)), failures.getFirst());
     }
 
     /**
-     * Who was well has to be well again. Container that crashed in a loop may be now, and is not waited for so long; one whose health check
-     * failed all along is nobody's to judge.
+     * Those that were well have to be well again. One that was in a crash loop gets less time. One that was unhealthy
+     * or starting is not waited for: nobody can tell what to expect of it.
      */
     private void await(List<Container> wanted, Console console) {
-        var begun = System.nanoTime();
-        var left = new ArrayList<>(wanted.stream().filter(one -> one.isHealthy() || one.before().equals("restarting")).toList());
-        var wrong = new ArrayList<String>();
-        while (!left.isEmpty()) {
-            var now = List.copyOf(left);
-            List<String> states;
+        var begin = System.nanoTime();
+        var waiting = new ArrayList<>(wanted.stream().filter(one -> one.wasWell() || one.before() == Health.CRASHING)
+            .toList());
+        var problems = new ArrayList<String>();
+        while (!waiting.isEmpty()) {
             try {
-                states = engine.states(now);
-            } catch (Failure unknown) {
-                wrong.add("whether these are well was not to be learned: " + names(left));
-                break;
-            }
-            var settled = System.nanoTime() - begun > SETTLED.toNanos();
-            for (int i = 0; i < now.size(); i++) {
-                var one = now.get(i);
-                var state = states.get(i);
-                var patience = one.isHealthy() ? PATIENCE : SHORT;
-                if (state.equals("running") && !settled) continue;
-                var mayStill = state.equals("starting") || !one.isHealthy();
-                if (!state.equals("running") && mayStill && System.nanoTime() - begun < patience.toNanos()) continue;
-                left.remove(one);
-                if (state.equals("running")) continue;
-                var words = one.service() + " is " + (state.equals("starting") ? "not healthy after %d s".formatted(patience.toSeconds()) : state);
-                if (one.isHealthy()) wrong.add(words);
-                else console.warn("started again, but " + words + ", as it was before");
-            }
-            if (left.isEmpty()) break;
-            console.progress("waiting for " + names(left));
-            try {
+                var states = engine.states(List.copyOf(waiting)).iterator();
+                var elapsed = Duration.ofNanos(System.nanoTime() - begin);
+                waiting.removeIf(one -> {
+                    var state = states.next();
+                    if (mayStillChange(one, state, elapsed)) return false;
+                    if (!state.isWell()) report(one, state, problems, console);
+                    return true;
+                });
+                if (waiting.isEmpty()) break;
+                console.progress("waiting for " + names(waiting));
                 Interruption.pause(Duration.ofSeconds(1));
-            } catch (Failure interrupted) {
-                wrong.add("nobody waited until these were well: " + names(left));
+            } catch (Failure failure) {
+                var interrupted = failure.problem() instanceof Problem.Interrupted;
+                problems.add((interrupted ? "the wait for these was interrupted: "
+                    : "the state of these could not be read: ") + names(waiting));
                 break;
             }
         }
-        if (!wrong.isEmpty()) throw new Failure(new Problem.NotHealthy(engine.command(), wrong));
+        if (problems.isEmpty()) return;
+        throw Failure.partly("started again, but " + String.join(", ", problems))
+            .next("see their logs: " + composeCommand("logs", wanted), "to go back: "
+                + Script.RESET_MIGRATIONS.command("undo"));
+    }
+
+    private static boolean mayStillChange(Container one, State state, Duration elapsed) {
+        if (state.isWell()) return elapsed.compareTo(SETTLE_TIME) <= 0;
+        return (state.isStarting() || !one.wasWell()) && elapsed.compareTo(limit(one)) < 0;
+    }
+
+    private static Duration limit(Container one) {
+        return one.wasWell() ? HEALTHY_LIMIT : CRASHING_LIMIT;
+    }
+
+    private static void report(Container one, State state, List<String> problems, Console console) {
+        var text = one.service() + " is " + (state.isStarting()
+            ? "not healthy after %d s".formatted(limit(one).toSeconds()) : state.describe());
+        if (one.wasWell()) problems.add(text);
+        else console.warn("started again, but " + text + ", as before");
     }
 }

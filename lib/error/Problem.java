@@ -432,19 +432,6 @@ public interface Problem {
         public List<String> next() { return List.of("please report it: the build beside had passed the same checks"); }
     }
 
-    /** @param found majors of the ones that are there */
-    record PgProgramTooOld(String program, int serverMajor, List<Integer> found) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return found.isEmpty() ? program + " is not installed, or not on PATH"
-                    : "the server is PostgreSQL %d, and %s is there only in version %s".formatted(serverMajor, program,
-                            String.join(", ", found.stream().map(String::valueOf).toList()));
-        }
-        public List<String> next() {
-            return List.of("install version %d or newer: postgresql-client-%1$d (Debian, Ubuntu), postgresql@%1$d (Homebrew)".formatted(serverMajor));
-        }
-    }
-
     // ---- the database ------------------------------------------------------------------------
 
     /** @param holder null when it has not said who it is */
@@ -995,32 +982,6 @@ public interface Problem {
 
     // ---- Docker Compose ----------------------------------------------------------------------
 
-    /** Both answer, or may: only the user can know. */
-    record TwoDatabases(Credentials own, String service, String composeProject) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() {
-            return "two databases may be meant: .env names %s, and the service %s of Compose project %s has one too".formatted(own, service, composeProject);
-        }
-        public List<String> next() { return List.of("--docker for the service's, --local for the other one"); }
-    }
-
-    record ShellNamesAnother(String shell, String container, String service) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "two databases may be meant: this shell's DB_NAME is %s, but the containers of service %s get %s".formatted(shell, service, container); }
-        public List<String> next() {
-            return List.of("--docker for %s, or unset what the shell has".formatted(container), "for %s, a file that says so: --env-file".formatted(shell));
-        }
-    }
-
-    /** @param host that the app's container gets */
-    record DatabaseElsewhere(String host, String app, String service, String composeProject) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() {
-            return "two databases may be meant: the service %s gets DB_HOST=%s, and the service %s of Compose project %s has a PostgreSQL too".formatted(app, host, service, composeProject);
-        }
-        public List<String> next() { return List.of("--docker for the service's, --local for what .env names"); }
-    }
-
     /** A server in a container that was made anew, with a new volume. */
     record EmptyNow(String name) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
@@ -1028,63 +989,11 @@ public interface Problem {
         public List<String> next() { return List.of("see whether its volume was removed or renamed: docker volume ls", "if it is really new, start the service first, or give the new one's backups a folder of their own: --dir"); }
     }
 
-    record MadeAnew(String service) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "the service " + service + " had no container, so it is given one; where its volume is new too, its database is empty"; }
-    }
-
-    record RunsOn(String service, String usedBy) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "the service %s was stopped, and runs on now: it is used by %s".formatted(service, usedBy); }
-    }
-
-    record MayRunOn(String service, Problem why) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "the service %s was stopped, and may run on now: %s".formatted(service, why.what()); }
-    }
-
-    record NoDatabaseService(List<String> services) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "none of the Compose services is a PostgreSQL: " + String.join(", ", services); }
-        public List<String> next() { return List.of("name it with --db-service, or leave --docker out"); }
-    }
-
-    record NoAppService(String compose, List<String> services) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "none of the Compose services holds the project's manage.py, or its image is not there yet: " + String.join(", ", services); }
-        public List<String> next() { return List.of("build the image first: " + compose + " build", "or name the service with --app-service"); }
-    }
-
-    record DatabaseServiceDown(String compose, String service, String state) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the database service %s does not stay up: %s".formatted(service, state); }
-        public List<String> next() { return List.of("see " + compose + " logs " + service); }
-    }
-
-    /** The official images set the password once, when the volume is new. */
-    record StalePassword(String service, String user, String source, String compose) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "the password in %s is not the one that role %s has in service %s: the volume keeps the password it was made with, whatever .env says later".formatted(source, user, service);
-        }
-        public List<String> next() {
-            return List.of("put the old password back into " + source,
-                    "or give the role the new one: %s exec %s psql -U %s -d postgres -c '\\password'".formatted(compose, service, user));
-        }
-    }
-
-    record ReadDifferently(List<String> names) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "Compose and python-dotenv read .env differently, so containers and Django may have another value of " + String.join(", ", names) + ": write it in single quotes, and without $";
-        }
-    }
-
-    record ImageOlder(String compose, String service, List<String> differing) implements Problem {
+    record ImageOlder(String build, String service, List<String> differing) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the image of service %s was built from other code than is here:".formatted(service) + firstTen(differing); }
         public List<String> next() {
-            return List.of(compose + " build " + service, "or, where the image is meant to have its own of these: --trust-image");
+            return List.of(build, "or, where the image is meant to have its own of these: --trust-image");
         }
     }
 
@@ -1102,114 +1011,20 @@ public interface Problem {
     }
 
     /** Nothing else depends on it. */
-    record NotStarted(String compose, List<String> why, List<String> services) implements Problem {
+    record NotStarted(List<String> reasons, String command) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public boolean isPermanent() { return true; }
-        public String what() { return "not started again: " + String.join("; ", why); }
-        public List<String> next() { return List.of(compose + " start " + String.join(" ", services)); }
-    }
-
-    record NotHealthy(String compose, List<String> which) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "started again, but " + String.join(", ", which); }
-        public List<String> next() { return List.of("see " + compose + " logs of these", "to go back: reset_migrations undo"); }
+        public String what() { return "not started again: " + String.join("; ", reasons); }
+        public List<String> next() { return List.of(command); }
     }
 
     /** An entrypoint may take migrations for stale by their names. @param run what it was that wrote them */
-    record ChangedByServices(String compose, String run, List<String> files, String services) implements Problem {
+    record ChangedByServices(String logs, String run, List<String> files, String services) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() {
             return "the reset is done, but since %s started again new migration files are gone or changed; an entrypoint may delete or rewrite migrations:\n  ".formatted(services) + String.join("\n  ", files);
         }
-        public List<String> next() { return List.of("see " + compose + " logs, and the entrypoint", "to go back: reset_migrations undo " + run); }
-    }
-
-    record CodeInImage(String compose, String service) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() {
-            return "the code is in the image of %s, not mounted: after the reset it has to be built again before anything starts from it: %s up -d --build".formatted(service, compose);
-        }
-    }
-
-    record NoImage(String compose, String service) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "service %1$s has no image yet, so Django runs on this machine; to have it run in %1$s: %2$s build %1$s".formatted(service, compose); }
-    }
-
-    record ImagesStale(String compose, List<String> services) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "left stopped, because their image still holds the old migration files: " + String.join(", ", services); }
-        public List<String> next() { return List.of(compose + " up -d --build " + String.join(" ", services)); }
-    }
-
-    // ---- into a container --------------------------------------------------------------------
-
-    /** @param container as the engine's command names it */
-    record NoWayToPort(String container) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "container " + container + " has none of bash, python3, perl, nc (other than OpenBSD's): there is no way to its database but a published port"; }
-        public List<String> next() { return List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it again, and set DB_HOST=localhost"); }
-    }
-
-    /** The way into the container broke, or never came to be. @param words the engine's or the container's */
-    record TunnelBroken(String container, int port, String words) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "no connection to port %d in container %s: %s".formatted(port, container, words); }
-        public List<String> next() { return List.of("see whether it runs: docker ps --all --filter id=" + container); }
-    }
-
-    record NoSuchProgramInside(String container, String program) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "container " + container + " has no " + program; }
-        public List<String> next() { return List.of("use an image of PostgreSQL that has it, as the official ones have"); }
-    }
-
-    /** @param docker true when docker is there, but without Compose */
-    record NoCompose(boolean docker) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return docker ? "docker is installed, but neither docker compose nor docker-compose answers" : "no Compose is installed: neither docker compose, docker-compose nor podman compose answers"; }
-        public List<String> next() { return List.of("install the Compose plugin (package docker-compose-plugin), or name the program's folder in PATH", "or give --local, when the database and Django run on this machine itself"); }
-    }
-
-    /** The engine does not answer. @param words its program's own */
-    record EngineSaid(String what, List<String> next) implements Problem {
-        public static EngineSaid of(String program, String words) {
-            var said = words.lines().filter(line -> !line.startsWith("WARNING:")).collect(java.util.stream.Collectors.joining("\n")).strip(); // that of config.json denies nothing
-            if (said.matches("(?is).*permission denied.*")) {
-                return new EngineSaid("no permission to talk to " + program + ":\n" + said.indent(2).stripTrailing(),
-                        List.of("add yourself to its group, then log in again: sudo usermod -aG docker $USER", "or run this command as a user who may"));
-            }
-            if (said.matches("(?is).*(cannot connect to|failed to connect to|is the docker daemon running|error during connect|unable to connect to).*")) {
-                return new EngineSaid("the " + program + " engine does not run, or is not where it is looked for:\n" + said.indent(2).stripTrailing(),
-                        List.of("start it: sudo systemctl start docker, or Docker Desktop", "or see DOCKER_HOST and the context: docker context ls"));
-            }
-            return new EngineSaid(program + " does not answer:\n" + said.indent(2).stripTrailing(), List.of("see what this says: " + program + " version"));
-        }
-        public Exit exit() { return Exit.FAILED; }
-    }
-
-    /** @param words Compose's own, without values of .env */
-    record ComposeRefuses(String compose, Path folder, String words) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return compose + " does not accept the configuration in " + folder + ":\n" + words.indent(2).stripTrailing(); }
-        public List<String> next() { return List.of("correct it until this is silent, in " + folder + ": " + compose.replaceFirst(" \\S+$", "") + " config --quiet"); }
-    }
-
-    record ComposeUnreadable() implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "what Compose's config prints is neither JSON nor YAML"; }
-    }
-
-    record NoService(String name, List<String> services) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "Compose has no service " + name; }
-        public List<String> next() { return List.of(services.isEmpty() ? "no service is active: see COMPOSE_FILE and COMPOSE_PROFILES" : "the services are: " + String.join(", ", services)); }
-    }
-
-    record SeveralDatabases(List<String> services) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "several services have PostgreSQL: " + String.join(", ", services); }
-        public List<String> next() { return List.of("say which one is meant: --db-service " + services.getFirst()); }
+        public List<String> next() { return List.of("see " + logs + ", and the entrypoint", "to go back: reset_migrations undo " + run); }
     }
 
 }

@@ -17,7 +17,7 @@ import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
-import lib.Detected;
+import lib.environment.Detected;
 import lib.environment.ProjectOptions;
 import lib.error.Failure;
 import lib.error.Problem;

@@ -30,7 +30,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import support.Docker.Compose;
 
-/** Each Compose says itself what its files mean; no engine is needed for that. */
+/** With each installed Compose; no engine is needed. */
 class ComposeConfigTest {
     @TempDir Path temp;
     private Path root;
@@ -43,7 +43,7 @@ class ComposeConfigTest {
         Files.createDirectories(root.resolve("crm-frontend")); // v1 looks whether it is there
     }
 
-    /** In the shape of the project that the tool was made for. */
+    /** Like the project that the tool was first made for. */
     private static final String CRM = """
             services:
               db:
@@ -92,7 +92,7 @@ class ComposeConfigTest {
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void the_crms_services_are_told_apart(Compose compose) throws IOException {
+    void the_services_of_the_crm_are_recognized(Compose compose) throws IOException {
         env("DB_PASSWORD='pa55 word'\nREDIS_PASSWORD=x\n");
         var config = config(compose, CRM);
         var db = config.database("db", 5432).orElseThrow();
@@ -109,7 +109,7 @@ class ComposeConfigTest {
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void every_form_of_writing_is_understood(Compose compose) throws IOException {
+    void every_notation_of_compose_files_is_read(Compose compose) throws IOException {
         env("FROM_FILE=x\n");
         var config = config(compose, """
                 version: "3.8"
@@ -142,11 +142,11 @@ class ComposeConfigTest {
         assertEquals(Map.of("WORD", "true", "DOLLAR", "a$b$$c", "EMPTY", "", "FROM_FILE", "x", "LINES", "a\nb", "COLON", "a: b # c", "SAYS", "yes", "OCTAL", "0o14"),
                 db.environment().entrySet().stream().filter(e -> !e.getKey().equals("NUMBER")).collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue)));
         assertTrue(db.environment().get("NUMBER").startsWith("15"), "the number is " + db.environment().get("NUMBER"));
-        assertEquals(Set.of(new Port(null, 0, 5432, "tcp"), new Port("127.0.0.1", 5434, 5432, "tcp"), new Port("::1", 7000, 8000, "udp"), new Port("::1", 7001, 8001, "udp"),
-                new Port(null, 9001, 9000, "tcp")), Set.copyOf(db.ports()));
-        assertEquals(Set.of(5432, 5433, 8000, 8001, 9000), db.exposed());
+        assertEquals(Set.of(new Port(0, 5432), new Port(5434, 5432), new Port(7000, 8000), new Port(7001, 8001), new Port(9001, 9000)),
+                Set.copyOf(db.network().ports()));
+        assertEquals(Set.of(5432, 5433, 8000, 8001, 9000), db.network().exposed());
         var web = config.service("web");
-        assertEquals(root, web.build());
+        assertEquals(root, web.build().context());
         assertNull(web.image());
         assertEquals(Map.of("LIST", "a=b", "EMPTY", ""), web.environment());
         assertEquals(Set.of("db"), web.dependsOn());
@@ -154,13 +154,13 @@ class ComposeConfigTest {
         assertEquals(Set.of(new Mount("bind", source, "/app", true), new Mount("volume", "named", "/v", false), new Mount("volume", null, "/anonymous", false),
                 new Mount("bind", source, "/b", true)), Set.copyOf(web.mounts()));
         var host = config.service("host");
-        assertTrue(host.sharesHostNetwork() && !web.sharesHostNetwork());
+        assertTrue(host.network().sharesHost() && !web.network().sharesHost());
         assertEquals(Set.of("web"), host.dependsOn());
     }
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void overrides_and_profiles_are_composes_own_matter(Compose compose) throws IOException {
+    void compose_itself_applies_overrides_and_profiles(Compose compose) throws IOException {
         Files.writeString(root.resolve("docker-compose.override.yml"), "version: '3.8'\nservices: {db: {environment: {A: '2'}}}\n");
         var yaml = "version: '3.8'\nservices: {db: {image: postgres, environment: {A: '1'}}, tools: {image: busybox, profiles: [dev]}}\n";
         var config = config(compose, yaml);
@@ -172,7 +172,7 @@ class ComposeConfigTest {
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void what_compose_refuses_is_told_in_its_own_words(Compose compose) throws IOException {
+    void a_rejected_configuration_is_reported_with_composes_own_message(Compose compose) throws IOException {
         assertTrue(refused(compose, CRM).contains("Please set DB_PASSWORD"));
         env("DB_PASSWORD=x");
         assertTrue(refused(compose, "services: {db: {imag: a}}").contains("imag"));
@@ -182,15 +182,15 @@ class ComposeConfigTest {
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void no_secret_is_in_its_words(Compose compose) throws IOException {
+    void the_reported_message_contains_no_secret(Compose compose) throws IOException {
         env("DB_PASSWORD=s3cr3t-in-file\n");
         refused(compose, "services: {db: {image: a, environment: {P: s3cr3t-literal, X: '${NOT_SET:?x}'}}}");
-        if (compose == Compose.V1) assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), "v1 says it no longer: nothing was tested");
+        if (compose == Compose.V1) assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), "v1 no longer prints it: nothing was tested");
         refused(compose, "services: {db: {image: a, environment: {P: [s3cr3t-literal]}}}");
         refused(compose, "services: {db: {image: a, ports: ['x${DB_PASSWORD}']}}");
         for (var environment : List.of("{P: 'postgres://crm:s3cr3t${x@db/crm'}", "['P=s3cr3t${x']")) {
             refused(compose, "services: {db: {image: a, environment: %s}}".formatted(environment));
-            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "it does not say it: nothing was tested with " + environment);
+            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "it does not print it: nothing was tested with " + environment);
         }
         if (compose == Compose.V1) return; // it takes any .env
         for (var line : List.of("PA!SS=s3cr3t", "DB_PASSWORD=s3cr3t${cd", "DB_PASSWORD='s3cr3t", "DB_PASSWORD=\"s3cr3t\nX=1\n")) {
@@ -198,19 +198,19 @@ class ComposeConfigTest {
             refused(compose, "services: {db: {image: a}}");
             Files.move(root.resolve(".env"), root.resolve("other.env"), StandardCopyOption.REPLACE_EXISTING);
             refused(compose, "services: {db: {image: a, env_file: other.env}}");
-            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "v2 does not say it: nothing was tested with " + line);
+            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "v2 does not print it: nothing was tested with " + line);
         }
     }
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void a_warning_is_no_failure(Compose compose) throws IOException {
+    void a_warning_is_not_a_failure(Compose compose) throws IOException {
         assertEquals("", config(compose, "version: '3.8'\nservices: {db: {image: a, environment: {A: '${NOT_SET}'}}}").service("db").environment().get("A"));
     }
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void settings_that_compose_reads_otherwise_than_python_dotenv_are_named(Compose compose) throws IOException {
+    void settings_that_compose_and_python_dotenv_read_differently_are_named(Compose compose) throws IOException {
         var v2 = compose == Compose.V2;
         var lines = Map.ofEntries(
                 Map.entry("pa55word", false), Map.entry("'pa$$word'", false), Map.entry("'pa$word'", false), Map.entry("pa#ss", false), Map.entry("pa #ss", false),
@@ -224,23 +224,23 @@ class ComposeConfigTest {
             if (line.getValue()) expected.add(name);
         }
         env(text.toString());
-        // what the shell has plays no part
+        // the shell's variables do not count
         var file = EnvFile.read(root.resolve(".env"), Map.of("DB_USER", "from the shell"));
-        assertEquals(expected, new TreeSet<>(ComposeConfig.differing(composer(compose), file)), text::toString);
+        assertEquals(expected, new TreeSet<>(ComposeReader.readDifferently(composer(compose), file)), text::toString);
     }
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void another_file_than_composes_is_not_compared(Compose compose) throws IOException {
+    void a_file_that_compose_does_not_read_is_not_compared(Compose compose) throws IOException {
         env("DB_PASSWORD=pa$$word");
         var other = Files.writeString(root.resolve("crm_backend/.env"), "DB_PASSWORD=pa$$word");
-        assertEquals(Set.of(), ComposeConfig.differing(composer(compose), EnvFile.read(other, Map.of())));
+        assertEquals(Set.of(), ComposeReader.readDifferently(composer(compose), EnvFile.read(other, Map.of())));
     }
 
-    // ---- the rules, with whichever Compose is there ------------------------------------------
+    // ---- which service is which, with any Compose --------------------------------------------
 
     @Test
-    void a_host_decides_between_two_databases_then_the_port() throws IOException {
+    void between_two_databases_the_host_decides_then_the_port() throws IOException {
         var config = any("""
                 services:
                   main: {image: "timescale/timescaledb-ha:pg15", ports: ["5433:5432"]}
@@ -251,12 +251,12 @@ class ComposeConfigTest {
         assertEquals("main", config.database("localhost", 5433).orElseThrow().name());
         var problem = assertThrows(Failure.class, () -> config.database("localhost", 5432)).problem();
         assertEquals(Problem.Exit.USAGE, problem.exit());
-        assertTrue(problem.what().endsWith("main, other"), problem.what());
-        assertTrue(problem.next().getFirst().contains("--db-service"), problem.next()::toString);
+        assertEquals("several services have PostgreSQL: main, other", problem.what());
+        assertEquals(List.of("name the one to use: --db-service main"), problem.next());
     }
 
     @Test
-    void an_image_of_ones_own_is_known_by_its_port_or_folder_and_the_app_is_not_taken_for_it() throws IOException {
+    void a_custom_image_is_recognized_by_its_port_or_folder_and_not_confused_with_the_app() throws IOException {
         var config = any("""
                 services:
                   store: {build: ./store, environment: {POSTGRES_PASSWORD: x}, volumes: ["d:/var/lib/postgresql/data"]}
@@ -268,7 +268,7 @@ class ComposeConfigTest {
     }
 
     @Test
-    void a_pooler_is_not_the_database_and_who_goes_through_it_uses_the_database() throws IOException {
+    void a_pooler_is_not_the_database_and_its_clients_use_the_database() throws IOException {
         var config = any("""
                 services:
                   db: {image: "bitnami/postgresql:15"}
@@ -302,9 +302,9 @@ class ComposeConfigTest {
     }
 
     @Test
-    void the_app_is_found_among_those_that_hold_its_code() throws IOException {
+    void the_app_is_found_among_the_services_with_its_code() throws IOException {
         var backend = root.resolve("crm_backend");
-        // a frontend and a proxy that see the whole project, and publish a port, do not use the database
+        // a frontend and a proxy see the whole project and publish a port, but do not use the database
         assertEquals("web", any("""
                 services:
                   assets: {build: {context: ., dockerfile: assets/Dockerfile}, ports: ["3000:3000"]}
@@ -312,7 +312,7 @@ class ComposeConfigTest {
                   proxy: {image: nginx, volumes: [".:/srv"], ports: ["80:80"], depends_on: [web]}
                   web: {build: ./crm_backend, depends_on: [db]}
                 """).app(backend).orElseThrow().name());
-        // without any port: what the others depend on; then what depends on the fewest
+        // without ports: the one that others depend on, then the one with the fewest dependencies
         assertEquals("web", any("""
                 services: {a_worker: {build: ./crm_backend, depends_on: [web, redis]}, redis: {image: redis}, web: {build: ./crm_backend, depends_on: [redis]}}
                 """).app(backend).orElseThrow().name());
@@ -323,15 +323,15 @@ class ComposeConfigTest {
     }
 
     @Test
-    void a_project_behind_a_link_is_the_same_one() throws IOException {
+    void a_project_behind_a_symbolic_link_is_the_same_project() throws IOException {
         var link = Files.createSymbolicLink(temp.resolve("link"), root);
         Files.writeString(root.resolve("docker-compose.yml"), "version: '3.8'\nservices: {web: {image: a, volumes: ['./crm_backend:/app']}}");
-        var config = ComposeConfig.of(new Composer(anyComposer().compose(), anyComposer().engine(), anyComposer().version(), link));
+        var config = ComposeReader.read(new Composer(anyComposer().compose(), anyComposer().engine(), anyComposer().version(), link));
         for (var backend : List.of(link.resolve("crm_backend"), root.resolve("crm_backend"))) assertEquals("web", config.app(backend).orElseThrow().name());
     }
 
     @Test
-    void a_service_that_is_not_there_is_answered_with_those_that_are() throws IOException {
+    void an_unknown_service_name_is_reported_with_the_names_that_exist() throws IOException {
         var problem = assertThrows(Failure.class, () -> any("services: {a: {image: x}, b: {image: x}}").service("c")).problem();
         assertEquals(Problem.Exit.USAGE, problem.exit());
         assertEquals(List.of("the services are: a, b"), problem.next());
@@ -345,7 +345,7 @@ class ComposeConfigTest {
 
     private ComposeConfig config(Compose compose, String yaml) throws IOException {
         Files.writeString(root.resolve("docker-compose.yml"), yaml);
-        return ComposeConfig.of(composer(compose));
+        return ComposeReader.read(composer(compose));
     }
 
     private String refused(Compose compose, String yaml) throws IOException {
@@ -356,7 +356,7 @@ class ComposeConfigTest {
     }
 
     private Composer composer(Compose compose) throws IOException {
-        assumeTrue(compose.isThere(), String.join(" ", compose.command()) + " does not answer: Compose " + compose + " is not tested");
+        assumeTrue(compose.isThere(), String.join(" ", compose.command()) + " does not work: Compose " + compose + " is not tested");
         var found = Composer.find(root, Map.of("PATH", compose.onlyOn(temp.resolve("only " + compose))));
         assertEquals(compose == Compose.V1, found.v1());
         return found;
@@ -368,6 +368,6 @@ class ComposeConfigTest {
 
     private ComposeConfig any(String yaml) throws IOException {
         Files.writeString(root.resolve("docker-compose.yml"), yaml);
-        return ComposeConfig.of(anyComposer());
+        return ComposeReader.read(anyComposer());
     }
 }

@@ -16,12 +16,12 @@ import lib.error.Problem;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Programs of our own stand in for Docker's where it is the choice that is tested. */
+/** Small scripts stand in for docker where the choice between programs is tested. */
 class ComposerTest {
     @TempDir Path folder;
 
     @Test
-    void docker_compose_comes_before_docker_compose_with_a_dash() throws IOException {
+    void the_plugin_comes_before_docker_compose_with_a_dash() throws IOException {
         program("docker", "echo 'time=x level=warning msg=\"version is obsolete\"' >&2; echo v2.26.1");
         program("docker-compose", "echo 1.29.2");
         var found = find();
@@ -33,7 +33,7 @@ class ComposerTest {
     }
 
     @Test
-    void an_old_docker_without_the_plugin_leaves_it_to_the_one_with_a_dash() throws IOException {
+    void without_the_plugin_docker_compose_with_a_dash_is_used() throws IOException {
         program("docker", "echo \"docker: 'compose' is not a docker command.\" >&2; exit 1");
         program("docker-compose", "echo 1.29.2");
         var found = find();
@@ -43,57 +43,44 @@ class ComposerTest {
     }
 
     @Test
-    void a_v2_that_is_called_with_a_dash_is_no_v1() throws IOException {
+    void a_v2_named_docker_compose_is_not_v1() throws IOException {
         program("docker", "exit 125");
         program("docker-compose", "echo 2.40.3");
         assertFalse(find().v1());
     }
 
     @Test
-    void podman_is_asked_last() throws IOException {
-        program("docker", "exit 1");
-        program("docker-compose", "exit 127");
-        program("podman", "echo '>>>> Executing external compose provider \"/usr/bin/docker-compose\" <<<<' >&2; echo 2.26.1");
-        var found = find();
-        assertEquals(List.of(file("podman"), "compose"), found.compose());
-        assertEquals(List.of(file("podman")), found.engine());
-        program("podman", "echo 1.6.0"); // podman-compose's
-        assertTrue(Composer.look(folder, path()).isEmpty());
-    }
-
-    @Test
-    void without_any_it_is_a_matter_of_configuration() throws IOException {
+    void without_compose_it_is_a_configuration_error() throws IOException {
         program("docker", "echo 'unknown shorthand flag' >&2; exit 125");
         program("docker-compose", "exit 127");
-        program("podman", "exit 125");
-        assertTrue(Composer.look(folder, path()).isEmpty());
+        assertTrue(Composer.search(folder, path()).isEmpty());
         var problem = assertThrows(Failure.class, this::find).problem();
         assertEquals(Problem.Exit.USAGE, problem.exit());
-        assertTrue(problem.what().startsWith("docker is installed, but"), problem.what());
+        assertEquals("docker is installed, but neither docker compose nor docker-compose works", problem.what());
     }
 
     @Test
-    void a_short_path_as_crons_is_no_hindrance() {
+    void docker_is_found_with_the_short_path_of_cron() {
         var composer = composer();
         assertTrue(Path.of(composer.compose().getFirst()).isAbsolute());
         assertEquals(0, composer.compose("version").run().code());
     }
 
     @Test
-    void what_the_engine_says_is_told_apart() throws IOException {
+    void the_engines_errors_are_distinguished() throws IOException {
         assertProblem("the docker engine does not run", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?");
         assertProblem("the docker engine does not run", "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct");
         assertProblem("the docker engine does not run", "WARNING: Error loading config file: open /root/.docker/config.json: permission denied\nCannot connect to the Docker daemon");
         assertProblem("no permission to talk to docker", "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock");
-        assertProblem("docker does not answer", "client version 1.50 is too new. Maximum supported API version is 1.41");
+        assertProblem("docker does not work", "client version 1.50 is too new. Maximum supported API version is 1.41");
         program("docker", "echo 20.10.24");
-        assertTrue(with(file("docker")).engineProblem().isEmpty());
+        assertTrue(with(file("docker")).engineFailure().isEmpty());
     }
 
     private void assertProblem(String beginning, String said) throws IOException {
         Files.writeString(folder.resolve("said"), said);
         program("docker", "cat '" + folder + "/said' >&2; exit 1");
-        var problem = with(file("docker")).engineProblem().orElseThrow();
+        var problem = with(file("docker")).engineFailure().orElseThrow().problem();
         assertEquals(Problem.Exit.FAILED, problem.exit());
         assertTrue(problem.what().startsWith(beginning), problem.what());
         assertTrue(problem.what().contains(said.lines().toList().getLast()), problem.what());
@@ -101,31 +88,31 @@ class ComposerTest {
     }
 
     @Test
-    void the_real_docker_says_that_no_engine_is_there() {
+    void the_real_docker_reports_that_no_engine_runs() {
         var docker = composer().engine().getFirst();
-        var problem = with(docker, "-H", "unix://" + folder + "/none.sock").engineProblem().orElseThrow();
+        var problem = with(docker, "-H", "unix://" + folder + "/none.sock").engineFailure().orElseThrow().problem();
         assertTrue(problem.what().startsWith("the docker engine does not run"), problem.what());
     }
 
     @Test
-    void the_real_docker_says_that_it_has_no_permission() {
+    void the_real_docker_reports_that_there_is_no_permission() {
         var docker = composer().engine().getFirst();
-        assumeTrue(with(docker).engineProblem().isEmpty(), "no engine answers: nothing to be kept from");
+        assumeTrue(with(docker).engineFailure().isEmpty(), "no engine runs, so nobody can be refused");
         assumeTrue("root".equals(System.getProperty("user.name")) && Files.isExecutable(Path.of("/usr/bin/setpriv")), "only root can become nobody");
-        var problem = with("/usr/bin/setpriv", "--reuid=65534", "--clear-groups", docker).engineProblem().orElseThrow();
+        var problem = with("/usr/bin/setpriv", "--reuid=65534", "--clear-groups", docker).engineFailure().orElseThrow().problem();
         assertTrue(problem.what().startsWith("no permission to talk to"), problem.what());
     }
 
     @Test
-    void another_machines_engine_is_told_from_ours() {
+    void an_engine_on_another_machine_is_not_local() {
         var docker = composer().engine().getFirst();
         assertTrue(with(docker, "-H", "unix:///var/run/docker.sock").engineIsLocal());
         for (var there : List.of("tcp://192.0.2.1:2375", "ssh://crm@example.org")) assertFalse(with(docker, "-H", there).engineIsLocal(), there);
     }
 
-    /** As through {@code ssh -L}. */
+    /** {@code ssh -L} makes a remote engine look like one on loopback. */
     @Test
-    void an_engine_on_loopback_has_to_say_that_it_is_ours() throws Exception {
+    void an_engine_on_loopback_is_local_only_with_this_machines_name() throws Exception {
         var engine = folder.resolve("docker");
         for (var host : List.of("tcp://127.0.0.1:2375", "tcp://localhost:2375")) {
             for (var name : List.of("docker-desktop", Files.readString(Path.of("/proc/sys/kernel/hostname")).strip(), "build7.example", "")) {
@@ -136,9 +123,17 @@ class ComposerTest {
         }
     }
 
+    @Test
+    void a_command_for_people_enters_the_project_only_from_outside() {
+        var here = Path.of("").toAbsolutePath();
+        assertEquals("docker compose logs db", new Composer(List.of("/usr/bin/docker", "compose"), List.of("docker"), "2.26.1", here).commandLine("logs", "db"));
+        var elsewhere = new Composer(List.of("/usr/bin/docker-compose"), List.of("docker"), "1.29.2", Path.of("/srv/my shop"));
+        assertEquals("(cd '/srv/my shop' && docker-compose exec db psql -c '\\password')", elsewhere.commandLine("exec", "db", "psql", "-c", "\\password"));
+    }
+
     /** Without any PATH. */
     private Composer composer() {
-        var found = Composer.look(folder, Map.of());
+        var found = Composer.search(folder, Map.of());
         assumeTrue(found.isPresent(), "no Compose in the usual places: not tested with a real one");
         return found.get();
     }

@@ -55,7 +55,7 @@ class ContainerExecTest {
         Containers.removeAll();
     }
 
-    /** All but the server's own. */
+    /** All processes except the server's own. */
     private static List<String> ours() {
         return Containers.processes(server).stream().filter(line -> !line.contains("postgres: ")).toList();
     }
@@ -105,7 +105,7 @@ class ContainerExecTest {
         return total + " " + HexFormat.of().formatHex(digest.digest());
     }
 
-    // ---- what passes through -----------------------------------------------------------------
+    // ---- input and output --------------------------------------------------------------------
 
     @Test void exit_code_and_both_outputs_pass_through() throws Exception {
         assertEquals(new Program.Output(7, "out\n", "err\n"), inside("sh", "-c", "echo out; echo err >&2; exit 7").run());
@@ -117,7 +117,7 @@ class ContainerExecTest {
         nothingIsLeft();
     }
 
-    @Test void its_name_is_its_own_and_no_secret_is_in_argv() throws Exception {
+    @Test void the_name_is_the_programs_and_argv_contains_no_secret() throws Exception {
         var program = inside("/usr/lib/postgresql/15/bin/pg_dump").with("--version");
         assertEquals("pg_dump", program.name());
         assertFalse(program.toString().contains("kill"), program.toString());
@@ -127,7 +127,7 @@ class ContainerExecTest {
         assertEquals("unset", inside("sh", "-c", "printf %s \"${PGTZ-unset}\"").run().out());
     }
 
-    @ParameterizedTest @ValueSource(ints = {0, 1, 65_535, 262_144, 1_000_003, 10_000_000, 200_000_000}) void all_that_it_prints_arrives_also_when_it_ends_at_once(int size) throws Exception {
+    @ParameterizedTest @ValueSource(ints = {0, 1, 65_535, 262_144, 1_000_003, 10_000_000, 200_000_000}) void all_output_arrives_even_when_the_program_ends_at_once(int size) throws Exception {
         var script = "head -c " + size + " /dev/urandom >/tmp/printed; sha256sum </tmp/printed >/tmp/sum; exec cat /tmp/printed";
         for (var slow : size > 1_000_003 ? new int[] {0} : new int[] {0, 1, 3}) { // read at once, or slowly
             var program = inside("sh", "-c", script);
@@ -140,7 +140,7 @@ class ContainerExecTest {
         nothingIsLeft();
     }
 
-    @ParameterizedTest @ValueSource(ints = {0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 50_000_000}) void all_that_is_written_arrives(int size) throws Exception {
+    @ParameterizedTest @ValueSource(ints = {0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 50_000_000}) void all_input_arrives(int size) throws Exception {
         var bytes = new byte[size];
         new Random(size).nextBytes(bytes);
         var program = inside("sh", "-c", "cat; echo done >&2");
@@ -163,7 +163,7 @@ class ContainerExecTest {
     }
 
     /** psql ends at its first error, and tar or pg_restore at the end of an archive. */
-    @Test void a_program_that_has_enough_ends_as_it_likes() throws Exception {
+    @Test void a_program_may_end_before_its_input() throws Exception {
         for (var script : List.of("head -c 10; exit 3", "head -c 10; exec <&-; sleep 1; exit 3")) {
             var program = inside("sh", "-c", script);
             var process = program.start();
@@ -173,7 +173,7 @@ class ContainerExecTest {
                     for (int i = 0; i < 100_000; i++) in.write(new byte[10_000]);
                     fail("a gigabyte went nowhere");
                 } catch (IOException closed) {
-                    // as with a program here
+                    // as with a program on this machine
                 }
             });
             assertEquals(10, process.getInputStream().readAllBytes().length);
@@ -182,8 +182,8 @@ class ContainerExecTest {
         }
     }
 
-    /** Alpine's images have no other shell; here it has but a few of its tools as files. */
-    @Test void busybox_does_as_well() throws Exception {
+    /** The only shell of Alpine's images; this one has only a few tools as files. */
+    @Test void busybox_is_enough() throws Exception {
         var bare = Containers.idle(Docker.BARE);
         var before = Containers.processes(bare);
         var bytes = new byte[10_000_000];
@@ -209,8 +209,8 @@ class ContainerExecTest {
         }
     }
 
-    /** The program cannot tell from the end of its input; psql would commit. */
-    @Test void input_that_was_cut_inside_is_no_success() throws Exception {
+    /** The program cannot tell it from the end of its input: psql would commit. */
+    @Test void input_that_was_cut_short_in_the_container_is_not_a_success() throws Exception {
         var debian = Containers.idle(Docker.APP);
         var exec = List.of("docker", "exec", "-i", debian);
         var reads = List.of("sh", "-c", "cat >/dev/null; exit 0");
@@ -220,16 +220,16 @@ class ContainerExecTest {
             assertNotEquals(0, ContainerExec.of(exec, reads).run("DELETE FROM crm").code(), broken);
         }
         Containers.docker("exec", "-u", "root", debian, "rm", dd);
-        assertEquals(0, ContainerExec.of(exec, reads).run("DELETE FROM crm").code()); // it can be one
+        assertEquals(0, ContainerExec.of(exec, reads).run("DELETE FROM crm").code()); // control: without the fault it is a success
 
         var running = ContainerExec.of(exec, reads).start();
         within(5, "it does not run", () -> Containers.processes(debian).stream().anyMatch(line -> line.endsWith("cat")));
-        Containers.sh(debian, "for p in /proc/[0-9]*; do [ ! -e $p/fd/4 ] || kill -KILL ${p#/proc/}; done"); // the shell that unpacks
+        Containers.sh(debian, "for p in /proc/[0-9]*; do [ ! -e $p/fd/4 ] || kill -KILL ${p#/proc/}; done"); // the shell that unpacks the frames
         assertEquals(125, running.waitFor());
     }
 
-    /** The newer clients say 0 when a signal ends them: no restore may pass for done. */
-    @Test void a_client_that_a_signal_ends_is_no_success() throws Exception {
+    /** Newer docker clients exit with 0 when a signal ends them. */
+    @Test void a_client_ended_by_a_signal_is_not_a_success() throws Exception {
         for (var signal : List.of("INT", "TERM", "KILL")) {
             var sleep = inside("sleep", "60");
             var known = ProcessHandle.current().children().toList();
@@ -248,13 +248,13 @@ class ContainerExecTest {
         }
     }
 
-    // ---- its end, and ours -------------------------------------------------------------------
+    // ---- when either side is killed ----------------------------------------------------------
 
     private static Program dump() {
         return inside("pg_dump", "--host=" + Containers.address(server), "--username=postgres", "--format=custom", "--compress=0", "--lock-wait-timeout=60000", "postgres");
     }
 
-    /** The same without what we put around it. */
+    /** The same without exec.sh. */
     private static Program bare(Program program) {
         var argv = new ArrayList<>(program.argv());
         argv.subList(argv.indexOf("sh"), argv.indexOf("sh") + 3).clear();
@@ -265,10 +265,10 @@ class ContainerExecTest {
         return one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'");
     }
 
-    @Test void killing_it_ends_pg_dump_and_its_session() throws Exception {
+    @Test void killing_the_client_ends_pg_dump_and_its_session() throws Exception {
         execute("CREATE TABLE big AS SELECT i, repeat('x', 1000) AS t FROM generate_series(1, 200000) i");
         try {
-            // it waits for us to read
+            // it waits for its output to be read
             var program = dump();
             var process = program.start();
             program.input(process).close();
@@ -330,7 +330,7 @@ class ContainerExecTest {
         return inside("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--host=" + Containers.address(server), "--username=postgres", "postgres");
     }
 
-    @Test void when_we_are_killed_pg_dump_ends() throws Exception {
+    @Test void when_this_process_is_killed_pg_dump_ends() throws Exception {
         execute("CREATE TABLE big AS SELECT i, repeat('x', 1000) AS t FROM generate_series(1, 200000) i");
         try {
             var us = us("pg_dump");
@@ -343,7 +343,7 @@ class ContainerExecTest {
         }
     }
 
-    @Test void when_we_are_killed_psql_does_not_commit_half_a_script() throws Exception {
+    @Test void when_this_process_is_killed_psql_does_not_commit_half_a_script() throws Exception {
         var us = us("psql");
         within(10, "nothing was run", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'idle in transaction'").equals("1"));
         us.destroyForcibly();
@@ -387,7 +387,7 @@ class ContainerExecTest {
         nothingIsLeft();
     }
 
-    @Test void a_backup_and_its_restore_run_inside(@TempDir Path folder) throws Exception {
+    @Test void a_backup_and_its_restore_run_in_the_container(@TempDir Path folder) throws Exception {
         var here = new Credentials(Containers.address(server), 5432, "postgres", "postgres", Containers.PASSWORD, null, Map.of());
         execute("CREATE DATABASE shop");
         var shop = here.withDatabase("shop");
@@ -422,15 +422,17 @@ class ContainerExecTest {
         nothingIsLeft();
     }
 
-    // ---- which are there ---------------------------------------------------------------------
+    // ---- versions ----------------------------------------------------------------------------
 
-    @Test void the_version_of_a_program_and_its_absence() {
-        assertEquals(15, ContainerExec.major(exec(), "pg_dump"));
+    @Test void the_version_of_a_program_or_its_absence_is_found() {
+        assertEquals(15, ContainerExec.majorVersion(exec(), "pg_dump"));
         var bare = Containers.idle(Docker.BARE);
-        var none = assertThrows(Failure.class, () -> ContainerExec.major(List.of("docker", "exec", "-i", bare), "pg_dump"));
-        assertInstanceOf(Problem.NoSuchProgramInside.class, none.problem());
+        var none = assertThrows(Failure.class, () -> ContainerExec.majorVersion(List.of("docker", "exec", "-i", bare), "pg_dump"));
+        assertEquals("container " + bare.substring(0, 12) + " has no pg_dump", none.getMessage());
+        assertEquals(Problem.Exit.FAILED, none.problem().exit());
+        assertEquals(List.of("use a PostgreSQL image that contains it, as the official images do"), none.problem().next());
         Containers.docker("kill", bare);
-        var stopped = assertThrows(Failure.class, () -> ContainerExec.major(List.of("docker", "exec", "-i", bare), "pg_dump"));
+        var stopped = assertThrows(Failure.class, () -> ContainerExec.majorVersion(List.of("docker", "exec", "-i", bare), "pg_dump"));
         assertTrue(stopped.getMessage().contains("is not running"), stopped.getMessage());
     }
 }

@@ -2,7 +2,6 @@ package lib.docker;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -19,7 +18,9 @@ import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import lib.docker.ComposeConfig.Mount;
 import lib.docker.Containers.Container;
+import lib.docker.Containers.Health;
 import lib.docker.Containers.HostPort;
+import lib.docker.Containers.Status;
 import lib.error.Failure;
 import lib.project.EnvFile;
 import org.junit.jupiter.api.AfterEach;
@@ -31,7 +32,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import support.Docker;
 import support.Docker.Compose;
 
-/** Small containers of busybox alone: how an engine and both Composes show them. */
+/** Small containers of busybox, with each installed Compose. */
 @Tag("exhaustive")
 class ContainersTest {
     @TempDir Path temp;
@@ -54,7 +55,7 @@ class ContainersTest {
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void every_container_is_shown_as_it_is(Compose compose) throws IOException {
+    void containers_are_read_as_they_are(Compose compose) throws IOException {
         begin(compose, """
                 version: "3.8"
                 services:
@@ -76,20 +77,24 @@ class ContainersTest {
                 """.formatted(Docker.BARE));
         compose("up", "-d");
         compose("run", "-d", "-T", "main", "sleep", "1000");
-        var all = await(services -> services.get("main").health().equals("healthy") && services.get("ill").health().equals("unhealthy")
-                && services.get("loop").status().equals("restarting") && services.get("done").status().equals("exited"));
+        var all = await(services -> services.get("main").state().health() == Health.HEALTHY
+                && services.get("ill").state().health() == Health.UNHEALTHY && services.get("loop").state().status() == Status.RESTARTING
+                && services.get("done").state().status() == Status.EXITED);
         assertEquals(Set.of("main", "loop", "done", "ill"), all.keySet());
         var main = all.get("main");
-        assertTrue(main.up() && main.started());
-        assertFalse(all.get("loop").up());
-        assertTrue(all.get("loop").started());
-        assertFalse(all.get("done").started());
-        assertEquals(4, all.get("done").exitCode());
-        assertEquals(3, all.get("loop").exitCode());
-        assertEquals(null, all.get("loop").health());
+        assertTrue(main.isRunning() && main.isStarted() && main.state().isWell());
+        assertEquals("running", main.state().describe());
+        assertFalse(all.get("loop").isRunning());
+        assertTrue(all.get("loop").isStarted());
+        assertFalse(all.get("done").isStarted());
+        assertEquals("exited (exit code 4)", all.get("done").state().describe());
+        assertEquals("restarting (exit code 3)", all.get("loop").state().describe());
+        assertTrue(all.get("loop").state().crashLoop());
+        assertEquals("unhealthy", all.get("ill").state().describe());
+        assertEquals(Health.NO_CHECK, all.get("loop").state().health());
         assertEquals(Set.of(new Mount("bind", root.toString(), "/app", true), new Mount("volume", root.getFileName() + "_kept", "/v", false)), Set.copyOf(main.mounts()));
-        assertEquals(Set.of(root.getFileName() + "_default"), main.networks().keySet());
-        assertNotEquals("", main.networks().values().iterator().next());
+        assertEquals(Set.of(root.getFileName() + "_default"), main.network().addresses().keySet());
+        assertEquals(1, main.addresses().size());
         assertEquals("127.0.0.1", main.published(5432).orElseThrow().host());
         assertEquals("127.0.0.1", main.published(5433).orElseThrow().host());
         for (var port : List.of(5432, 5433)) assertEquals(published(main.id(), port), main.published(port).map(HostPort::port).orElseThrow());
@@ -100,18 +105,18 @@ class ContainersTest {
         assertFalse(main.oneOff());
 
         Docker.run("pause", main.id());
-        assertEquals("paused", containers().get("main").status());
-        assertTrue(containers().get("main").started());
+        assertEquals("paused", containers().get("main").state().describe());
+        assertTrue(containers().get("main").isStarted());
         Docker.run("unpause", main.id());
         Docker.run("stop", "-t", "0", main.id());
         var stopped = containers().get("main");
-        assertFalse(stopped.started());
+        assertFalse(stopped.isStarted());
         assertTrue(stopped.published(5432).isEmpty());
     }
 
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void a_container_that_vanishes_is_left_out(Compose compose) throws IOException {
+    void a_container_that_is_gone_is_left_out(Compose compose) throws IOException {
         begin(compose, "version: '3.8'\nservices: {a: {image: %s, command: [sleep, '1000']}}".formatted(Docker.BARE));
         assertEquals(List.of(), Containers.of(composer));
         compose("up", "-d");
@@ -120,13 +125,13 @@ class ContainersTest {
         assertEquals(List.of("a"), Containers.of(composer, ids).stream().map(Container::service).toList());
         assertEquals(List.of(), Containers.of(composer, List.of("0123456789ab")));
         var deaf = new Composer(composer.compose(), List.of(composer.engine().getFirst(), "-H", "unix://" + root + "/none.sock"), composer.version(), root);
-        assertThrows(Failure.class, () -> Containers.of(deaf, ids), "an engine that does not answer is no empty project");
+        assertThrows(Failure.class, () -> Containers.of(deaf, ids), "an engine that does not reply is not an empty project");
     }
 
-    /** What config says a container gets is what it gets: dollars, quotes and all, whichever Compose reads the files. */
+    /** Including dollars and quotes, with each Compose. */
     @ParameterizedTest
     @EnumSource(Compose.class)
-    void the_environment_that_config_tells_is_the_containers(Compose compose) throws IOException {
+    void the_environment_of_the_configuration_is_the_containers_environment(Compose compose) throws IOException {
         Files.writeString(root.resolve(".env"), """
                 DB_A=1$$2
                 DB_B='p$a$$b\\n'
@@ -151,14 +156,14 @@ class ContainersTest {
             real.put(entry.substring(0, entry.indexOf('=')), entry.substring(entry.indexOf('=') + 1));
         }
         real.keySet().remove("PATH");
-        var service = ComposeConfig.of(composer).service("a");
+        var service = ComposeReader.read(composer).service("a");
         assertEquals(real, new TreeMap<>(service.environment()));
         assertEquals("a$b$$c", real.get("LITERAL"));
 
-        // and so is what differs from python-dotenv's reading
+        // and the differences to python-dotenv are reported
         var file = EnvFile.read(root.resolve(".env"), Map.of());
         var differing = names.stream().filter(n -> !file.values().get("DB_" + n).equals(real.get("OF_" + n))).map(n -> "DB_" + n).collect(Collectors.toSet());
-        assertEquals(differing, ComposeConfig.differing(composer, file));
+        assertEquals(differing, ComposeReader.readDifferently(composer, file));
         assertTrue(compose == Compose.V1 ? differing.isEmpty() : differing.containsAll(Set.of("DB_A", "DB_K")), differing::toString);
     }
 
@@ -192,9 +197,9 @@ class ContainersTest {
         throw new AssertionError("after 30 s: " + containers());
     }
 
-    /** As the engine's own command says it. */
+    /** As docker's own command prints it. */
     private static int published(String id, int port) throws IOException {
-        var said = Docker.run("port", id, port + "/tcp").lines().findFirst().orElseThrow();
-        return Integer.parseInt(said.substring(said.lastIndexOf(':') + 1));
+        var output = Docker.run("port", id, port + "/tcp").lines().findFirst().orElseThrow();
+        return Integer.parseInt(output.substring(output.lastIndexOf(':') + 1));
     }
 }

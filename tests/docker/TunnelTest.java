@@ -26,7 +26,7 @@ import support.Docker;
 
 @Tag("exhaustive")
 class TunnelTest {
-    /** A container with only one thing to speak TCP with, beside the server's. */
+    /** A container with only one program that speaks TCP, beside the server's container. */
     enum Tool {
         BASH(Docker.DB, "rm -f /usr/bin/python3* /usr/bin/perl* /usr/bin/nc*"),
         PYTHON3(Docker.APP, "rm -f /bin/bash /usr/bin/perl* /usr/bin/nc*"),
@@ -113,11 +113,11 @@ class TunnelTest {
         eventually("left running: " + Containers.processes(container), () -> Containers.processes(container).size() == 1);
     }
 
-    @ParameterizedTest @EnumSource void a_query_through_each_of_them_and_nothing_is_left_when_it_closes(Tool tool) throws Exception {
+    @ParameterizedTest @EnumSource void queries_work_with_each_program_and_nothing_is_left_after_close(Tool tool) throws Exception {
         try (var db = connect(tool.container())) {
             assertEquals("42", one(db, "SELECT 42"));
             assertTrue(db.isValid(5));
-            assertTrue(Containers.processes(tool.container()).size() > 1, "or this would see nothing that is left");
+            assertTrue(Containers.processes(tool.container()).size() > 1, "or this would not see what is left");
             assertEquals("" + (20 << 20), one(db, "SELECT length(repeat('x', 20 << 20))"));
             var big = "y".repeat(5 << 20);
             try (var statement = db.prepareStatement("SELECT ? = repeat('y', 5 << 20)")) {
@@ -131,7 +131,7 @@ class TunnelTest {
         eventually("threads are left", () -> threads() == 0);
     }
 
-    @ParameterizedTest @EnumSource void a_wrong_password_and_a_closed_port_are_told_apart(Tool tool) throws Exception {
+    @ParameterizedTest @EnumSource void a_wrong_password_and_a_closed_port_are_distinguished(Tool tool) throws Exception {
         var set = through(tool.container(), Containers.address(server));
         set.setProperty("password", "wrong");
         var wrong = assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close());
@@ -143,11 +143,18 @@ class TunnelTest {
         assertTrue(Failure.findIn(closed).getMessage().contains("efused"), Failure.findIn(closed).getMessage());
 
         var unknown = refused(tool.container(), "no-such-host", 5432);
-        assertInstanceOf(Problem.TunnelBroken.class, Failure.findIn(unknown).problem());
+        assertBroken(Failure.findIn(unknown), tool.container());
         nothingRunsIn(tool.container());
     }
 
-    @ParameterizedTest @EnumSource void the_servers_sudden_death_reaches_us(Tool tool) throws Exception {
+    private static void assertBroken(Failure failure, String container) {
+        var name = container.matches("[0-9a-f]{64}") ? container.substring(0, 12) : container;
+        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+        assertTrue(failure.getMessage().startsWith("no connection to port 5432 in container " + name + ": "), failure.getMessage());
+        assertEquals(List.of("see whether it runs: docker ps --all --filter id=" + name), failure.problem().next());
+    }
+
+    @ParameterizedTest @EnumSource void a_killed_server_session_is_reported(Tool tool) throws Exception {
         try (var db = connect(tool.container())) {
             var backend = one(db, "SELECT pg_backend_pid()");
             Thread.ofPlatform().daemon().start(() -> Containers.sh(server, "sleep 1; kill -9 " + backend));
@@ -184,7 +191,7 @@ class TunnelTest {
         }
     }
 
-    @ParameterizedTest @EnumSource void when_we_are_killed_nothing_is_left(Tool tool) throws Exception {
+    @ParameterizedTest @EnumSource void when_this_process_is_killed_nothing_is_left(Tool tool) throws Exception {
         var us = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"), Holder.class.getName(), tool.container(), Containers.address(server))
                 .redirectError(ProcessBuilder.Redirect.INHERIT).start();
         assertEquals("connected", us.inputReader().readLine());
@@ -193,7 +200,7 @@ class TunnelTest {
         nothingRunsIn(tool.container());
     }
 
-    /** Notes signals, and asks again when it is told to. */
+    /** Notes signals, and queries again when a line comes. */
     public static final class Noting {
         public static void main(String[] args) throws Exception {
             Interruption.install();
@@ -205,8 +212,8 @@ class TunnelTest {
         }
     }
 
-    /** It goes to all that the terminal runs, and the newer clients of the engine die of it; putting back needs the connection. */
-    @Test void ctrl_c_leaves_the_tunnel_alone() throws Exception {
+    /** The terminal sends it to all processes, and newer docker clients die of it, but undo needs the connection. */
+    @Test void ctrl_c_does_not_end_the_tunnel() throws Exception {
         var us = new ProcessBuilder("setsid", Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"), Noting.class.getName(), Tool.BASH.container(), Containers.address(server))
                 .redirectError(ProcessBuilder.Redirect.INHERIT).start();
         try (var out = us.inputReader(); var in = us.outputWriter()) {
@@ -222,14 +229,14 @@ class TunnelTest {
         nothingRunsIn(Tool.BASH.container());
     }
 
-    @ParameterizedTest @EnumSource void when_the_engines_client_is_killed_nothing_is_left_and_we_hear_of_it(Tool tool) throws Exception {
+    @ParameterizedTest @EnumSource void when_the_docker_client_is_killed_nothing_is_left_and_it_is_reported(Tool tool) throws Exception {
         try (var db = connect(tool.container())) {
             one(db, "SELECT 1");
             var client = ProcessHandle.current().children().filter(child -> child.info().command().orElse("").endsWith("docker")).toList();
             assertEquals(1, client.size());
             client.getFirst().destroyForcibly();
             var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT 1")));
-            assertInstanceOf(Problem.TunnelBroken.class, Failure.findIn(gone).problem());
+            assertBroken(Failure.findIn(gone), tool.container());
         }
         nothingRunsIn(tool.container());
     }
@@ -240,34 +247,40 @@ class TunnelTest {
         return bare;
     }
 
-    @Test void a_container_without_any_of_them_says_so() {
+    @Test void a_container_without_any_of_these_programs_is_reported() {
         var bare = bare();
         var none = Failure.findIn(refused(bare, Containers.address(server), 5432));
-        assertInstanceOf(Problem.NoWayToPort.class, none.problem());
-        assertTrue(none.getMessage().contains(bare.substring(0, 12)));
+        assertNoProgram(none, bare);
     }
 
-    @Test void openbsds_nc_is_not_taken() {
+    private static void assertNoProgram(Failure failure, String container) {
+        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+        assertEquals("container %s has none of bash, python3, perl and nc (other than OpenBSD's), so its database can be reached only through a published port"
+            .formatted(container.substring(0, 12)), failure.getMessage());
+        assertEquals(List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it again, and set DB_HOST=localhost"),
+            failure.problem().next());
+    }
+
+    @Test void openbsds_nc_is_not_used() {
         var bare = bare();
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"OpenBSD netcat (Debian patchlevel 1.219-1)\" >&2\\nexit 1\\n' >/bin/nc; chmod +x /bin/nc");
-        assertInstanceOf(Problem.NoWayToPort.class, Failure.findIn(refused(bare, Containers.address(server), 5432)).problem());
+        assertNoProgram(Failure.findIn(refused(bare, Containers.address(server), 5432)), bare);
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"no route\" >&2\\nexit 1\\n' >/bin/nc");
-        assertEquals("no route", ((Problem.TunnelBroken) Failure.findIn(refused(bare, Containers.address(server), 5432)).problem()).words());
+        assertEquals("no connection to port 5432 in container %s: no route".formatted(bare.substring(0, 12)), Failure.findIn(refused(bare, Containers.address(server), 5432)).getMessage());
     }
 
-    @Test void a_stopped_paused_or_unknown_container_is_said_at_once() {
+    @Test void a_stopped_paused_or_unknown_container_is_reported_at_once() {
         var stopped = Containers.idle(Docker.BARE);
         Containers.docker("kill", stopped);
         var paused = Containers.idle(Docker.BARE);
         Containers.docker("pause", paused);
         for (var bad : List.of(stopped, paused, "tunnel-no-such-container")) {
             var failure = Failure.findIn(refused(bad, "db", 5432));
-            assertInstanceOf(Problem.TunnelBroken.class, failure.problem());
-            assertTrue(failure.getMessage().contains(bad.length() == 64 ? bad.substring(0, 12) : bad), failure.getMessage());
+            assertBroken(failure, bad);
         }
     }
 
-    @Test void a_stopped_container_in_the_middle_of_a_query() throws Exception {
+    @Test void a_container_that_stops_during_a_query_is_reported() throws Exception {
         var container = Containers.idle(Docker.DB);
         try (var db = connect(container)) {
             Thread.ofPlatform().daemon().start(() -> {
@@ -283,21 +296,21 @@ class TunnelTest {
         }
     }
 
-    @Test void no_engines_client_says_so() {
+    @Test void a_missing_docker_client_is_reported() {
         var set = through("x", "db");
         into(set, Tunnel.to(List.of("/no/such/docker", "exec", "-i", "x"), "db", 5432));
         var missing = Failure.findIn(assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
         assertInstanceOf(Problem.ProgramMissing.class, missing.problem());
     }
 
-    /** A host that swallows packets, and an engine that says nothing. */
-    @Test void what_does_not_answer_is_given_up() {
+    /** An engine that never replies. */
+    @Test void a_connection_attempt_without_a_reply_times_out() {
         var set = through("x", "db");
         into(set, Tunnel.to(List.of("sleep", "60"), "db", 5432));
         assertTimeout(Duration.ofSeconds(20), () -> assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
     }
 
-    @Test void many_connections_leave_nothing() throws Exception {
+    @Test void many_connections_leave_nothing_behind() throws Exception {
         var container = Tool.BASH.container();
         var before = Thread.getAllStackTraces().size();
         var children = ProcessHandle.current().children().toList();
@@ -305,7 +318,7 @@ class TunnelTest {
             one(db, "SELECT 1");
         }
         eventually("threads are left", () -> threads() == 0);
-        assertTrue(Thread.getAllStackTraces().size() <= before + 3, Thread.getAllStackTraces().keySet().toString()); // the JVM keeps a few reapers for a while
+        assertTrue(Thread.getAllStackTraces().size() <= before + 3, Thread.getAllStackTraces().keySet().toString()); // the JVM keeps a few threads that wait for processes
         nothingRunsIn(container);
         eventually("clients are left", () -> ProcessHandle.current().children().filter(child -> !children.contains(child)).noneMatch(ProcessHandle::isAlive));
     }
@@ -321,7 +334,7 @@ class TunnelTest {
         }
     }
 
-    @Test void tls_goes_through() throws Exception {
+    @Test void tls_works_through_the_tunnel() throws Exception {
         assumeTrue(Containers.sh(server, "ls /etc/ssl/private/ssl-cert-snakeoil.key || true").endsWith(".key"), "the image has no certificate");
         try (var db = connect(Tool.BASH.container()); var statement = db.createStatement()) {
             assertEquals("f", one(db, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"));

@@ -83,18 +83,18 @@ class ComposeMeanwhileTest {
         try (var project = ComposeProject.in(temp, V2).startDatabase()) {
             project.compose("stop");
             meanwhile(project, "before: read it back .*", () -> project.compose("up", "-d", "--no-deps", "worker"), "backup_database")
-                .ended(0, "the service db was stopped, and runs on now: it is used by worker");
+                .ended(0, "the service db was stopped before, and is left running: in use by worker");
             assertEquals("running", project.containers().get("db").state());
 
             project.compose("stop");
             meanwhile(project, "before: read it back .*", () -> {
                 Docker.run("exec", "-d", project.id("db"), "psql", "-h", "127.0.0.1", "-U", "crm_user", "-d", "crm_dev", "-c", "SELECT pg_sleep(600)");
                 Thread.sleep(2_500);
-            }, "backup_database").ended(0, "it is used by pid ", "SELECT pg_sleep(600)");
+            }, "backup_database").ended(0, "is left running: in use by pid ", "SELECT pg_sleep(600)");
             assertEquals("running", project.containers().get("db").state());
 
             project.compose("stop");
-            assertFalse(project.tool("backup_database").run().done().all().contains("runs on now")); // nobody
+            assertFalse(project.tool("backup_database").run().done().all().contains("left running")); // nobody
             assertEquals("exited", project.containers().get("db").state());
         }
     }
@@ -145,7 +145,7 @@ class ComposeMeanwhileTest {
 
     @Test @Execution(CONCURRENT) void an_image_that_was_built_since_a_kill_has_the_new_files() throws Exception {
         try (var project = ComposeProject.in(temp, V2).baked().start()) {
-            project.tool("support.SignalAt").run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser").ended(137, "but backend, worker only once the image is built anew");
+            project.tool("support.SignalAt").run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser").ended(137, "but backend, worker only after a new build of the image");
             project.tool("reset_migrations").run("status").ended(0, "services   backend, worker");
             project.compose("up", "-d", "--build");
             project.await("backend", container -> container.health().equals("healthy"));

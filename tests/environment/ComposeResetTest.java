@@ -114,7 +114,7 @@ class ComposeResetTest {
     /** Nothing has to stay stopped then, but what is built later must be built anew. */
     @Test @Execution(CONCURRENT) void code_in_the_image_of_services_that_do_not_run_is_told_all_the_same() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V1).baked().startDatabase()) {
-            reset(project).ended(0, "it has to be built again", "up -d --build");
+            reset(project).ended(0, "after the reset, build it again before anything starts from it: docker-compose up -d --build");
             assertEquals(List.of(), project.oneOffs());
             project.compose("up", "-d", "--build");
             project.await("backend", container -> container.health().equals("healthy"));
@@ -246,8 +246,8 @@ class ComposeResetTest {
 
             assertEquals(before, project.snapshot());
             project.editEnv(text -> text.replace("pa55 word#1", "another pa55"));
-            project.tool("reset_migrations").run("--dry-run").ended(2, "the volume keeps the password");
-            project.tool("backup_database").run().ended(2, "the password in .env", "the volume keeps the password");
+            project.tool("reset_migrations").run("--dry-run").ended(2, "the volume keeps the password that it was created with");
+            project.tool("backup_database").run().ended(2, "the password in .env", "the volume keeps the password that it was created with");
             project.edit(yaml -> yaml.replace("- DB_HOST=db", "- DB_HOST=db\n      - DB_PASSWORD=a third pa55"));
             project.tool("backup_database").run().ended(2, "the password in the environment of service backend");
             assertEquals(List.of(), project.oneOffs());

@@ -37,8 +37,8 @@ class DetectionTest {
                     DB_HOST='%s'
                     DB_PORT='%d'
                     """.formatted(local.name(), local.role().name(), local.role().password(), local.host(), local.port()));
-            ended(4, project.tool("backup_database").run(), "two databases may be meant");
-            ended(4, project.tool("reset_migrations").run("--dry-run"), "--docker for the service's, --local for the other one");
+            ended(4, project.tool("backup_database").run(), "there are two possible databases: .env names ");
+            ended(4, project.tool("reset_migrations").run("--dry-run"), "give --docker for the service's database, or --local for the one that .env names");
             ended(0, project.tool("backup_database").run("--local"), local.name());
             for (var meant : new String[][] {{"--docker"}, {"--db-service", "db"}, {"--app-service", "backend"}})
                 ended(1, project.tool("backup_database").run(meant), "no connection to port " + local.port() + " in container"); // as Django in there would find
@@ -47,7 +47,7 @@ class DetectionTest {
             ended(0, project.tool("backup_database").run(), local.name());
             project.edit(yaml -> yaml.replace("- DB_HOST=db\n", "- DB_HOST=db\n      - DB_PORT=5432\n"));
             project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", "")); // the compose file says db, and nobody says localhost
-            ended(4, project.tool("backup_database").run(), "two databases may be meant");
+            ended(4, project.tool("backup_database").run(), "there are two possible databases: .env names ");
             ended(2, project.tool("backup_database").run("--db-service", "db", "--local"), "--local and --db-service exclude each other");
         }
     }
@@ -68,7 +68,7 @@ class DetectionTest {
 
             // this shell's word is not the containers'
             project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=db").replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=5432"));
-            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "this shell's DB_NAME is crm_three, but the containers of service backend get crm_dev");
+            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "DB_NAME is crm_three in this shell, but crm_dev in the containers of service backend");
             ended(0, project.tool("backup_database").env("DB_NAME", "crm_three").run("--docker"), "crm_dev in Compose project " + project.name());
             project.edit(yaml -> yaml.replaceFirst("- DB_HOST=db", "- DB_HOST=pg.crm.example"));
             ended(4, project.tool("backup_database").run(), "the service backend gets DB_HOST=pg.crm.example");
@@ -77,7 +77,7 @@ class DetectionTest {
             // the compose file alone names the service; a file that is named wins over it
             project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", ""));
             ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());
-            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "this shell's DB_NAME is crm_three");
+            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "DB_NAME is crm_three in this shell");
             Files.writeString(project.root().resolve("url.env"), "DATABASE_URL=postgres://crm_user:pa55%20word%231@db/crm_two\n");
             ended(0, project.tool("backup_database").run("--env-file", "url.env"), "crm_two in Compose project " + project.name());
             Files.writeString(project.root().resolve("two.env"), "DB_HOST=db\nDB_NAME=crm_two\n");

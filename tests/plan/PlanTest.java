@@ -55,7 +55,7 @@ class PlanTest {
     }
 
     @Test void services_that_do_not_start_hold_nothing_up_either_and_their_command_is_named() {
-        var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Problem.NotStarted("docker-compose", List.of("port 8000 is taken"), List.of("backend"))); }, () -> {});
+        var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Problem.NotStarted(List.of("port 8000 is taken"), "docker-compose start backend")); }, () -> {});
         var plan = new Plan(List.of(step("a"), services, failing("c", new IOException("disk"))));
         var left = (Problem.NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x")).problem();
         assertEquals(List.of("run a", "undo c", "undo a"), acts);

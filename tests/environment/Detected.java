@@ -1,14 +1,12 @@
-package lib;
+package lib.environment;
 
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
-import lib.environment.Detection;
-import lib.environment.Environment;
-import lib.project.Project;
+import picocli.CommandLine;
 import support.ComposeProject;
 
-/** The environment that the scripts would detect for a project, for one of the Composes of this machine and without a script around it. */
+/** The environment that the scripts would find for a project, with one of this machine's Composes. */
 public final class Detected {
     private Detected() {}
 
@@ -16,6 +14,7 @@ public final class Detected {
     public static Environment in(ComposeProject project, Path python) throws IOException {
         var shell = new HashMap<>(System.getenv());
         shell.put("PATH", project.version().onlyOn(project.root().resolveSibling(project.name() + ".bin")));
-        return new Detection(Project.find(project.root()), Detection.Wanted.DOCKER, null, null, "backend", false, () -> null, python, shell, warning -> {}).environment();
+        var options = CommandLine.populateCommand(new ProjectOptions(), "--project", project.root().toString(), "--docker", "--app-service", "backend");
+        return options.environment(options.project(), python, shell, warning -> {});
     }
 }

@@ -1,0 +1,259 @@
+package lib.environment;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.Consumer;
+import java.util.stream.Collectors;
+import lib.docker.ContainerExec;
+import lib.docker.Containers;
+import lib.docker.Containers.Container;
+import lib.docker.Tunnel;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.postgres.CannotConnect;
+import lib.postgres.Database;
+import lib.postgres.PgPrograms;
+import lib.postgres.Sessions;
+import lib.process.Interruption;
+import lib.project.Credentials;
+import lib.project.EnvFile;
+import lib.project.Route;
+
+/** PostgreSQL in a container of a Compose project. It is started when it does not run, and stopped again in the end. */
+final class DatabaseService {
+    private static final int PORT = 5432;
+    private static final Duration START_LIMIT = Duration.ofSeconds(60);
+    private static final Duration CONNECT_LIMIT = Duration.ofSeconds(10);
+    private static final Duration PAUSE = Duration.ofMillis(300);
+
+    private final ComposeSetup setup;
+    private final Credentials identity;
+    private final Consumer<String> warn;
+    private final String service;
+    private Credentials credentials;
+    private Container container;
+    private boolean wasStarted;
+    private boolean wasCreated;
+    private Runnable restore = () -> {};
+
+    /** @param settings as the containers get them @param warn gets what happens to the container */
+    DatabaseService(ComposeSetup setup, Credentials settings, Consumer<String> warn) {
+        this.setup = setup;
+        this.warn = warn;
+        service = setup.database().name();
+        var namesService = setup.database().hosts().contains(settings.host())
+            || setup.database().network().sharesHost() && settings.isLocal();
+        identity = settings.withAddress(service, namesService ? settings.port() : PORT,
+            new Route(null, 0, null, null, setup.engineIsLocal(), "Compose project " + setup.name()));
+    }
+
+    Credentials identity() {
+        return identity;
+    }
+
+    /** Null as long as nobody has asked for {@link #credentials}. */
+    Route route() {
+        return credentials == null ? null : credentials.route();
+    }
+
+    /** There was no container, so one was created. */
+    boolean wasCreated() {
+        return wasCreated;
+    }
+
+    /** To connect with; starts the service when it does not run. */
+    Credentials credentials() {
+        if (credentials == null) credentials = connect(runningContainer());
+        return credentials;
+    }
+
+    PgPrograms pgPrograms(int serverMajor) {
+        credentials();
+        var exec = exec(container);
+        var major = ContainerExec.majorVersion(exec, "pg_dump");
+        if (major < serverMajor) {
+            throw Failure.usage("the server is PostgreSQL %d, but pg_dump in its container %s is version %d"
+                    .formatted(serverMajor, container.name(), major))
+                .next("use an image whose programs fit its server, as those of the official images do");
+        }
+        return new PgPrograms(name -> ContainerExec.of(exec, List.of(name)), credentials,
+            name -> List.of("docker", "exec", "-i", container.name(), name), List.of("--username=" + identity.user()));
+    }
+
+    // ---- starting it, and putting it back ----------------------------------------------------
+
+    private Container runningContainer() {
+        var found = setup.databaseContainer().orElse(null);
+        if (found != null && found.isRunning()) return found;
+        if (found != null && found.isStarted()) throw notRunning(found.state().describe());
+        start(found);
+        return setup.databaseContainer().orElseThrow(() -> notRunning("it was started, but there is no container"));
+    }
+
+    private Failure notRunning(String state) {
+        return Failure.failed("the database service %s does not run: %s".formatted(service, state))
+            .next("see its log: " + setup.composer().commandLine("logs", service));
+    }
+
+    private void start(Container stopped) {
+        wasStarted = true;
+        var usersBefore = setup.startedUsers();
+        if (stopped != null) {
+            restore = () -> { if (!isInUse(usersBefore)) stop(stopped); };
+            setup.composer().engine("start", stopped.id()).output();
+            return;
+        }
+        wasCreated = true;
+        warn.accept(("the service %s had no container, so one is created; "
+            + "when its volume is new too, its database is empty").formatted(service));
+        var networksBefore = networks();
+        restore = () -> {
+            var created = setup.databaseContainer();
+            if (created.isPresent() && isInUse(usersBefore)) return;
+            created.ifPresent(this::stop);
+            // without its container, data outside a named volume would be lost
+            if (created.filter(c -> c.hasAnonymousVolume() || !setup.database().keepsData()).isPresent()) return;
+            created.ifPresent(c -> setup.composer().engine("rm", c.id()).inOwnSession().output());
+            networks().stream().filter(network -> !networksBefore.contains(network))
+                .forEach(network -> setup.composer().engine("network", "rm", network).inOwnSession().output());
+        };
+        setup.composer().run("up", "-d", "--no-deps", "--no-recreate", service);
+    }
+
+    private void stop(Container running) {
+        setup.composer().engine("stop", running.id()).inOwnSession().output();
+    }
+
+    private List<String> networks() {
+        return setup.composer().engine("network", "ls", "-q", "--no-trunc", "--filter",
+            "label=com.docker.compose.project=" + setup.name())
+            .output().lines().toList();
+    }
+
+    /** Stops what was only started for this command, unless somebody else uses it by now. */
+    void restore() {
+        try {
+            restore.run();
+        } catch (Failure failure) {
+            warn.accept("the service %s was stopped before, and may be running now: %s"
+                .formatted(service, failure.problem().what()));
+        }
+    }
+
+    /** By somebody who came later. @param before what ran without the database already, and goes on so */
+    private boolean isInUse(List<Container> before) {
+        var services = before.stream().map(Container::service).collect(Collectors.toSet());
+        var newUsers = setup.startedUsers().stream().map(Container::service).filter(name -> !services.contains(name))
+            .distinct().toList();
+        var user = newUsers.isEmpty() ? otherSession(before) : Optional.of(String.join(", ", newUsers));
+        user.ifPresent(name -> warn.accept("the service %s was stopped before, and is left running: in use by %s"
+            .formatted(service, name)));
+        return user.isPresent();
+    }
+
+    /** A session of somebody else, for people; empty also when the server does not tell. */
+    private Optional<String> otherSession(List<Container> before) {
+        if (credentials == null) return Optional.empty();
+        var ids = before.stream().map(Container::id).toList();
+        var known = Containers.of(setup.composer(), ids).stream().flatMap(c -> c.addresses().stream())
+            .collect(Collectors.toSet());
+        try (var server = Database.openServer(credentials)) {
+            return Sessions.onServer(server, known).stream().findFirst();
+        } catch (Failure failure) {
+            return isBusy(failure) ? Optional.of("so many sessions that the server accepts no more") : Optional.empty();
+        }
+    }
+
+    static boolean isBusy(Failure failure) {
+        return isReason(failure, CannotConnect.Reason.BUSY);
+    }
+
+    private static boolean isReason(Failure failure, CannotConnect.Reason reason) {
+        return failure.problem() instanceof CannotConnect refused && refused.reason() == reason;
+    }
+
+    // ---- connecting --------------------------------------------------------------------------
+
+    /** A server that has just been started rejects everybody for a while. */
+    private Credentials connect(Container found) {
+        container = found;
+        var isStarting = wasStarted || found.state().isStarting();
+        var deadline = System.nanoTime() + (isStarting ? START_LIMIT : CONNECT_LIMIT).toNanos();
+        while (true) {
+            try {
+                return byPort(found).orElseGet(() -> byTunnel(found));
+            } catch (Failure failure) {
+                var now = setup.databaseContainer();
+                if (!now.map(Container::isRunning).orElse(false))
+                    throw notRunning(now.map(c -> c.state().describe()).orElse("its container is gone"));
+                if (isReason(failure, CannotConnect.Reason.WRONG_PASSWORD))
+                    throw wrongPassword().causedBy(failure);
+                if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
+                Interruption.pause(PAUSE);
+            }
+        }
+    }
+
+    /** The official images set the password only once, when the volume is new. */
+    private Failure wrongPassword() {
+        var source = sourceOfPassword();
+        var psql = setup.composer().commandLine("exec", service, "psql", "-U", identity.user(), "-d", "postgres", "-c",
+            "\\password");
+        return Failure.usage(("the password in %s is not the one of role %s in service %s: "
+                + "the volume keeps the password that it was created with, "
+                + "whatever changes later").formatted(source, identity.user(), service))
+            .next("put the old password back into " + source, "or give the role the new one: " + psql);
+    }
+
+    /** A container's environment usually has it from {@code .env}. */
+    private String sourceOfPassword() {
+        if (!identity.isFromEnvironment("DB_PASSWORD")) return identity.sources().get("DB_PASSWORD");
+        var file = EnvFile.of(setup.project(), null, Map.of());
+        if (file.path().isPresent() && file.values().containsValue(identity.password()))
+            return setup.project().show(file.path().get());
+        return "the environment of service " + (setup.app() == null ? service : setup.app().name());
+    }
+
+    /** Another server may listen on that port of this machine, so the server's own address must be the container's. */
+    private Optional<Credentials> byPort(Container found) {
+        var port = setup.engineIsLocal() ? found.published(identity.port()) : Optional.<Containers.HostPort>empty();
+        if (port.isEmpty()) return Optional.empty();
+        var owner = identity.route().owner();
+        var route = new Route(port.get().host(), port.get().port(), null, hostInContainer(found), true, owner);
+        var published = with(route);
+        try (var server = Database.openServer(published)) {
+            return found.addresses().contains(server.serverAddress()) ? Optional.of(published) : Optional.empty();
+        } catch (Failure failure) {
+            if (failure.problem() instanceof CannotConnect) return Optional.empty();
+            throw failure;
+        }
+    }
+
+    private Credentials byTunnel(Container found) {
+        var host = hostInContainer(found);
+        var tunnel = Tunnel.to(exec(found), host, identity.port());
+        var tunneled = with(new Route(null, 0, tunnel, host, setup.engineIsLocal(), identity.route().owner()));
+        Database.openServer(tunneled).close();
+        return tunneled;
+    }
+
+    /**
+     * The container's own name for itself. Not the service's name: on a network of several projects that may be another
+     * container's too. Not 127.0.0.1, unless it has no address: the official images let local connections in with any
+     * password.
+     */
+    private static String hostInContainer(Container container) {
+        return container.addresses().isEmpty() ? "127.0.0.1" : container.network().hostname();
+    }
+
+    private Credentials with(Route route) {
+        return identity.withAddress(identity.host(), identity.port(), route);
+    }
+
+    private List<String> exec(Container container) {
+        return setup.composer().engine("exec", "-i", container.id()).argv();
+    }
+}

@@ -1,0 +1,115 @@
+package lib.environment;
+
+import java.time.DateTimeException;
+import java.time.Instant;
+import java.time.OffsetDateTime;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import lib.docker.ComposeConfig;
+import lib.docker.Containers;
+import lib.docker.Containers.Container;
+import lib.docker.Containers.State;
+
+/**
+ * Stops and starts the containers that use the database, by their ids. Somebody's {@code up} or {@code watch} may
+ * replace a container in the meantime: then its service's newer containers count.
+ */
+final class ServiceEngine implements Services.Engine {
+    private final ComposeSetup setup;
+    private final String hostOfDjango;
+    private final boolean keepServices;
+    /** Replacements that were stopped with the rest. */
+    private final Set<String> stoppedReplacements = new HashSet<>();
+
+    /** @param hostOfDjango DB_HOST as the app's container gets it @param keepServices none is to be stopped */
+    ServiceEngine(ComposeSetup setup, String hostOfDjango, boolean keepServices) {
+        this.setup = setup;
+        this.hostOfDjango = hostOfDjango;
+        this.keepServices = keepServices;
+    }
+
+    /** The containers that use the database now. */
+    Services services() {
+        var running = keepServices ? List.<Services.Container>of() : setup.startedUsers().stream()
+            .filter(c -> c.state().status() != Containers.Status.PAUSED)
+            .map(c -> new Services.Container(c.id(), c.service(), Services.Health.of(c.state()))).toList();
+        var withCode = setup.config().services().stream().filter(setup::hasCodeInImage).map(ComposeConfig.Service::name)
+            .toList();
+        return new Services(this, running, withCode);
+    }
+
+    @Override public String composeCommand(String... arguments) {
+        return setup.composer().commandLine(arguments);
+    }
+
+    @Override public void stop(List<Services.Container> all) {
+        var existing = existing(all);
+        all.stream().filter(one -> in(existing, one).isEmpty()).flatMap(this::replacements).filter(Container::isStarted)
+            .forEach(replacement -> stoppedReplacements.add(replacement.id()));
+        var ids = Stream.concat(existing.stream().map(Container::id), stoppedReplacements.stream()).distinct()
+            .toArray(String[]::new);
+        if (ids.length > 0) setup.composer().engine("stop").with(ids).inOwnSession().output();
+        all.stream().filter(this::isPoolerOfDjango).forEach(this::start);
+    }
+
+    /** Only the pooler's sessions have to go: Django's last check connects through it. */
+    private boolean isPoolerOfDjango(Services.Container one) {
+        return setup.config().services().stream().anyMatch(s -> s.name().equals(one.service())
+            && s.hosts().contains(hostOfDjango));
+    }
+
+    @Override public void start(Services.Container one) {
+        var replacements = in(existing(List.of(one)), one).isPresent() ? List.<Container>of()
+            : replacements(one).toList();
+        var stopped = replacements.stream().filter(replacement -> stoppedReplacements.contains(replacement.id()))
+            .toList();
+        if (stopped.isEmpty() && replacements.stream().anyMatch(Container::isRunning)) return;
+        var wanted = stopped.isEmpty() ? replacements.stream().limit(1).toList() : stopped;
+        var ids = wanted.isEmpty() ? List.of(one.id()) : wanted.stream().map(Container::id).toList();
+        setup.composer().engine("start").with(ids.toArray(String[]::new)).inOwnSession().output();
+    }
+
+    @Override public List<State> states(List<Services.Container> all) {
+        var existing = existing(all);
+        return all.stream().map(one -> in(existing, one).or(() -> replacements(one).findFirst()).map(Container::state)
+            .orElse(State.GONE)).toList();
+    }
+
+    @Override public Set<String> addresses(List<Services.Container> all) {
+        return existing(all).stream().flatMap(c -> c.addresses().stream()).collect(Collectors.toSet());
+    }
+
+    @Override public Optional<Instant> imageBuilt(Services.Container one) {
+        var container = in(existing(List.of(one)), one).or(() -> replacements(one).findFirst()).map(Container::id)
+            .orElse(one.id());
+        var image = setup.composer().engine("container", "inspect", "--format", "{{.Image}}", container).run().out()
+            .strip();
+        var created = setup.composer().engine("image", "inspect", "--format", "{{.Created}}", image).run().out()
+            .strip();
+        try {
+            return Optional.of(OffsetDateTime.parse(created).toInstant());
+        } catch (DateTimeException ignored) { // there is no such image any more
+            return Optional.empty();
+        }
+    }
+
+    /** One request for all, because the states are asked for every second while people wait. */
+    private List<Container> existing(List<Services.Container> all) {
+        return Containers.of(setup.composer(), all.stream().map(Services.Container::id).toList());
+    }
+
+    private static Optional<Container> in(List<Container> existing, Services.Container one) {
+        return existing.stream().filter(container -> container.id().equals(one.id())).findFirst();
+    }
+
+    /** The service's containers, the newest first. */
+    private Stream<Container> replacements(Services.Container one) {
+        return setup.containers().stream().filter(c -> one.service().equals(c.service()) && !c.oneOff())
+            .sorted(Comparator.comparing(Container::created).reversed());
+    }
+}
