@@ -139,10 +139,13 @@ class ComposeConfigTest {
                 """);
         var db = config.service("db");
         assertEquals(Set.of("db", "dbhost", "crm_db", "pg", "database", "thedb"), db.hosts());
-        assertEquals(Map.of("WORD", "true", "DOLLAR", "a$b$$c", "EMPTY", "", "FROM_FILE", "x", "LINES", "a\nb", "COLON", "a: b # c", "SAYS", "yes", "OCTAL", "0o14"),
-                db.environment().entrySet().stream().filter(e -> !e.getKey().equals("NUMBER")).collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue)));
+        assertEquals(Map.of("WORD", "true", "DOLLAR", "a$b$$c", "EMPTY", "", "FROM_FILE", "x", "LINES", "a\nb", "COLON",
+                "a: b # c", "SAYS", "yes", "OCTAL", "0o14"),
+                db.environment().entrySet().stream().filter(e -> !e.getKey().equals("NUMBER"))
+                        .collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue)));
         assertTrue(db.environment().get("NUMBER").startsWith("15"), "the number is " + db.environment().get("NUMBER"));
-        assertEquals(Set.of(new Port(0, 5432), new Port(5434, 5432), new Port(7000, 8000), new Port(7001, 8001), new Port(9001, 9000)),
+        assertEquals(Set.of(new Port(0, 5432), new Port(5434, 5432), new Port(7000, 8000), new Port(7001, 8001),
+                new Port(9001, 9000)),
                 Set.copyOf(db.network().ports()));
         assertEquals(Set.of(5432, 5433, 8000, 8001, 9000), db.network().exposed());
         var web = config.service("web");
@@ -151,7 +154,8 @@ class ComposeConfigTest {
         assertEquals(Map.of("LIST", "a=b", "EMPTY", ""), web.environment());
         assertEquals(Set.of("db"), web.dependsOn());
         var source = root.resolve("crm_backend").toString();
-        assertEquals(Set.of(new Mount("bind", source, "/app", true), new Mount("volume", "named", "/v", false), new Mount("volume", null, "/anonymous", false),
+        assertEquals(Set.of(new Mount("bind", source, "/app", true), new Mount("volume", "named", "/v", false),
+                new Mount("volume", null, "/anonymous", false),
                 new Mount("bind", source, "/b", true)), Set.copyOf(web.mounts()));
         var host = config.service("host");
         assertTrue(host.network().sharesHost() && !web.network().sharesHost());
@@ -161,7 +165,8 @@ class ComposeConfigTest {
     @ParameterizedTest
     @EnumSource(Compose.class)
     void compose_itself_applies_overrides_and_profiles(Compose compose) throws IOException {
-        Files.writeString(root.resolve("docker-compose.override.yml"), "version: '3.8'\nservices: {db: {environment: {A: '2'}}}\n");
+        Files.writeString(root.resolve("docker-compose.override.yml"),
+                "version: '3.8'\nservices: {db: {environment: {A: '2'}}}\n");
         var yaml = "version: '3.8'\nservices: {db: {image: postgres, environment: {A: '1'}}, tools: {image: busybox, profiles: [dev]}}\n";
         var config = config(compose, yaml);
         assertEquals("2", config.service("db").environment().get("A"));
@@ -185,27 +190,33 @@ class ComposeConfigTest {
     void the_reported_message_contains_no_secret(Compose compose) throws IOException {
         env("DB_PASSWORD=s3cr3t-in-file\n");
         refused(compose, "services: {db: {image: a, environment: {P: s3cr3t-literal, X: '${NOT_SET:?x}'}}}");
-        if (compose == Compose.V1) assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), "v1 no longer prints it: nothing was tested");
+        if (compose == Compose.V1)
+            assertTrue(composer(compose).compose("config").run().err()
+                    .contains("s3cr3t"), "v1 no longer prints it: nothing was tested");
         refused(compose, "services: {db: {image: a, environment: {P: [s3cr3t-literal]}}}");
         refused(compose, "services: {db: {image: a, ports: ['x${DB_PASSWORD}']}}");
         for (var environment : List.of("{P: 'postgres://crm:s3cr3t${x@db/crm'}", "['P=s3cr3t${x']")) {
             refused(compose, "services: {db: {image: a, environment: %s}}".formatted(environment));
-            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "it does not print it: nothing was tested with " + environment);
+            assertTrue(composer(compose).compose("config").run().err()
+                    .contains("s3cr3t"), () -> "it does not print it: nothing was tested with " + environment);
         }
         if (compose == Compose.V1) return; // it takes any .env
-        for (var line : List.of("PA!SS=s3cr3t", "DB_PASSWORD=s3cr3t${cd", "DB_PASSWORD='s3cr3t", "DB_PASSWORD=\"s3cr3t\nX=1\n")) {
+        for (var line : List.of("PA!SS=s3cr3t", "DB_PASSWORD=s3cr3t${cd", "DB_PASSWORD='s3cr3t",
+                "DB_PASSWORD=\"s3cr3t\nX=1\n")) {
             env(line);
             refused(compose, "services: {db: {image: a}}");
             Files.move(root.resolve(".env"), root.resolve("other.env"), StandardCopyOption.REPLACE_EXISTING);
             refused(compose, "services: {db: {image: a, env_file: other.env}}");
-            assertTrue(composer(compose).compose("config").run().err().contains("s3cr3t"), () -> "v2 does not print it: nothing was tested with " + line);
+            assertTrue(composer(compose).compose("config").run().err()
+                    .contains("s3cr3t"), () -> "v2 does not print it: nothing was tested with " + line);
         }
     }
 
     @ParameterizedTest
     @EnumSource(Compose.class)
     void a_warning_is_not_a_failure(Compose compose) throws IOException {
-        assertEquals("", config(compose, "version: '3.8'\nservices: {db: {image: a, environment: {A: '${NOT_SET}'}}}").service("db").environment().get("A"));
+        assertEquals("", config(compose, "version: '3.8'\nservices: {db: {image: a, environment: {A: '${NOT_SET}'}}}")
+                .service("db").environment().get("A"));
     }
 
     @ParameterizedTest
@@ -213,9 +224,13 @@ class ComposeConfigTest {
     void settings_that_compose_and_python_dotenv_read_differently_are_named(Compose compose) throws IOException {
         var v2 = compose == Compose.V2;
         var lines = Map.ofEntries(
-                Map.entry("pa55word", false), Map.entry("'pa$$word'", false), Map.entry("'pa$word'", false), Map.entry("pa#ss", false), Map.entry("pa #ss", false),
-                Map.entry("\"pa ss\"", false), Map.entry("'pa\"ss'", false), Map.entry("", false), Map.entry("\"a\\\"b\"", false), Map.entry("a\\b", false), Map.entry("${DB_USER}x", false), Map.entry("\"${DB_USER}x\"", false), Map.entry("'it\\'s'", false),
-                Map.entry("pa$$word", v2), Map.entry("pa$word", v2), Map.entry("\"pa$word\"", v2), Map.entry("'${DB_USER}'", v2), Map.entry("'a\\\\b'", v2));
+                Map.entry("pa55word", false), Map.entry("'pa$$word'", false), Map.entry("'pa$word'", false),
+                        Map.entry("pa#ss", false), Map.entry("pa #ss", false),
+                Map.entry("\"pa ss\"", false), Map.entry("'pa\"ss'", false), Map.entry("", false),
+                        Map.entry("\"a\\\"b\"", false), Map.entry("a\\b", false), Map.entry("${DB_USER}x", false),
+                        Map.entry("\"${DB_USER}x\"", false), Map.entry("'it\\'s'", false),
+                Map.entry("pa$$word", v2), Map.entry("pa$word", v2), Map.entry("\"pa$word\"", v2),
+                        Map.entry("'${DB_USER}'", v2), Map.entry("'a\\\\b'", v2));
         var text = new StringBuilder("DB_USER=crm\nSECRET_KEY=a$$b\n");
         var expected = new TreeSet<String>();
         for (var line : lines.entrySet()) {
@@ -279,10 +294,12 @@ class ComposeConfigTest {
                 """);
         var db = config.database("pool", 6432).orElseThrow();
         assertEquals("db", db.name());
-        assertEquals(Set.of("pool", "reports", "web"), config.users(db, config.app(root.resolve("crm_backend")).orElseThrow()));
+        assertEquals(Set.of("pool", "reports", "web"),
+                config.users(db, config.app(root.resolve("crm_backend")).orElseThrow()));
         assertEquals(Set.of("pool", "reports", "web"), config.users(db, null));
         var names = List.of("pool", "db", "crm-db-1", "crm_db_1", "other-db-1", "pg.crm.example");
-        assertEquals(List.of("pool", "db", "db", "db", "", ""), names.stream().map(name -> config.named(name, "crm").map(Service::name).orElse("")).toList());
+        assertEquals(List.of("pool", "db", "db", "db", "", ""), names.stream()
+                .map(name -> config.named(name, "crm").map(Service::name).orElse("")).toList());
     }
 
     @ParameterizedTest
@@ -319,20 +336,26 @@ class ComposeConfigTest {
         assertEquals("web", any("""
                 services: {a_worker: {build: ./crm_backend, depends_on: [redis]}, redis: {image: redis}, web: {build: ./crm_backend}}
                 """).app(backend).orElseThrow().name());
-        assertEquals(Optional.empty(), any("services: {web: {build: ./elsewhere}, media: {image: nginx, volumes: ['./crm_backend/media:/m']}}").app(backend));
+        assertEquals(Optional.empty(),
+                any("services: {web: {build: ./elsewhere}, media: {image: nginx, volumes: ['./crm_backend/media:/m']}}")
+                .app(backend));
     }
 
     @Test
     void a_project_behind_a_symbolic_link_is_the_same_project() throws IOException {
         var link = Files.createSymbolicLink(temp.resolve("link"), root);
-        Files.writeString(root.resolve("docker-compose.yml"), "version: '3.8'\nservices: {web: {image: a, volumes: ['./crm_backend:/app']}}");
-        var config = ComposeReader.read(new Composer(anyComposer().compose(), anyComposer().engine(), anyComposer().version(), link));
-        for (var backend : List.of(link.resolve("crm_backend"), root.resolve("crm_backend"))) assertEquals("web", config.app(backend).orElseThrow().name());
+        Files.writeString(root.resolve("docker-compose.yml"),
+                "version: '3.8'\nservices: {web: {image: a, volumes: ['./crm_backend:/app']}}");
+        var config = ComposeReader.read(new Composer(anyComposer().compose(), anyComposer().engine(), anyComposer()
+                .version(), link));
+        for (var backend : List.of(link.resolve("crm_backend"), root.resolve("crm_backend")))
+            assertEquals("web", config.app(backend).orElseThrow().name());
     }
 
     @Test
     void an_unknown_service_name_is_reported_with_the_names_that_exist() throws IOException {
-        var problem = assertThrows(Failure.class, () -> any("services: {a: {image: x}, b: {image: x}}").service("c")).problem();
+        var problem = assertThrows(Failure.class, () -> any("services: {a: {image: x}, b: {image: x}}").service("c"))
+                .problem();
         assertEquals(Problem.Exit.USAGE, problem.exit());
         assertEquals(List.of("the services are: a, b"), problem.next());
     }
@@ -356,7 +379,8 @@ class ComposeConfigTest {
     }
 
     private Composer composer(Compose compose) throws IOException {
-        assumeTrue(compose.isThere(), String.join(" ", compose.command()) + " does not work: Compose " + compose + " is not tested");
+        assumeTrue(compose.isThere(), String.join(" ", compose.command()) + " does not work: Compose " + compose
+                + " is not tested");
         var found = Composer.find(root, Map.of("PATH", compose.onlyOn(temp.resolve("only " + compose))));
         assertEquals(compose == Compose.V1, found.v1());
         return found;

@@ -68,10 +68,13 @@ class ComposerTest {
 
     @Test
     void the_engines_errors_are_distinguished() throws IOException {
-        assertProblem("the docker engine does not run", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?");
-        assertProblem("the docker engine does not run", "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct");
+        assertProblem("the docker engine does not run",
+                "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?");
+        assertProblem("the docker engine does not run",
+                "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct");
         assertProblem("the docker engine does not run", "WARNING: Error loading config file: open /root/.docker/config.json: permission denied\nCannot connect to the Docker daemon");
-        assertProblem("no permission to talk to docker", "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock");
+        assertProblem("no permission to talk to docker",
+                "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock");
         assertProblem("docker does not work", "client version 1.50 is too new. Maximum supported API version is 1.41");
         program("docker", "echo 20.10.24");
         assertTrue(with(file("docker")).engineFailure().isEmpty());
@@ -98,8 +101,10 @@ class ComposerTest {
     void the_real_docker_reports_that_there_is_no_permission() {
         var docker = composer().engine().getFirst();
         assumeTrue(with(docker).engineFailure().isEmpty(), "no engine runs, so nobody can be refused");
-        assumeTrue("root".equals(System.getProperty("user.name")) && Files.isExecutable(Path.of("/usr/bin/setpriv")), "only root can become nobody");
-        var problem = with("/usr/bin/setpriv", "--reuid=65534", "--clear-groups", docker).engineFailure().orElseThrow().problem();
+        assumeTrue("root".equals(System.getProperty("user.name"))
+                && Files.isExecutable(Path.of("/usr/bin/setpriv")), "only root can become nobody");
+        var problem = with("/usr/bin/setpriv", "--reuid=65534", "--clear-groups", docker).engineFailure().orElseThrow()
+                .problem();
         assertTrue(problem.what().startsWith("no permission to talk to"), problem.what());
     }
 
@@ -107,7 +112,8 @@ class ComposerTest {
     void an_engine_on_another_machine_is_not_local() {
         var docker = composer().engine().getFirst();
         assertTrue(with(docker, "-H", "unix:///var/run/docker.sock").engineIsLocal());
-        for (var there : List.of("tcp://192.0.2.1:2375", "ssh://crm@example.org")) assertFalse(with(docker, "-H", there).engineIsLocal(), there);
+        for (var there : List.of("tcp://192.0.2.1:2375", "ssh://crm@example.org"))
+            assertFalse(with(docker, "-H", there).engineIsLocal(), there);
     }
 
     /** {@code ssh -L} makes a remote engine look like one on loopback. */
@@ -115,10 +121,13 @@ class ComposerTest {
     void an_engine_on_loopback_is_local_only_with_this_machines_name() throws Exception {
         var engine = folder.resolve("docker");
         for (var host : List.of("tcp://127.0.0.1:2375", "tcp://localhost:2375")) {
-            for (var name : List.of("docker-desktop", Files.readString(Path.of("/proc/sys/kernel/hostname")).strip(), "build7.example", "")) {
-                Files.writeString(engine, "#!/bin/sh\n[ $1 = context ] && echo '%s' || echo '%s'\n".formatted(host, name));
+            for (var name : List.of("docker-desktop", Files.readString(Path.of("/proc/sys/kernel/hostname"))
+                    .strip(), "build7.example", "")) {
+                Files.writeString(engine, "#!/bin/sh\n[ $1 = context ] && echo '%s' || echo '%s'\n"
+                        .formatted(host, name));
                 assertTrue(engine.toFile().setExecutable(true));
-                assertEquals(!name.isEmpty() && !name.equals("build7.example"), with(engine.toString()).engineIsLocal(), name);
+                assertEquals(!name.isEmpty() && !name.equals("build7.example"), with(engine.toString())
+                        .engineIsLocal(), name);
             }
         }
     }
@@ -126,9 +135,13 @@ class ComposerTest {
     @Test
     void a_command_for_people_enters_the_project_only_from_outside() {
         var here = Path.of("").toAbsolutePath();
-        assertEquals("docker compose logs db", new Composer(List.of("/usr/bin/docker", "compose"), List.of("docker"), "2.26.1", here).commandLine("logs", "db"));
-        var elsewhere = new Composer(List.of("/usr/bin/docker-compose"), List.of("docker"), "1.29.2", Path.of("/srv/my shop"));
-        assertEquals("(cd '/srv/my shop' && docker-compose exec db psql -c '\\password')", elsewhere.commandLine("exec", "db", "psql", "-c", "\\password"));
+        assertEquals("docker compose logs db",
+                new Composer(List.of("/usr/bin/docker", "compose"), List.of("docker"), "2.26.1", here)
+                .commandLine("logs", "db"));
+        var elsewhere = new Composer(List.of("/usr/bin/docker-compose"), List.of("docker"), "1.29.2",
+                Path.of("/srv/my shop"));
+        assertEquals("(cd '/srv/my shop' && docker-compose exec db psql -c '\\password')",
+                elsewhere.commandLine("exec", "db", "psql", "-c", "\\password"));
     }
 
     /** Without any PATH. */

@@ -69,7 +69,8 @@ class ContainerExecTest {
     }
 
     private static Connection connect() throws SQLException {
-        return DriverManager.getConnection("jdbc:postgresql://" + Containers.address(server) + "/postgres", "postgres", Containers.PASSWORD);
+        return DriverManager.getConnection("jdbc:postgresql://" + Containers.address(server)
+                + "/postgres", "postgres", Containers.PASSWORD);
     }
 
     private static String one(String sql) throws SQLException {
@@ -85,7 +86,8 @@ class ContainerExecTest {
     }
 
     private static void within(int seconds, String what, Callable<Boolean> holds) throws Exception {
-        for (var end = System.nanoTime() + seconds * 1_000_000_000L; System.nanoTime() < end; Thread.sleep(50)) if (holds.call()) return;
+        for (var end = System.nanoTime() + seconds * 1_000_000_000L; System.nanoTime() < end; Thread.sleep(50))
+            if (holds.call()) return;
         fail(what);
     }
 
@@ -108,7 +110,8 @@ class ContainerExecTest {
     // ---- input and output --------------------------------------------------------------------
 
     @Test void exit_code_and_both_outputs_pass_through() throws Exception {
-        assertEquals(new Program.Output(7, "out\n", "err\n"), inside("sh", "-c", "echo out; echo err >&2; exit 7").run());
+        assertEquals(new Program.Output(7, "out\n", "err\n"), inside("sh", "-c", "echo out; echo err >&2; exit 7")
+                .run());
         assertEquals(new Program.Output(0, "", ""), inside("true").run());
         assertEquals(143, inside("sh", "-c", "kill -TERM $$").run().code());
         assertEquals(127, inside("no-such-program").run().code());
@@ -121,14 +124,18 @@ class ContainerExecTest {
         var program = inside("/usr/lib/postgresql/15/bin/pg_dump").with("--version");
         assertEquals("pg_dump", program.name());
         assertFalse(program.toString().contains("kill"), program.toString());
-        assertTrue(program.toString().endsWith(server + " /usr/lib/postgresql/15/bin/pg_dump --version"), program.toString());
+        assertTrue(program.toString()
+                .endsWith(server + " /usr/lib/postgresql/15/bin/pg_dump --version"), program.toString());
         assertFalse(program.argv().toString().contains(Containers.PASSWORD));
-        assertEquals(Containers.PASSWORD + "/UTC", inside("sh", "-c", "printf %s/%s \"$PGPASSWORD\" \"$PGTZ\"").env("PGTZ", "UTC").run().out());
+        assertEquals(Containers.PASSWORD + "/UTC", inside("sh", "-c", "printf %s/%s \"$PGPASSWORD\" \"$PGTZ\"")
+                .env("PGTZ", "UTC").run().out());
         assertEquals("unset", inside("sh", "-c", "printf %s \"${PGTZ-unset}\"").run().out());
     }
 
-    @ParameterizedTest @ValueSource(ints = {0, 1, 65_535, 262_144, 1_000_003, 10_000_000, 200_000_000}) void all_output_arrives_even_when_the_program_ends_at_once(int size) throws Exception {
-        var script = "head -c " + size + " /dev/urandom >/tmp/printed; sha256sum </tmp/printed >/tmp/sum; exec cat /tmp/printed";
+    @ParameterizedTest @ValueSource(ints = {0, 1, 65_535, 262_144, 1_000_003, 10_000_000, 200_000_000})
+    void all_output_arrives_even_when_the_program_ends_at_once(int size) throws Exception {
+        var script = "head -c " + size
+                + " /dev/urandom >/tmp/printed; sha256sum </tmp/printed >/tmp/sum; exec cat /tmp/printed";
         for (var slow : size > 1_000_003 ? new int[] {0} : new int[] {0, 1, 3}) { // read at once, or slowly
             var program = inside("sh", "-c", script);
             var process = program.start();
@@ -140,7 +147,8 @@ class ContainerExecTest {
         nothingIsLeft();
     }
 
-    @ParameterizedTest @ValueSource(ints = {0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 50_000_000}) void all_input_arrives(int size) throws Exception {
+    @ParameterizedTest @ValueSource(ints = {0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 50_000_000})
+    void all_input_arrives(int size) throws Exception {
         var bytes = new byte[size];
         new Random(size).nextBytes(bytes);
         var program = inside("sh", "-c", "cat; echo done >&2");
@@ -203,7 +211,8 @@ class ContainerExecTest {
             var killed = ContainerExec.of(List.of("docker", "exec", "-i", bare), List.of("sleep", "60"));
             var sleep = killed.start();
             if (ended) killed.input(sleep).close();
-            within(5, "it does not run", () -> Containers.processes(bare).stream().anyMatch(line -> line.endsWith("sleep 60")));
+            within(5, "it does not run", () -> Containers.processes(bare).stream()
+                    .anyMatch(line -> line.endsWith("sleep 60")));
             Program.kill(sleep);
             within(5, "left: " + Containers.processes(bare), () -> Containers.processes(bare).equals(before));
         }
@@ -216,15 +225,19 @@ class ContainerExecTest {
         var reads = List.of("sh", "-c", "cat >/dev/null; exit 0");
         var dd = "/usr/local/bin/dd"; // before the real one
         for (var broken : List.of("case $1 in bs=1) exec /bin/dd \"$@\" ;; esac; exit 137", "exit 1")) {
-            Containers.docker("exec", "-u", "root", debian, "sh", "-c", "printf '#!/bin/sh\\n%s\\n' \"$0\" >$1; chmod 755 $1", broken, dd);
+            Containers.docker("exec", "-u", "root", debian, "sh", "-c",
+                    "printf '#!/bin/sh\\n%s\\n' \"$0\" >$1; chmod 755 $1", broken, dd);
             assertNotEquals(0, ContainerExec.of(exec, reads).run("DELETE FROM crm").code(), broken);
         }
         Containers.docker("exec", "-u", "root", debian, "rm", dd);
-        assertEquals(0, ContainerExec.of(exec, reads).run("DELETE FROM crm").code()); // control: without the fault it is a success
+        // control: without the fault it is a success
+        assertEquals(0, ContainerExec.of(exec, reads).run("DELETE FROM crm").code());
 
         var running = ContainerExec.of(exec, reads).start();
-        within(5, "it does not run", () -> Containers.processes(debian).stream().anyMatch(line -> line.endsWith("cat")));
-        Containers.sh(debian, "for p in /proc/[0-9]*; do [ ! -e $p/fd/4 ] || kill -KILL ${p#/proc/}; done"); // the shell that unpacks the frames
+        within(5, "it does not run", () -> Containers.processes(debian).stream()
+                .anyMatch(line -> line.endsWith("cat")));
+        // the shell that unpacks the frames
+        Containers.sh(debian, "for p in /proc/[0-9]*; do [ ! -e $p/fd/4 ] || kill -KILL ${p#/proc/}; done");
         assertEquals(125, running.waitFor());
     }
 
@@ -236,7 +249,8 @@ class ContainerExecTest {
             var killer = Thread.ofPlatform().daemon().start(() -> {
                 try {
                     Thread.sleep(1_000);
-                    ProcessHandle.current().children().filter(child -> !known.contains(child)).forEach(child -> Program.of("kill", "-" + signal, "" + child.pid()).run());
+                    ProcessHandle.current().children().filter(child -> !known.contains(child))
+                            .forEach(child -> Program.of("kill", "-" + signal, "" + child.pid()).run());
                 } catch (InterruptedException e) {
                     throw new IllegalStateException(e);
                 }
@@ -251,7 +265,8 @@ class ContainerExecTest {
     // ---- when either side is killed ----------------------------------------------------------
 
     private static Program dump() {
-        return inside("pg_dump", "--host=" + Containers.address(server), "--username=postgres", "--format=custom", "--compress=0", "--lock-wait-timeout=60000", "postgres");
+        return inside("pg_dump", "--host=" + Containers.address(server), "--username=postgres", "--format=custom",
+                "--compress=0", "--lock-wait-timeout=60000", "postgres");
     }
 
     /** The same without exec.sh. */
@@ -311,7 +326,9 @@ class ContainerExecTest {
             var in = program.input(process);
             if (args[1].equals("pg_dump")) in.close();
             else {
-                in.write("CREATE TABLE truncated (i int);\nCREATE TABLE and_more (i int);\nSELECT pg_notify('x', 'y');\n".getBytes());
+                in.write(
+                        "CREATE TABLE truncated (i int);\nCREATE TABLE and_more (i int);\nSELECT pg_notify('x', 'y');\n"
+                        .getBytes());
                 in.flush();
             }
             System.out.println("started");
@@ -320,14 +337,16 @@ class ContainerExecTest {
     }
 
     private static Process us(String what) throws IOException {
-        var us = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"), Holder.class.getName(), server, what)
+        var us = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java")
+                .toString(), "-cp", System.getProperty("java.class.path"), Holder.class.getName(), server, what)
                 .redirectError(ProcessBuilder.Redirect.INHERIT).start();
         assertEquals("started", us.inputReader().readLine());
         return us;
     }
 
     private static Program psql() {
-        return inside("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--host=" + Containers.address(server), "--username=postgres", "postgres");
+        return inside("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--host="
+                + Containers.address(server), "--username=postgres", "postgres");
     }
 
     @Test void when_this_process_is_killed_pg_dump_ends() throws Exception {
@@ -347,7 +366,8 @@ class ContainerExecTest {
         var us = us("psql");
         within(10, "nothing was run", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'idle in transaction'").equals("1"));
         us.destroyForcibly();
-        within(5, "its session goes on", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
+        within(5, "its session goes on",
+                () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
         assertNull(one("SELECT to_regclass('truncated')"));
         nothingIsLeft();
 
@@ -369,7 +389,8 @@ class ContainerExecTest {
         }
         within(10, "nothing was run", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND query LIKE '%sleep(60)%'").equals("1"));
         Program.kill(process);
-        within(5, "its session goes on", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
+        within(5, "its session goes on",
+                () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
         assertNull(one("SELECT to_regclass('truncated')"));
         nothingIsLeft();
     }
@@ -388,10 +409,12 @@ class ContainerExecTest {
     }
 
     @Test void a_backup_and_its_restore_run_in_the_container(@TempDir Path folder) throws Exception {
-        var here = new Credentials(Containers.address(server), 5432, "postgres", "postgres", Containers.PASSWORD, null, Map.of());
+        var here = new Credentials(Containers.address(server), 5432, "postgres", "postgres", Containers.PASSWORD, null,
+                Map.of());
         execute("CREATE DATABASE shop");
         var shop = here.withDatabase("shop");
-        try (var db = DriverManager.getConnection("jdbc:postgresql://" + shop.host() + "/shop", shop.user(), shop.password()); var statement = db.createStatement()) {
+        try (var db = DriverManager.getConnection("jdbc:postgresql://" + shop.host()
+                + "/shop", shop.user(), shop.password()); var statement = db.createStatement()) {
             statement.execute("CREATE TABLE item AS SELECT i, md5(i::text) AS name, now() AS at FROM generate_series(1, 100000) i");
         }
         var programs = new PgPrograms(ContainerExec.of(exec(), List.of("pg_dump")), shop);
@@ -404,14 +427,16 @@ class ContainerExecTest {
             }
             assertEquals(1, backup.tables());
             execute("CREATE DATABASE shop_again TEMPLATE template0");
-            var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, "shop_again", List.of(), words -> {});
+            var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, "shop_again", List.of(),
+                    words -> {});
             restoration.check().run();
             restoration.restore().run();
             restoration.compare().run();
             assertEquals(1, restoration.restored().tables().size());
             execute("DROP DATABASE shop_again");
         }
-        var wrong = new PgPrograms(programs.programs().apply("pg_dump"), new Credentials(shop.host(), 5432, "shop", "postgres", "not it", null, Map.of()));
+        var wrong = new PgPrograms(programs.programs()
+                .apply("pg_dump"), new Credentials(shop.host(), 5432, "shop", "postgres", "not it", null, Map.of()));
         for (var found : new BackupFolder(folder).found()) {
             var restoration = new Restoration(BackupFile.of(found.file(), null), wrong, "shop", List.of(), words -> {});
             restoration.check().run();
@@ -427,12 +452,15 @@ class ContainerExecTest {
     @Test void the_version_of_a_program_or_its_absence_is_found() {
         assertEquals(15, ContainerExec.majorVersion(exec(), "pg_dump"));
         var bare = Containers.idle(Docker.BARE);
-        var none = assertThrows(Failure.class, () -> ContainerExec.majorVersion(List.of("docker", "exec", "-i", bare), "pg_dump"));
+        var none = assertThrows(Failure.class,
+                () -> ContainerExec.majorVersion(List.of("docker", "exec", "-i", bare), "pg_dump"));
         assertEquals("container " + bare.substring(0, 12) + " has no pg_dump", none.getMessage());
         assertEquals(Problem.Exit.FAILED, none.problem().exit());
-        assertEquals(List.of("use a PostgreSQL image that contains it, as the official images do"), none.problem().next());
+        assertEquals(List.of("use a PostgreSQL image that contains it, as the official images do"), none.problem()
+                .next());
         Containers.docker("kill", bare);
-        var stopped = assertThrows(Failure.class, () -> ContainerExec.majorVersion(List.of("docker", "exec", "-i", bare), "pg_dump"));
+        var stopped = assertThrows(Failure.class,
+                () -> ContainerExec.majorVersion(List.of("docker", "exec", "-i", bare), "pg_dump"));
         assertTrue(stopped.getMessage().contains("is not running"), stopped.getMessage());
     }
 }

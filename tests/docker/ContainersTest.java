@@ -41,15 +41,19 @@ class ContainersTest {
 
     @BeforeEach
     void project() throws IOException {
-        root = Files.createDirectory(temp.toRealPath().resolve("rmtest" + Long.toHexString(ThreadLocalRandom.current().nextLong() >>> 16)));
+        root = Files.createDirectory(temp.toRealPath()
+                .resolve("rmtest" + Long.toHexString(ThreadLocalRandom.current().nextLong() >>> 16)));
     }
 
     @AfterEach
     void remove() throws IOException {
         var label = "label=com.docker.compose.project=" + root.getFileName();
         for (var kind : List.of("container", "network", "volume")) {
-            var all = kind.equals("container") ? new String[] {"container", "ls", "-a", "-q", "--filter", label} : new String[] {kind, "ls", "-q", "--filter", label};
-            for (var id : Docker.run(all).lines().toList()) Docker.run(kind.equals("container") ? new String[] {kind, "rm", "-f", "-v", id} : new String[] {kind, "rm", id});
+            var all = kind.equals("container") ? new String[] {"container", "ls", "-a", "-q", "--filter", label}
+                    : new String[] {kind, "ls", "-q", "--filter", label};
+            for (var id : Docker.run(all).lines().toList())
+                Docker.run(kind.equals("container") ? new String[] {kind, "rm", "-f", "-v", id}
+                        : new String[] {kind, "rm", id});
         }
     }
 
@@ -78,7 +82,8 @@ class ContainersTest {
         compose("up", "-d");
         compose("run", "-d", "-T", "main", "sleep", "1000");
         var all = await(services -> services.get("main").state().health() == Health.HEALTHY
-                && services.get("ill").state().health() == Health.UNHEALTHY && services.get("loop").state().status() == Status.RESTARTING
+                && services.get("ill").state().health() == Health.UNHEALTHY && services.get("loop").state()
+                        .status() == Status.RESTARTING
                 && services.get("done").state().status() == Status.EXITED);
         assertEquals(Set.of("main", "loop", "done", "ill"), all.keySet());
         var main = all.get("main");
@@ -92,12 +97,14 @@ class ContainersTest {
         assertTrue(all.get("loop").state().crashLoop());
         assertEquals("unhealthy", all.get("ill").state().describe());
         assertEquals(Health.NO_CHECK, all.get("loop").state().health());
-        assertEquals(Set.of(new Mount("bind", root.toString(), "/app", true), new Mount("volume", root.getFileName() + "_kept", "/v", false)), Set.copyOf(main.mounts()));
+        assertEquals(Set.of(new Mount("bind", root.toString(), "/app", true),
+                new Mount("volume", root.getFileName() + "_kept", "/v", false)), Set.copyOf(main.mounts()));
         assertEquals(Set.of(root.getFileName() + "_default"), main.network().addresses().keySet());
         assertEquals(1, main.addresses().size());
         assertEquals("127.0.0.1", main.published(5432).orElseThrow().host());
         assertEquals("127.0.0.1", main.published(5433).orElseThrow().host());
-        for (var port : List.of(5432, 5433)) assertEquals(published(main.id(), port), main.published(port).map(HostPort::port).orElseThrow());
+        for (var port : List.of(5432, 5433))
+            assertEquals(published(main.id(), port), main.published(port).map(HostPort::port).orElseThrow());
         for (var port : List.of(6000, 7000)) assertTrue(main.published(port).isEmpty(), "port " + port);
         assertFalse(all.toString().contains("s3cr3t"), "shows the environment");
         var oneOff = Containers.of(composer).stream().filter(Container::oneOff).toList();
@@ -124,8 +131,10 @@ class ContainersTest {
         ids.add("0123456789ab".repeat(5) + "0123");
         assertEquals(List.of("a"), Containers.of(composer, ids).stream().map(Container::service).toList());
         assertEquals(List.of(), Containers.of(composer, List.of("0123456789ab")));
-        var deaf = new Composer(composer.compose(), List.of(composer.engine().getFirst(), "-H", "unix://" + root + "/none.sock"), composer.version(), root);
-        assertThrows(Failure.class, () -> Containers.of(deaf, ids), "an engine that does not reply is not an empty project");
+        var deaf = new Composer(composer.compose(),
+                List.of(composer.engine().getFirst(), "-H", "unix://" + root + "/none.sock"), composer.version(), root);
+        assertThrows(Failure.class, () -> Containers.of(deaf, ids),
+                "an engine that does not reply is not an empty project");
     }
 
     /** Including dollars and quotes, with each Compose. */
@@ -147,11 +156,13 @@ class ContainersTest {
                 """);
         var names = List.of("A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K");
         begin(compose, "version: '3.8'\nservices: {a: {image: %s, command: [sleep, '1000'], env_file: .env, environment: {LITERAL: 'a$$b$$$$c', NUMBER: 0x10, FLOAT: 1.50, %s}}}"
-                .formatted(Docker.BARE, names.stream().map(n -> "OF_%1$s: \"${DB_%1$s}\"".formatted(n)).collect(Collectors.joining(", "))));
+                .formatted(Docker.BARE, names.stream().map(n -> "OF_%1$s: \"${DB_%1$s}\"".formatted(n))
+                        .collect(Collectors.joining(", "))));
         compose("up", "--no-start");
         var real = new TreeMap<String, String>();
         var id = Containers.of(composer).getFirst().id();
-        for (var line : Docker.run("inspect", "-f", "{{range .Config.Env}}{{json .}}\n{{end}}", id).lines().filter(l -> !l.isBlank()).toList()) {
+        for (var line : Docker.run("inspect", "-f", "{{range .Config.Env}}{{json .}}\n{{end}}", id).lines()
+                .filter(l -> !l.isBlank()).toList()) {
             var entry = com.google.gson.JsonParser.parseString(line).getAsString();
             real.put(entry.substring(0, entry.indexOf('=')), entry.substring(entry.indexOf('=') + 1));
         }
@@ -162,9 +173,11 @@ class ContainersTest {
 
         // and the differences to python-dotenv are reported
         var file = EnvFile.read(root.resolve(".env"), Map.of());
-        var differing = names.stream().filter(n -> !file.values().get("DB_" + n).equals(real.get("OF_" + n))).map(n -> "DB_" + n).collect(Collectors.toSet());
+        var differing = names.stream().filter(n -> !file.values().get("DB_" + n).equals(real.get("OF_" + n)))
+                .map(n -> "DB_" + n).collect(Collectors.toSet());
         assertEquals(differing, ComposeReader.readDifferently(composer, file));
-        assertTrue(compose == Compose.V1 ? differing.isEmpty() : differing.containsAll(Set.of("DB_A", "DB_K")), differing::toString);
+        assertTrue(compose == Compose.V1
+                ? differing.isEmpty() : differing.containsAll(Set.of("DB_A", "DB_K")), differing::toString);
     }
 
     // ------------------------------------------------------------------------------------------
@@ -181,7 +194,8 @@ class ContainersTest {
     }
 
     private Map<String, Container> containers() {
-        return Containers.of(composer).stream().filter(c -> !c.oneOff()).collect(Collectors.toMap(Container::service, c -> c));
+        return Containers.of(composer).stream().filter(c -> !c.oneOff())
+                .collect(Collectors.toMap(Container::service, c -> c));
     }
 
     private Map<String, Container> await(Predicate<Map<String, Container>> state) {

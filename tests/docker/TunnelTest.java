@@ -90,7 +90,9 @@ class TunnelTest {
     private static SQLException refused(String container, String host, int port) {
         var set = through(container, host);
         into(set, Tunnel.to(exec(container), host, port));
-        return assertTimeout(Duration.ofSeconds(20), () -> assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
+        return assertTimeout(Duration.ofSeconds(20),
+                () -> assertThrows(SQLException.class,
+                () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
     }
 
     private static String one(Connection connection, String sql) throws SQLException {
@@ -101,19 +103,23 @@ class TunnelTest {
     }
 
     private static long threads() {
-        return Thread.getAllStackTraces().keySet().stream().filter(thread -> thread.getName().startsWith("tunnel")).count();
+        return Thread.getAllStackTraces().keySet().stream().filter(thread -> thread.getName().startsWith("tunnel"))
+                .count();
     }
 
     private static void eventually(String what, java.util.concurrent.Callable<Boolean> holds) throws Exception {
-        for (var end = System.nanoTime() + 10_000_000_000L; System.nanoTime() < end; Thread.sleep(50)) if (holds.call()) return;
+        for (var end = System.nanoTime() + 10_000_000_000L; System.nanoTime() < end; Thread.sleep(50))
+            if (holds.call()) return;
         fail(what);
     }
 
     private static void nothingRunsIn(String container) throws Exception {
-        eventually("left running: " + Containers.processes(container), () -> Containers.processes(container).size() == 1);
+        eventually("left running: " + Containers.processes(container), () -> Containers.processes(container)
+                .size() == 1);
     }
 
-    @ParameterizedTest @EnumSource void queries_work_with_each_program_and_nothing_is_left_after_close(Tool tool) throws Exception {
+    @ParameterizedTest @EnumSource void queries_work_with_each_program_and_nothing_is_left_after_close(Tool tool)
+            throws Exception {
         try (var db = connect(tool.container())) {
             assertEquals("42", one(db, "SELECT 42"));
             assertTrue(db.isValid(5));
@@ -131,10 +137,12 @@ class TunnelTest {
         eventually("threads are left", () -> threads() == 0);
     }
 
-    @ParameterizedTest @EnumSource void a_wrong_password_and_a_closed_port_are_distinguished(Tool tool) throws Exception {
+    @ParameterizedTest @EnumSource void a_wrong_password_and_a_closed_port_are_distinguished(Tool tool)
+            throws Exception {
         var set = through(tool.container(), Containers.address(server));
         set.setProperty("password", "wrong");
-        var wrong = assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close());
+        var wrong = assertThrows(SQLException.class,
+                () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close());
         assertEquals("28P01", wrong.getSQLState());
         assertNull(Failure.findIn(wrong));
 
@@ -150,7 +158,8 @@ class TunnelTest {
     private static void assertBroken(Failure failure, String container) {
         var name = container.matches("[0-9a-f]{64}") ? container.substring(0, 12) : container;
         assertEquals(Problem.Exit.FAILED, failure.problem().exit());
-        assertTrue(failure.getMessage().startsWith("no connection to port 5432 in container " + name + ": "), failure.getMessage());
+        assertTrue(failure.getMessage()
+                .startsWith("no connection to port 5432 in container " + name + ": "), failure.getMessage());
         assertEquals(List.of("see whether it runs: docker ps --all --filter id=" + name), failure.problem().next());
     }
 
@@ -158,7 +167,8 @@ class TunnelTest {
         try (var db = connect(tool.container())) {
             var backend = one(db, "SELECT pg_backend_pid()");
             Thread.ofPlatform().daemon().start(() -> Containers.sh(server, "sleep 1; kill -9 " + backend));
-            var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT pg_sleep(60)")));
+            var gone = assertTimeoutPreemptively(Duration.ofSeconds(10),
+                    () -> assertThrows(SQLException.class, () -> one(db, "SELECT pg_sleep(60)")));
             assertEquals("08006", gone.getSQLState());
         }
         nothingRunsIn(tool.container());
@@ -175,7 +185,8 @@ class TunnelTest {
                     throw new IllegalStateException(e);
                 }
             });
-            var cancelled = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> statement.execute("SELECT pg_sleep(60)")));
+            var cancelled = assertTimeoutPreemptively(Duration.ofSeconds(10),
+                    () -> assertThrows(SQLException.class, () -> statement.execute("SELECT pg_sleep(60)")));
             assertEquals("57014", cancelled.getSQLState());
             assertEquals("1", one(db, "SELECT 1"));
         }
@@ -192,7 +203,9 @@ class TunnelTest {
     }
 
     @ParameterizedTest @EnumSource void when_this_process_is_killed_nothing_is_left(Tool tool) throws Exception {
-        var us = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"), Holder.class.getName(), tool.container(), Containers.address(server))
+        var us = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java")
+                .toString(), "-cp", System.getProperty("java.class.path"), Holder.class.getName(), tool.container(),
+                Containers.address(server))
                 .redirectError(ProcessBuilder.Redirect.INHERIT).start();
         assertEquals("connected", us.inputReader().readLine());
         assertTrue(Containers.processes(tool.container()).size() > 1);
@@ -214,7 +227,9 @@ class TunnelTest {
 
     /** The terminal sends it to all processes, and newer docker clients die of it, but undo needs the connection. */
     @Test void ctrl_c_does_not_end_the_tunnel() throws Exception {
-        var us = new ProcessBuilder("setsid", Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-cp", System.getProperty("java.class.path"), Noting.class.getName(), Tool.BASH.container(), Containers.address(server))
+        var us = new ProcessBuilder("setsid", Path.of(System.getProperty("java.home"), "bin", "java")
+                .toString(), "-cp", System.getProperty("java.class.path"), Noting.class.getName(),
+                Tool.BASH.container(), Containers.address(server))
                 .redirectError(ProcessBuilder.Redirect.INHERIT).start();
         try (var out = us.inputReader(); var in = us.outputWriter()) {
             assertEquals("connected", out.readLine());
@@ -229,13 +244,16 @@ class TunnelTest {
         nothingRunsIn(Tool.BASH.container());
     }
 
-    @ParameterizedTest @EnumSource void when_the_docker_client_is_killed_nothing_is_left_and_it_is_reported(Tool tool) throws Exception {
+    @ParameterizedTest @EnumSource void when_the_docker_client_is_killed_nothing_is_left_and_it_is_reported(Tool tool)
+            throws Exception {
         try (var db = connect(tool.container())) {
             one(db, "SELECT 1");
-            var client = ProcessHandle.current().children().filter(child -> child.info().command().orElse("").endsWith("docker")).toList();
+            var client = ProcessHandle.current().children()
+                    .filter(child -> child.info().command().orElse("").endsWith("docker")).toList();
             assertEquals(1, client.size());
             client.getFirst().destroyForcibly();
-            var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT 1")));
+            var gone = assertTimeoutPreemptively(Duration.ofSeconds(10),
+                    () -> assertThrows(SQLException.class, () -> one(db, "SELECT 1")));
             assertBroken(Failure.findIn(gone), tool.container());
         }
         nothingRunsIn(tool.container());
@@ -266,7 +284,8 @@ class TunnelTest {
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"OpenBSD netcat (Debian patchlevel 1.219-1)\" >&2\\nexit 1\\n' >/bin/nc; chmod +x /bin/nc");
         assertNoProgram(Failure.findIn(refused(bare, Containers.address(server), 5432)), bare);
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"no route\" >&2\\nexit 1\\n' >/bin/nc");
-        assertEquals("no connection to port 5432 in container %s: no route".formatted(bare.substring(0, 12)), Failure.findIn(refused(bare, Containers.address(server), 5432)).getMessage());
+        assertEquals("no connection to port 5432 in container %s: no route".formatted(bare.substring(0, 12)),
+                Failure.findIn(refused(bare, Containers.address(server), 5432)).getMessage());
     }
 
     @Test void a_stopped_paused_or_unknown_container_is_reported_at_once() {
@@ -291,7 +310,8 @@ class TunnelTest {
                 }
                 Containers.docker("kill", container);
             });
-            var gone = assertTimeoutPreemptively(Duration.ofSeconds(10), () -> assertThrows(SQLException.class, () -> one(db, "SELECT pg_sleep(60)")));
+            var gone = assertTimeoutPreemptively(Duration.ofSeconds(10),
+                    () -> assertThrows(SQLException.class, () -> one(db, "SELECT pg_sleep(60)")));
             assertNotNull(Failure.findIn(gone));
         }
     }
@@ -299,7 +319,8 @@ class TunnelTest {
     @Test void a_missing_docker_client_is_reported() {
         var set = through("x", "db");
         into(set, Tunnel.to(List.of("/no/such/docker", "exec", "-i", "x"), "db", 5432));
-        var missing = Failure.findIn(assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
+        var missing = Failure.findIn(assertThrows(SQLException.class,
+                () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
         assertInstanceOf(Problem.ProgramMissing.class, missing.problem());
     }
 
@@ -307,7 +328,9 @@ class TunnelTest {
     @Test void a_connection_attempt_without_a_reply_times_out() {
         var set = through("x", "db");
         into(set, Tunnel.to(List.of("sleep", "60"), "db", 5432));
-        assertTimeout(Duration.ofSeconds(20), () -> assertThrows(SQLException.class, () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
+        assertTimeout(Duration.ofSeconds(20),
+                () -> assertThrows(SQLException.class,
+                () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
     }
 
     @Test void many_connections_leave_nothing_behind() throws Exception {
@@ -318,9 +341,11 @@ class TunnelTest {
             one(db, "SELECT 1");
         }
         eventually("threads are left", () -> threads() == 0);
-        assertTrue(Thread.getAllStackTraces().size() <= before + 3, Thread.getAllStackTraces().keySet().toString()); // the JVM keeps a few threads that wait for processes
+        // the JVM keeps a few threads that wait for processes
+        assertTrue(Thread.getAllStackTraces().size() <= before + 3, Thread.getAllStackTraces().keySet().toString());
         nothingRunsIn(container);
-        eventually("clients are left", () -> ProcessHandle.current().children().filter(child -> !children.contains(child)).noneMatch(ProcessHandle::isAlive));
+        eventually("clients are left", () -> ProcessHandle.current().children()
+                .filter(child -> !children.contains(child)).noneMatch(ProcessHandle::isAlive));
     }
 
     @ParameterizedTest @EnumSource void a_large_result_arrives_whole(Tool tool) throws Exception {
@@ -335,16 +360,20 @@ class TunnelTest {
     }
 
     @Test void tls_works_through_the_tunnel() throws Exception {
-        assumeTrue(Containers.sh(server, "ls /etc/ssl/private/ssl-cert-snakeoil.key || true").endsWith(".key"), "the image has no certificate");
+        assumeTrue(Containers.sh(server, "ls /etc/ssl/private/ssl-cert-snakeoil.key || true")
+                .endsWith(".key"), "the image has no certificate");
         try (var db = connect(Tool.BASH.container()); var statement = db.createStatement()) {
             assertEquals("f", one(db, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"));
-            for (var setting : List.of("ssl_cert_file = '/etc/ssl/certs/ssl-cert-snakeoil.pem'", "ssl_key_file = '/etc/ssl/private/ssl-cert-snakeoil.key'", "ssl = on")) statement.execute("ALTER SYSTEM SET " + setting);
+            for (var setting : List.of("ssl_cert_file = '/etc/ssl/certs/ssl-cert-snakeoil.pem'",
+                    "ssl_key_file = '/etc/ssl/private/ssl-cert-snakeoil.key'", "ssl = on"))
+                statement.execute("ALTER SYSTEM SET " + setting);
             statement.execute("SELECT pg_reload_conf()");
         }
         var set = through(Tool.BASH.container(), Containers.address(server));
         set.setProperty("sslmode", "require");
         Thread.sleep(500);
-        try (var db = DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set); var statement = db.createStatement()) {
+        try (var db = DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set);
+                var statement = db.createStatement()) {
             assertEquals("t", one(db, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"));
             assertEquals("" + (5 << 20), one(db, "SELECT length(repeat('x', 5 << 20))"));
             statement.execute("ALTER SYSTEM SET ssl = off");

@@ -20,7 +20,7 @@ import support.ComposeProject;
 import support.Docker;
 import support.Tool;
 
-/** The whole way on a real engine: services that run, crash in a loop and hold sessions. */
+/** Whole commands on a real engine, with services that run, crash in a loop and hold sessions. */
 @Tag("exhaustive")
 class ComposeResetTest {
     private static final Docker.Compose V2 = Docker.Compose.V2;
@@ -34,7 +34,8 @@ class ComposeResetTest {
     }
 
     @ParameterizedTest @Execution(CONCURRENT) @EnumSource
-    void a_crash_looping_backend_is_reset_and_runs_and_undo_brings_all_back(Docker.Compose compose) throws Exception {
+    void a_backend_in_a_crash_loop_runs_after_the_reset_and_undo_restores_everything(Docker.Compose compose)
+            throws Exception {
         try (var project = ComposeProject.in(temp, compose)) {
             if (compose == V2) project.published();
             project.start().awaitCrashLoop();
@@ -43,9 +44,10 @@ class ComposeResetTest {
             var images = Docker.run("images", "-q", "--no-trunc", project.name() + "*");
 
             var dry = project.tool("reset_migrations").run("--dry-run").done();
-            assertTrue(dry.out().contains(compose == V2 ? "published port 127.0.0.1" : "a tunnel into its container"), dry.out());
+            assertTrue(dry.out()
+                    .contains(compose == V2 ? "published port 127.0.0.1" : "a tunnel into its container"), dry.out());
             assertTrue(dry.out().contains("stop backend, worker"), dry.out());
-            assertFalse(dry.out().contains("in the way"), dry.out()); // those of services leave with them
+            assertFalse(dry.out().contains("in the way"), dry.out()); // sessions of services end with the services
             assertEquals(before, project.snapshot());
             assertEquals(ids, project.ids());
             assertEquals(List.of(), project.oneOffs());
@@ -57,7 +59,8 @@ class ComposeResetTest {
             assertEquals(ids, project.ids());
             project.await("backend", container -> container.health().equals("healthy"));
             project.awaitSessions();
-            assertEquals("0001_initial", project.query("SELECT string_agg(name, ',') FROM django_migrations WHERE app = 'flows'").strip());
+            assertEquals("0001_initial",
+                    project.query("SELECT string_agg(name, ',') FROM django_migrations WHERE app = 'flows'").strip());
 
             project.tool("reset_migrations").run("status").done();
             project.tool("reset_migrations").run("undo", "--yes").done();
@@ -76,14 +79,14 @@ class ComposeResetTest {
         }
     }
 
-    /** Databases that runs have set aside. */
+    /** The databases that runs have set aside. */
     private static String aside(ComposeProject project) throws Exception {
         return project.query("SELECT datname FROM pg_database WHERE datname ~ '^crm_dev.'");
     }
 
-    /** What was not up is as it was afterwards, and the next reset finds it again. */
+    /** What did not run does not run afterwards, and the next reset finds it again. */
     @ParameterizedTest @Execution(CONCURRENT) @EnumSource
-    void a_database_that_is_stopped_or_was_never_created_is_started_and_left_as_it_was(Docker.Compose compose) throws Exception {
+    void a_stopped_or_missing_database_is_started_and_put_back(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(temp, compose).startDatabase()) {
             var before = project.snapshot();
             project.compose("stop");
@@ -100,7 +103,7 @@ class ComposeResetTest {
             assertEquals("", networks(project));
 
             project.compose("up", "-d", "db");
-            assertNotEquals("", networks(project)); // it can tell
+            assertNotEquals("", networks(project)); // control: there can be one
             project.await("db", container -> container.health().equals("healthy"));
             assertEquals(before, project.snapshot());
             assertEquals(List.of(), project.oneOffs());
@@ -111,17 +114,20 @@ class ComposeResetTest {
         return Docker.run("network", "ls", "-q", "--filter", "label=com.docker.compose.project=" + project.name());
     }
 
-    /** Nothing has to stay stopped then, but what is built later must be built anew. */
-    @Test @Execution(CONCURRENT) void code_in_the_image_of_services_that_do_not_run_is_told_all_the_same() throws Exception {
+    /** Nothing has to stay stopped then, but the images have to be built again. */
+    @Test @Execution(CONCURRENT) void code_in_the_image_of_stopped_services_is_reported() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V1).baked().startDatabase()) {
-            reset(project).ended(0, "after the reset, build it again before anything starts from it: docker-compose up -d --build");
+            reset(project)
+                    .ended(0,
+                    "after the reset, build it again before anything starts from it: docker-compose up -d --build");
             assertEquals(List.of(), project.oneOffs());
             project.compose("up", "-d", "--build");
             project.await("backend", container -> container.health().equals("healthy"));
         }
     }
 
-    @Test @Execution(CONCURRENT) void code_in_the_image_is_compared_and_services_with_the_old_one_stay_stopped() throws Exception {
+    @Test @Execution(CONCURRENT) void code_in_the_image_is_compared_and_services_with_the_old_code_stay_stopped()
+            throws Exception {
         try (var project = ComposeProject.in(temp, V2).baked().start()) {
             var before = project.snapshot();
             var models = project.backend().resolve("flows/models.py");
@@ -132,9 +138,12 @@ class ComposeResetTest {
             Files.writeString(models, text);
             assertEquals(before, project.snapshot());
 
-            var said = project.tool("reset_migrations").env("DJANGO_SUPERUSER_USERNAME", "anna").env("DJANGO_SUPERUSER_EMAIL", "anna@crm.example")
+            var said = project.tool("reset_migrations").env("DJANGO_SUPERUSER_USERNAME", "anna")
+                    .env("DJANGO_SUPERUSER_EMAIL", "anna@crm.example")
                 .env("DJANGO_SUPERUSER_PASSWORD", "s3cret of hers").run("--yes", "--superuser", "--purge");
-            said.ended(3, "left stopped", "docker compose up -d --build backend worker", "no superuser was made", "when all is well: reset_migrations purge"); // nothing is dropped before that
+            // nothing is dropped before that
+            said.ended(3, "left stopped", "docker compose up -d --build backend worker", "no superuser was made",
+                    "when all is well: reset_migrations purge");
             assertEquals("0", project.query("SELECT count(*) FROM auth_user"));
             assertNotEquals("", aside(project));
             assertFalse(said.all().contains("s3cret"), said.all());
@@ -147,17 +156,19 @@ class ComposeResetTest {
         }
     }
 
-    /** A new volume begins as a copy of what the image has there: the same files, and not the same files. */
+    /** A new volume starts as a copy of the image's files: equal files, but not the same ones. */
     @Test @Execution(CONCURRENT) void a_volume_over_the_migrations_is_refused() throws Exception {
         try (var project = ComposeProject.in(temp, V2).startDatabase()) {
-            project.edit(yaml -> yaml.replaceFirst("      - ./crm_backend:/app\n", "$0      - flows:/app/flows/migrations\n") + "  flows:\n");
+            project.edit(yaml -> yaml.replaceFirst("      - ./crm_backend:/app\n",
+                    "$0      - flows:/app/flows/migrations\n") + "  flows:\n");
             var before = project.snapshot();
             reset(project).ended(4, "sees other files", "/app/flows/migrations");
             assertEquals(before, project.snapshot());
         }
     }
 
-    @Test @Execution(CONCURRENT) void a_signal_while_it_only_looks_stops_the_database_that_was_started_for_it() throws Exception {
+    @Test @Execution(CONCURRENT) void a_signal_during_a_dry_run_stops_the_database_that_was_started_for_it()
+            throws Exception {
         try (var project = ComposeProject.in(temp, V2).startDatabase()) {
             project.compose("stop");
             var looking = project.tool("reset_migrations").start("--dry-run");
@@ -168,11 +179,12 @@ class ComposeResetTest {
         }
     }
 
-    @Test @Execution(CONCURRENT) void whoever_ends_it_finds_all_put_back_and_the_services_running() throws Exception {
+    @Test @Execution(CONCURRENT) void after_a_sigterm_everything_is_put_back_and_the_services_run() throws Exception {
         try (var project = ComposeProject.in(temp, V2).start()) {
             var before = project.snapshot();
             for (var point : List.of("after: stop .*", "after: replace .*", "after: rename .*")) {
-                var said = project.tool("support.SignalAt").run("TERM", "self", point, "reset_migrations", "--yes", "--no-superuser");
+                var said = project.tool("support.SignalAt")
+                        .run("TERM", "self", point, "reset_migrations", "--yes", "--no-superuser");
                 said.ended(130, "SignalAt: after");
                 assertEquals(before, project.snapshot(), point);
                 project.awaitSessions();
@@ -181,11 +193,13 @@ class ComposeResetTest {
         }
     }
 
-    @ParameterizedTest @Execution(CONCURRENT) @ValueSource(strings = {"after: stop .*", "replaced .*0001_initial.py", "before: check: .*"})
-    void killed_in_the_middle_undo_brings_all_back_and_starts_the_services(String point) throws Exception {
+    @ParameterizedTest @Execution(CONCURRENT) @ValueSource(strings = {"after: stop .*", "replaced .*0001_initial.py",
+            "before: check: .*"})
+    void after_a_kill_undo_restores_everything_and_starts_the_services(String point) throws Exception {
         try (var project = ComposeProject.in(temp, V2).start()) {
             var before = project.snapshot();
-            project.tool("support.SignalAt").run("KILL", "self", point, "reset_migrations", "--yes", "--no-superuser").ended(137, "SignalAt: ");
+            project.tool("support.SignalAt").run("KILL", "self", point, "reset_migrations", "--yes", "--no-superuser")
+                    .ended(137, "SignalAt: ");
             assertEquals("exited", project.containers().get("worker").state());
             reset(project).ended(4, "undo");
             project.tool("reset_migrations").run("status").ended(0, "services   backend, worker");
@@ -196,10 +210,14 @@ class ComposeResetTest {
         }
     }
 
-    @Test @Execution(CONCURRENT) void killed_after_the_swap_finish_keeps_the_new_state_and_starts_the_services() throws Exception {
+    @Test @Execution(CONCURRENT) void after_a_kill_behind_the_swap_finish_keeps_the_new_state_and_starts_the_services()
+            throws Exception {
         try (var project = ComposeProject.in(temp, V2).start()) {
-            project.tool("support.SignalAt").run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser").ended(137, "SignalAt: ");
-            project.tool("reset_migrations").run("finish", "--keep-services").done(); // those that it has stopped are its own all the same
+            project.tool("support.SignalAt")
+                    .run("KILL", "self", "after: rename .*", "reset_migrations", "--yes", "--no-superuser")
+                    .ended(137, "SignalAt: ");
+            // does not count for what the run itself has stopped
+            project.tool("reset_migrations").run("finish", "--keep-services").done();
             project.await("backend", container -> container.health().equals("healthy"));
             project.awaitSessions();
             assertEquals(List.of(), project.oneOffs());
@@ -233,12 +251,15 @@ class ComposeResetTest {
         }
     }
 
-    @Test @Execution(CONCURRENT) void what_is_wrong_is_said_and_nothing_is_touched() throws Exception {
+    @Test @Execution(CONCURRENT) void wrong_settings_are_reported_and_nothing_is_touched() throws Exception {
         try (var project = ComposeProject.in(temp, V2).start()) {
             var before = project.snapshot();
-            project.tool("reset_migrations").run("--dry-run", "--app-service", "web").ended(2, "Compose has no service web", "backend");
-            project.tool("reset_migrations").run("--dry-run", "--db-service", "postgres").ended(2, "Compose has no service postgres");
-            project.tool("reset_migrations").env("DOCKER_HOST", "unix:///nowhere").run("--dry-run").ended(1, "engine does not run");
+            project.tool("reset_migrations").run("--dry-run", "--app-service", "web")
+                    .ended(2, "Compose has no service web", "backend");
+            project.tool("reset_migrations").run("--dry-run", "--db-service", "postgres")
+                    .ended(2, "Compose has no service postgres");
+            project.tool("reset_migrations").env("DOCKER_HOST", "unix:///nowhere").run("--dry-run")
+                    .ended(1, "engine does not run");
             project.tool("backup_database").env("DOCKER_HOST", "unix:///nowhere").run().ended(1, "engine does not run");
             project.tool("reset_migrations").run("--docker", "--local").ended(2, "exclude each other");
             project.tool("reset_migrations").run("--local", "--dry-run").ended(2, "no host called db");
@@ -246,21 +267,26 @@ class ComposeResetTest {
 
             assertEquals(before, project.snapshot());
             project.editEnv(text -> text.replace("pa55 word#1", "another pa55"));
-            project.tool("reset_migrations").run("--dry-run").ended(2, "the volume keeps the password that it was created with");
-            project.tool("backup_database").run().ended(2, "the password in .env", "the volume keeps the password that it was created with");
+            project.tool("reset_migrations").run("--dry-run")
+                    .ended(2, "the volume keeps the password that it was created with");
+            project.tool("backup_database").run()
+                    .ended(2, "the password in .env", "the volume keeps the password that it was created with");
             project.edit(yaml -> yaml.replace("- DB_HOST=db", "- DB_HOST=db\n      - DB_PASSWORD=a third pa55"));
             project.tool("backup_database").run().ended(2, "the password in the environment of service backend");
             assertEquals(List.of(), project.oneOffs());
         }
     }
 
-    /** As the entrypoint of the project this was made for does: a list of names that it takes for stale. */
-    @Test @Execution(CONCURRENT) void an_entrypoint_that_deletes_a_new_migration_is_told() throws Exception {
+    /** As the entrypoint of the project that the tool was first made for: it deletes a list of names. */
+    @Test @Execution(CONCURRENT) void an_entrypoint_that_deletes_a_new_migration_is_reported() throws Exception {
         try (var project = ComposeProject.in(temp, V2)) {
             var entrypoint = project.backend().resolve("entrypoint.sh");
-            Files.writeString(entrypoint, Files.readString(entrypoint).replaceFirst("\n", "\nrm -f /app/customer_data/migrations/0002_initial.py\n"));
+            Files.writeString(entrypoint, Files.readString(entrypoint)
+                    .replaceFirst("\n", "\nrm -f /app/customer_data/migrations/0002_initial.py\n"));
             project.start();
-            reset(project).ended(3, "customer_data/migrations/0002_initial.py", "an entrypoint may delete", "reset_migrations undo");
+            reset(project)
+                    .ended(3, "customer_data/migrations/0002_initial.py", "an entrypoint may delete",
+                    "reset_migrations undo");
             project.tool("reset_migrations").run("undo", "--yes").done();
         }
     }

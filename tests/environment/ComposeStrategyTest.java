@@ -16,7 +16,7 @@ import support.ComposeProject;
 import support.Docker;
 import support.Snapshot;
 
-/** Other ways than the swap, services that are left alone, and what comes after. */
+/** The strategies park and drop, services that keep running, and what follows a reset. */
 @Tag("exhaustive")
 class ComposeStrategyTest {
     @TempDir Path temp;
@@ -27,7 +27,7 @@ class ComposeStrategyTest {
         }
     }
 
-    /** A restored CHECK may read another way than it was written. */
+    /** A restored CHECK may differ in text from the original. */
     private static List<String> rows(ComposeProject project) throws Exception {
         return Snapshot.of(project.db()).stream().filter(line -> line.matches("(rows|sequence|index) .*")).toList();
     }
@@ -44,7 +44,8 @@ class ComposeStrategyTest {
             project.tool("reset_migrations").run("undo", "--yes").done();
             assertEquals(before, project.snapshot());
 
-            project.tool("reset_migrations").run("--yes", "--no-superuser", "--strategy", "drop").ended(0, "backup_database restore");
+            project.tool("reset_migrations").run("--yes", "--no-superuser", "--strategy", "drop")
+                    .ended(0, "backup_database restore");
             backupsOf(project, 1);
             assertEquals("0", project.query("SELECT count(*) FROM conversations_contact"));
             project.tool("reset_migrations").run("undo", "--yes").ended(4, "backup_database restore");
@@ -52,22 +53,24 @@ class ComposeStrategyTest {
             try (var files = Files.list(project.root().resolve("backups"))) {
                 file = files.filter(found -> found.toString().endsWith(".zst")).findFirst().orElseThrow();
             }
-            // it served with the new files, which do not fit the old database
-            project.tool("backup_database").run("restore", file.toString(), "--yes").ended(3, "all is done but for this", "started again, but backend");
+            // it ran with the new files, which do not fit the old database
+            project.tool("backup_database").run("restore", file.toString(), "--yes")
+                    .ended(3, "all is done but for this", "started again, but backend");
             assertEquals(rows, rows(project));
             assertEquals(ids, project.ids());
             assertEquals(List.of(), project.oneOffs());
         }
     }
 
-    @Test @Execution(CONCURRENT) void a_superuser_is_made_in_the_container_without_a_terminal() throws Exception {
+    @Test @Execution(CONCURRENT) void a_superuser_is_created_in_the_container_without_a_terminal() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V1).start()) {
             project.tool("reset_migrations").run("--yes", "--superuser")
                 .ended(3, "DJANGO_SUPERUSER_", "docker-compose run --rm --no-deps --workdir /app --entrypoint /usr/bin/python backend manage.py createsuperuser");
             project.awaitSessions(); // the reset itself is done
             assertEquals("0", project.query("SELECT count(*) FROM auth_user"));
 
-            var said = project.tool("reset_migrations").env("DJANGO_SUPERUSER_USERNAME", "anna").env("DJANGO_SUPERUSER_EMAIL", "anna@crm.example")
+            var said = project.tool("reset_migrations").env("DJANGO_SUPERUSER_USERNAME", "anna")
+                    .env("DJANGO_SUPERUSER_EMAIL", "anna@crm.example")
                 .env("DJANGO_SUPERUSER_PASSWORD", "s3cret of hers").run("--yes", "--superuser").done();
             assertFalse(said.all().contains("s3cret"), said.all());
             assertEquals("anna|t", project.query("SELECT username, is_superuser FROM auth_user"));
@@ -75,31 +78,36 @@ class ComposeStrategyTest {
         }
     }
 
-    @Test @Execution(CONCURRENT) void services_that_are_kept_lose_their_sessions_only_when_told_so() throws Exception {
+    @Test @Execution(CONCURRENT) void services_that_keep_running_lose_their_sessions_only_with_terminate()
+            throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V2).start()) {
-            project.compose("stop", "-t", "0", "backend"); // its entrypoint migrates, at a moment of its own
+            project.compose("stop", "-t", "0", "backend"); // its entrypoint migrates at any moment
             var before = project.snapshot();
             var worker = project.containers().get("worker");
 
-            project.tool("reset_migrations").run("--yes", "--no-superuser", "--keep-services").ended(1, "in the way", "idle in transaction");
+            project.tool("reset_migrations").run("--yes", "--no-superuser", "--keep-services")
+                    .ended(1, "in the way", "idle in transaction");
             assertEquals(before, project.snapshot());
             assertEquals(worker, project.containers().get("worker"));
 
-            var said = project.tool("reset_migrations").run("--yes", "--no-superuser", "--keep-services", "--terminate").done();
+            var said = project.tool("reset_migrations").run("--yes", "--no-superuser", "--keep-services", "--terminate")
+                    .done();
             assertFalse(said.out().contains("stop worker"), said.out());
-            var after = project.await("worker", container -> container.restarts() > worker.restarts()); // the engine's doing, not ours
+            // by the engine, not by the tool
+            var after = project.await("worker", container -> container.restarts() > worker.restarts());
             assertEquals(worker.id(), after.id());
             project.awaitSessions();
             assertEquals("exited", project.containers().get("backend").state());
 
-            project.tool("reset_migrations").run("undo", "--yes").ended(0, "stop worker"); // the other way, as ever
+            project.tool("reset_migrations").run("undo", "--yes").ended(0, "stop worker"); // without --keep-services
             assertEquals(before, project.snapshot());
             assertEquals("exited", project.containers().get("backend").state());
         }
     }
 
-    /** The model is there only beside the new files, so that the last check alone can see it. */
-    @Test @Execution(CONCURRENT) void what_the_last_check_refuses_is_put_back_and_the_services_run_again() throws Exception {
+    /** The model exists only beside the new files, so only the final check sees it. */
+    @Test @Execution(CONCURRENT) void when_the_final_check_fails_everything_is_put_back_and_the_services_run()
+            throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V1).start()) {
             var models = project.backend().resolve("flows/models.py");
             Files.writeString(models, Files.readString(models) + """
@@ -125,11 +133,12 @@ class ComposeStrategyTest {
     @Test @Execution(CONCURRENT) void a_server_whose_container_lacks_pg_dump_is_not_backed_up() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V2).startDatabase()) {
             var before = project.snapshot();
-            Docker.run("exec", "-u", "root", project.id("db"), "rm", "/usr/bin/pg_dump", "/usr/lib/postgresql/15/bin/pg_dump");
+            Docker.run("exec", "-u", "root", project.id("db"), "rm", "/usr/bin/pg_dump",
+                    "/usr/lib/postgresql/15/bin/pg_dump");
             project.tool("backup_database").run().ended(1, "has no pg_dump");
             project.tool("reset_migrations").run("--yes", "--no-superuser", "--backup").ended(1, "has no pg_dump");
             assertEquals(before, project.snapshot());
-            project.tool("reset_migrations").run("--yes", "--no-superuser").done(); // which needs none
+            project.tool("reset_migrations").run("--yes", "--no-superuser").done(); // this needs no pg_dump
         }
     }
 }

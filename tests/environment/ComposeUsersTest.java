@@ -16,42 +16,44 @@ import support.ComposeProject;
 import support.Docker;
 import support.Tool;
 
-/** Who runs the tool, and whom the containers run as. */
+/** Which user runs the tool, and which user the containers run as. */
 @Tag("exhaustive")
 class ComposeUsersTest {
-    private static final int HE = 1234;
+    private static final int USER = 1234;
     private static final Path SOCKET = Path.of("/var/run/docker.sock");
 
     @TempDir Path temp;
 
-    private static Tool his(ComposeProject project, String script) throws Exception {
-        return project.toolAs(HE, (Integer) Files.getAttribute(SOCKET, "unix:gid"), script);
+    private static Tool as(ComposeProject project, String script) throws Exception {
+        return project.toolAs(USER, (Integer) Files.getAttribute(SOCKET, "unix:gid"), script);
     }
 
     @ParameterizedTest @Execution(CONCURRENT) @EnumSource
-    void who_is_not_root_resets_and_every_file_stays_his(Docker.Compose compose) throws Exception {
+    void a_user_other_than_root_resets_and_keeps_every_file(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(temp, compose)) {
-            his(project, "reset_migrations"); // skipped where we are not root
-            project.start().ownedBy(HE);
+            as(project, "reset_migrations"); // skipped unless this is root
+            project.start().ownedBy(USER);
             var before = project.snapshot();
 
-            his(project, "reset_migrations").run("--yes", "--no-superuser").done();
-            his(project, "backup_database").run().done();
-            assertEquals(Set.of(HE), project.owners());
+            as(project, "reset_migrations").run("--yes", "--no-superuser").done();
+            as(project, "backup_database").run().done();
+            assertEquals(Set.of(USER), project.owners());
 
-            his(project, "reset_migrations").run("undo", "--yes").done();
+            as(project, "reset_migrations").run("undo", "--yes").done();
             assertEquals(before, project.snapshot());
-            assertEquals(Set.of(HE), project.owners());
+            assertEquals(Set.of(USER), project.owners());
 
-            // root in his folder: what stays there is his all the same
+            // root in that user's folder: new files belong to the user too
             project.tool("reset_migrations").run("--yes", "--no-superuser").done();
-            assertEquals(HE, Files.getAttribute(project.backend().resolve("flows/migrations/0001_initial.py"), "unix:uid"));
+            assertEquals(USER,
+                    Files.getAttribute(project.backend().resolve("flows/migrations/0001_initial.py"), "unix:uid"));
             project.tool("reset_migrations").run("undo", "--yes").done();
             assertEquals(before, project.snapshot());
-            assertEquals(HE, Files.getAttribute(project.backend().resolve("flows/migrations/0002_step_position.py"), "unix:uid"));
+            assertEquals(USER, Files.getAttribute(project.backend()
+                    .resolve("flows/migrations/0002_step_position.py"), "unix:uid"));
 
             Files.createFile(project.root().resolve("of root"));
-            assertEquals(Set.of(HE, 0), project.owners()); // it can tell
+            assertEquals(Set.of(USER, 0), project.owners()); // control: another owner is seen
         }
     }
 
@@ -72,10 +74,11 @@ class ComposeUsersTest {
     }
 
     @ParameterizedTest @Execution(CONCURRENT) @EnumSource
-    void who_may_not_use_the_engine_is_told_so(Docker.Compose compose) throws Exception {
+    void a_user_without_permission_for_the_engine_is_told_so(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(temp, compose)) {
             for (var script : new String[] {"reset_migrations", "backup_database"})
-                project.toolAs(HE, null, script).run().ended(1, "no permission to talk to docker", "usermod -aG docker");
+                project.toolAs(USER, null, script).run()
+                        .ended(1, "no permission to talk to docker", "usermod -aG docker");
         }
     }
 }

@@ -13,7 +13,7 @@ import support.Docker;
 import support.Postgres;
 import support.Tool;
 
-/** Which database is meant, where two could be. */
+/** Which database is used when there are two. */
 @Tag("exhaustive")
 class DetectionTest {
     @TempDir Path temp;
@@ -23,14 +23,14 @@ class DetectionTest {
         assertTrue(said.all().contains(words), words + "\n" + said.all());
     }
 
-    @Test void of_two_that_answer_none_is_guessed() throws Exception {
+    @Test void when_two_databases_reply_the_user_has_to_choose() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V2).startDatabase()) {
             ended(0, project.tool("backup_database").run(), "in Compose project " + project.name());
 
             var local = Postgres.database();
             project.editEnv(text -> text.replaceAll("(?m)^DB_.*\n?", "")).root();
-            var env = java.nio.file.Files.readString(project.root().resolve(".env"));
-            java.nio.file.Files.writeString(project.root().resolve(".env"), env + """
+            var env = Files.readString(project.root().resolve(".env"));
+            Files.writeString(project.root().resolve(".env"), env + """
                     DB_NAME='%s'
                     DB_USER='%s'
                     DB_PASSWORD='%s'
@@ -38,55 +38,70 @@ class DetectionTest {
                     DB_PORT='%d'
                     """.formatted(local.name(), local.role().name(), local.role().password(), local.host(), local.port()));
             ended(4, project.tool("backup_database").run(), "there are two possible databases: .env names ");
-            ended(4, project.tool("reset_migrations").run("--dry-run"), "give --docker for the service's database, or --local for the one that .env names");
+            ended(4, project.tool("reset_migrations").run("--dry-run"),
+                    "give --docker for the service's database, or --local for the one that .env names");
             ended(0, project.tool("backup_database").run("--local"), local.name());
             for (var meant : new String[][] {{"--docker"}, {"--db-service", "db"}, {"--app-service", "backend"}})
-                ended(1, project.tool("backup_database").run(meant), "no connection to port " + local.port() + " in container"); // as Django in there would find
+                // as Django in the container
+                ended(1, project.tool("backup_database")
+                        .run(meant), "no connection to port " + local.port() + " in container");
 
-            project.compose("stop", "db"); // now there is only one
+            project.compose("stop", "db"); // only one is left
             ended(0, project.tool("backup_database").run(), local.name());
             project.edit(yaml -> yaml.replace("- DB_HOST=db\n", "- DB_HOST=db\n      - DB_PORT=5432\n"));
-            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", "")); // the compose file says db, and nobody says localhost
+            // the compose file names db, and nothing names localhost
+            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", ""));
             ended(4, project.tool("backup_database").run(), "there are two possible databases: .env names ");
-            ended(2, project.tool("backup_database").run("--db-service", "db", "--local"), "--local and --db-service exclude each other");
+            ended(2, project.tool("backup_database")
+                    .run("--db-service", "db", "--local"), "--local and --db-service exclude each other");
         }
     }
 
-    @Test void two_databases_of_one_server_are_two() throws Exception {
+    @Test void two_databases_of_one_server_are_different_databases() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V2).published().startDatabase()) {
-            project.edit(yaml -> yaml.replace("      - DB_HOST=db\n", "      - DB_HOST=db\n      - DB_NAME=crm_dev\n      - DB_PORT=5432\n"));
+            project.edit(yaml -> yaml.replace("      - DB_HOST=db\n",
+                    "      - DB_HOST=db\n      - DB_NAME=crm_dev\n      - DB_PORT=5432\n"));
             var published = project.compose("port", "db", "5432").strip().split(":");
-            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=" + published[0]).replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=" + published[1]));
+            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=" + published[0])
+                    .replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=" + published[1]));
             ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());
 
             project.editEnv(text -> text.replaceAll("(?m)^DB_NAME=.*$", "DB_NAME=crm_two"));
-            ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name()); // the other one is not there
+            // the other one does not exist
+            ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());
             project.query("CREATE DATABASE crm_two");
             ended(4, project.tool("backup_database").run(), "/crm_two, and the service db of Compose project");
             ended(0, project.tool("backup_database").run("--docker"), "crm_dev in Compose project " + project.name());
             ended(0, project.tool("backup_database").run("--local"), "/crm_two");
 
-            // this shell's word is not the containers'
-            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=db").replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=5432"));
-            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "DB_NAME is crm_three in this shell, but crm_dev in the containers of service backend");
-            ended(0, project.tool("backup_database").env("DB_NAME", "crm_three").run("--docker"), "crm_dev in Compose project " + project.name());
+            // this shell's variables are not the containers'
+            project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*$", "DB_HOST=db")
+                    .replaceAll("(?m)^DB_PORT=.*$", "DB_PORT=5432"));
+            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three")
+                    .run(), "DB_NAME is crm_three in this shell, but crm_dev in the containers of service backend");
+            ended(0, project.tool("backup_database").env("DB_NAME", "crm_three")
+                    .run("--docker"), "crm_dev in Compose project " + project.name());
             project.edit(yaml -> yaml.replaceFirst("- DB_HOST=db", "- DB_HOST=pg.crm.example"));
             ended(4, project.tool("backup_database").run(), "the service backend gets DB_HOST=pg.crm.example");
             project.edit(yaml -> yaml.replaceFirst("- DB_HOST=pg.crm.example", "- DB_HOST=db"));
 
-            // the compose file alone names the service; a file that is named wins over it
+            // only the compose file names the service; --env-file has priority
             project.editEnv(text -> text.replaceAll("(?m)^DB_HOST=.*\n", ""));
             ended(0, project.tool("backup_database").run(), "crm_dev in Compose project " + project.name());
-            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three").run(), "DB_NAME is crm_three in this shell");
-            Files.writeString(project.root().resolve("url.env"), "DATABASE_URL=postgres://crm_user:pa55%20word%231@db/crm_two\n");
-            ended(0, project.tool("backup_database").run("--env-file", "url.env"), "crm_two in Compose project " + project.name());
+            ended(4, project.tool("backup_database").env("DB_NAME", "crm_three")
+                    .run(), "DB_NAME is crm_three in this shell");
+            Files.writeString(project.root()
+                    .resolve("url.env"), "DATABASE_URL=postgres://crm_user:pa55%20word%231@db/crm_two\n");
+            ended(0, project.tool("backup_database")
+                    .run("--env-file", "url.env"), "crm_two in Compose project " + project.name());
             Files.writeString(project.root().resolve("two.env"), "DB_HOST=db\nDB_NAME=crm_two\n");
-            ended(0, project.tool("backup_database").run("--env-file", "two.env"), "crm_two in Compose project " + project.name());
+            ended(0, project.tool("backup_database")
+                    .run("--env-file", "two.env"), "crm_two in Compose project " + project.name());
         }
     }
 
-    /** Nobody would find again what a new container without a volume of its own holds. */
-    @Test void a_container_that_holds_the_data_itself_is_left_there() throws Exception {
+    /** Without its container, data outside a named volume would be lost. */
+    @Test void a_container_with_the_data_in_itself_is_kept() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V2)) {
             project.edit(yaml -> yaml.replace("    volumes:\n      - postgres_data:/var/lib/postgresql/data/\n", ""));
             project.compose("build");
