@@ -31,6 +31,7 @@ import lib.environment.ProjectOptions;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.FolderLock;
+import lib.files.Text;
 import lib.plan.Plan;
 import lib.postgres.Database;
 import lib.postgres.PgPrograms;
@@ -102,7 +103,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     private Setting setting() {
         var project = where.project();
-        var settings = new Settings(where.envFile(project));
+        var settings = where.settings(project);
         var environment = where.withoutDjango(project, output.console()::warn);
         return new Setting(project, settings, environment.identity(), environment, dir.in(project, settings));
     }
@@ -110,7 +111,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     /** For commands that look into the folder, and off-site: they work without the database, and without its engine. */
     private Setting folderOnly() {
         var project = where.project();
-        var settings = new Settings(where.envFile(project));
+        var settings = where.settings(project);
         return new Setting(project, settings, where.identity(project), null, dir.in(project, settings));
     }
 
@@ -152,7 +153,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
     private static Failure noneMade(Setting at, Failure why) {
         if (List.of(Problem.Exit.PARTLY, Problem.Exit.INTERRUPTED).contains(why.problem().exit())) return why;
         var status = at.folder().status(at.server());
-        return new Failure(new Problem.NoBackupMade(why.problem(), at.server().database(), status.age() == null ? null : BackupStatus.words(status.age())), why);
+        return new Failure(new Problem.NoBackupMade(why.problem(), at.server().database(), status.age() == null ? null : Text.duration(status.age())), why);
     }
 
     /** @throws Failure {@link Problem.BackedUpBut} when something is left to do although the backup is good */
@@ -245,7 +246,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Override public Integer call() {
             var console = top.output.console();
             var project = top.where.project();
-            var settings = new Settings(top.where.envFile(project));
+            var settings = top.where.settings(project);
             if (offSite || away.path != null) {
                 var remote = away.remote(settings, true);
                 BackupPrinter.printOffSite(console, remote.toString(), new OffSite(remote, top.where.identity(project)).found());
@@ -302,7 +303,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             if (embedded) throw Failure.usage("verify no longer has --embedded: it does not start a PostgreSQL server of its own")
                     .next("name a server where a role may create databases, in .env or in the environment: " + VerifyServer.EXAMPLE);
             var project = top.where.project();
-            var other = VerifyServer.named(new Settings(top.where.envFile(project)));
+            var other = VerifyServer.named(top.where.settings(project));
             try (var at = other == null ? top.setting() : top.folderOnly()) {
                 var files = files(at.folder());
                 try (var server = other == null ? VerifyServer.of(at.environment()) : VerifyServer.of(other)) {
@@ -375,7 +376,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private int restore(Console console, Setting at) throws Exception {
             var backup = BackupFile.of(at.folder().find(file), key.in(at.settings()));
-            try (var folder = dryRun ? null : lock(at.project(), console); var db = Database.openServer(at.environment().database())) {
+            try (var folder = dryRun ? null : FolderLock.takeIfWritable(at.project().root(), "backup_database restore", console::warn); var db = Database.openServer(at.environment().database())) {
                 var gone = !db.name().equals(at.server().database());
                 try (var lock = dryRun || gone ? null : RunLock.take(db)) {
                     Guards.refuseStandby(db);
@@ -501,17 +502,6 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var stale = limit == null ? null : status.stale(limit);
             if (stale != null) throw new Failure(new Problem.BackupStale(stale));
             return Problem.Exit.DONE.code;
-        }
-    }
-
-    /** Where nothing can be written no reset can be at work either, and a restore needs nothing of the project. */
-    private static FolderLock lock(Project project, Console console) {
-        try {
-            return FolderLock.take(project.root(), "backup_database restore", console::warn);
-        } catch (Failure failure) {
-            if (!(failure.problem() instanceof Problem.CannotLock cannot)) throw failure;
-            console.warn(cannot.what());
-            return null;
         }
     }
 }

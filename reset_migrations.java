@@ -37,6 +37,7 @@ import lib.environment.Services;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.FolderLock;
+import lib.plan.NotFinished;
 import lib.plan.Plan;
 import lib.plan.Step;
 import lib.postgres.Database;
@@ -48,7 +49,6 @@ import lib.process.Interruption;
 import lib.process.Program;
 import lib.project.Git;
 import lib.project.Project;
-import lib.project.Settings;
 import lib.reset.DropTables;
 import lib.reset.Findings;
 import lib.reset.Guards;
@@ -311,7 +311,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     /** As backup_database makes them; asked for only when one will be taken. */
     private Backups backups(Project project) {
-        if (backups == null) backups = Backups.of(project, new Settings(where.envFile(project)));
+        if (backups == null) backups = Backups.of(project, where.settings(project));
         return backups;
     }
 
@@ -356,15 +356,15 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var backups = purgeTakesBackup() ? backups(environment.project()) : null;
             Purge.plan(console, environment, List.of(run), db, backups, terminate).run(console, () -> "reset_migrations purge " + run.id());
         } catch (Failure failure) {
-            if (failure == outcome.left() || failure.problem() instanceof Problem.NotFinished) throw failure;
+            if (failure == outcome.left() || failure.problem() instanceof NotFinished) throw failure;
             if (outcome.left() != null) throw new Failure(notFinished(outcome.left()).and(failure.problem()).and(purge ? new Problem.NotPurged(run.id()) : null), failure);
             if (failure.problem().exit() == Problem.Exit.PARTLY) throw failure;
             throw new Failure(new Problem.DoneBut(failure.problem(), purge ? "reset_migrations purge " + run.id() : null), failure);
         }
     }
 
-    private static Problem.NotFinished notFinished(Failure left) {
-        return left.problem() instanceof Problem.NotFinished whole ? whole : new Problem.NotFinished(List.of(left.problem()));
+    private static NotFinished notFinished(Failure left) {
+        return left.problem() instanceof NotFinished whole ? whole : new NotFinished(List.of(left.problem()));
     }
 
     private void createSuperuser(Console console, Environment environment, Description django) {
@@ -484,7 +484,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 try {
                     services.restart(run.changesFiles(), console);
                 } catch (Failure failure) {
-                    throw new Failure(new Problem.NotFinished(List.of(failure.problem())), failure);
+                    throw new Failure(new NotFinished(List.of(failure.problem())), failure);
                 } finally {
                     run.mark("done", "reset_migrations finish " + run.id());
                 }

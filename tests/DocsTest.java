@@ -22,7 +22,7 @@ import java.util.stream.Stream;
 import lib.Lib;
 import lib.cli.Cli;
 import lib.error.Problem;
-import lib.project.Credentials;
+import lib.project.Settings;
 import lib.project.Project;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine;
@@ -232,7 +232,7 @@ class DocsTest {
 
     @Test void the_guides_default_settings_are_the_defaults() {
         var nothing = new Project(Path.of("/nowhere"), Path.of("/nowhere"));
-        var defaults = Credentials.of(nothing, null, Map.of("DB_PASSWORD", "x"));
+        var defaults = Settings.read(nothing, null, Map.of("DB_PASSWORD", "x")).credentials();
         var table = new TreeMap<String, String>();
         Pattern.compile("(?m)^\\| `(DB_\\w+)` \\| `([^`]+)` \\|$").matcher(GUIDE).results().forEach(row -> table.put(row.group(1), row.group(2)));
         assertEquals(new TreeMap<>(Map.of("DB_NAME", defaults.database(), "DB_USER", defaults.user(), "DB_HOST", defaults.host(), "DB_PORT", "" + defaults.port())), table);

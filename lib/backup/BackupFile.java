@@ -23,6 +23,7 @@ import lib.backup.encryption.DecryptionKey;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
+import lib.plan.NotPutBack;
 import lib.process.Shell;
 
 /**
@@ -161,7 +162,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     }
 
     private static boolean isOfTheFile(Problem problem) {
-        return problem instanceof Problem.NotPutBack left ? isOfTheFile(left.first())
+        return problem instanceof NotPutBack left ? isOfTheFile(left.first())
                 : problem instanceof Problem.DamagedArchive || problem instanceof Problem.NotADump || problem instanceof Problem.NotAsRecorded || problem instanceof Problem.RestoredDiffers;
     }
 

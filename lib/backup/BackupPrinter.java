@@ -68,9 +68,9 @@ public final class BackupPrinter {
         console.heading("Backups of " + database);
         var newest = status.newest();
         if (newest == null) console.note("  none that is known to be good");
-        else console.note("  the newest good one:  %s, %s old, %s, %,d rows, %s".formatted(newest.file(), status.age() == null ? "in the future, so nobody knows how" : BackupStatus.words(status.age()),
+        else console.note("  the newest good one:  %s, %s old, %s, %,d rows, %s".formatted(newest.file(), status.age() == null ? "in the future, so nobody knows how" : Text.duration(status.age()),
                 Text.size(newest.bytes()), newest.rows(), newest.proof().equals("restored") ? "restored and compared" : "read back"));
-        if (status.lastRestore() != null) console.note("  last restored:        %s, %s ago".formatted(status.lastRestore().file(), BackupStatus.words(status.restoreAge())));
+        if (status.lastRestore() != null) console.note("  last restored:        %s, %s ago".formatted(status.lastRestore().file(), Text.duration(status.restoreAge())));
         else if (newest != null) console.note("  last restored:        never: backup_database verify");
         console.note("  %d good of %d, %s on disk".formatted(status.good(), status.all(), Text.size(status.diskBytes())));
         status.problems().forEach(console::warn);

@@ -14,6 +14,7 @@ import java.util.regex.Pattern;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
+import lib.files.Text;
 
 /**
  * What monitoring has to know of the backups of one database.
@@ -93,15 +94,7 @@ public record BackupStatus(Instant at, Seen newest, Seen lastRestore, int good, 
         if (newest == null) return all == 0 ? "there is no backup at all" : all == 1 ? "the only backup is not known to be good" : "none of the %,d backups is known to be good".formatted(all);
         var age = age();
         if (age == null) return "the newest good backup, %s, is dated in the future (%s): nobody can tell its age".formatted(newest.file, newest.taken);
-        return age.compareTo(maxAge) <= 0 ? null : "the newest good backup, %s, is %s old, and %s is the most".formatted(newest.file, words(age), words(maxAge));
-    }
-
-    /** "26 h", "3 d 4 h": the two largest units. */
-    public static String words(Duration age) {
-        if (age.toMinutes() < 1) return age.toSeconds() + " s";
-        if (age.toHours() < 1) return age.toMinutes() + " min";
-        if (age.toHours() < 48) return age.toHours() + " h" + (age.toMinutesPart() == 0 ? "" : " " + age.toMinutesPart() + " min");
-        return age.toDays() + " d" + (age.toHoursPart() == 0 ? "" : " " + age.toHoursPart() + " h");
+        return age.compareTo(maxAge) <= 0 ? null : "the newest good backup, %s, is %s old, and %s is the most".formatted(newest.file, Text.duration(age), Text.duration(maxAge));
     }
 
     // ---- for machines ------------------------------------------------------------------------

@@ -115,7 +115,9 @@ public final class Cli {
     private static int misused(CommandLine.ParameterException e, String[] args) {
         var line = e.getCommandLine();
         var problem = new Problem.Usage(e.getMessage(), List.of("see " + line.getCommandSpec().qualifiedName() + " --help"));
-        new Output().console().error(problem);
+        var output = new Output(); // picocli stopped before it had set the options
+        output.json = Arrays.asList(args).contains("--json");
+        output.console().error(problem);
         return problem.exit().code;
     }
 }

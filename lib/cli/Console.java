@@ -8,19 +8,13 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import lib.error.Failure;
 import lib.error.Problem;
-import lib.files.Disk;
 import lib.files.FolderLock;
 import lib.process.Interruption;
 import org.fusesource.jansi.Ansi;
@@ -47,10 +41,9 @@ public final class Console {
     private final boolean terminal;
     private final boolean colour;
     private final boolean canAsk;
-    private final StringBuilder early = new StringBuilder();
-    private final StringBuilder story = new StringBuilder();
-    private Path logFile;
-    private volatile String progress = "";
+    private final RunLog log = new RunLog();
+    private final StringBuilder heldBack = new StringBuilder(); // by --quiet, until there is an error
+    private volatile Spinner spinner;
 
     public Console(Options options) {
         this.options = options;
@@ -111,7 +104,7 @@ public final class Console {
     /** Warnings are shown even when quiet. */
     public void warn(String text) {
         errors.println(paint(Ansi.Color.YELLOW, true, "warning: ") + text);
-        write("warning: " + text);
+        log.add("warning: " + text);
         event("warning", Map.of("text", text));
     }
 
@@ -129,8 +122,8 @@ public final class Console {
 
     /** What happened, where, and what to do next, on stderr. */
     public void error(Problem problem) {
-        if (options.quiet()) errors.print(story); // who hears nothing as long as all is well wants all of it now
-        story.setLength(0);
+        errors.print(heldBack);
+        heldBack.setLength(0);
         errors.println(paint(Ansi.Color.RED, true, "error: ") + problem.what());
         problem.next().forEach(line -> errors.println(paint(Ansi.Color.CYAN, false, "  → ") + line));
         log("error: " + problem.what());
@@ -149,43 +142,22 @@ public final class Console {
 
     // ---- steps -------------------------------------------------------------------------------
 
-    /** Does the work; a terminal shows meanwhile that it lives, and nothing of that is left afterwards. */
+    /** Does the work. A terminal shows meanwhile that it is running; nothing of that stays on the screen. */
     public <T> T during(String label, Callable<T> work) throws Exception {
-        var began = System.nanoTime();
-        progress = "";
-        var ticker = terminal && !options.quiet() ? Thread.ofPlatform().daemon().start(() -> tick(label, began)) : null;
-        try {
+        if (!terminal || options.quiet()) return work.call();
+        try (var running = new Spinner(people, label)) {
+            spinner = running;
             return work.call();
         } finally {
-            stop(ticker);
+            spinner = null;
         }
     }
 
     /** How far the running step is: "contenttypes.0001_initial (3 of 24)". */
     public void progress(String what) {
-        progress = what;
-        write("  " + what);
-    }
-
-    private void tick(String label, long began) {
-        var frames = "|/-\\";
-        try {
-            for (int i = 0; ; i++) {
-                var width = Math.max(20, AnsiConsole.getTerminalWidth() > 0 ? AnsiConsole.getTerminalWidth() : 80);
-                Thread.sleep(120);
-                var line = "%s %s  %s  %s".formatted(frames.charAt(i % 4), label, progress, seconds(began));
-                people.print("\r\033[2K" + (line.length() < width ? line : line.substring(0, width - 2) + "…")); // a wrapped line cannot be taken back
-                people.flush();
-            }
-        } catch (InterruptedException finished) {
-            people.print("\r\033[2K");
-        }
-    }
-
-    private static void stop(Thread ticker) throws InterruptedException {
-        if (ticker == null) return;
-        ticker.interrupt();
-        ticker.join();
+        var running = spinner;
+        if (running != null) running.progress(what);
+        log.add("  " + what);
     }
 
     /** "0.52 s": the time since that value of {@link System#nanoTime}. */
@@ -202,7 +174,7 @@ public final class Console {
 
     /** @param interrupted what Ctrl-C means here: it ends the program at once, with this and its exit code */
     private String ask(String question, Problem interrupted) {
-        if (!canAsk) throw new Failure(new Problem.CannotAsk(question));
+        if (!canAsk) throw Failure.refused("no terminal to ask in: \"" + question + "\"").next("give --yes to go on without being asked");
         try (var handle = Interruption.onSignal(() -> {
             people.println();
             error(interrupted);
@@ -236,27 +208,12 @@ public final class Console {
 
     /** From now on the log goes to this new file, mode 0600; what was said before comes first. */
     public void logTo(Path file) throws IOException {
-        Disk.writePrivate(file, early.toString().getBytes(StandardCharsets.UTF_8));
-        early.setLength(0);
-        logFile = file;
+        log.writeTo(file);
     }
 
     public void log(String text) {
-        if (options.quiet()) story.append(text).append('\n');
-        write(text);
-    }
-
-    private synchronized void write(String text) { // a backup's progress comes from the thread that feeds it
-        var line = Instant.now().truncatedTo(ChronoUnit.MILLIS) + " " + text + "\n";
-        if (logFile == null) {
-            early.append(line);
-            return;
-        }
-        try {
-            Files.writeString(logFile, line, StandardCharsets.UTF_8, StandardOpenOption.APPEND);
-        } catch (IOException cannotLog) {
-            logFile = null; // a full disk must not stop the putting back
-        }
+        if (options.quiet()) heldBack.append(text).append('\n');
+        log.add(text);
     }
 
     /** A stack trace goes to the log, and to stderr with {@code --verbose}. */
@@ -264,6 +221,6 @@ public final class Console {
         var text = new StringWriter();
         trace.printStackTrace(new PrintWriter(text));
         if (options.verbose()) errors.print(text);
-        write(text.toString());
+        log.add(text.toString());
     }
 }

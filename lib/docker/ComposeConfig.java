@@ -1,6 +1,5 @@
 package lib.docker;
 
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,6 +16,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
+import lib.files.Disk;
 
 /**
  * A Compose project's services, as {@code docker compose config} prints them, and which of them is which.
@@ -169,14 +169,14 @@ public record ComposeConfig(String project, List<Service> services) {
      * first in Compose's order.
      */
     public Optional<Service> app(Path backend) {
-        var managePy = real(backend).resolve("manage.py");
+        var managePy = Disk.real(backend).resolve("manage.py");
         var candidates = services.stream().filter(s -> s.mounts(managePy) || s.builds(managePy)).toList();
         var databases = services.stream().filter(Service::isPostgres).toList();
         Predicate<Service> usesDatabase = s -> databases.stream()
             .anyMatch(db -> s.dependsOn.contains(db.name) || names(s, db.hosts()));
         Predicate<Service> ownFolder = s ->
-                s.mounts.stream().anyMatch(m -> m.contains(managePy) && real(Path.of(m.source)).equals(real(backend)))
-                || s.build != null && real(s.build.context).equals(real(backend));
+                s.mounts.stream().anyMatch(m -> m.contains(managePy) && Disk.real(Path.of(m.source)).equals(Disk.real(backend)))
+                || s.build != null && Disk.real(s.build.context).equals(Disk.real(backend));
         return candidates.stream().min(Comparator.<Service, Boolean>comparing(s -> !usesDatabase.test(s))
             .thenComparing(s -> !ownFolder.test(s))
             .thenComparing(s -> s.network.ports.isEmpty())
@@ -241,14 +241,6 @@ public record ComposeConfig(String project, List<Service> services) {
     }
 
     private static boolean contains(Path folder, Path file) {
-        return file.startsWith(folder) || file.startsWith(real(folder));
-    }
-
-    private static Path real(Path path) {
-        try {
-            return path.toRealPath();
-        } catch (IOException ignored) { // it does not exist
-            return path.toAbsolutePath().normalize();
-        }
+        return file.startsWith(folder) || file.startsWith(Disk.real(folder));
     }
 }

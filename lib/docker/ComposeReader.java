@@ -242,7 +242,7 @@ public final class ComposeReader {
         var containers = config.service("x").environment();
         var environment = new LinkedHashMap<>(file.environment());
         environment.keySet().removeIf(ComposeReader::isOfDatabase);
-        var django = EnvFile.read(file.path().get(), environment).values();
+        var django = file.withEnvironment(environment).values();
         return names.stream().filter(containers::containsKey)
             .filter(name -> !Objects.requireNonNullElse(django.get(name), "").equals(containers.get(name)))
             .collect(Collectors.toCollection(LinkedHashSet::new));

@@ -13,9 +13,9 @@ import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
-import lib.error.Problem;
-import lib.files.LockOwner;
+import lib.files.Host;
 import lib.process.Program;
+import lib.process.ProgramMissing;
 import lib.process.Shell;
 import lib.project.EnvFile;
 
@@ -74,7 +74,7 @@ public record Composer(List<String> compose, List<String> engine, String version
             var version = output.out().strip().replaceFirst("^v", "");
             return output.code() == 0 && version.matches("\\d\\S*") ? Optional.of(version) : Optional.empty();
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.ProgramMissing) return Optional.empty(); // it cannot be executed
+            if (failure.problem() instanceof ProgramMissing) return Optional.empty(); // it cannot be executed
             throw failure;
         }
     }
@@ -149,6 +149,7 @@ public record Composer(List<String> compose, List<String> engine, String version
             .replaceAll("(?s)(environment\\S*) contains .*?, which", "$1 contains what");
         try {
             var values = new LinkedHashMap<String, String>();
+            if (!Files.isRegularFile(folder.resolve(".env"))) return safe; // a pipe can be read only once
             EnvFile.read(folder.resolve(".env"), Map.of()).values()
                 .forEach((name, value) -> { if (value != null) values.put(name, value); });
             return Program.of("compose").secrets(values).redact(safe);
@@ -230,6 +231,6 @@ public record Composer(List<String> compose, List<String> engine, String version
     private static boolean isLocal(String host, Supplier<String> name) {
         if (host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*")) return true;
         return host.matches("(?i)tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?")
-            && List.of("docker-desktop", LockOwner.hostName()).contains(name.get());
+            && List.of("docker-desktop", Host.name()).contains(name.get());
     }
 }

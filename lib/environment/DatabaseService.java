@@ -4,7 +4,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import lib.docker.ContainerExec;
@@ -19,8 +18,8 @@ import lib.postgres.PgPrograms;
 import lib.postgres.Sessions;
 import lib.process.Interruption;
 import lib.project.Credentials;
-import lib.project.EnvFile;
 import lib.project.Route;
+import lib.project.Settings;
 
 /** PostgreSQL in a container of a Compose project. It is started when it does not run, and stopped again in the end. */
 final class DatabaseService {
@@ -30,6 +29,7 @@ final class DatabaseService {
     private static final Duration PAUSE = Duration.ofMillis(300);
 
     private final ComposeSetup setup;
+    private final Settings settings;
     private final Credentials identity;
     private final Consumer<String> warn;
     private final String service;
@@ -39,14 +39,15 @@ final class DatabaseService {
     private boolean wasCreated;
     private Runnable restore = () -> {};
 
-    /** @param settings as the containers get them @param warn gets what happens to the container */
-    DatabaseService(ComposeSetup setup, Credentials settings, Consumer<String> warn) {
+    /** @param inside as the containers get them @param warn gets what happens to the container */
+    DatabaseService(ComposeSetup setup, Credentials inside, Settings settings, Consumer<String> warn) {
         this.setup = setup;
+        this.settings = settings;
         this.warn = warn;
         service = setup.database().name();
-        var namesService = setup.database().hosts().contains(settings.host())
-            || setup.database().network().sharesHost() && settings.isLocal();
-        identity = settings.withAddress(service, namesService ? settings.port() : PORT,
+        var namesService = setup.database().hosts().contains(inside.host())
+            || setup.database().network().sharesHost() && inside.isLocal();
+        identity = inside.withAddress(service, namesService ? inside.port() : PORT,
             new Route(null, 0, null, null, setup.engineIsLocal(), "Compose project " + setup.name()));
     }
 
@@ -211,7 +212,7 @@ final class DatabaseService {
     /** A container's environment usually has it from {@code .env}. */
     private String sourceOfPassword() {
         if (!identity.isFromEnvironment("DB_PASSWORD")) return identity.sources().get("DB_PASSWORD");
-        var file = EnvFile.of(setup.project(), null, Map.of());
+        var file = settings.ownFile().withEnvironment(Map.of());
         if (file.path().isPresent() && file.values().containsValue(identity.password()))
             return setup.project().show(file.path().get());
         return "the environment of service " + (setup.app() == null ? service : setup.app().name());

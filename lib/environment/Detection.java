@@ -14,24 +14,30 @@ import lib.docker.Composer;
 import lib.docker.Containers.Container;
 import lib.environment.ProjectOptions.Place;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.postgres.Database;
 import lib.project.Credentials;
-import lib.project.EnvFile;
 import lib.project.Interpreter;
 import lib.project.Project;
+import lib.project.Settings;
 
 /**
  * Decides whether the database is a Compose project's or the one that {@code .env} names on its own. It refuses to
  * choose between two databases that both reply.
  *
+ * @param settings   with the shell's environment
  * @param withDjango false for what needs PostgreSQL alone
  * @param python     {@code --python}, or null; in Compose a path in the container
- * @param shell      the environment's variables
  * @param warn       gets what happens to containers
  */
-record Detection(Project project, ProjectOptions options, boolean withDjango, Path python, Map<String, String> shell,
-    Consumer<String> warn) {
+record Detection(Settings settings, ProjectOptions options, boolean withDjango, Path python, Consumer<String> warn) {
+    private Project project() {
+        return settings.project();
+    }
+
+    private Map<String, String> shell() {
+        return settings.file().environment();
+    }
+
     Environment environment() {
         return environment(false);
     }
@@ -47,7 +53,7 @@ record Detection(Project project, ProjectOptions options, boolean withDjango, Pa
         Composer composer;
         ComposeConfig config;
         try {
-            composer = Composer.find(project.root(), shell);
+            composer = Composer.find(project().root(), shell());
             config = ComposeReader.read(composer);
         } catch (Failure failure) {
             return localUnlessService(failure);
@@ -56,13 +62,12 @@ record Detection(Project project, ProjectOptions options, boolean withDjango, Pa
     }
 
     private boolean hasComposeFile() {
-        return project.composeFile().isPresent() || EnvFile.of(project, null, shell).get("COMPOSE_FILE") != null;
+        return project().composeFile().isPresent() || settings.ownFile().get("COMPOSE_FILE") != null;
     }
 
     private Environment local(String reason) {
-        var file = EnvFile.of(project, options.envFile, shell);
-        if (!withDjango) return Environment.withoutDjango(project, Credentials.of(project, file)).withReason(reason);
-        return Environment.of(project, file, Interpreter.find(project, python, shell)).withReason(reason);
+        if (!withDjango) return Environment.withoutDjango(project(), settings.credentials()).withReason(reason);
+        return Environment.of(settings, Interpreter.find(project(), python, shell())).withReason(reason);
     }
 
     /**
@@ -113,23 +118,23 @@ record Detection(Project project, ProjectOptions options, boolean withDjango, Pa
     }
 
     private Environment decide(Composer composer, ComposeConfig config, boolean nameOnly) {
-        var app = options.appService == null ? config.app(project.backend())
+        var app = options.appService == null ? config.app(project().backend())
             : Optional.of(config.service(options.appService));
-        var settings = containerSettings(config, app);
-        var database = options.dbService == null ? config.database(settings.host(), settings.port())
+        var inside = containerSettings(config, app);
+        var database = options.dbService == null ? config.database(inside.host(), inside.port())
             : Optional.of(config.service(options.dbService));
         if (database.isEmpty()) {
             if (options.place() == Place.AUTO) return local("no service of the compose file is a PostgreSQL");
             throw Failure.usage("none of the Compose services is a PostgreSQL: " + config.serviceNames())
                 .next("name it with --db-service, or leave --docker out");
         }
-        var setup = new ComposeSetup(project, composer, config, database.get(), app.orElse(null),
+        var setup = new ComposeSetup(project(), composer, config, database.get(), app.orElse(null),
             composer.engineIsLocal());
         var own = ownSettings();
-        var host = isHostUnset(own) ? settings.host() : own.get().host();
+        var host = isHostUnset(own) ? inside.host() : own.get().host();
         var byHost = config.named(host, setup.name())
             .filter(service -> service.name().equals(setup.database().name()) || !service.isPostgres());
-        return decide(new Evidence(setup, settings, own, byHost), nameOnly);
+        return decide(new Evidence(setup, inside, own, byHost), nameOnly);
     }
 
     private static boolean isHostUnset(Optional<Credentials> own) {
@@ -166,7 +171,7 @@ record Detection(Project project, ProjectOptions options, boolean withDjango, Pa
                     "or name the service with --app-service");
         }
         var django = hasApp ? new DjangoService(usable, python) : withDjango ? local("no service has the code") : null;
-        var database = new DatabaseService(usable, evidence.settings(), warn);
+        var database = new DatabaseService(usable, evidence.settings(), settings, warn);
         var engine = new ServiceEngine(usable, evidence.settings().host(), options.keepServices);
         return new Compose(usable, database, django, engine, reason, warnings(setup, hasApp));
     }
@@ -232,11 +237,9 @@ record Detection(Project project, ProjectOptions options, boolean withDjango, Pa
             if (name.startsWith("POSTGRES_")) environment.put(name, value);
         }));
         app.ifPresent(service -> environment.putAll(service.environment()));
-        if (options.envFile != null) {
-            var named = EnvFile.of(project, options.envFile, Map.of()).values().keySet();
-            environment.keySet().removeAll(Credentials.namesOverriddenBy(named));
-        }
-        return Credentials.of(project, EnvFile.of(project, options.envFile, environment));
+        if (settings.named())
+            environment.keySet().removeAll(Credentials.namesOverriddenBy(settings.file().values().keySet()));
+        return settings.withEnvironment(environment).credentials();
     }
 
     private Optional<Service> databaseService(ComposeConfig config) {
@@ -251,15 +254,15 @@ record Detection(Project project, ProjectOptions options, boolean withDjango, Pa
     /** Empty when the settings without Compose are incomplete. */
     private Optional<Credentials> ownSettings() {
         try {
-            return Optional.of(Credentials.of(project, EnvFile.of(project, options.envFile, shell)));
+            return Optional.of(settings.credentials());
         } catch (Failure ignored) {
             return Optional.empty();
         }
     }
 
     private List<String> warnings(ComposeSetup setup, boolean hasApp) {
-        var file = EnvFile.of(project, options.envFile, Map.of());
-        var warnings = new ArrayList<>(file.problems().stream().map(Problem.MalformedLine::what).toList());
+        var file = settings.file().withEnvironment(Map.of());
+        var warnings = new ArrayList<>(file.warnings());
         var different = ComposeReader.readDifferently(setup.composer(), file);
         if (!different.isEmpty()) {
             warnings.add("Compose and python-dotenv read .env differently, so the containers and Django may have"
@@ -270,7 +273,7 @@ record Detection(Project project, ProjectOptions options, boolean withDjango, Pa
         if (!hasApp) {
             warnings.add("the service %s has no image yet, so Django runs on this machine; to run it in the service: %s"
                 .formatted(app, setup.composer().commandLine("build", app)));
-        } else if (!setup.engineIsLocal() || !setup.app().mounts(project.managePy())) {
+        } else if (!setup.engineIsLocal() || !setup.app().mounts(project().managePy())) {
             warnings.add("the code is in the image of service " + app + ", not mounted: after the reset, build it again"
                 + " before anything starts from it: " + setup.composer().commandLine("up", "-d", "--build"));
         }

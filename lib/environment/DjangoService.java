@@ -137,13 +137,13 @@ final class DjangoService implements DjangoHost {
         if (!setup.engineIsLocal()) return List.of();
         return setup.app().mounts().stream().map(mount -> {
             var isBind = mount.type().equals("bind") && mount.source() != null;
-            return isBind ? pair(setup.project(), mount.target(), real(Path.of(mount.source())))
+            return isBind ? pair(setup.project(), mount.target(), Disk.real(Path.of(mount.source())))
                 : new CodePaths.Pair(mount.target(), null);
         }).toList();
     }
 
     private static CodePaths.Pair pair(Project project, String target, Path source) {
-        var root = real(project.root());
+        var root = Disk.real(project.root());
         if (source.startsWith(root)) return new CodePaths.Pair(target, project.root().resolve(root.relativize(source))
             .normalize());
         if (root.startsWith(source)) return new CodePaths.Pair(target + "/"
@@ -153,14 +153,6 @@ final class DjangoService implements DjangoHost {
 
     private static String withSlashes(Path path) {
         return path.toString().replace('\\', '/');
-    }
-
-    private static Path real(Path path) {
-        try {
-            return path.toRealPath();
-        } catch (IOException ignored) { // it does not exist
-            return path.toAbsolutePath().normalize();
-        }
     }
 
     private static String sha256(Path file) {

@@ -10,14 +10,13 @@ import java.util.Map;
 import lib.django.Description;
 import lib.django.PythonCommand;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.postgres.PgPrograms;
 import lib.process.Program;
 import lib.process.Shell;
 import lib.project.Credentials;
-import lib.project.EnvFile;
 import lib.project.Interpreter;
 import lib.project.Project;
+import lib.project.Settings;
 
 /** Where PostgreSQL and Django run. */
 public sealed interface Environment extends DjangoHost, AutoCloseable permits Environment.Local, Compose {
@@ -56,12 +55,14 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
     /** Stops what was started only for this command, unless somebody else uses it by now. */
     @Override void close();
 
-    /** @param file as {@link EnvFile#of} chose it */
-    static Local of(Project project, EnvFile file, Interpreter interpreter) {
-        var warnings = new ArrayList<>(file.problems().stream().map(Problem.MalformedLine::what).toList());
-        if (!interpreter.virtualEnv()) warnings.add(new Problem.NoVirtualEnvironment(interpreter.python(),
-            interpreter.why()).what());
-        return new Local(project, Credentials.of(project, file), interpreter, file.forDjango(project),
+    static Local of(Settings settings, Interpreter interpreter) {
+        var warnings = new ArrayList<>(settings.file().warnings());
+        if (!interpreter.virtualEnv()) {
+            warnings.add("%s (%s) is not in a virtual environment; name the project's own Python with --python PATH"
+                .formatted(interpreter.python(), interpreter.why()));
+        }
+        var project = settings.project();
+        return new Local(project, settings.credentials(), interpreter, settings.file().forDjango(project),
             List.copyOf(warnings), null);
     }
 

@@ -1,13 +1,12 @@
 package lib.environment;
 
 import java.nio.file.Path;
-import java.util.Map;
 import java.util.function.Consumer;
 import lib.cli.Cli;
 import lib.error.Failure;
 import lib.project.Credentials;
-import lib.project.EnvFile;
 import lib.project.Project;
+import lib.project.Settings;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
 
@@ -40,35 +39,38 @@ public final class ProjectOptions implements Cli.ForLaterCommands {
         description = "Leave the Compose services that use the database running.")
     boolean keepServices;
 
+    private Settings settings;
+
     public Project project() {
         return Project.find(folder);
     }
 
-    /** The file that all settings come from. */
-    public EnvFile envFile(Project project) {
-        return EnvFile.of(project, envFile, System.getenv());
+    /** The same object every time: the file is read once a command. */
+    public Settings settings(Project project) {
+        if (settings == null) settings = Settings.read(project, envFile, System.getenv());
+        return settings;
     }
 
     /** With Django. @param python {@code --python}, or null @param warn gets what happens to containers */
     public Environment environment(Project project, Path python, Consumer<String> warn) {
-        return environment(project, python, System.getenv(), warn);
+        return environment(settings(project), python, warn);
     }
 
-    Environment environment(Project project, Path python, Map<String, String> shell, Consumer<String> warn) {
+    Environment environment(Settings settings, Path python, Consumer<String> warn) {
         checkCombination();
-        return new Detection(project, this, true, python, shell, warn).environment();
+        return new Detection(settings, this, true, python, warn).environment();
     }
 
     /** For what needs the database alone. */
     public Environment withoutDjango(Project project, Consumer<String> warn) {
         checkCombination();
-        return new Detection(project, this, false, null, System.getenv(), warn).environment();
+        return new Detection(settings(project), this, false, null, warn).environment();
     }
 
     /** The database as names and records have it. Nothing has to run for it. */
     public Credentials identity(Project project) {
         checkCombination();
-        return new Detection(project, this, false, null, System.getenv(), warning -> {}).identity();
+        return new Detection(settings(project), this, false, null, warning -> {}).identity();
     }
 
     Place place() {

@@ -11,7 +11,6 @@ import java.util.regex.Pattern;
 import lib.backup.BackupPrinter;
 import lib.django.Description;
 import lib.django.NewMigrations;
-import lib.files.LockOwner;
 import lib.files.Text;
 import lib.postgres.Sql;
 import lib.project.Credentials;
@@ -89,49 +88,10 @@ public interface Problem {
         public String what() { return "interrupted; everything is as it was"; }
     }
 
-    /** The plan failed and a step could not be put back. */
-    record NotPutBack(Problem first, List<String> left, List<String> next) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() {
-            return (first instanceof Interrupted ? "interrupted" : first.what()) + "\nand this could not be put back:\n  " + String.join("\n  ", left);
-        }
-    }
-
-    /** Every step is done, so nothing is put back. */
-    record NotFinished(List<Problem> left) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public String what() { return "all is done but for this:\n  " + String.join("\n  ", left.stream().map(Problem::what).toList()); }
-        public List<String> next() { return left.stream().flatMap(problem -> problem.next().stream()).toList(); }
-
-        /** What was to come after it too. @param then null for nothing */
-        public NotFinished and(Problem then) {
-            return then == null ? this : new NotFinished(java.util.stream.Stream.concat(left.stream(), java.util.stream.Stream.of(then)).toList());
-        }
-    }
-
     record NotPurged(String run) implements Problem {
         public Exit exit() { return Exit.PARTLY; }
         public String what() { return "what was set aside is still there, to go back to"; }
         public List<String> next() { return List.of("when all is well: reset_migrations purge " + run); }
-    }
-
-    record NotConfirmed() implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "not confirmed, nothing was touched"; }
-    }
-
-    record NameNotGiven(String name, boolean local) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() {
-            return (local ? "DEBUG is False" : "the database is not on this machine") + ": --yes is not enough, the database's name has to be given";
-        }
-        public List<String> next() { return List.of("if " + name + " is really meant: --confirm-database " + name, "or, in a terminal, leave --yes out and type it"); }
-    }
-
-    record OtherName(String given, String name) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "--confirm-database says " + given + ", but the database is " + name; }
-        public List<String> next() { return List.of("check .env before anything else"); }
     }
 
     record NoSuperuser(String words, boolean withoutTerminal, String command) implements Problem {
@@ -157,12 +117,6 @@ public interface Problem {
         public List<String> next() {
             return again == null ? first.next() : java.util.stream.Stream.concat(first.next().stream(), java.util.stream.Stream.of("then: " + again)).toList();
         }
-    }
-
-    record CannotAsk(String question) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "no terminal to ask in: \"" + question + "\""; }
-        public List<String> next() { return List.of("give --yes to go on without being asked"); }
     }
 
     record DatabaseSaid(String state, String words) implements Problem {
@@ -204,164 +158,12 @@ public interface Problem {
         public List<String> next() { return List.of("run this as their owner, or give yourself the right to write there (chown, chmod, mount)"); }
     }
 
-    record ProgramMissing(String program) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return program + " is not installed, or not on PATH"; }
-        public List<String> next() { return List.of("install it, or name its folder in PATH"); }
-    }
-
     record ProgramFailed(String program, int code, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
         public String what() { return program + " failed with exit code " + code + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
     }
 
-    record TooSlow(String command, long seconds) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "no end within %d s: %s".formatted(seconds, command); }
-        public List<String> next() { return List.of("run it by hand to see what it waits for; an engine that hangs has to be started again"); }
-    }
-
-    // ---- project -----------------------------------------------------------------------------
-
-    record NoProject(Path from) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "no Django project in " + from + " or above it: no manage.py found there or up to two levels below"; }
-        public List<String> next() { return List.of("go to the project's folder, or give --project DIR"); }
-    }
-
-    record SeveralBackends(Path root, List<Path> managePys) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "more than one manage.py in " + root + ":\n  " + String.join("\n  ", managePys.stream().map(Path::toString).toList());
-        }
-        public List<String> next() { return List.of("name the one that is meant: --project " + managePys.getFirst().getParent()); }
-    }
-
-    // ---- .env and credentials ----------------------------------------------------------------
-
-    /** Why a .env could not be read at all. */
-    enum Unreadable {
-        MISSING("is not there"), FOLDER("is a folder"), FORBIDDEN("may not be read"), BROKEN("could not be read to its end"),
-        TOO_LARGE("is larger than 1 MB: no .env is"),
-        GROWN("has values that grow beyond 1 MB when ${…} is filled in"), SILENT("is a pipe into which nobody writes"), NOT_UTF_8("is not UTF-8"), NUL("holds a NUL byte, so it is no text in UTF-8");
-
-        private final String words;
-
-        Unreadable(String words) {
-            this.words = words;
-        }
-    }
-
-    /** @param line from 1, or 0 where no line is to blame */
-    record EnvFileUnreadable(Path file, Unreadable why, int line) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return file + (line > 0 ? " line " + line + ": the file " : " ") + why.words; }
-        public List<String> next() {
-            return List.of(switch (why) {
-                case MISSING, FOLDER, TOO_LARGE -> "name the file that is meant: --env-file FILE";
-                case FORBIDDEN, BROKEN -> "look at its owner and mode, or name another: --env-file FILE";
-                case GROWN -> "look for names that are doubled from line to line";
-                case SILENT -> "start what writes into it, or name another: --env-file FILE";
-                case NOT_UTF_8, NUL -> "save it as UTF-8";
-            });
-        }
-    }
-
-    /** What makes a line of a .env unreadable. */
-    enum Malformed {
-        NO_NAME("there is no name before the ="), OPEN_QUOTE("a quote is opened and never closed"),
-        AFTER_QUOTE("something follows the closing quote"), NO_EQUALS("a name may hold no space, and = has to follow it");
-
-        private final String words;
-
-        Malformed(String words) {
-            this.words = words;
-        }
-    }
-
-    /** Only a warning, because Django skips the line too. The line itself may hold a secret and is not shown. */
-    record MalformedLine(Path file, int line, Malformed why) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return file + " line " + line + " is skipped, by Django too: " + why.words; }
-    }
-
-    /** @param looked where a .env could have been */
-    record NoEnvFile(List<Path> looked) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "no .env in " + String.join(" or ", looked.stream().map(Path::toString).toList())
-                    + ", and neither DB_PASSWORD nor DATABASE_URL in the environment";
-        }
-        public List<String> next() { return List.of("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD"); }
-    }
-
-    /**
-     * @param where  "/app/.env", "the environment"
-     * @param skipped lines of that file that may have been meant to hold it
-     * @param pgpass a password file that was passed over because others may read it, or null
-     */
-    record MissingSetting(String name, String where, List<MalformedLine> skipped, Path pgpass) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            var text = new StringBuilder(name + " is not set in " + where);
-            skipped.forEach(line -> text.append("\n  ").append(line.what()));
-            if (pgpass != null) text.append("\n  ").append(pgpass).append(" is passed over: others may read it");
-            return text.toString();
-        }
-        public List<String> next() {
-            var add = "add it there, or export " + name + "; where the server asks for no password any value will do";
-            return pgpass == null ? List.of(add) : List.of(add, "or let only yourself read the password file: chmod 600 " + pgpass);
-        }
-    }
-
-    /** The value is not shown: a secret may have slipped into the wrong line. */
-    record InvalidSetting(String name, String where, String expected) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return name + " in " + where + " is wrong: expected " + expected; }
-        public List<String> next() { return List.of("set it right there"); }
-    }
-
-    record NotPostgres(String engine, String name, String where) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "the database is not PostgreSQL: " + name + " in " + where + " says " + engine; }
-        public List<String> next() { return List.of("this tool is for PostgreSQL only; if that file is not the one Django reads, name it: --env-file FILE"); }
-    }
-
     // ---- the interpreter and Django ----------------------------------------------------------
-
-    /** @param skipped what was found on the way and why it will not do */
-    record NoInterpreter(List<String> skipped) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() {
-            return "no Python found: no virtual environment in the project, no python3 on PATH"
-                    + (skipped.isEmpty() ? "" : "\n  " + String.join("\n  ", skipped));
-        }
-        public List<String> next() { return List.of("name the project's interpreter: --python PATH"); }
-    }
-
-    /** Why an interpreter that somebody named, or a virtual environment, will not do. */
-    enum Unusable {
-        MISSING("does not exist"), DANGLING("is a link to a Python that is gone"), NOT_EXECUTABLE("is not executable"),
-        NO_PYTHON("is a folder without bin/python");
-
-        public final String words;
-
-        Unusable(String words) {
-            this.words = words;
-        }
-    }
-
-    record InterpreterUnusable(Path python, Unusable why) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return python + " " + why.words; }
-        public List<String> next() { return List.of("give --python the interpreter of the project's virtual environment, such as venv/bin/python"); }
-    }
-
-    /** Only a warning. */
-    record NoVirtualEnvironment(Path python, String why) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return python + " (" + why + ") is no virtual environment; name the project's own with --python PATH"; }
-    }
 
     record NotTheSame(Credentials ours, String theirs, String error) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
@@ -433,23 +235,6 @@ public interface Problem {
     }
 
     // ---- the database ------------------------------------------------------------------------
-
-    /** @param holder null when it has not said who it is */
-    record FolderBusy(Path root, LockOwner holder) implements Problem {
-        public Exit exit() { return Exit.BUSY; }
-        public String what() { return "another run is at work in %s: %s".formatted(root, holder == null ? "it has not said which" : holder.words()); }
-        public List<String> next() { return List.of("wait until it has ended"); }
-    }
-
-    record CannotLock(Path root, String words) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "cannot lock the project %s for this run: %s".formatted(root, words); }
-        public List<String> next() {
-            if (words.contains("No space left")) return List.of("make room there, then start again: df -h %s shows how full it is".formatted(root.resolve(".reset")));
-            return List.of("let %s write into %s: the lock, what runs keep, and the migrations are files there".formatted(System.getProperty("user.name"), root),
-                    "if .reset there is a link or a mount, it has to lead somewhere");
-        }
-    }
 
     record Standby(String database) implements Problem {
         public Exit exit() { return Exit.REFUSED; }

@@ -27,6 +27,15 @@ public final class Disk {
 
     private Disk() {}
 
+    /** Without symbolic links where it exists, else absolute. */
+    public static Path real(Path path) {
+        try {
+            return path.toRealPath();
+        } catch (IOException notThere) {
+            return path.toAbsolutePath().normalize();
+        }
+    }
+
     public static String sha256(byte[] content) {
         return HexFormat.of().formatHex(sha256Digest().digest(content));
     }

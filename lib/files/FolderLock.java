@@ -17,6 +17,8 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -28,10 +30,30 @@ import lib.error.Failure;
 import lib.error.Problem;
 
 /**
- * That nobody else changes this project meanwhile: a lock of the operating system's on {@code .reset/lock}, which ends with
- * its holder however that dies. The file says who holds it; one that is left over tells of a run that did not end.
+ * Keeps other runs out of a project: a lock of the operating system on {@code .reset/lock}, which ends with its owner's process.
+ * The file says who the owner is; a file that is left over tells of a run that ended abnormally.
  */
 public final class FolderLock implements AutoCloseable {
+    /**
+     * Who holds a lock, as others are told.
+     *
+     * @param since   ISO 8601, UTC
+     * @param command "reset_migrations undo"; never its arguments
+     */
+    public record Owner(long pid, String host, String since, String command) {
+        /** This process. */
+        public static Owner current(String command) {
+            var now = Instant.now().truncatedTo(ChronoUnit.SECONDS);
+            return new Owner(ProcessHandle.current().pid(), Host.name(), now.toString(), command);
+        }
+
+        /** "pid 4711 on web1, since 2026-11-22T10:15:00Z, reset_migrations undo". */
+        @Override
+        public String toString() {
+            return "pid %d on %s, since %s, %s".formatted(pid, host, since, command);
+        }
+    }
+
     private static final Gson JSON = new Gson();
     private static final String NAME = "lock";
     // Closing any second channel on the file would release this process's lock, so the second one is never opened.
@@ -42,28 +64,60 @@ public final class FolderLock implements AutoCloseable {
     private record Held(Path file, FileChannel channel, Object key, boolean ownFolder) {}
 
     private final List<Held> held = new ArrayList<>();
-    private final LockOwner us;
+    private final Owner us;
     private final Consumer<String> say;
 
-    private FolderLock(LockOwner us, Consumer<String> say) {
+    private FolderLock(Owner us, Consumer<String> say) {
         this.us = us;
         this.say = say;
     }
 
     /**
      * @param command for others to read: "reset_migrations undo"
-     * @param say     gets a line when a run before did not end
-     * @throws Failure {@link Problem.FolderBusy} naming the holder, {@link Problem.CannotLock} where nothing can be written
+     * @param say     gets a warning when an earlier run ended abnormally
+     * @throws Failure busy (5) naming the owner; failed (1) where nothing can be written
      */
     public static FolderLock take(Path root, String command, Consumer<String> say) {
-        return new FolderLock(LockOwner.us(command), say).takeAlso(root);
+        return new FolderLock(Owner.current(command), say).takeAlso(root);
     }
 
-    /** For who only looks: nothing is made, nothing removed. @throws Failure {@link Problem.FolderBusy} */
+    /**
+     * The same for a command that needs nothing of the folder. Where nothing can be written there is no lock, only a warning:
+     * no reset can be running there either.
+     *
+     * @return or null
+     */
+    public static FolderLock takeIfWritable(Path root, String command, Consumer<String> say) {
+        try {
+            return take(root, command, say);
+        } catch (Failure failure) {
+            if (failure.problem().exit() != Problem.Exit.FAILED) throw failure;
+            say.accept(failure.problem().what());
+            return null;
+        }
+    }
+
+    /** @param owner null when it has not written its name yet */
+    private static Failure busy(Path root, Owner owner) {
+        var who = owner == null ? "it has not written its name yet" : owner.toString();
+        return Failure.busy("another run is at work in %s: %s".formatted(root, who)).next("wait until it has ended");
+    }
+
+    private static Failure cannotLock(Path root, String why) {
+        var failure = Failure.failed("cannot lock the project %s for this run: %s".formatted(root, why));
+        if (why.contains("No space left")) {
+            return failure.next("make room there, then start again: df -h shows how full each file system is");
+        }
+        return failure.next("let %s write to %s: the lock, the records of runs and the migrations are files there"
+                .formatted(System.getProperty("user.name"), root),
+            "if .reset there is a link or a mount, it has to lead somewhere");
+    }
+
+    /** For a command that only reads: nothing is created or removed. @throws Failure busy (5) */
     public static void refuseIfHeld(Path root) {
         if (!OURS.isEmpty()) return; // see there
-        try (var channel = FileChannel.open(root.resolve(".reset").resolve(NAME), StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS)) {
-            if (channel.tryLock() == null) throw new Failure(new Problem.FolderBusy(root, patiently(channel)));
+        try (var channel = open(root.resolve(".reset").resolve(NAME))) {
+            if (channel.tryLock() == null) throw busy(root, patiently(channel));
         } catch (IOException nobody) {
             // no file, no holder
         }
@@ -83,7 +137,7 @@ public final class FolderLock implements AutoCloseable {
             throw new FileSystemException(file.toString(), null, "it keeps being removed");
         } catch (IOException e) {
             close();
-            throw new Failure(new Problem.CannotLock(root, Failure.firstLine(e)), e);
+            throw cannotLock(root, Failure.firstLine(e)).causedBy(e);
         } catch (RuntimeException e) {
             close();
             throw e;
@@ -101,21 +155,21 @@ public final class FolderLock implements AutoCloseable {
         file = file.getParent().toRealPath().resolve(NAME);
         var other = OURS.putIfAbsent(file, this);
         if (other == this) return true;
-        if (other != null) throw new Failure(new Problem.FolderBusy(root, other.us));
+        if (other != null) throw busy(root, other.us);
         FileChannel channel = null;
         try {
             var before = key(file);
-            channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
+            channel = open(file);
             var locked = channel.tryLock() != null;
             if (!before.equals(key(file))) { // removed by its last holder; an open file's key is nobody else's
                 release(file, channel);
                 return false;
             }
-            if (!locked) throw new Failure(new Problem.FolderBusy(root, patiently(channel)));
+            if (!locked) throw busy(root, patiently(channel));
             held.add(new Held(file, channel, before, ownFolder));
         } catch (OverlappingFileLockException sameProcess) {
             release(file, channel);
-            throw new Failure(new Problem.FolderBusy(root, us), sameProcess);
+            throw busy(root, us).causedBy(sameProcess);
         } catch (IOException | RuntimeException e) {
             release(file, channel);
             throw e;
@@ -132,6 +186,10 @@ public final class FolderLock implements AutoCloseable {
         }
     }
 
+    private static FileChannel open(Path file) throws IOException {
+        return FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
+    }
+
     private static void release(Path file, FileChannel channel) throws IOException {
         if (channel != null) channel.close();
         OURS.remove(file);
@@ -144,7 +202,8 @@ public final class FolderLock implements AutoCloseable {
     }
 
     private static FileAttribute<?>[] privately() {
-        return Disk.POSIX ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))} : new FileAttribute<?>[0];
+        if (!Disk.POSIX) return new FileAttribute<?>[0];
+        return new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))};
     }
 
     public static void writeGitignore(Path runs) throws IOException {
@@ -155,17 +214,17 @@ public final class FolderLock implements AutoCloseable {
     private void remains(FileChannel channel) throws IOException {
         if (channel.size() == 0) return; // made by us just now
         var dead = read(channel);
-        say.accept(dead == null ? "a run before did not end, and did not say which" : "a run did not end: " + dead.words());
+        say.accept(dead == null ? "an earlier run ended abnormally" : "an earlier run ended abnormally: " + dead);
     }
 
-    private static void write(FileChannel channel, LockOwner holder) throws IOException {
+    private static void write(FileChannel channel, Owner holder) throws IOException {
         channel.truncate(0);
         var bytes = ByteBuffer.wrap(JSON.toJson(holder).getBytes(StandardCharsets.UTF_8));
         while (bytes.hasRemaining()) channel.write(bytes, bytes.position());
     }
 
     /** Who has just taken it may not have written yet who that is. */
-    private static LockOwner patiently(FileChannel channel) throws IOException {
+    private static Owner patiently(FileChannel channel) throws IOException {
         for (int i = 0; i < 40; i++) {
             var holder = read(channel);
             if (holder != null) return holder;
@@ -179,11 +238,11 @@ public final class FolderLock implements AutoCloseable {
     }
 
     /** Null when it cannot be read. */
-    private static LockOwner read(FileChannel channel) throws IOException {
+    private static Owner read(FileChannel channel) throws IOException {
         var bytes = ByteBuffer.allocate(4096);
         channel.read(bytes, 0);
         try {
-            var holder = JSON.fromJson(new String(bytes.array(), 0, bytes.position(), StandardCharsets.UTF_8), LockOwner.class);
+            var holder = JSON.fromJson(new String(bytes.array(), 0, bytes.position(), StandardCharsets.UTF_8), Owner.class);
             return holder == null || holder.host() == null ? null : holder;
         } catch (JsonParseException halfWritten) {
             return null;

@@ -1,5 +1,6 @@
 package lib.files;
 
+import java.time.Duration;
 import java.util.Locale;
 
 /** Numbers and names as people read them. */
@@ -14,6 +15,14 @@ public final class Text {
     /** "1 table", "1,200 tables". */
     public static String count(int number, String noun) {
         return "%,d %s%s".formatted(number, noun, number == 1 ? "" : "s");
+    }
+
+    /** "12 s", "3 min", "26 h 5 min", "3 d 4 h". */
+    public static String duration(Duration time) {
+        if (time.toMinutes() < 1) return time.toSeconds() + " s";
+        if (time.toHours() < 1) return time.toMinutes() + " min";
+        if (time.toHours() < 48) return time.toHours() + " h" + (time.toMinutesPart() == 0 ? "" : " " + time.toMinutesPart() + " min");
+        return time.toDays() + " d" + (time.toHoursPart() == 0 ? "" : " " + time.toHoursPart() + " h");
     }
 
     /** Bytes in decimal units: 14.2 MB. */

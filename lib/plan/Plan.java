@@ -14,9 +14,9 @@ import lib.process.Interruption;
 import org.fusesource.jansi.Ansi;
 
 /**
- * Steps to print, and the very same steps to run; on failure those begun are undone, last first. One that cannot be undone
- * stops that: those before it (the old files, the record of the run) are what a later undo needs to go on from there. Only
- * what is gone for good ({@link Problem#isPermanent}) has nothing to wait for.
+ * Steps to print, and the same steps to run. On failure the steps that were begun are undone, the last one first. A step that
+ * cannot be undone stops that, because a later undo needs what the steps before it keep (the old files, the record of the run).
+ * Only a permanent problem ({@link Problem#isPermanent}) does not stop it: no later undo could do better.
  */
 public record Plan(List<Step> steps) {
 
@@ -27,8 +27,8 @@ public record Plan(List<Step> steps) {
     /**
      * Runs every step, then finishes every step.
      *
-     * @param nextIfNotPutBack the command to run when a step could not be undone; asked for only then
-     * @throws Failure what failed; {@link Problem.NotPutBack} around it when something is left to do; {@link Problem.NotFinished} when all was done
+     * @param nextIfNotPutBack gives the command to run when a step could not be undone
+     * @throws Failure what failed, and everything is put back; or with a {@link NotPutBack}, or a {@link NotFinished}
      */
     public void run(Console console, Supplier<String> nextIfNotPutBack) {
         var begun = new ArrayDeque<Step>();
@@ -64,21 +64,26 @@ public record Plan(List<Step> steps) {
             throw e;
         }
         console.say(label + console.paint(Ansi.Color.GREEN, false, "  " + Console.seconds(began)));
-        console.event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", (System.nanoTime() - began) / 1e9));
+        var seconds = (System.nanoTime() - began) / 1e9;
+        console.event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", seconds));
     }
 
-    /** The same; what could not be finished is for the caller to throw, once it has told that all is done. @return or null */
+    /**
+     * As {@link #run}, for a caller that reports success before it throws what could not be finished.
+     *
+     * @return the failure with the {@link NotFinished}, or null
+     */
     public Failure runReturningUnfinished(Console console, Supplier<String> nextIfNotPutBack) {
         try {
             run(console, nextIfNotPutBack);
             return null;
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.NotFinished) return failure;
+            if (failure.problem() instanceof NotFinished) return failure;
             throw failure;
         }
     }
 
-    /** Nothing is put back any more; but what cannot be finished is no success either. */
+    /** Nothing is put back any more, but what cannot be finished is a failure. */
     private void finish() {
         var left = new ArrayList<Failure>();
         for (var step : steps) {
@@ -86,38 +91,58 @@ public record Plan(List<Step> steps) {
                 step.finish();
                 Checkpoint.reached("finished: " + step.describe());
             } catch (Exception e) {
-                left.add(e instanceof Failure failure ? failure : new Failure(new Problem.FileSystemSaid(step.describe(), Failure.firstLine(e)), e));
+                left.add(e instanceof Failure failure ? failure : Failure.failed(step.describe() + ": " + Failure.firstLine(e)).causedBy(e));
             }
         }
-        if (!left.isEmpty()) throw new Failure(new Problem.NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
+        if (!left.isEmpty()) throw new Failure(new NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
     }
 
     private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {
-        var left = new ArrayList<String>();
-        var todo = new LinkedHashSet<String>();
-        Interruption.uninterruptibly(() -> {
+        var putBack = new PutBack(console, next);
+        Interruption.uninterruptibly(() -> putBack.undo(begun));
+        var failure = Failure.of(cause);
+        if (putBack.left.isEmpty()) return failure != null ? failure : cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
+        var first = failure != null ? failure.problem() : Problem.of(Problem.Exit.FAILED, cause.toString());
+        return new Failure(new NotPutBack(first, putBack.left, List.copyOf(putBack.commands)), cause);
+    }
+
+    /** Undoes the steps that were begun, and remembers what it could not undo. */
+    private static final class PutBack {
+        private final Console console;
+        private final Supplier<String> next;
+        private final List<String> left = new ArrayList<>();
+        private final LinkedHashSet<String> commands = new LinkedHashSet<>();
+
+        PutBack(Console console, Supplier<String> next) {
+            this.console = console;
+            this.next = next;
+        }
+
+        void undo(ArrayDeque<Step> begun) {
             console.note("putting everything back");
             for (var steps = begun.iterator(); steps.hasNext();) {
                 var step = steps.next();
-                try {
-                    step.undo();
-                    Checkpoint.reached("undone: " + step.describe());
-                    console.log("undone: " + step.describe());
-                } catch (Exception e) {
-                    left.add(step.describe() + ": " + Failure.firstLine(e));
-                    todo.addAll(e instanceof Failure failure && failure.problem() instanceof Problem.NotStarted stopped ? stopped.next() : List.of(next.get()));
-                    console.log(e);
-                    if (!(e instanceof Failure failure && failure.problem().isPermanent())) {
-                        steps.forEachRemaining(waiting -> left.add("so this stays done: " + waiting.describe())); // services that stay stopped, for one
-                        break;
-                    }
-                }
+                if (undo(step)) continue;
+                steps.forEachRemaining(waiting -> left.add("therefore not undone: " + waiting.describe())); // also stopped services
+                return;
             }
-        });
-        var failure = Failure.of(cause);
-        if (failure == null && left.isEmpty()) return cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
-        if (left.isEmpty()) return failure;
-        var first = failure != null ? failure.problem() : new Problem.DatabaseSaid("", cause.toString());
-        return new Failure(new Problem.NotPutBack(first, left, List.copyOf(todo)), cause);
+        }
+
+        /** @return whether the steps before it may be undone */
+        private boolean undo(Step step) {
+            try {
+                step.undo();
+                Checkpoint.reached("undone: " + step.describe());
+                console.log("undone: " + step.describe());
+                return true;
+            } catch (Exception e) {
+                console.log(e);
+                left.add(step.describe() + ": " + Failure.firstLine(e));
+                var isPermanent = e instanceof Failure failure && failure.problem().isPermanent();
+                var own = e instanceof Failure failure && isPermanent ? failure.problem().next() : List.<String>of();
+                commands.addAll(own.isEmpty() ? List.of(next.get()) : own);
+                return isPermanent;
+            }
+        }
     }
 }

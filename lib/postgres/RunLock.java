@@ -3,7 +3,7 @@ package lib.postgres;
 import java.time.Duration;
 import java.util.List;
 import lib.error.Failure;
-import lib.files.LockOwner;
+import lib.files.Host;
 import lib.process.Interruption;
 
 /** Allows one run at a time for a database: an advisory lock in a transaction that lasts until it is closed. */
@@ -44,7 +44,7 @@ public final class RunLock implements AutoCloseable {
 
     /** LOCAL, because a pooler gives the session to others. Keepalives: the lock of a host that has vanished ends within two minutes. */
     private static List<String> settings() {
-        var application = "%s pid %d on %s".formatted(Database.APPLICATION, ProcessHandle.current().pid(), LockOwner.hostName());
+        var application = "%s pid %d on %s".formatted(Database.APPLICATION, ProcessHandle.current().pid(), Host.name());
         return List.of("SET LOCAL idle_in_transaction_session_timeout = 0",
                 "SET LOCAL application_name = " + Sql.literal(Sql.shortened(application, "")),
                 "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3",

@@ -1,5 +1,6 @@
 package lib.postgres;
 
+import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
 import lib.error.Failure;
@@ -20,21 +21,13 @@ public final class Sessions {
     private static final Database.Row<String> DESCRIPTION = r -> description(r.getInt(1), r.getString(2), r.getString(3), r.getString(4),
             r.getString(5), r.getLong(6), r.getString(7));
 
-    /** "pid 4711, crm_user, celery, 127.0.0.1, idle in transaction for 3 min 12 s: SELECT 1", without control characters. */
+    /** "pid 4711, crm_user, celery, 127.0.0.1, idle in transaction for 3 min: SELECT 1", without control characters. */
     static String description(int pid, String user, String application, String address, String state, long seconds, String query) {
         var text = new StringBuilder("pid %d, %s, %s, %s".formatted(pid, Text.line(user), Text.line(application), address));
-        if (!state.isEmpty()) text.append(", ").append(state).append(seconds < 0 ? "" : " for " + duration(seconds));
+        if (!state.isEmpty()) text.append(", ").append(state).append(seconds < 0 ? "" : " for " + Text.duration(Duration.ofSeconds(seconds)));
         var first = Text.line(query.lines().findFirst().orElse(""));
         if (first.codePointCount(0, first.length()) > LONGEST_QUERY) first = first.substring(0, first.offsetByCodePoints(0, LONGEST_QUERY - 1)) + "…";
         return first.isEmpty() ? text.toString() : text + ": " + first;
-    }
-
-    /** 12 s, 3 min 12 s, 2 h 5 min, 4 d 1 h. */
-    static String duration(long seconds) {
-        if (seconds < 60) return seconds + " s";
-        if (seconds < 3600) return "%d min %d s".formatted(seconds / 60, seconds % 60);
-        if (seconds < 86400) return "%d h %d min".formatted(seconds / 3600, seconds / 60 % 60);
-        return "%d d %d h".formatted(seconds / 86400, seconds / 3600 % 24);
     }
 
     // ---- descriptions ------------------------------------------------------------------------

@@ -173,7 +173,7 @@ public final class Program {
         try {
             return builder.start();
         } catch (IOException e) {
-            throw new Failure(new Problem.ProgramMissing(argv.getFirst()), e);
+            throw new Failure(new ProgramMissing(argv.getFirst()), e);
         }
     }
 
@@ -229,7 +229,8 @@ public final class Program {
             var out = text(process.getInputStream());
             reader.join();
             var output = ended(process.waitFor(), out, err.toString());
-            if (late.get()) throw new Failure(new Problem.TooSlow(toString(), limit.toSeconds()));
+            if (late.get()) throw Failure.failed("no end within %d s: %s".formatted(limit.toSeconds(), this))
+                .next("run it by hand to see what it waits for; an engine that hangs has to be started again");
             return output;
         } catch (IOException e) {
             throw Failure.of(e);

@@ -1,26 +1,19 @@
 package lib.project;
 
-import java.io.ByteArrayOutputStream;
-import java.io.IOException;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermission;
-import java.util.ArrayList;
-import java.util.EnumSet;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.error.Failure;
-import lib.error.Problem;
-import lib.files.LockOwner;
+import lib.files.Host;
+import lib.process.Shell;
 
 /**
  * Which database, and how to log in.
@@ -43,12 +36,6 @@ public record Credentials(String host, int port, String database, String user, S
             List.of("DB_PORT", "POSTGRES_PORT", "PGPORT"), List.of("DB_SSLMODE", "POSTGRES_SSLMODE", "PGSSLMODE"));
     private static final String ENVIRONMENT = "environment";
     private static final Set<String> SSLMODES = Set.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
-    private static final Set<String> URL_SCHEMES = Set.of("postgres", "postgresql", "pgsql", "psql", "postgis");
-
-    /** The project's own settings; see {@link #of(Project, EnvFile)}. */
-    public static Credentials of(Project project, Path envFileOption, Map<String, String> environment) {
-        return of(project, EnvFile.of(project, envFileOption, environment));
-    }
 
     /**
      * For each setting the first of these names that has a value, a name's value being the environment's or else the file's:
@@ -58,7 +45,7 @@ public record Credentials(String host, int port, String database, String user, S
      *
      * @throws Failure a setting is missing or wrong, or the database is not PostgreSQL; never with a value that may be secret
      */
-    public static Credentials of(Project project, EnvFile file) {
+    static Credentials of(Project project, EnvFile file) {
         return new Search(project, file).credentials();
     }
 
@@ -72,14 +59,14 @@ public record Credentials(String host, int port, String database, String user, S
     public static Credentials ofUrl(EnvFile file, String setting) {
         var value = file.get(setting);
         if (value == null || value.isBlank()) return null;
-        var from = new Found(value, setting, file.fromEnvironment(setting) ? ENVIRONMENT : file.path().map(Path::toString).orElse(ENVIRONMENT));
-        var url = Url.parse(from);
-        if (url.user == null || url.host == null || url.host.startsWith("/") || url.host.contains(",")) throw Url.wrong(from);
-        if (url.sslmode != null && !SSLMODES.contains(url.sslmode)) throw Url.wrong(from);
-        var port = url.port == null ? "5432" : url.port;
-        if (!port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535) throw Url.wrong(from);
-        return new Credentials(url.host, Integer.parseInt(port), url.database == null ? "postgres" : url.database, url.user, url.password,
-                url.sslmode, Map.of());
+        var from = new Setting(value, setting, file.fromEnvironment(setting) ? ENVIRONMENT : file.path().map(Path::toString).orElse(ENVIRONMENT));
+        var url = DatabaseUrl.parse(from);
+        if (url.user() == null || url.host() == null || url.host().startsWith("/") || url.host().contains(",")) throw DatabaseUrl.wrong(from);
+        if (url.sslmode() != null && !SSLMODES.contains(url.sslmode())) throw DatabaseUrl.wrong(from);
+        var port = url.port() == null ? "5432" : url.port();
+        if (!port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535) throw DatabaseUrl.wrong(from);
+        return new Credentials(url.host(), Integer.parseInt(port), url.database() == null ? "postgres" : url.database(), url.user(), url.password(),
+                url.sslmode(), Map.of());
     }
 
     /** All the names of the settings that are set when these names are: who sets one of them does not want another name's value for it. */
@@ -114,7 +101,7 @@ public record Credentials(String host, int port, String database, String user, S
         if (route != null) return route.engineIsLocal();
         var name = host.toLowerCase(Locale.ROOT).replaceFirst("\\.$", "");
         if (host.startsWith("/") || name.equals("localhost") || name.matches("127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}")) return true;
-        return name.contains(":") ? isLoopback(name) : name.equals(LockOwner.hostName().toLowerCase(Locale.ROOT));
+        return name.contains(":") ? isLoopback(name) : name.equals(Host.name().toLowerCase(Locale.ROOT));
     }
 
     /** Of an address that can be no name: whatever has a colon in it. */
@@ -134,55 +121,43 @@ public record Credentials(String host, int port, String database, String user, S
 
     // ---- looking them up ---------------------------------------------------------------------
 
-    /** A value and where it came from. */
-    private record Found(String value, String name, String where) {
-        String source(String setting) {
-            return name.equals(setting) || name.isEmpty() ? where : name + " in " + where;
-        }
-
-        @Override
-        public String toString() {
-            return name + " in " + where;
-        }
-    }
-
     private static final class Search {
         private final Project project;
         private final EnvFile file;
-        private final Found urlSetting;
-        private final Url url;
-        private final Map<String, Found> found = new LinkedHashMap<>();
+        private final Setting urlSetting;
+        private final DatabaseUrl url;
+        private final Map<String, Setting> found = new LinkedHashMap<>();
 
         Search(Project project, EnvFile file) {
             this.project = project;
             this.file = file;
             urlSetting = named("DB_NAME") == null ? named("DATABASE_URL") : null;
-            url = urlSetting == null ? Url.NONE : Url.parse(urlSetting);
+            url = urlSetting == null ? DatabaseUrl.NONE : DatabaseUrl.parse(urlSetting);
         }
 
         Credentials credentials() {
             refuseOtherEngines();
             // First, so that somebody without any settings hears of that and not of a part.
             var password = password();
-            var database = setting("DB_NAME", url.database, "whatsapp_crm_dev");
-            var user = setting("DB_USER", url.user, "crm_user");
-            var host = setting("DB_HOST", url.host, "localhost");
+            var database = setting("DB_NAME", url.database(), "whatsapp_crm_dev");
+            var user = setting("DB_USER", url.user(), "crm_user");
+            var host = setting("DB_HOST", url.host(), "localhost");
             if (host.contains(",")) throw invalid("DB_HOST", "one host");
-            var port = port(setting("DB_PORT", url.port, "5432"));
-            var sslmode = setting("DB_SSLMODE", url.sslmode, null);
+            var port = port(setting("DB_PORT", url.port(), "5432"));
+            var sslmode = setting("DB_SSLMODE", url.sslmode(), null);
             if (sslmode != null && !SSLMODES.contains(sslmode)) throw invalid("DB_SSLMODE", "one of disable, allow, prefer, require, verify-ca, verify-full");
             if (password == null) password = fromPgpass(host, port, database, user);
             var sources = new LinkedHashMap<String, String>();
-            found.forEach((setting, from) -> sources.put(setting, from.source(setting)));
+            found.forEach((setting, from) -> sources.put(setting, source(setting, from)));
             return new Credentials(host, port, database, user, password, sslmode, Map.copyOf(sources));
         }
 
         /** The password by name, or null where only the password file can know it. */
         private String password() {
-            var password = setting("DB_PASSWORD", url.password, null);
+            var password = setting("DB_PASSWORD", url.password(), null);
             var nothingNamed = password == null && file.path().isEmpty()
                     && urlSetting == null && named("DB_NAME") == null && named("POSTGRES_DB") == null && named("PGDATABASE") == null;
-            if (nothingNamed) throw new Failure(new Problem.NoEnvFile(List.copyOf(new LinkedHashSet<>(List.of(project.root(), project.backend())))));
+            if (nothingNamed) throw noSettings();
             return password;
         }
 
@@ -190,28 +165,47 @@ public record Credentials(String host, int port, String database, String user, S
             var passwords = Pgpass.of(file.environment());
             var password = passwords.find(host, port, database, user);
             if (password == null) {
-                var where = file.path().map(Path::toString).orElse("the environment");
-                throw new Failure(new Problem.MissingSetting("DB_PASSWORD", where, file.problems(), passwords.refused()));
+                throw noPassword(passwords.refused());
             }
-            found.put("DB_PASSWORD", new Found(password, "", passwords.path().toString()));
+            found.put("DB_PASSWORD", new Setting(password, "", passwords.path().toString()));
             return password;
+        }
+
+        private Failure noSettings() {
+            var looked = Stream.of(project.root(), project.backend()).distinct().map(Path::toString).collect(Collectors.joining(" or "));
+            return Failure.usage("no .env in " + looked + ", and neither DB_PASSWORD nor DATABASE_URL in the environment")
+                .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
+        }
+
+        /** @param pgpass ignored because other users can read it, or null */
+        private Failure noPassword(Path pgpass) {
+            var what = new StringBuilder("DB_PASSWORD is not set in " + file.path().map(Path::toString).orElse("the environment"));
+            file.warnings().forEach(skipped -> what.append("\n  ").append(skipped)); // one of them may be meant to hold it
+            if (pgpass != null) what.append("\n  ").append(pgpass).append(" is ignored: other users can read it");
+            var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do";
+            return Failure.usage(what.toString()).next(pgpass == null ? List.of(add)
+                : List.of(add, "or make the password file readable for yourself alone: " + Shell.line("chmod", "600", pgpass.toString())));
         }
 
         private String setting(String name, String fromUrl, String otherwise) {
             var from = named(name);
-            if (from == null && fromUrl != null) from = new Found(fromUrl, urlSetting.name, urlSetting.where);
+            if (from == null && fromUrl != null) from = new Setting(fromUrl, urlSetting.name(), urlSetting.where());
             for (var other : NAMES.stream().filter(names -> names.getFirst().equals(name)).findFirst().orElseThrow()) if (from == null) from = named(other);
-            if (from == null && otherwise != null) from = new Found(otherwise, "", "default");
+            if (from == null && otherwise != null) from = new Setting(otherwise, "", "default");
             if (from == null) return null;
             found.put(name, from);
-            return from.value;
+            return from.value();
         }
 
         /** The environment's value before the file's; an empty one counts as not set, and hides the file's as it does for Django. */
-        private Found named(String name) {
+        private Setting named(String name) {
             var value = file.get(name);
             if (value == null || value.isEmpty()) return null;
-            return new Found(value, name, file.fromEnvironment(name) ? ENVIRONMENT : project.show(file.path().orElseThrow()));
+            return new Setting(value, name, file.fromEnvironment(name) ? ENVIRONMENT : project.show(file.path().orElseThrow()));
+        }
+
+        private static String source(String setting, Setting from) {
+            return from.name().equals(setting) || from.name().isEmpty() ? from.where() : from.toString();
         }
 
         private int port(String value) {
@@ -226,177 +220,16 @@ public record Credentials(String host, int port, String database, String user, S
 
         /** Names the setting that was really used. */
         private Failure invalid(String setting, String expected) {
-            var from = found.get(setting);
-            return new Failure(new Problem.InvalidSetting(from.name, from.where, expected));
+            return found.get(setting).invalid(expected);
         }
 
         private void refuseOtherEngines() {
             var engine = named("DB_ENGINE");
             if (engine == null) return;
-            var name = engine.value.toLowerCase(Locale.ROOT);
+            var name = engine.value().toLowerCase(Locale.ROOT);
             // Third parties wrap Django's: django_tenants.postgresql_backend, django_prometheus.db.backends.postgis, psqlextra.backend.
             if (List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale").stream().noneMatch(name::contains))
-                throw new Failure(new Problem.NotPostgres(engine.value, engine.name, engine.where));
-        }
-    }
-
-    // ---- DATABASE_URL ------------------------------------------------------------------------
-
-    /** The parts of a URL, null where it does not say; the query's come after those in front of it. */
-    private record Url(String host, String port, String database, String user, String password, String sslmode) {
-        static final Url NONE = new Url(null, null, null, null, null, null);
-
-        /** By hand: java.net.URI refuses hosts with an underscore, which Compose's services have, and socket folders. */
-        static Url parse(Found setting) {
-            var text = setting.value.strip();
-            var colon = text.indexOf("://");
-            if (colon < 1) throw wrong(setting);
-            var scheme = text.substring(0, colon).toLowerCase(Locale.ROOT);
-            if (!scheme.matches("[a-z][a-z0-9+.-]*")) throw wrong(setting);
-            if (!URL_SCHEMES.contains(scheme.replaceFirst("\\+.*", ""))) // postgresql+psycopg2
-                throw new Failure(new Problem.NotPostgres(scheme, setting.name, setting.where));
-            text = text.substring(colon + 3).replaceFirst("(?s)#.*", "");
-            var question = text.indexOf('?');
-            var query = query(setting, question < 0 ? "" : text.substring(question + 1));
-            if (question >= 0) text = text.substring(0, question);
-            var slash = text.indexOf('/');
-            var database = slash < 0 ? "" : text.substring(slash + 1);
-            var server = slash < 0 ? text : text.substring(0, slash);
-            var at = server.lastIndexOf('@');
-            var login = at < 0 ? "" : server.substring(0, at);
-            server = server.substring(at + 1);
-            var password = login.indexOf(':');
-            var bracket = server.indexOf(']'); // [::1]:5432
-            var port = server.indexOf(':', Math.max(bracket, 0));
-            var host = port < 0 ? server : server.substring(0, port);
-            if (host.startsWith("[") != bracket >= 0 || host.startsWith("[") && !host.endsWith("]")) throw wrong(setting);
-            if (host.startsWith("[")) host = host.substring(1, host.length() - 1);
-            Function<String, String> plain = part -> part.isEmpty() ? null : decoded(setting, part);
-            return new Url(first(plain.apply(host), query.get("host")),
-                    first(port < 0 ? null : plain.apply(server.substring(port + 1)), query.get("port")),
-                    first(plain.apply(database), query.get("dbname")),
-                    first(plain.apply(password < 0 ? login : login.substring(0, password)), query.get("user")),
-                    first(password < 0 ? null : plain.apply(login.substring(password + 1)), query.get("password")),
-                    query.get("sslmode"));
-        }
-
-        private static Map<String, String> query(Found setting, String text) {
-            var query = new LinkedHashMap<String, String>();
-            for (var pair : text.split("&")) {
-                var equals = pair.indexOf('=');
-                if (equals > 0 && equals < pair.length() - 1) query.put(pair.substring(0, equals), decoded(setting, pair.substring(equals + 1)));
-            }
-            return query;
-        }
-
-        /** Percent-encoding only: in URLDecoder's reading a + in a password would become a space. */
-        private static String decoded(Found setting, String part) {
-            var bytes = new ByteArrayOutputStream();
-            var from = part.getBytes(StandardCharsets.UTF_8);
-            for (int i = 0; i < from.length; i++) {
-                if (from[i] != '%') {
-                    bytes.write(from[i]);
-                    continue;
-                }
-                var high = i + 2 < from.length ? Character.digit(from[i + 1], 16) : -1;
-                var low = i + 2 < from.length ? Character.digit(from[i + 2], 16) : -1;
-                if (high < 0 || low < 0) throw wrong(setting);
-                bytes.write(high << 4 | low);
-                i += 2;
-            }
-            return bytes.toString(StandardCharsets.UTF_8);
-        }
-
-        private static String first(String one, String other) {
-            return one != null ? one : other;
-        }
-
-        private static Failure wrong(Found setting) {
-            return new Failure(new Problem.InvalidSetting(setting.name, setting.where,
-                    "a URL like postgresql://user:password@host:5432/name with everything unusual percent-encoded"));
-        }
-
-        @Override
-        public String toString() {
-            return "DATABASE_URL";
-        }
-    }
-
-    // ---- ~/.pgpass ---------------------------------------------------------------------------
-
-    /**
-     * libpq's password file, read here and not left to libpq because the same password is wanted for the scratch database.
-     *
-     * @param lines   of five fields or more
-     * @param refused the file, when it is there but others may read it, as libpq refuses it too; else null
-     */
-    private record Pgpass(Path path, List<List<String>> lines, Path refused) {
-        static Pgpass of(Map<String, String> environment) {
-            var path = path(environment);
-            try {
-                // A symbolic link is fine, a folder or pipe is not.
-                if (!Files.isRegularFile(path)) return new Pgpass(path, List.of(), null);
-                if (othersMayRead(path)) return new Pgpass(path, List.of(), path);
-                // Bytes that are not UTF-8 are somebody's Latin-1 password in another line, no reason to stop.
-                var text = new String(Files.readAllBytes(path), StandardCharsets.UTF_8);
-                return new Pgpass(path, text.lines().filter(l -> !l.isEmpty() && !l.startsWith("#")).map(Pgpass::fields).toList(), null);
-            } catch (IOException unreadable) {
-                return new Pgpass(path, List.of(), null);
-            }
-        }
-
-        private static Path path(Map<String, String> environment) {
-            var named = environment.get("PGPASSFILE");
-            if (named != null && !named.isEmpty()) return Path.of(named);
-            var home = environment.getOrDefault("HOME", System.getProperty("user.home"));
-            var windows = environment.get("APPDATA");
-            return System.getProperty("os.name").startsWith("Windows") && windows != null
-                    ? Path.of(windows, "postgresql", "pgpass.conf") : Path.of(home, ".pgpass");
-        }
-
-        private static boolean othersMayRead(Path path) throws IOException {
-            try {
-                var others = EnumSet.allOf(PosixFilePermission.class);
-                others.removeAll(EnumSet.of(PosixFilePermission.OWNER_READ, PosixFilePermission.OWNER_WRITE, PosixFilePermission.OWNER_EXECUTE));
-                others.retainAll(Files.getPosixFilePermissions(path));
-                return !others.isEmpty();
-            } catch (UnsupportedOperationException windows) {
-                return false;
-            }
-        }
-
-        /** Split at colons, a backslash taking the next character as it is. */
-        private static List<String> fields(String line) {
-            var fields = new ArrayList<String>();
-            var field = new StringBuilder();
-            for (int i = 0; i < line.length(); i++) {
-                var c = line.charAt(i);
-                if (c == ':') {
-                    fields.add(field.toString());
-                    field.setLength(0);
-                } else field.append(c == '\\' && i + 1 < line.length() ? line.charAt(++i) : c);
-            }
-            fields.add(field.toString());
-            return fields;
-        }
-
-        /** The first line that fits decides. */
-        String find(String host, int port, String database, String user) {
-            // libpq: its default socket folder goes by the name localhost
-            var name = host.equals("/var/run/postgresql") || host.equals("/tmp") ? "localhost" : host;
-            var wanted = List.of(name, String.valueOf(port), database, user);
-            for (var line : lines) {
-                if (line.size() < 5) continue;
-                var fits = true;
-                for (int i = 0; i < 4 && fits; i++) fits = line.get(i).equals("*") || line.get(i).equals(wanted.get(i));
-                if (fits) return line.get(4);
-            }
-            return null;
-        }
-
-        @Override
-        public String toString() {
-            return path.toString();
+                throw engine.notPostgres(engine.value());
         }
     }
 }

@@ -34,18 +34,61 @@ import lib.process.Interruption;
  * the environment comes before the file.
  */
 public final class EnvFile implements Dotenv {
-    private static final int LARGEST = 1 << 20; // bytes; what is larger is some other file
+    private static final int LARGEST = 1 << 20; // bytes
     private static final int PATIENCE = 10; // seconds
 
+    /** Why a file cannot be read as a .env. */
+    private enum Unreadable {
+        MISSING("does not exist", "name the file that is meant: --env-file FILE"),
+        FOLDER("is a folder", "name the file that is meant: --env-file FILE"),
+        FORBIDDEN("cannot be read: permission denied", "look at its owner and mode, or name another file: --env-file FILE"),
+        BROKEN("could not be read to its end", "look at its owner and mode, or name another file: --env-file FILE"),
+        TOO_LARGE("is larger than 1 MB: it is no .env file", "name the file that is meant: --env-file FILE"),
+        GROWN("has values that grow beyond 1 MB when ${…} is expanded", "look for names that are doubled from line to line"),
+        SILENT("is a pipe that nobody writes to", "start the program that writes to it, or name another file: --env-file FILE"),
+        NOT_UTF_8("is not UTF-8", "save it as UTF-8"),
+        NUL("contains a NUL byte, so it is not text in UTF-8", "save it as UTF-8");
+
+        private final String words;
+        private final String next;
+
+        Unreadable(String words, String next) {
+            this.words = words;
+            this.next = next;
+        }
+    }
+
+    /** Why a line is skipped. */
+    enum Malformed {
+        NO_NAME("there is no name before the ="), OPEN_QUOTE("a quote is opened and never closed"),
+        AFTER_QUOTE("something follows the closing quote"), NO_EQUALS("a name must not contain a space, and = has to follow it");
+
+        private final String words;
+
+        Malformed(String words) {
+            this.words = words;
+        }
+    }
+
+    /** A line that Django skips too. The line itself may hold a secret and is not kept. */
+    record MalformedLine(Path file, int line, Malformed why) {
+        @Override
+        public String toString() {
+            return file + " line " + line + " is skipped, by Django too: " + why.words;
+        }
+    }
+
     private final Path path;
+    private final String text; // holds secrets
     private final Map<String, String> values;
-    private final List<Problem.MalformedLine> problems;
+    private final List<MalformedLine> malformed;
     private final Map<String, String> environment;
 
-    private EnvFile(Path path, Map<String, String> values, List<Problem.MalformedLine> problems, Map<String, String> environment) {
+    private EnvFile(Path path, String text, Map<String, String> values, List<MalformedLine> malformed, Map<String, String> environment) {
         this.path = path;
+        this.text = text;
         this.values = Collections.unmodifiableMap(values);
-        this.problems = List.copyOf(problems);
+        this.malformed = List.copyOf(malformed);
         this.environment = Map.copyOf(environment);
     }
 
@@ -56,12 +99,29 @@ public final class EnvFile implements Dotenv {
 
     /**
      * @param environment comes before the file, in {@link #get} as well as inside <code>${NAME}</code>
-     * @throws Failure the file cannot be read as text; malformed lines do not throw, see {@link #problems}
+     * @throws Failure the file cannot be read as text; malformed lines do not throw, see {@link #warnings}
      */
     public static EnvFile read(Path path, Map<String, String> environment) {
-        var reader = new Reader(path, text(path), environment);
+        return parsed(path, text(path), environment);
+    }
+
+    private static EnvFile parsed(Path path, String text, Map<String, String> environment) {
+        var reader = new Reader(path, text, environment);
         reader.read();
-        return new EnvFile(path, reader.values, reader.problems, environment);
+        return new EnvFile(path, text, reader.values, reader.malformed, environment);
+    }
+
+    /** The same file under another environment. The file is not read again: a pipe can be read only once. */
+    public EnvFile withEnvironment(Map<String, String> other) {
+        return path == null ? none(other) : parsed(path, text, other);
+    }
+
+    EnvFile withoutFile() {
+        return none(environment);
+    }
+
+    private static EnvFile none(Map<String, String> environment) {
+        return new EnvFile(null, "", Map.of(), List.of(), environment);
     }
 
     /**
@@ -76,7 +136,7 @@ public final class EnvFile implements Dotenv {
             var file = folder.resolve(".env");
             if (isFile(file)) return read(file, environment);
         }
-        return new EnvFile(null, Map.of(), List.of(), environment);
+        return none(environment);
     }
 
     /** A folder named .env is somebody's virtual environment; a named pipe is a password manager's .env. */
@@ -96,14 +156,13 @@ public final class EnvFile implements Dotenv {
         return values;
     }
 
-    /** The lines that were skipped, with what is wrong with each: to warn about. */
-    public List<Problem.MalformedLine> problems() {
-        return problems;
+    /** The lines that were skipped, and why, for people. */
+    public List<String> warnings() {
+        return malformed.stream().map(MalformedLine::toString).toList();
     }
 
-    /** The numbers, from 1, of the lines that were skipped. */
-    public List<Integer> malformed() {
-        return problems.stream().map(Problem.MalformedLine::line).toList();
+    List<MalformedLine> malformed() {
+        return malformed;
     }
 
     /** True when the environment has the name, whatever the file says. */
@@ -174,27 +233,27 @@ public final class EnvFile implements Dotenv {
     /** As Python's text mode gives it: strict UTF-8, every line ending a line feed. */
     private static String text(Path path) {
         byte[] bytes;
-        if (Files.isDirectory(path)) throw unreadable(path, Problem.Unreadable.FOLDER, 0, null);
+        if (Files.isDirectory(path)) throw unreadable(path, Unreadable.FOLDER, 0, null);
         try {
             bytes = Files.isRegularFile(path) || !Files.exists(path) ? content(path) : patiently(path);
         } catch (NoSuchFileException e) {
-            throw unreadable(path, Problem.Unreadable.MISSING, 0, e);
+            throw unreadable(path, Unreadable.MISSING, 0, e);
         } catch (AccessDeniedException e) {
-            throw unreadable(path, Problem.Unreadable.FORBIDDEN, 0, e);
+            throw unreadable(path, Unreadable.FORBIDDEN, 0, e);
         } catch (IOException e) {
-            throw unreadable(path, Problem.Unreadable.BROKEN, 0, e);
+            throw unreadable(path, Unreadable.BROKEN, 0, e);
         }
-        if (bytes.length > LARGEST) throw unreadable(path, Problem.Unreadable.TOO_LARGE, 0, null);
+        if (bytes.length > LARGEST) throw unreadable(path, Unreadable.TOO_LARGE, 0, null);
         var buffer = ByteBuffer.wrap(bytes);
         try {
             var text = StandardCharsets.UTF_8.newDecoder().decode(buffer).toString().replace("\r\n", "\n").replace('\r', '\n');
             var nul = text.indexOf('\0');
-            if (nul >= 0) throw unreadable(path, Problem.Unreadable.NUL, 1 + newlines(text, 0, nul), null);
+            if (nul >= 0) throw unreadable(path, Unreadable.NUL, 1 + newlines(text, 0, nul), null);
             return text;
         } catch (CharacterCodingException e) { // the decoder stops in front of the first bad byte
             var before = new String(bytes, 0, buffer.position(), StandardCharsets.UTF_8).replace("\r\n", "\n").replace('\r', '\n');
             // the exception itself is dropped: nothing of the file's content may reach a log
-            throw unreadable(path, Problem.Unreadable.NOT_UTF_8, 1 + newlines(before, 0, before.length()), null);
+            throw unreadable(path, Unreadable.NOT_UTF_8, 1 + newlines(before, 0, before.length()), null);
         }
     }
 
@@ -204,7 +263,7 @@ public final class EnvFile implements Dotenv {
         }
     }
 
-    /** A password manager's pipe takes its time; one that nobody writes into would be waited for without end. */
+    /** A password manager takes its time to write to its pipe; without a limit the read would wait for ever when nobody writes. */
     private static byte[] patiently(Path path) throws IOException {
         var reading = new FutureTask<>(() -> content(path));
         Thread.ofPlatform().daemon().start(reading);
@@ -214,7 +273,7 @@ public final class EnvFile implements Dotenv {
                 try {
                     return reading.get(100, TimeUnit.MILLISECONDS);
                 } catch (TimeoutException notYet) {
-                    if (i >= PATIENCE * 10) throw unreadable(path, Problem.Unreadable.SILENT, 0, null);
+                    if (i >= PATIENCE * 10) throw unreadable(path, Unreadable.SILENT, 0, null);
                 }
             }
         } catch (ExecutionException e) {
@@ -224,8 +283,9 @@ public final class EnvFile implements Dotenv {
         }
     }
 
-    private static Failure unreadable(Path path, Problem.Unreadable why, int line, IOException cause) {
-        return new Failure(new Problem.EnvFileUnreadable(path, why, line), cause);
+    /** @param line from 1, or 0 where no line is to blame */
+    private static Failure unreadable(Path path, Unreadable why, int line, IOException cause) {
+        return Failure.usage(path + (line > 0 ? " line " + line + ": the file " : " ") + why.words).next(why.next).causedBy(cause);
     }
 
     private static int newlines(CharSequence text, int from, int to) {
@@ -262,7 +322,7 @@ public final class EnvFile implements Dotenv {
         private final String text;
         private final Map<String, String> environment;
         final Map<String, String> values = new LinkedHashMap<>();
-        final List<Problem.MalformedLine> problems = new ArrayList<>();
+        final List<MalformedLine> malformed = new ArrayList<>();
         private int at;
         private int grown;
 
@@ -282,17 +342,17 @@ public final class EnvFile implements Dotenv {
                 var wrong = binding();
                 if (wrong == null) continue;
                 take(REST_OF_LINE);
-                problems.add(new Problem.MalformedLine(path, line, wrong));
+                malformed.add(new MalformedLine(path, line, wrong));
             }
         }
 
         /** One binding or comment; returns what is wrong with it, or null. */
-        private Problem.Malformed binding() {
+        private Malformed binding() {
             take(EXPORT);
             String name = null;
             if (peek() != '#') {
                 name = take(peek() == '\'' ? QUOTED_NAME : NAME);
-                if (name == null) return Problem.Malformed.NO_NAME;
+                if (name == null) return Malformed.NO_NAME;
             }
             take(BLANK);
             String value = null;
@@ -301,10 +361,10 @@ public final class EnvFile implements Dotenv {
                 var blankAfter = take(EQUALS).length() > 1;
                 quoted = peek() == '\'' || peek() == '"';
                 value = blankAfter && peek() == '#' ? "" : value();
-                if (value == null) return Problem.Malformed.OPEN_QUOTE;
+                if (value == null) return Malformed.OPEN_QUOTE;
             }
             take(COMMENT);
-            if (take(END_OF_LINE) == null) return quoted ? Problem.Malformed.AFTER_QUOTE : Problem.Malformed.NO_EQUALS;
+            if (take(END_OF_LINE) == null) return quoted ? Malformed.AFTER_QUOTE : Malformed.NO_EQUALS;
             if (name != null) values.put(name, value == null ? null : resolved(value));
             return null;
         }
@@ -341,7 +401,7 @@ public final class EnvFile implements Dotenv {
                         : values.containsKey(name) ? values.get(name) : matcher.group(2);
                 matcher.appendReplacement(whole, known == null ? "" : Matcher.quoteReplacement(known));
                 grown += known == null ? 0 : known.length();
-                if (grown > LARGEST) throw unreadable(path, Problem.Unreadable.GROWN, 0, null); // doubled line by line it would fill the memory
+                if (grown > LARGEST) throw unreadable(path, Unreadable.GROWN, 0, null); // doubled line by line it would fill the memory
             }
             return matcher.appendTail(whole).toString();
         }

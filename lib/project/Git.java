@@ -5,8 +5,8 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.process.Program;
+import lib.process.ProgramMissing;
 
 /** What git knows of some folders; where there is no git, no repository, or git refuses, it knows nothing. */
 public final class Git {
@@ -24,7 +24,7 @@ public final class Git {
                     .with(folders.stream().map(folder -> root.relativize(folder).toString()).toArray(String[]::new)).run();
             return prefix.code() != 0 || status.code() != 0 ? List.of() : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders);
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.ProgramMissing) return List.of();
+            if (failure.problem() instanceof ProgramMissing) return List.of();
             throw failure;
         }
     }

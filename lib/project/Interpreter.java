@@ -10,16 +10,16 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.process.Program;
 
 /**
  * The Python that runs the project's Django.
  *
  * @param python     absolute, and not resolved: a virtual environment's python is a link, and only its place makes it one
- * @param why        how it was found: "--python", "venv in the project", "python3 on PATH"; then what was passed over
+ * @param why        how it was found: "--python", "venv in the project", "python3 on PATH"; then what was skipped
  * @param virtualEnv in a virtual environment, or conda's
  */
 public record Interpreter(Path python, String why, boolean virtualEnv) {
@@ -54,7 +54,8 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             var found = Program.onPath(name, environment);
             if (found.isPresent()) return of(found.get(), name + " on PATH", skipped);
         }
-        throw new Failure(new Problem.NoInterpreter(skipped));
+        throw Failure.usage("no Python found: no virtual environment in the project, no python3 on PATH"
+                + skipped.stream().map(line -> "\n  " + line).collect(Collectors.joining())).next("name the project's interpreter: --python PATH");
     }
 
     private static Interpreter of(Path python, String why, List<String> skipped) {
@@ -66,31 +67,36 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         var path = option.toAbsolutePath().normalize();
         if (Files.isDirectory(path)) {
             var found = IN_ENVIRONMENT.stream().map(path::resolve).filter(Files::isExecutable).findFirst();
-            return of(found.orElseThrow(() -> new Failure(new Problem.InterpreterUnusable(path, Problem.Unusable.NO_PYTHON))), "--python", List.of());
+            return of(found.orElseThrow(() -> unusable(path, "is a folder without bin/python")), "--python", List.of());
         }
         var isName = option.getNameCount() == 1 && !option.isAbsolute() && !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
         var python = isName ? Program.onPath(option.toString(), environment).orElse(path) : path;
         var wrong = whatIsWrong(python);
-        if (wrong.isPresent()) throw new Failure(new Problem.InterpreterUnusable(python, wrong.get()));
+        if (wrong.isPresent()) throw unusable(python, wrong.get());
         return of(python, "--python", List.of());
     }
 
-    /** The interpreter of a virtual environment; one that no longer works is noted and passed over. */
+    /** The interpreter of a virtual environment; one that no longer works is noted and skipped. */
     private static Optional<Path> inside(Path environment, List<String> skipped) {
         var folder = environment.toAbsolutePath().normalize();
         var pythons = IN_ENVIRONMENT.stream().map(folder::resolve).toList();
         var found = pythons.stream().filter(p -> whatIsWrong(p).isEmpty()).findFirst();
         if (found.isEmpty()) {
             var broken = pythons.stream().filter(p -> Files.exists(p, LinkOption.NOFOLLOW_LINKS)).findFirst().orElse(pythons.getFirst());
-            skipped.add(new Problem.InterpreterUnusable(broken, whatIsWrong(broken).orElseThrow()).what());
+            skipped.add(broken + " " + whatIsWrong(broken).orElseThrow());
         }
         return found;
     }
 
-    private static Optional<Problem.Unusable> whatIsWrong(Path python) {
-        if (Files.isSymbolicLink(python) && !Files.exists(python)) return Optional.of(Problem.Unusable.DANGLING);
-        if (!Files.isRegularFile(python)) return Optional.of(Problem.Unusable.MISSING);
-        return Files.isExecutable(python) ? Optional.empty() : Optional.of(Problem.Unusable.NOT_EXECUTABLE);
+    private static Failure unusable(Path python, String why) {
+        return Failure.usage(python + " " + why)
+            .next("give --python the interpreter of the project's virtual environment, such as venv/bin/python");
+    }
+
+    private static Optional<String> whatIsWrong(Path python) {
+        if (Files.isSymbolicLink(python) && !Files.exists(python)) return Optional.of("is a link to a Python that is gone");
+        if (!Files.isRegularFile(python)) return Optional.of("does not exist");
+        return Files.isExecutable(python) ? Optional.empty() : Optional.of("is not executable");
     }
 
     private static boolean isVirtual(Path python) {

@@ -10,7 +10,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import lib.error.Failure;
-import lib.error.Problem;
+import lib.process.Shell;
 
 /**
  * Where a Django project's parts lie.
@@ -32,17 +32,27 @@ public record Project(Path root, Path backend) {
      */
     public static Project find(Path start) {
         var from = start.toAbsolutePath().normalize();
-        if (!Files.isDirectory(from)) throw new Failure(new Problem.NoProject(from));
+        if (!Files.isDirectory(from)) throw noProject(from);
         for (var folder = from; folder != null; folder = folder.getParent()) {
             if (!folder.equals(from) && !isMarked(folder) && !Files.exists(folder.resolve(".git"))
                     && !Files.isRegularFile(folder.resolve("manage.py"))) continue;
             var found = managePys(folder);
             if (found.isEmpty()) continue;
-            if (found.size() > 1) throw new Failure(new Problem.SeveralBackends(folder, found));
+            if (found.size() > 1) throw several(folder, found);
             var backend = found.getFirst().getParent();
             return new Project(rootOf(backend), backend);
         }
-        throw new Failure(new Problem.NoProject(from));
+        throw noProject(from);
+    }
+
+    private static Failure noProject(Path from) {
+        return Failure.usage("no Django project in " + from + " or above it: no manage.py found there or up to two levels below")
+            .next("go to the project's folder, or give --project DIR");
+    }
+
+    private static Failure several(Path folder, List<Path> managePys) {
+        return Failure.usage("more than one manage.py in " + folder + ":\n  " + String.join("\n  ", managePys.stream().map(Path::toString).toList()))
+            .next("name the one that is meant: --project " + Shell.quoted(managePys.getFirst().getParent().toString()));
     }
 
     /**

@@ -1,6 +1,7 @@
 package lib.project;
 
 import io.github.cdimascio.dotenv.DotenvEntry;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -8,11 +9,39 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
-import lib.error.Failure;
-import lib.error.Problem;
 
-/** Options that may also stand in {@code .env}, or in the environment before it: what was given on the command line wins. */
-public record Settings(EnvFile file) {
+/**
+ * All that the environment and {@code .env} say for a project: its database, and options that may stand there too (what the
+ * command line says comes first). A command has one of these: the file is read once, so that it may be a pipe.
+ *
+ * @param named by {@code --env-file}; false for the project's own {@code .env}
+ */
+public record Settings(Project project, EnvFile file, boolean named) {
+    /** @param envFile by {@code --env-file}, or null: the project's own */
+    public static Settings read(Project project, Path envFile, Map<String, String> environment) {
+        return new Settings(project, EnvFile.of(project, envFile, environment), envFile != null);
+    }
+
+    /** The same file as a process with another environment sees it. */
+    public Settings withEnvironment(Map<String, String> environment) {
+        return new Settings(project, file.withEnvironment(environment), named);
+    }
+
+    /** @throws Failure see {@link Credentials#of(Project, EnvFile)} */
+    public Credentials credentials() {
+        return Credentials.of(project, file);
+    }
+
+    /**
+     * The project's own {@code .env}, which Compose reads whatever {@code --env-file} says. Beside a file that was named only a
+     * regular file counts: a pipe is left to Compose.
+     */
+    public EnvFile ownFile() {
+        if (!named) return file;
+        var own = project.root().resolve(".env");
+        return Files.isRegularFile(own) ? EnvFile.read(own, file.environment()) : file.withoutFile();
+    }
+
     public String text(String given, String name) {
         if (given != null) return given;
         var value = file.get(name);
@@ -69,7 +98,7 @@ public record Settings(EnvFile file) {
             return parse.apply(value);
         } catch (IllegalArgumentException e) { // without the exception: its text holds the value
             var where = file.fromEnvironment(name) ? "environment" : file.path().map(Path::toString).orElse("environment");
-            throw new Failure(new Problem.InvalidSetting(name, where, expected));
+            throw new Setting(value, name, where).invalid(expected);
         }
     }
 }

@@ -1,5 +1,6 @@
 package lib.reset;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
@@ -174,11 +175,7 @@ final class Parking {
             if (!db.is("""
                     SELECT EXISTS (SELECT FROM pg_locks WHERE relation = ANY (?) AND mode = 'AccessExclusiveLock' AND granted AND pid <> pg_backend_pid()
                         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))""", relations)) return;
-            try {
-                Thread.sleep(100);
-            } catch (InterruptedException e) {
-                throw new Failure(new Problem.Interrupted(), e);
-            }
+            Interruption.uninterruptibly(() -> Interruption.pause(Duration.ofMillis(100)));
         }
         throw Sessions.tablesLocked(Sessions.holding(db, relations), false);
     }

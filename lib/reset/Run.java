@@ -37,6 +37,7 @@ import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.files.Disk;
 import lib.files.FolderLock;
+import lib.files.Host;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.project.Credentials;
@@ -181,18 +182,9 @@ public record Run(int format, String id, String version, String started, String 
         return stateFolder().resolve(id);
     }
 
+    /** Where nobody's home is known, a folder that no ordinary user may write to. */
     private static Path stateFolder() {
-        return absolute(System.getenv("XDG_STATE_HOME")).or(() -> home().map(home -> home.resolve(".local/state")))
-                .orElse(Path.of("/")).resolve("reset_migrations"); // nobody's home: where no ordinary user may write
-    }
-
-    private static Optional<Path> home() {
-        return absolute(System.getenv("HOME")).or(() -> absolute(System.getProperty("user.home"))); // Java's own asks the password database
-    }
-
-    /** An empty HOME, or Java's "?" for a user whom the machine does not know, would be a folder of the project. */
-    private static Optional<Path> absolute(String path) {
-        return Optional.ofNullable(path).map(Path::of).filter(Path::isAbsolute);
+        return Host.stateFolder(System.getenv()).orElse(Path.of("/")).resolve("reset_migrations");
     }
 
     /** Where the old files lie: in the project and in the copy, or what is left of the two. */

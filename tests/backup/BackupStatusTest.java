@@ -19,6 +19,7 @@ import java.util.stream.Stream;
 import lib.backup.BackupStatus.Seen;
 import lib.error.Failure;
 import lib.error.Problem;
+import lib.files.Text;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -60,7 +61,7 @@ class BackupStatusTest {
 
     @Test void an_age_is_told_in_its_two_largest_units() {
         assertEquals(List.of("5 s", "59 min", "1 h", "26 h", "26 h 1 min", "2 d", "3 d 4 h"),
-                Stream.of("PT5S", "PT59M59S", "PT1H", "PT26H", "PT26H1M", "P2D", "P3DT4H59M").map(Duration::parse).map(BackupStatus::words).toList());
+                Stream.of("PT5S", "PT59M59S", "PT1H", "PT26H", "PT26H1M", "P2D", "P3DT4H59M").map(Duration::parse).map(Text::duration).toList());
     }
 
     // ---- fresh or stale ------------------------------------------------------------------------

@@ -3,6 +3,7 @@ package lib.environment;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashMap;
+import lib.project.Settings;
 import picocli.CommandLine;
 import support.ComposeProject;
 
@@ -16,6 +17,6 @@ public final class Detected {
         shell.put("PATH", project.version().onlyOn(project.root().resolveSibling(project.name() + ".bin")));
         var options = CommandLine.populateCommand(new ProjectOptions(), "--project", project.root()
                 .toString(), "--docker", "--app-service", "backend");
-        return options.environment(options.project(), python, shell, warning -> {});
+        return options.environment(Settings.read(options.project(), null, shell), python, warning -> {});
     }
 }

@@ -41,9 +41,9 @@ class PlanTest {
         var plan = new Plan(List.of(step("a"), stubborn, failing("c", new IOException("disk"))));
         var failure = assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x"));
         assertEquals(List.of("run a", "undo c"), acts); // a may be the record without which no undo finds the run
-        var left = (Problem.NotPutBack) failure.problem();
+        var left = (NotPutBack) failure.problem();
         assertEquals(Problem.Exit.PARTLY, left.exit());
-        assertEquals(List.of("rename: no such folder", "so this stays done: a"), left.left());
+        assertEquals(List.of("rename: no such folder", "therefore not undone: a"), left.left());
         assertEquals(List.of("reset_migrations undo x"), left.next());
     }
 
@@ -57,7 +57,7 @@ class PlanTest {
     @Test void services_that_do_not_start_hold_nothing_up_either_and_their_command_is_named() {
         var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Problem.NotStarted(List.of("port 8000 is taken"), "docker-compose start backend")); }, () -> {});
         var plan = new Plan(List.of(step("a"), services, failing("c", new IOException("disk"))));
-        var left = (Problem.NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x")).problem();
+        var left = (NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x")).problem();
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
         assertEquals(List.of("docker-compose start backend"), left.next());
     }

@@ -3,7 +3,6 @@ package lib.project;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -26,7 +25,6 @@ import java.util.Map;
 import java.util.Random;
 import java.util.stream.Collectors;
 import lib.error.Failure;
-import lib.error.Problem;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -141,7 +139,7 @@ class EnvFileTest {
     private Reading ours(String document, Map<String, String> environment) throws IOException {
         var file = EnvFile.read(write(document), environment);
         var values = file.values().entrySet().stream().map(e -> entry(e.getKey(), e.getValue())).toList();
-        return new Reading(values, file.malformed(), file.forDjango(new Project(folder, folder)));
+        return new Reading(values, file.malformed().stream().map(EnvFile.MalformedLine::line).toList(), file.forDjango(new Project(folder, folder)));
     }
 
     private void assertSame(List<String> documents) throws Exception {
@@ -211,42 +209,43 @@ class EnvFileTest {
 
     @Test void no_value_is_in_the_words_for_it() throws IOException {
         var file = EnvFile.read(write("DB_PASSWORD=t0psecret\nx t0psecret\n='t0psecret'\nB='a' t0psecret\nA='t0psecret"), Map.of());
-        assertEquals(List.of(2, 3, 4, 5), file.malformed());
-        assertEquals(List.of(Problem.Malformed.NO_EQUALS, Problem.Malformed.NO_NAME, Problem.Malformed.AFTER_QUOTE, Problem.Malformed.OPEN_QUOTE),
-                file.problems().stream().map(Problem.MalformedLine::why).toList());
-        assertFalse((file + " " + file.problems() + file.problems().stream().map(Problem::what).toList()).contains("t0psecret"));
-        assertTrue(file.problems().getFirst().what().startsWith(folder.resolve(".env") + " line 2 "), file.problems().getFirst().what());
+        assertEquals(List.of(2, 3, 4, 5), file.malformed().stream().map(EnvFile.MalformedLine::line).toList());
+        assertEquals(List.of(EnvFile.Malformed.NO_EQUALS, EnvFile.Malformed.NO_NAME, EnvFile.Malformed.AFTER_QUOTE, EnvFile.Malformed.OPEN_QUOTE),
+                file.malformed().stream().map(EnvFile.MalformedLine::why).toList());
+        assertFalse((file + " " + file.malformed() + file.warnings()).contains("t0psecret"));
+        assertTrue(file.warnings().getFirst().startsWith(folder.resolve(".env") + " line 2 "), file.warnings().getFirst());
     }
 
     // ---- what is no .env ---------------------------------------------------------------------
 
-    private Problem.EnvFileUnreadable unreadable(Path file) {
+    /** What is said of it after its name. */
+    private String unreadable(Path file) {
         var failure = assertThrows(Failure.class, () -> EnvFile.read(file));
         assertEquals(2, failure.problem().exit().code);
-        assertTrue(failure.problem().what().contains(file.toString()), failure.problem().what());
+        assertTrue(failure.problem().what().startsWith(file + " "), failure.problem().what());
         assertFalse(failure.problem().next().isEmpty());
-        return assertInstanceOf(Problem.EnvFileUnreadable.class, failure.problem());
+        return failure.problem().what().substring(file.toString().length() + 1);
     }
 
     @Test void a_file_that_is_no_text_is_named_with_its_line() throws IOException {
         var file = folder.resolve("x.env");
         Files.write(file, "A=1\r\nB=2\nC=caf\u00e9\n".getBytes(java.nio.charset.StandardCharsets.ISO_8859_1));
-        assertEquals(new Problem.EnvFileUnreadable(file, Problem.Unreadable.NOT_UTF_8, 3), unreadable(file));
+        assertEquals("line 3: the file is not UTF-8", unreadable(file));
         Files.write(file, "\ufeffA=1\n".getBytes(java.nio.charset.StandardCharsets.UTF_16LE));
-        assertEquals(Problem.Unreadable.NOT_UTF_8, unreadable(file).why());
+        assertEquals("line 1: the file is not UTF-8", unreadable(file));
         Files.write(file, "A=1\n\nB=\0\n".getBytes(UTF_8));
-        assertEquals(new Problem.EnvFileUnreadable(file, Problem.Unreadable.NUL, 3), unreadable(file));
+        assertEquals("line 3: the file contains a NUL byte, so it is not text in UTF-8", unreadable(file));
         Files.write(file, new byte[] {'A', '=', (byte) 0xed, (byte) 0xa0, (byte) 0x80}); // a lone surrogate
-        assertEquals(Problem.Unreadable.NOT_UTF_8, unreadable(file).why());
+        assertEquals("line 1: the file is not UTF-8", unreadable(file));
         Files.write(file, new byte[] {'A', '=', (byte) 0xc3}); // cut in the middle of a letter
-        assertEquals(Problem.Unreadable.NOT_UTF_8, unreadable(file).why());
+        assertEquals("line 1: the file is not UTF-8", unreadable(file));
     }
 
     @Test void a_folder_a_missing_and_a_huge_file_are_told_apart() throws IOException {
-        assertEquals(Problem.Unreadable.FOLDER, unreadable(folder).why());
-        assertEquals(Problem.Unreadable.MISSING, unreadable(folder.resolve("none")).why());
+        assertEquals("is a folder", unreadable(folder));
+        assertEquals("does not exist", unreadable(folder.resolve("none")));
         var huge = Files.writeString(folder.resolve("huge"), "A=1\n".repeat(2_500_000));
-        assertEquals(Problem.Unreadable.TOO_LARGE, unreadable(huge).why());
+        assertEquals("is larger than 1 MB: it is no .env file", unreadable(huge));
     }
 
     @Test void a_file_that_may_not_be_read_says_so() throws IOException {
@@ -254,7 +253,7 @@ class EnvFileTest {
         Assumptions.assumeTrue(Files.getFileStore(file).supportsFileAttributeView("posix"));
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("---------"));
         Assumptions.assumeFalse(Files.isReadable(file), "root may read everything");
-        assertEquals(Problem.Unreadable.FORBIDDEN, unreadable(file).why());
+        assertEquals("cannot be read: permission denied", unreadable(file));
     }
 
     @Test void long_values_neither_overflow_the_stack_nor_take_long() throws IOException {

@@ -52,10 +52,11 @@ class InterpreterTest {
         return Interpreter.find(project, option, environment);
     }
 
-    private Problem.InterpreterUnusable unusable(Path option) {
+    private String unusable(Path option) {
         var problem = assertThrows(Failure.class, () -> find(option)).problem();
         assertEquals(2, problem.exit().code);
-        return assertInstanceOf(Problem.InterpreterUnusable.class, problem);
+        assertEquals(List.of("give --python the interpreter of the project's virtual environment, such as venv/bin/python"), problem.next());
+        return problem.what();
     }
 
     @Test void each_place_gives_way_to_the_one_before_it() throws IOException {
@@ -73,7 +74,8 @@ class InterpreterTest {
     @Test void python_serves_where_there_is_no_python3() throws IOException {
         Files.delete(root.resolve("usr/bin/python3"));
         var problem = assertThrows(Failure.class, () -> find(null)).problem();
-        assertInstanceOf(Problem.NoInterpreter.class, problem);
+        assertEquals("no Python found: no virtual environment in the project, no python3 on PATH", problem.what());
+        assertEquals(2, problem.exit().code);
         var python = program(root.resolve("usr/bin/python"), "exit 0");
         assertEquals(python, find(null).python());
     }
@@ -96,13 +98,13 @@ class InterpreterTest {
     }
 
     @Test void the_one_that_was_named_must_do() throws IOException {
-        assertEquals(Problem.Unusable.MISSING, unusable(root.resolve("none/python")).why());
+        assertEquals(root.resolve("none/python") + " does not exist", unusable(root.resolve("none/python")));
         var plain = Files.writeString(root.resolve("plain"), "");
-        assertEquals(Problem.Unusable.NOT_EXECUTABLE, unusable(plain).why());
+        assertEquals(plain + " is not executable", unusable(plain));
         var link = Files.createSymbolicLink(root.resolve("link"), root.resolve("gone"));
-        assertEquals(Problem.Unusable.DANGLING, unusable(link).why());
-        assertEquals(Problem.Unusable.NO_PYTHON, unusable(root).why());
-        assertEquals(Problem.Unusable.MISSING, unusable(Path.of("python9.9")).why());
+        assertEquals(link + " is a link to a Python that is gone", unusable(link));
+        assertEquals(root + " is a folder without bin/python", unusable(root));
+        assertEquals(Path.of("python9.9").toAbsolutePath() + " does not exist", unusable(Path.of("python9.9")));
     }
 
     @Test void a_name_on_path_and_a_virtual_environments_folder_can_be_named_too() throws IOException {
@@ -149,7 +151,7 @@ class InterpreterTest {
     // ---- the environment around it -----------------------------------------------------------
 
     private Environment.Local environment() {
-        return Environment.of(project, EnvFile.of(project, null, environment), Interpreter.find(project, Python.venv(), environment));
+        return Environment.of(Settings.read(project, null, environment), Interpreter.find(project, Python.venv(), environment));
     }
 
     private static final String SHOW = "import os; print(os.getcwd(), os.environ.get('DB_NAME'), os.environ.get('PYTHONDONTWRITEBYTECODE'))";
@@ -166,7 +168,7 @@ class InterpreterTest {
         Files.writeString(root.resolve(".env"), "DB_PASSWORD=pw\nA B=1");
         assertEquals(1, environment().warnings().size());
         assertTrue(environment().warnings().getFirst().contains("line 2"));
-        var system = Environment.of(project, EnvFile.of(project, null, environment), find(null));
+        var system = Environment.of(Settings.read(project, null, environment), find(null));
         assertEquals(2, system.warnings().size());
         assertTrue(system.warnings().getLast().contains("usr/bin/python3"));
     }

@@ -1,7 +1,6 @@
 package lib.project;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.io.IOException;
@@ -30,8 +29,16 @@ class ProjectTest {
         assertEquals(new Project(folder.resolve(root).normalize(), folder.resolve(backend).normalize()), Project.find(folder.resolve(start)), start);
     }
 
-    private <P extends Problem> P problemFrom(Class<P> kind, Path start) {
-        return assertInstanceOf(kind, assertThrows(Failure.class, () -> Project.find(start)).problem());
+    private static Problem problemFrom(Path start) {
+        var problem = assertThrows(Failure.class, () -> Project.find(start)).problem();
+        assertEquals(2, problem.exit().code);
+        return problem;
+    }
+
+    private static void assertNone(Path start) {
+        var problem = problemFrom(start);
+        assertEquals("no Django project in %s or above it: no manage.py found there or up to two levels below".formatted(start), problem.what());
+        assertEquals(List.of("go to the project's folder, or give --project DIR"), problem.next());
     }
 
     @Test void manage_py_in_the_root_makes_it_the_backend_too() throws IOException {
@@ -56,7 +63,7 @@ class ProjectTest {
         for (var start : List.of("p", "p/services", "p/services/web", "p/services/web/shop")) assertFound("p", "p/services/web", start);
         file("deep/.env");
         file("deep/a/b/c/manage.py");
-        problemFrom(Problem.NoProject.class, folder.resolve("deep"));
+        assertNone(folder.resolve("deep"));
     }
 
     @Test void root_is_the_outermost_marked_folder() throws IOException {
@@ -77,9 +84,9 @@ class ProjectTest {
         file("p/.env");
         var one = file("p/api/manage.py");
         var two = file("p/web/manage.py");
-        var problem = problemFrom(Problem.SeveralBackends.class, folder.resolve("p"));
-        assertEquals(List.of(one, two), problem.managePys());
-        assertEquals(2, problem.exit().code);
+        var problem = problemFrom(folder.resolve("p"));
+        assertEquals("more than one manage.py in %s:\n  %s\n  %s".formatted(folder.resolve("p"), one, two), problem.what());
+        assertEquals(List.of("name the one that is meant: --project " + one.getParent()), problem.next());
         assertFound("p/api", "p/api", "p/api");
     }
 
@@ -93,7 +100,7 @@ class ProjectTest {
     @Test void a_project_that_only_lies_beside_is_not_taken() throws IOException {
         file("code/site/manage.py");
         folder("code/scripts/x");
-        problemFrom(Problem.NoProject.class, folder.resolve("code/scripts/x"));
+        assertNone(folder.resolve("code/scripts/x"));
         folder("code/.git"); // now it belongs to the same repository
         assertFound("code/site", "code/site", "code/scripts/x");
     }
@@ -115,8 +122,8 @@ class ProjectTest {
     }
 
     @Test void no_project_and_no_folder_are_told_apart_from_bugs() throws IOException {
-        assertEquals(2, problemFrom(Problem.NoProject.class, folder("empty")).exit().code);
-        problemFrom(Problem.NoProject.class, folder.resolve("not-there"));
-        problemFrom(Problem.NoProject.class, file("a-file"));
+        assertNone(folder("empty"));
+        assertNone(folder.resolve("not-there"));
+        assertNone(file("a-file"));
     }
 }

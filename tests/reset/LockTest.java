@@ -3,7 +3,6 @@ package lib.reset;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -22,6 +21,7 @@ import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.FolderLock;
+import lib.files.Host;
 import lib.postgres.Database;
 import lib.postgres.RunLock;
 import org.junit.jupiter.api.AfterAll;
@@ -204,11 +204,11 @@ class LockTest {
         assertTrue(Files.exists(lock), "a dry run takes nothing away");
         var next = reset(crm).run("--yes");
         assertDone(next);
-        assertEquals(1, next.err().lines().filter(line -> line.contains("a run did not end: pid " + holder.pid() + " on ")).count(), next.err());
+        assertEquals(1, next.err().lines().filter(line -> line.contains("an earlier run ended abnormally: pid " + holder.pid() + " on ")).count(), next.err());
         assertFalse(Files.exists(lock));
         var quiet = reset(crm).run("undo", "--yes");
         assertDone(quiet);
-        assertFalse(quiet.err().contains("did not end"), quiet.err());
+        assertFalse(quiet.err().contains("ended abnormally"), quiet.err());
         apart++;
     }
 
@@ -225,9 +225,11 @@ class LockTest {
             assertEquals(List.of(".reset rwx------", ".reset/lock rw-------"), modes.stream().filter(mode -> !mode.contains(".gitignore")).toList());
             assertTrue(Files.exists(temp.resolve(".reset/.gitignore")));
             assertEquals(lock, lock.takeAlso(temp)); // its own is no other's
-            var busy = assertInstanceOf(Problem.FolderBusy.class, assertThrows(Failure.class, () -> take(new ArrayList<>())).problem());
-            assertEquals(ProcessHandle.current().pid(), busy.holder().pid());
-            assertEquals("a test", busy.holder().command());
+            var busy = assertThrows(Failure.class, () -> take(new ArrayList<>())).problem();
+            assertEquals(Problem.Exit.BUSY, busy.exit());
+            assertTrue(busy.what().startsWith("another run is at work in %s: pid %d on %s, since ".formatted(temp, ProcessHandle.current().pid(), Host.name())), busy.what());
+            assertTrue(busy.what().endsWith(", a test"), busy.what());
+            assertEquals(List.of("wait until it has ended"), busy.next());
         }
         assertFalse(Files.exists(temp.resolve(".reset")));
         Files.createDirectories(temp.resolve(".reset/20261122-172530-4f2a"));
@@ -264,8 +266,10 @@ class LockTest {
         try (var all = Files.walk(elsewhere)) {
             for (var path : all.sorted(java.util.Comparator.reverseOrder()).toList()) Files.delete(path);
         }
-        var problem = assertInstanceOf(Problem.CannotLock.class, assertThrows(Failure.class, () -> take(new ArrayList<>())).problem());
-        assertTrue(problem.what().contains(temp.toString()) && !problem.next().isEmpty(), problem.what());
+        var problem = assertThrows(Failure.class, () -> take(new ArrayList<>())).problem();
+        assertEquals(Problem.Exit.FAILED, problem.exit());
+        assertTrue(problem.what().startsWith("cannot lock the project " + temp + " for this run: "), problem.what());
+        assertEquals("if .reset there is a link or a mount, it has to lead somewhere", problem.next().getLast());
     }
 
     @Test void a_project_that_cannot_be_written_to_says_so() throws Exception {
@@ -322,7 +326,7 @@ class LockTest {
         var processes = new ArrayList<Process>();
         var memory = Path.of("/dev/shm"); // nobody waits for a disk there, so it happens often
         var root = Files.createTempDirectory(Files.isDirectory(memory) ? memory : temp, "reset_migrations_test");
-        for (int i = 0; i < 3; i++) processes.add(Tool.in(temp, "LockTest").start(root.toString()));
+        for (int i = 0; i < 3; i++) processes.add(Tool.in(temp, LockTest.class.getName()).start(root.toString()));
         for (var process : processes) {
             var ended = end(process);
             assertEquals(0, ended.code(), ended.all());

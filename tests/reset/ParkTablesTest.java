@@ -194,7 +194,7 @@ class ParkTablesTest {
             var migrator = OldState.migrator(db);
             assertThrows(Failure.class, () -> SwapDatabaseTest.run(List.of(park.parkAndMigrate(migrator), park.commit(migrator), Step.of("check", () -> {
                 assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
-                throw new Failure(new Problem.NotConfirmed());
+                throw Failure.refused("not confirmed");
             }))));
             assertEquals(before, Snapshot.of(db));
         }

@@ -135,7 +135,7 @@ class SwapDatabaseTest {
             var swap = swap(database);
             assertThrows(Failure.class, () -> run(List.of(swap.createScratch(), swap.migrate(OldState.migrator(db)), swap.swap(), Step.of("check", () -> {
                 assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
-                throw new Failure(new Problem.NotConfirmed());
+                throw Failure.refused("not confirmed");
             }))));
             assertEquals(before, Snapshot.of(db));
             assertFalse(databases().getFirst().contains(db.name() + "_"), databases().toString());

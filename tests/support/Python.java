@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.error.Problem;
+import lib.process.ProgramMissing;
 
 /** Virtual environments for the sample projects, built once a machine, and a way to run them. */
 public final class Python {
@@ -73,7 +74,7 @@ public final class Python {
         try {
             process = builder.start();
         } catch (IOException e) {
-            throw new Failure(new Problem.ProgramMissing(command[0]), e);
+            throw new Failure(new ProgramMissing(command[0]), e);
         }
         try {
             process.getOutputStream().close();

@@ -18,6 +18,7 @@ import javax.net.ssl.SSLException;
 import lib.Lib;
 import lib.error.Failure;
 import lib.error.Problem;
+import lib.process.Interruption;
 
 /**
  * A dead man's switch as healthchecks.io understands it: it hears of start, success and failure, and alarms when it hears nothing.
@@ -87,7 +88,7 @@ public final class Ping {
     private void send(String what, String body) {
         var said = once(what, body);
         if (said == null) return;
-        pause();
+        Interruption.uninterruptibly(() -> Interruption.pause(Duration.ofMillis(500))); // also tells of a run that was interrupted
         said = once(what, body);
         if (said == null) return;
         synchronized (warnings) {
@@ -161,14 +162,6 @@ public final class Ping {
         var path = url.getRawPath() == null ? "" : url.getRawPath();
         if (!what.isEmpty()) path = path.replaceAll("/+$", "");
         return URI.create(url.getScheme() + "://" + host + path + what + (url.getRawQuery() == null ? "" : "?" + url.getRawQuery()));
-    }
-
-    private static void pause() {
-        try {
-            Thread.sleep(500);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
     }
 
     /** As it may be shown. */

@@ -19,6 +19,7 @@ import java.nio.file.StandardOpenOption;
 import java.security.DigestOutputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
 import java.util.ArrayList;
@@ -39,6 +40,7 @@ import lib.files.Checkpoint;
 import lib.files.Disk;
 import lib.process.Interruption;
 import lib.process.Program;
+import lib.process.ProgramMissing;
 
 /**
  * Backups off-site, on any remote of the {@code rclone} program: a file there is whole when its manifest, {@code NAME.json}, is
@@ -213,7 +215,7 @@ public final class Remote {
             if (!hash.equalsIgnoreCase(digests.get(kind))) throw new Failure(new Problem.NotAsManifest(at(name), "its " + kind + " differs"));
             return new Proof(kind);
         }
-        var read = digest("SHA-256");
+        var read = Disk.sha256Digest();
         stream(name, bytes, new DigestOutputStream(OutputStream.nullOutputStream(), read));
         if (!hex(read).equals(digests.get("sha256"))) throw new Failure(new Problem.NotAsManifest(at(name), "what was read back differs"));
         return new Proof(null);
@@ -265,7 +267,7 @@ public final class Remote {
             Files.deleteIfExists(partial);
             try (var channel = FileChannel.open(partial, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
                 Disk.setMode(partial, "rw-------");
-                var read = digest("SHA-256");
+                var read = Disk.sha256Digest();
                 stream(name, there.bytes(), new DigestOutputStream(Channels.newOutputStream(channel), read));
                 if (!hex(read).equals(sha256)) throw new Failure(new Problem.NotAsManifest(at(name), "its sha256 differs"));
                 channel.force(true);
@@ -352,7 +354,7 @@ public final class Remote {
         var words = "";
         while (have < bytes) {
             if (tries == TRIES) throw said(words);
-            pause(tries);
+            Interruption.pause(Duration.ofSeconds(tries));
             var process = program("cat", "--offset=" + have, "--count=" + (bytes - have), at(name)).start();
             try (var handle = Interruption.onSignal(() -> Program.kill(process)); var in = process.getInputStream()) {
                 Interruption.check();
@@ -377,14 +379,6 @@ public final class Remote {
         }
     }
 
-    private static void pause(int tries) {
-        try {
-            Thread.sleep(tries * 1000L);
-        } catch (InterruptedException e) {
-            throw new Failure(new Problem.Interrupted(), e);
-        }
-    }
-
     private static String text(InputStream in) {
         try {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
@@ -403,7 +397,7 @@ public final class Remote {
             if (output.code() != 0) Interruption.check(); // a terminal's Ctrl-C reaches rclone too
             return output;
         } catch (Failure e) {
-            if (e.problem() instanceof Problem.ProgramMissing missing) throw new Failure(new Problem.RcloneMissing(missing.program()), e);
+            if (e.problem() instanceof ProgramMissing missing) throw new Failure(new Problem.RcloneMissing(missing.program()), e);
             throw e;
         }
     }
@@ -442,7 +436,7 @@ public final class Remote {
     }
 
     private static String sha256(Path file) throws IOException {
-        var digest = digest("SHA-256");
+        var digest = Disk.sha256Digest();
         try (var in = Files.newInputStream(file); var out = new DigestOutputStream(OutputStream.nullOutputStream(), digest)) {
             in.transferTo(out);
         }
