@@ -246,7 +246,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         var runnable = runnable(chosen, description);
         return new Findings(id, project, environment, description, look, old, fresh,
                 Set.copyOf(made.drift()), made.unwritten(), runnable, runnable.inTheWay(), terminate,
-                Git.uncommitted(project.root(), folders.values()), services);
+                Git.uncommitted(project.root(), folders.values(), Migrations::isMigrationName), services);
     }
 
     /** A migration that cannot run in a transaction cannot run in the one that parks, either. */

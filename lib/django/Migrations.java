@@ -51,9 +51,11 @@ public record Migrations(Path root, List<File> files) {
     }
 
     private static boolean isMigration(Path file) {
-        var name = file.getFileName().toString();
-        return name.endsWith(".py") && !name.startsWith("_") && !name.startsWith("~")
-                && !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS);
+        return isMigrationName(file.getFileName().toString()) && !Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS);
+    }
+
+    public static boolean isMigrationName(String file) {
+        return file.endsWith(".py") && !file.startsWith("_") && !file.startsWith("~");
     }
 
     private static File stateOf(Path root, Path file) throws IOException {

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.function.Predicate;
 import lib.error.Failure;
 import lib.process.Program;
 import lib.process.ProgramMissing;
@@ -15,14 +16,14 @@ public final class Git {
     /** @param path relative to the project's root; @param state "modified", "untracked" and the like, also "ignored": in no commit either */
     public record Change(String path, String state) {}
 
-    /** Changes to migration files that no commit has. */
-    public static List<Change> uncommitted(Path root, Collection<Path> folders) {
+    /** Changes that no commit has, to files directly in these folders. @param wanted by the file's name */
+    public static List<Change> uncommitted(Path root, Collection<Path> folders, Predicate<String> wanted) {
         try {
             if (folders.isEmpty()) return List.of();
             var prefix = git(root, "rev-parse", "--show-prefix").run();
             var status = git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored", "--")
                     .with(folders.stream().map(folder -> root.relativize(folder).toString()).toArray(String[]::new)).run();
-            return prefix.code() != 0 || status.code() != 0 ? List.of() : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders);
+            return prefix.code() != 0 || status.code() != 0 ? List.of() : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders, wanted);
         } catch (Failure failure) {
             if (failure.problem() instanceof ProgramMissing) return List.of();
             throw failure;
@@ -35,15 +36,15 @@ public final class Git {
                 .withoutEnv("GIT_").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     }
 
-    private static List<Change> changes(String out, String prefix, Path root, Collection<Path> folders) {
+    private static List<Change> changes(String out, String prefix, Path root, Collection<Path> folders,
+                                        Predicate<String> wanted) {
         var changes = new ArrayList<Change>();
         for (var entry : out.split("\0")) {
             if (entry.length() < 4 || !entry.startsWith(prefix, 3)) continue;
             var path = entry.substring(3 + prefix.length());
             var name = path.substring(path.lastIndexOf('/') + 1);
             var folder = path.substring(0, path.length() - name.length());
-            if (name.endsWith(".py") && !name.startsWith("_") && !name.startsWith("~")
-                    && folders.stream().anyMatch(one -> (root.relativize(one) + "/").equals(folder))) changes.add(new Change(path, words(entry.substring(0, 2))));
+            if (wanted.test(name) && folders.stream().anyMatch(one -> (root.relativize(one) + "/").equals(folder))) changes.add(new Change(path, words(entry.substring(0, 2))));
         }
         return changes;
     }

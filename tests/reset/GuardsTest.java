@@ -12,6 +12,7 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import lib.django.Migrations;
 import lib.project.Credentials;
 import lib.project.Git;
 import org.junit.jupiter.api.AfterAll;
@@ -154,11 +155,11 @@ class GuardsTest {
         Files.writeString(folder.resolve(hostile), Files.readString(folder.resolve("0001_old.py")));
         Files.writeString(folder.resolve("_helper.py"), "");
         var before = Snapshot.of(temp.resolve(".git"));
-        var changes = Git.uncommitted(shop.root(), List.of(folder));
+        var changes = Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName);
         assertEquals(List.of(new Git.Change("shop/migrations/0001_old.py", "modified"), new Git.Change("shop/migrations/" + hostile, "untracked")), changes);
         assertEquals(before, Snapshot.of(temp.resolve(".git")));
         Files.writeString(folder.resolve(".gitignore"), "0002_*\n");
-        assertTrue(Git.uncommitted(shop.root(), List.of(folder)).contains(new Git.Change("shop/migrations/" + hostile, "ignored, so not in git")));
+        assertTrue(Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName).contains(new Git.Change("shop/migrations/" + hostile, "ignored, so not in git")));
         Files.delete(folder.resolve(".gitignore"));
         Files.delete(folder.resolve(hostile)); // Django itself cannot import such a name
         Files.copy(folder.resolve("0001_old.py"), folder.resolve("0003_new.py"));
@@ -169,7 +170,7 @@ class GuardsTest {
         var json = JsonParser.parseString(plan.out().lines().findFirst().orElseThrow()).getAsJsonObject().getAsJsonArray("uncommitted").toString();
         assertTrue(json.contains("0001_old.py") && json.contains("modified") && json.contains("0003_new.py") && json.contains("untracked"), json);
         Files.writeString(temp.resolve(".git/HEAD"), "broken");
-        assertEquals(List.of(), Git.uncommitted(shop.root(), List.of(folder)));
+        assertEquals(List.of(), Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName));
     }
 
     // ---- a server of its own -----------------------------------------------------------------
