@@ -36,7 +36,7 @@ import support.Snapshot;
 class DjangoInContainerTest {
     @TempDir Path folder;
 
-    // ---- how it is asked ---------------------------------------------------------------------
+    // ---- starting it -------------------------------------------------------------------------
 
     private static Django django(ComposeProject project) throws IOException {
         return SilenceLimit.of(60, Django.start(Detected.in(project, null).python(), null, note -> {}));
@@ -61,7 +61,8 @@ class DjangoInContainerTest {
     }
 
     private static ComposeProject service(ComposeProject project, String line) throws IOException {
-        return project.edit(yaml -> yaml.replace("  backend:\n    build: ./crm_backend\n", "  backend:\n    build: ./crm_backend\n    " + line + "\n"));
+        return project.edit(yaml -> yaml.replace("  backend:\n    build: ./crm_backend\n",
+                "  backend:\n    build: ./crm_backend\n    " + line + "\n"));
     }
 
     private static void awaitNoOneOff(ComposeProject project) throws Exception {
@@ -69,22 +70,25 @@ class DjangoInContainerTest {
     }
 
     private static void await(Callable<Boolean> wanted, String otherwise) throws Exception {
-        for (var end = System.nanoTime() + Duration.ofSeconds(20).toNanos(); !wanted.call(); Thread.sleep(100)) assertTrue(System.nanoTime() < end, otherwise);
+        var end = System.nanoTime() + Duration.ofSeconds(20).toNanos();
+        for (; !wanted.call(); Thread.sleep(100)) assertTrue(System.nanoTime() < end, otherwise);
     }
 
     // ---- mounted -----------------------------------------------------------------------------
 
     @ParameterizedTest @EnumSource
-    void mounted_code_is_known_by_its_paths_here_whoever_the_container_runs_as(Docker.Compose compose) throws Exception {
+    void mounted_code_is_known_by_its_local_paths_whatever_user_the_container_runs_as(Docker.Compose compose)
+            throws Exception {
         try (var project = ComposeProject.in(folder, compose).startDatabase()) {
             seen(project, "0");
-            // a fixed name that another container may bear, a user without a name, and nowhere to write but shared memory
+            // a fixed name that another container may have, a user without a name, only shared memory to write to
             service(project, "container_name: " + project.name() + "-fixed");
             service(project, "user: \"1000:1000\"");
             service(project, "read_only: true");
             service(project, "ports: [\"127.0.0.1:9:9\"]");
             seen(project, "1000");
-            assertEquals(Set.of("db"), project.containers().keySet()); // nothing that it depends on, nor itself, was started
+            // nothing that it depends on, nor itself, was started
+            assertEquals(Set.of("db"), project.containers().keySet());
         }
     }
 
@@ -97,7 +101,8 @@ class DjangoInContainerTest {
             assertEquals("/app", found.python().folder());
             assertTrue(found.defaultDatabase().sameDatabase(), found.defaultDatabase()::toString);
             assertTrue(found.selected().size() > 5, () -> found.apps().toString());
-            for (var app : found.selected()) assertTrue(app.path().startsWith(project.backend()) && Files.isDirectory(app.path()), app::toString);
+            for (var app : found.selected())
+                assertTrue(app.path().startsWith(project.backend()) && Files.isDirectory(app.path()), app::toString);
             for (var file : found.history().files()) assertTrue(Files.isRegularFile(file.path()), file::toString);
             var installed = found.apps().stream().filter(app -> app.label().equals("auth")).findFirst().orElseThrow();
             assertTrue(!installed.own() && installed.path().toString().startsWith("/usr/"), installed::toString);
@@ -105,13 +110,15 @@ class DjangoInContainerTest {
 
             var oneOff = project.oneOffs().getFirst();
             var kept = Docker.run("inspect", oneOff);
-            assertTrue(!kept.contains("\"unless-stopped\"") && !kept.contains("django.setup()"), kept); // neither brought back, nor the driver in a record
+            // neither brought back, nor the driver in a record
+            assertTrue(!kept.contains("\"unless-stopped\"") && !kept.contains("django.setup()"), kept);
             assertEquals(user, Docker.run("exec", oneOff, "id", "-u"));
 
             var fresh = django.generate(found.labels(), found.history().carried());
             assertTrue(fresh.files().size() >= 8, () -> fresh.files().toString());
             django.migrateInto("scratch");
-            assertEquals(fresh.files().size() + "", project.query("scratch", "SELECT count(*) FROM django_migrations WHERE app IN ('"
+            assertEquals(fresh.files().size() + "", project.query("scratch",
+                    "SELECT count(*) FROM django_migrations WHERE app IN ('"
                     + String.join("', '", found.labels()) + "')"));
         }
         awaitNoOneOff(project);
@@ -121,20 +128,24 @@ class DjangoInContainerTest {
     }
 
     @ParameterizedTest @EnumSource
-    void what_is_said_arrives_whole_in_both_directions_and_failures_name_the_file_here(Docker.Compose compose) throws Exception {
+    void long_texts_arrive_complete_in_both_directions_and_failures_name_the_local_file(Docker.Compose compose)
+            throws Exception {
         try (var project = ComposeProject.in(folder, compose).startDatabase()) {
             var many = new HashSet<String>();
             for (var i = 0; i < 40_000; i++) many.add("zwölf € 日本 \r\n\t\u2028 " + i);
             try (var django = django(project)) {
-                var drift = assertThrows(Failure.class, () -> django.check(List.of(), many)); // the history is broken: the answer is to a request of 2 MB
+                // the history is broken: the answer is to a request of 2 MB
+                var drift = assertThrows(Failure.class, () -> django.check(List.of(), many));
                 assertTrue(drift.getMessage().contains("NodeNotFoundError"), drift::getMessage);
             }
             var settings = project.backend().resolve("crm_backend/settings.py");
             var good = Files.readString(settings);
-            Files.writeString(settings, good + "\nprint('a line of noise', 'x' * 3000000)\nraise RuntimeError('zwölf € 日本 ' * 200000 + 'end')\n");
+            Files.writeString(settings, good + "\nprint('a line of noise', 'x' * 3000000)\n"
+                    + "raise RuntimeError('zwölf € 日本 ' * 200000 + 'end')\n");
             var failed = failed(Problem.Exit.FAILED, project);
             assertTrue(failed.what().contains("zwölf € 日本 ".repeat(200_000) + "end"));
-            assertTrue(failed.what().contains(settings.toString()), () -> failed.what().substring(failed.what().length() - 500));
+            assertTrue(failed.what().contains(settings.toString()),
+                    () -> failed.what().substring(failed.what().length() - 500));
             awaitNoOneOff(project);
         }
     }
@@ -146,29 +157,40 @@ class DjangoInContainerTest {
             project.edit(yaml -> yaml.replace(built, "  backend:\n    image: " + Docker.BARE + "\n"));
             assertEquals("the container of service backend has no Python", failed(Problem.Exit.USAGE, project).what());
 
-            project.edit(yaml -> yaml.replace(Docker.BARE, Docker.APP).replace("      - ./crm_backend:/app\n    env_file:\n      - ./.env\n    environment:\n      - DJANGO_SETTINGS_MODULE=crm_backend.settings\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period",
-                    "      - /app\n    env_file:\n      - ./.env\n    environment:\n      - DB_HOST=db\n    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period"));
+            project.edit(yaml -> yaml.replace(Docker.BARE, Docker.APP)
+                    .replace("      - ./crm_backend:/app\n    env_file:\n      - ./.env\n    environment:\n"
+                    + "      - DJANGO_SETTINGS_MODULE=crm_backend.settings\n      - DB_HOST=db\n    depends_on:\n"
+                    + "      db:\n        condition: service_healthy\n    stop_grace_period",
+                    "      - /app\n    env_file:\n      - ./.env\n    environment:\n      - DB_HOST=db\n"
+                            + "    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period"));
             var lost = failed(Problem.Exit.USAGE, project).what();
-            assertTrue(lost.startsWith("the container of service backend has no manage.py below any of ") && lost.contains(" /app, /code, "), lost);
+            assertTrue(lost.startsWith("the container of service backend has no manage.py below any of ")
+                    && lost.contains(" /app, /code, "), lost);
 
-            project.edit(yaml -> yaml.replace("      - /app\n", "      - ./crm_backend:/app\n").replaceFirst("      - DB_HOST=db\n", "      - DB_HOST=db\n      - PYTHONPATH=/app/none\n"));
+            project.edit(yaml -> yaml.replace("      - /app\n", "      - ./crm_backend:/app\n")
+                    .replaceFirst("      - DB_HOST=db\n", "      - DB_HOST=db\n      - PYTHONPATH=/app/none\n"));
             Files.createDirectories(project.backend().resolve("none/django"));
-            Files.writeString(project.backend().resolve("none/django/__init__.py"), "raise ModuleNotFoundError('none', name='django')\n");
+            Files.writeString(project.backend().resolve("none/django/__init__.py"),
+                    "raise ModuleNotFoundError('none', name='django')\n");
             var none = failed(Problem.Exit.USAGE, project);
-            assertTrue(none.what().matches("Django is not installed for /usr/bin/python\\S* in the container of service backend"), none::what);
-            assertTrue(none.next().stream().noneMatch(line -> line.contains("pip")), none.next()::toString); // it would be run here
+            assertTrue(none.what().matches("Django is not installed for /usr/bin/python\\S* in the container of "
+                    + "service backend"), none::what);
+            // it would be run here
+            assertTrue(none.next().stream().noneMatch(line -> line.contains("pip")), none.next()::toString);
             awaitNoOneOff(project);
         }
     }
 
-    // ---- baked -------------------------------------------------------------------------------
+    // ---- in the image ------------------------------------------------------------------------
 
     @ParameterizedTest @EnumSource
-    void baked_code_is_found_compared_and_checked_with_the_files_that_are_here(Docker.Compose compose) throws Exception {
+    void code_in_the_image_is_found_compared_and_checked_with_the_files_here(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(folder, compose).baked()) {
             var dockerfile = project.backend().resolve("Dockerfile");
             // somewhere, with no folder to start in, and beside another project's
-            Files.writeString(dockerfile, Files.readString(dockerfile).replace("COPY . /app/", "RUN mkdir -p /app/other && echo 'print()' > /app/other/manage.py\nWORKDIR /\nCOPY . /srv/site/"));
+            Files.writeString(dockerfile, Files.readString(dockerfile)
+                    .replace("COPY . /app/", "RUN mkdir -p /app/other && echo 'print()' > /app/other/manage.py\n"
+                    + "WORKDIR /\nCOPY . /srv/site/"));
             project.startDatabase();
             var extra = project.backend().resolve("conversations/migrations/0006_not_in_the_image.py");
             var models = project.backend().resolve("flows/models.py");
@@ -178,15 +200,20 @@ class DjangoInContainerTest {
             try (var django = django(project)) {
                 var found = describe(project, django);
                 assertEquals("/srv/site", found.python().folder());
-                for (var app : found.selected()) assertTrue(app.path().startsWith(project.backend()) && Files.isDirectory(app.path()), app::toString);
+                for (var app : found.selected()) {
+                    assertTrue(app.path().startsWith(project.backend()), app::toString);
+                    assertTrue(Files.isDirectory(app.path()), app::toString);
+                }
                 for (var file : found.history().files()) assertTrue(Files.isRegularFile(file.path()), file::toString);
                 assertEquals(List.of(), django.staleInImage(found));
 
                 Files.writeString(extra, "");
-                Files.writeString(project.backend().resolve("notes.py"), "# only here, and nothing that Django reads\n");
+                Files.writeString(project.backend().resolve("notes.py"),
+                        "# only here, and nothing that Django reads\n");
                 Files.writeString(models, Files.readString(models) + "# changed\n");
                 Files.move(helper, helper.resolveSibling("_moved.py"));
-                assertEquals(List.of("conversations/migrations/0006_not_in_the_image.py", "conversations/migrations/_helpers.py", "flows/models.py"), django.staleInImage(found));
+                assertEquals(List.of("conversations/migrations/0006_not_in_the_image.py",
+                        "conversations/migrations/_helpers.py", "flows/models.py"), django.staleInImage(found));
                 Files.move(helper.resolveSibling("_moved.py"), helper);
                 Files.delete(extra);
 
@@ -194,7 +221,8 @@ class DjangoInContainerTest {
                 drift = made.drift();
                 for (var old : found.history().files()) Files.delete(old.path());
                 for (var file : made.files()) {
-                    var home = found.selected().stream().filter(app -> app.label().equals(file.app())).findFirst().orElseThrow().migrationsFolder().resolve(file.name());
+                    var home = found.selected().stream().filter(app -> app.label().equals(file.app())).findFirst()
+                            .orElseThrow().migrationsFolder().resolve(file.name());
                     Files.createDirectories(home.getParent());
                     Files.writeString(home, file.text());
                     fresh.add(home);
@@ -207,14 +235,17 @@ class DjangoInContainerTest {
                 assertEquals(List.of(), check.unapplied());
                 assertEquals(List.of(), check.drift());
             }
-            // Negative controls: without the files from here the image's own are looked at, and one that is not applied is seen.
+            // Negative controls: without the files from here the image's own count; one that is not applied is seen.
             try (var django = django(project)) {
-                assertTrue(assertThrows(Failure.class, () -> django.check(labels(project, fresh), Set.of())).getMessage().contains("NodeNotFoundError"));
+                assertTrue(assertThrows(Failure.class, () -> django.check(labels(project, fresh), Set.of()))
+                        .getMessage().contains("NodeNotFoundError"));
             }
             Files.writeString(project.backend().resolve("flows/migrations/0002_later.py"),
-                    "from django.db import migrations\n\nclass Migration(migrations.Migration):\n    dependencies = [('flows', '0001_initial')]\n    operations = []\n");
+                    "from django.db import migrations\n\nclass Migration(migrations.Migration):\n"
+                            + "    dependencies = [('flows', '0001_initial')]\n    operations = []\n");
             try (var django = django(project)) {
-                assertEquals(List.of("flows.0002_later"), django.check(labels(project, fresh), Set.copyOf(drift), fresh).unapplied());
+                assertEquals(List.of("flows.0002_later"), django.check(labels(project, fresh), Set.copyOf(drift),
+                        fresh).unapplied());
             }
             awaitNoOneOff(project);
         }
@@ -226,11 +257,12 @@ class DjangoInContainerTest {
 
     // ---- the end -----------------------------------------------------------------------------
 
-    /** What the process runs that is killed: a conversation that has begun, or a request that takes for ever. */
+    /** What the process runs that is killed: a conversation that has begun, or a request that never ends. */
     public static void main(String[] project) throws Exception {
         Interruption.install();
         var where = CommandLine.populateCommand(new ProjectOptions(), "--docker", "--project", project[0]);
-        try (var django = Django.start(where.environment(where.project(), null, warning -> {}).python(), null, note -> {})) {
+        try (var django = Django.start(where.environment(where.project(), null, warning -> {}).python(), null,
+                note -> {})) {
             if (project.length == 1) django.describe(1, List.of());
             System.out.println("begun");
             if (project.length > 1) django.describe(1, List.of());
@@ -243,17 +275,20 @@ class DjangoInContainerTest {
         try (var project = ComposeProject.in(folder, compose).startDatabase()) {
             ended(project, Process::destroyForcibly);
             var settings = project.backend().resolve("crm_backend/settings.py");
-            Files.writeString(settings, Files.readString(settings) + "\nimport time; open('/tmp/asleep', 'w').close(); time.sleep(600)\n");
+            Files.writeString(settings, Files.readString(settings)
+                    + "\nimport time; open('/tmp/asleep', 'w').close(); time.sleep(600)\n");
             ended(project, Process::destroyForcibly, "busy");
-            ended(project, Process::destroy, "busy"); // a SIGTERM, at which it stops what it waits for and closes
+            ended(project, Process::destroy, "busy"); // a SIGTERM, which stops the request and closes
         }
     }
 
     private static void ended(ComposeProject project, Consumer<Process> end, String... how) throws Exception {
         var args = Stream.concat(Stream.of(project.root().toString()), Stream.of(how)).toArray(String[]::new);
         var process = project.tool("DjangoInContainerTest").start(args);
-        assertEquals("begun", process.inputReader().readLine(), () -> process.errorReader().lines().toList().toString());
-        if (how.length > 0) await(() -> project.oneOffs().size() == 1 && holds(project.oneOffs().getFirst(), "/tmp/asleep"), "not asleep");
+        assertEquals("begun", process.inputReader().readLine(),
+                () -> process.errorReader().lines().toList().toString());
+        if (how.length > 0) await(() -> project.oneOffs().size() == 1
+                && holds(project.oneOffs().getFirst(), "/tmp/asleep"), "not asleep");
         assertEquals(1, project.oneOffs().size()); // or nothing could be left behind
         end.accept(process);
         assertTrue(process.waitFor(20, TimeUnit.SECONDS));

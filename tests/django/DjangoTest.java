@@ -35,7 +35,8 @@ class DjangoTest {
     // ---- a project to try on -----------------------------------------------------------------
 
     private final Postgres.Db db = Postgres.database();
-    private final List<String> installed = new ArrayList<>(List.of("django.contrib.auth", "django.contrib.contenttypes"));
+    private final List<String> installed = new ArrayList<>(List.of("django.contrib.auth",
+            "django.contrib.contenttypes"));
     private final Map<String, String> aliases = new LinkedHashMap<>();
     private final List<String> progress = new ArrayList<>();
     private String options = "{}";
@@ -54,7 +55,10 @@ class DjangoTest {
             class Migration(migrations.Migration):
                 initial = True
                 dependencies = []
-                operations = [migrations.CreateModel("Book", [("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")), ("title", models.CharField(max_length=100))])]
+                operations = [migrations.CreateModel("Book", [
+                    ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False,
+                                               verbose_name="ID")),
+                    ("title", models.CharField(max_length=100))])]
             """;
 
     private DjangoTest file(String path, String text) {
@@ -70,7 +74,8 @@ class DjangoTest {
 
     private DjangoTest app(String name, String models) {
         installed.add(name);
-        for (var parent = Path.of(name.replace('.', '/')); parent != null; parent = parent.getParent()) file(parent + "/__init__.py", "");
+        for (var parent = Path.of(name.replace('.', '/')); parent != null; parent = parent.getParent())
+            file(parent + "/__init__.py", "");
         return file(name.replace('.', '/') + "/models.py", models);
     }
 
@@ -80,12 +85,19 @@ class DjangoTest {
     }
 
     private static String empty(String dependencies, String operations) {
-        return "from django.db import migrations\n\nclass Migration(migrations.Migration):\n    dependencies = [%s]\n    operations = [%s]\n"
-                .formatted(dependencies, operations);
+        return """
+                from django.db import migrations
+
+                class Migration(migrations.Migration):
+                    dependencies = [%s]
+                    operations = [%s]
+                """.formatted(dependencies, operations);
     }
 
     private static String database(Postgres.Db db, String name, String options) {
-        return "{'ENGINE': 'django.db.backends.postgresql', 'NAME': '%s', 'HOST': '%s', 'PORT': %d, 'USER': '%s', 'PASSWORD': os.environ['THE_PASSWORD'], 'OPTIONS': %s}"
+        return """
+                {'ENGINE': 'django.db.backends.postgresql', 'NAME': '%s', 'HOST': '%s', 'PORT': %d, 'USER': '%s',
+                 'PASSWORD': os.environ['THE_PASSWORD'], 'OPTIONS': %s}"""
                 .formatted(name, db.host(), db.port(), db.role().name(), options);
     }
 
@@ -99,11 +111,14 @@ class DjangoTest {
         if (!Files.exists(folder.resolve("site_/settings.py"))) {
             var all = new LinkedHashMap<>(Map.of("default", database(db, db.name(), options)));
             all.putAll(aliases);
-            file("site_/settings.py", "import os\nSECRET_KEY = 'the key of all keys'\nUSE_TZ = True\nDEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n"
+            file("site_/settings.py", "import os\nSECRET_KEY = 'the key of all keys'\nUSE_TZ = True\n"
+                    + "DEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n"
                     + "INSTALLED_APPS = " + installed.stream().map(a -> "'" + a + "'").toList() + "\nDATABASES = {"
-                    + all.entrySet().stream().map(e -> "'" + e.getKey() + "': " + e.getValue()).collect(Collectors.joining(", ")) + "}\n" + settings);
+                    + all.entrySet().stream().map(e -> "'" + e.getKey() + "': " + e.getValue())
+                            .collect(Collectors.joining(", ")) + "}\n" + settings);
         }
-        return Django.start(Program.of(python.toString()).in(folder).secret("THE_PASSWORD", Postgres.PASSWORD), null, folder, progress::add);
+        return Django.start(Program.of(python.toString()).in(folder).secret("THE_PASSWORD", Postgres.PASSWORD), null,
+                folder, progress::add);
     }
 
     /** describe, under the lock that proves the database. */
@@ -124,11 +139,13 @@ class DjangoTest {
     }
 
     private static Set<String> tables(Postgres.Db db) {
-        return new TreeSet<>(column(db, "SELECT table_schema || '.' || table_name FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"));
+        return new TreeSet<>(column(db, "SELECT table_schema || '.' || table_name FROM information_schema.tables "
+                + "WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"));
     }
 
     private static List<String> column(Postgres.Db db, String sql) {
-        try (var connection = db.connect(); var statement = connection.createStatement(); var rows = statement.executeQuery(sql)) {
+        try (var connection = db.connect(); var statement = connection.createStatement();
+             var rows = statement.executeQuery(sql)) {
             var values = new ArrayList<String>();
             while (rows.next()) values.add(rows.getString(1));
             return values;
@@ -164,8 +181,10 @@ class DjangoTest {
     @Test
     void fresh_migrations_are_made_and_migrated_into_another_database_while_live_stays_as_it_is() {
         app("shop", BOOK).migration("shop", "0001_initial", FIRST)
-                .migration("shop", "0002_a", empty("('shop', '0001_initial')", "")).migration("shop", "0002_b", empty("('shop', '0001_initial')", ""));
-        execute(db, "CREATE TABLE precious (id int)", "CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app text, name text, applied timestamptz)",
+                .migration("shop", "0002_a", empty("('shop', '0001_initial')", ""))
+                        .migration("shop", "0002_b", empty("('shop', '0001_initial')", ""));
+        execute(db, "CREATE TABLE precious (id int)", "CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app "
+                + "text, name text, applied timestamptz)",
                 "INSERT INTO django_migrations VALUES (1, 'shop', '0007_gone', now())");
         var scratch = Postgres.database();
         try (var django = django()) {
@@ -182,26 +201,31 @@ class DjangoTest {
         }
         assertTrue(tables(scratch).contains("public.shop_book"));
         assertEquals(Set.of("public.precious", "public.django_migrations"), tables(db));
-        assertTrue(progress.stream().anyMatch(p -> p.matches("shop\\.0001_initial \\(\\d+ of \\d+\\)")), progress.toString());
+        assertTrue(progress.stream().anyMatch(p -> p.matches("shop\\.0001_initial \\(\\d+ of \\d+\\)")),
+                progress.toString());
     }
 
     @Test
     void the_second_process_finds_the_new_files_and_the_new_database_in_order() {
         app("shop", BOOK);
         try (var building = django(); var checking = django()) {
-            for (var file : generate(building).files()) file("shop/migrations/" + file.name(), file.text()).file("shop/migrations/__init__.py", "");
+            file("shop/migrations/__init__.py", "");
+            for (var file : generate(building).files()) file("shop/migrations/" + file.name(), file.text());
             building.migrateLive();
             var check = checking.check(List.of("shop"), Set.of());
-            assertEquals(new CheckResult(Long.parseLong(column(db, "SELECT oid FROM pg_database WHERE datname = current_database()").getFirst()),
+            assertEquals(new CheckResult(Long.parseLong(column(db,
+                    "SELECT oid FROM pg_database WHERE datname = current_database()").getFirst()),
                     List.of(), List.of()), check);
         }
     }
 
     @Test
     void check_sees_what_is_unapplied_and_what_has_drifted_beyond_the_baseline() {
-        app("shop", BOOK + "    price = models.IntegerField(default=0)\n    at = models.IntegerField(default=os.getpid())\n").migration("shop", "0001_initial",
+        app("shop", BOOK + "    price = models.IntegerField(default=0)\n"
+                + "    at = models.IntegerField(default=os.getpid())\n").migration("shop", "0001_initial",
                 FIRST.replace("(max_length=100))", "(max_length=100)), (\"at\", models.IntegerField(default=1))"));
-        file("shop/models.py", "import os\n" + BOOK + "    price = models.IntegerField(default=0)\n    at = models.IntegerField(default=os.getpid())\n");
+        file("shop/models.py", "import os\n" + BOOK + "    price = models.IntegerField(default=0)\n"
+                + "    at = models.IntegerField(default=os.getpid())\n");
         try (var django = django()) {
             var check = django.check(List.of("shop"), Set.of());
             assertTrue(check.unapplied().contains("shop.0001_initial"), check.toString());
@@ -215,15 +239,25 @@ class DjangoTest {
     @Test
     void every_kind_of_broken_history_is_described_and_replaced() {
         app("shop", BOOK).migration("shop", "0001_initial", FIRST)
-                .migration("shop", "0002_a", empty("('shop', '0001_initial')", "migrations.RunPython(fill, migrations.RunPython.noop)").replace("class", "def fill(apps, editor): pass\n\nclass"))
-                .migration("shop", "0002_b", empty("('shop', '0001_initial')", "migrations.RunSQL('UPDATE x\\n  SET y = 1')"))
-                .migration("shop", "0003_gone_before", empty("('shop', '0002_c')", "migrations.SeparateDatabaseAndState(database_operations=[migrations.RunSQL('a'), migrations.RunPython(f)], state_operations=[migrations.RemoveField('book', 'x')])").replace("class", "def f(a, b): pass\n\nclass"))
-                .migration("shop", "0004_moved", "from shop.moved_away import code as gone, Special as Odd\n" + empty("", "migrations.RunPython(code=gone), Odd('z')"))
+                .migration("shop", "0002_a", empty("('shop', '0001_initial')",
+                        "migrations.RunPython(fill, migrations.RunPython.noop)")
+                        .replace("class", "def fill(apps, editor): pass\n\nclass"))
+                .migration("shop", "0002_b", empty("('shop', '0001_initial')",
+                        "migrations.RunSQL('UPDATE x\\n  SET y = 1')"))
+                .migration("shop", "0003_gone_before", empty("('shop', '0002_c')",
+                        "migrations.SeparateDatabaseAndState(database_operations=[migrations.RunSQL('a'), "
+                        + "migrations.RunPython(f)], state_operations=[migrations.RemoveField('book', 'x')])")
+                        .replace("class", "def f(a, b): pass\n\nclass"))
+                .migration("shop", "0004_moved", "from shop.moved_away import code as gone, Special as Odd\n"
+                        + empty("", "migrations.RunPython(code=gone), Odd('z')"))
                 .migration("shop", "0005_syntax", "from django.db import migrations\n\nclass Migration(:\n")
                 .migration("shop", "0006_exits", "raise SystemExit(3)\n" + empty("", ""))
-                .migration("shop", "0007_computed", "from django.db import migrations\nmore = [migrations.RunSQL('SELECT 1')]\nclass Migration(migrations.Migration):\n    operations = [] + more\n");
+                .migration("shop", "0007_computed", "from django.db import migrations\n"
+                        + "more = [migrations.RunSQL('SELECT 1')]\nclass Migration(migrations.Migration):\n"
+                        + "    operations = [] + more\n");
         app("inner.deep.parts", BOOK.replace("Book", "Part")).file("inner/deep/parts/apps.py",
-                "from django.apps import AppConfig\nclass C(AppConfig):\n    name = 'inner.deep.parts'\n    label = 'gadgets'\n");
+                "from django.apps import AppConfig\nclass C(AppConfig):\n    name = 'inner.deep.parts'\n"
+                        + "    label = 'gadgets'\n");
         app("nothing", "");
         try (var django = django()) {
             var found = describe(django);
@@ -232,10 +266,15 @@ class DjangoTest {
             assertEquals(folder.resolve("inner/deep/parts/migrations"), gadgets.migrationsFolder());
             assertFalse(Files.exists(gadgets.migrationsFolder()));
             assertEquals(Map.of("0004_moved", 1, "0005_syntax", 3, "0006_exits", 1),
-                    found.history().files().stream().filter(f -> f.broken() != null).collect(Collectors.toMap(Description.MigrationFile::name, Description.MigrationFile::line)));
-            assertEquals(List.of("0002_a:7 RunPython fill", "0002_b:5 RunSQL UPDATE x SET y = 1", "0003_gone_before:7 SeparateDatabaseAndState RunSQL a, RunPython f",
+                    found.history().files().stream().filter(f -> f.broken() != null)
+                            .collect(Collectors.toMap(Description.MigrationFile::name,
+                            Description.MigrationFile::line)));
+            assertEquals(List.of("0002_a:7 RunPython fill", "0002_b:5 RunSQL UPDATE x SET y = 1",
+                    "0003_gone_before:7 SeparateDatabaseAndState RunSQL a, RunPython f",
                             "0004_moved:6 RunPython gone", "0004_moved:6 Special 'z'", "0007_computed:4 RunSQL "),
-                    found.history().customOperations().stream().map(o -> "%s:%d %s %s".formatted(o.migration(), o.line(), o.operation(), o.detail())).toList());
+                    found.history().customOperations().stream()
+                            .map(o -> "%s:%d %s %s".formatted(o.migration(), o.line(), o.operation(), o.detail()))
+                            .toList());
             var fresh = django.generate(found.labels(), found.history().carried());
             assertEquals(List.of("shop/0001_initial.py", "gadgets/0001_initial.py"), names(fresh));
         }
@@ -245,20 +284,26 @@ class DjangoTest {
     void a_helper_module_in_migrations_and_the_lines_that_import_migrations_are_named() {
         app("shop", "from shop.migrations.helpers import X\n" + BOOK).migration("shop", "0001_initial", FIRST)
                 .migration("shop", "helpers", "X = 1\n").migration("shop", "_private", "X = 1\n");
-        file("shop/tasks.py", "import importlib\n\ndef f():\n    importlib.import_module('shop.migrations.0001_initial')\n    from .migrations import helpers\n");
+        file("shop/tasks.py", "import importlib\n\ndef f():\n"
+                + "    importlib.import_module('shop.migrations.0001_initial')\n    from .migrations import helpers\n");
         try (var django = django()) {
             var found = describe(django);
             assertEquals(Map.of("0001_initial", true, "helpers", false),
-                    found.history().files().stream().collect(Collectors.toMap(Description.MigrationFile::name, Description.MigrationFile::isMigration)));
-            assertEquals(Set.of("models.py:1 shop.migrations.helpers", "tasks.py:4 shop.migrations.0001_initial", "tasks.py:5 shop.migrations.helpers"),
-                    found.history().imports().stream().map(i -> i.path().getFileName() + ":" + i.line() + " " + i.module()).collect(Collectors.toSet()));
+                    found.history().files().stream().collect(Collectors.toMap(Description.MigrationFile::name,
+                            Description.MigrationFile::isMigration)));
+            assertEquals(Set.of("models.py:1 shop.migrations.helpers", "tasks.py:4 shop.migrations.0001_initial",
+                    "tasks.py:5 shop.migrations.helpers"),
+                    found.history().imports().stream().map(i -> i.path().getFileName() + ":" + i.line() + " "
+                            + i.module()).collect(Collectors.toSet()));
         }
     }
 
     @Test
     void apps_that_need_each_other_get_two_migrations() {
-        app("one", "from django.db import models\nclass A(models.Model):\n    b = models.ForeignKey('two.B', models.CASCADE, null=True)\n");
-        app("two", "from django.db import models\nclass B(models.Model):\n    a = models.ForeignKey('one.A', models.CASCADE, null=True)\n");
+        app("one", "from django.db import models\nclass A(models.Model):\n"
+                + "    b = models.ForeignKey('two.B', models.CASCADE, null=True)\n");
+        app("two", "from django.db import models\nclass B(models.Model):\n"
+                + "    a = models.ForeignKey('one.A', models.CASCADE, null=True)\n");
         var scratch = Postgres.database();
         try (var django = django()) {
             assertEquals(3, generate(django).files().size());
@@ -287,16 +332,19 @@ class DjangoTest {
         app("shop", BOOK).app("off", BOOK).app("away", BOOK);
         Files.createDirectories(outside.resolve("away_changes"));
         Files.writeString(outside.resolve("away_changes/__init__.py"), "");
-        settings = "import sys\nsys.path.append('" + outside + "')\nMIGRATION_MODULES = {'shop': 'site_.changes.shop', 'off': None, 'away': 'away_changes'}\n";
+        settings = "import sys\nsys.path.append('" + outside + "')\n"
+                + "MIGRATION_MODULES = {'shop': 'site_.changes.shop', 'off': None, 'away': 'away_changes'}\n";
         var scratch = Postgres.database();
         try (var django = django()) {
             var found = describe(django);
             assertEquals(List.of("shop"), found.labels());
             assertEquals(folder.resolve("site_/changes/shop"), found.selected().getFirst().migrationsFolder());
-            var why = found.apps().stream().filter(a -> a.whyNotOwn() != null).collect(Collectors.toMap(Description.App::label, Description.App::whyNotOwn));
+            var why = found.apps().stream().filter(a -> a.whyNotOwn() != null)
+                    .collect(Collectors.toMap(Description.App::label, Description.App::whyNotOwn));
             assertTrue(why.get("off").contains("switched off"), why.toString());
             assertTrue(why.get("away").contains("away_changes"), why.toString());
-            assertFalse(found.tables().stream().filter(t -> t.table().equals("off_book")).findFirst().orElseThrow().byMigration());
+            assertFalse(found.tables().stream().filter(t -> t.table().equals("off_book")).findFirst().orElseThrow()
+                    .byMigration());
             assertEquals(List.of("shop/0001_initial.py"), names(django.generate(found.labels(), List.of())));
             django.migrateInto(scratch.name());
         }
@@ -307,7 +355,8 @@ class DjangoTest {
     @Test
     void migration_modules_may_be_a_class() {
         app("shop", BOOK).app("off", BOOK);
-        settings = "class Off:\n    def __contains__(self, label): return label == 'off'\n    def __getitem__(self, label): return None\nMIGRATION_MODULES = Off()\n";
+        settings = "class Off:\n    def __contains__(self, label): return label == 'off'\n"
+                + "    def __getitem__(self, label): return None\nMIGRATION_MODULES = Off()\n";
         var scratch = Postgres.database();
         try (var django = django()) {
             assertEquals(List.of("shop/0001_initial.py"), names(generate(django)));
@@ -329,9 +378,11 @@ class DjangoTest {
     }
 
     @Test
-    void apps_outside_or_in_a_virtual_environment_inside_are_not_own_and_their_pins_are_told(@TempDir Path outside) throws IOException {
+    void apps_outside_the_project_or_in_a_virtual_environment_are_not_own_and_their_references_are_listed(
+            @TempDir Path outside) throws IOException {
         settings = "import sys\nsys.path[:0] = ['" + outside + "', '" + folder + "/.myenv/lib']\n";
-        app("shop", BOOK).migration("shop", "0001_initial", FIRST).migration("shop", "0002_more", empty("('shop', '0001_initial')", ""));
+        app("shop", BOOK).migration("shop", "0001_initial", FIRST)
+                .migration("shop", "0002_more", empty("('shop', '0001_initial')", ""));
         for (var place : Map.of("plugin", outside, "bundled", folder.resolve(".myenv/lib")).entrySet()) {
             installed.add(place.getKey());
             var app = place.getValue().resolve(place.getKey());
@@ -339,15 +390,20 @@ class DjangoTest {
             Files.writeString(app.resolve("__init__.py"), "");
             Files.writeString(app.resolve("models.py"), "");
             Files.writeString(app.resolve("migrations/__init__.py"), "");
-            Files.writeString(app.resolve("migrations/0001_x.py"), empty("('shop', '0002_more'), ('shop', '__first__')", "").replace("    dep", "    atomic = False\n    dep"));
+            Files.writeString(app.resolve("migrations/0001_x.py"),
+                    empty("('shop', '0002_more'), ('shop', '__first__')", "")
+                    .replace("    dep", "    atomic = False\n    dep"));
         }
         Files.writeString(folder.resolve(".myenv/pyvenv.cfg"), "");
         try (var django = django()) {
             var found = describe(django);
             assertEquals(List.of("shop"), found.labels());
-            assertEquals(Set.of(new Description.Reference("plugin", "0001_x", "dependencies", "shop", "0002_more", false),
-                    new Description.Reference("bundled", "0001_x", "dependencies", "shop", "0002_more", false)), Set.copyOf(found.history().references()));
-            assertEquals(Set.of(new Description.NonAtomic("plugin", "0001_x"), new Description.NonAtomic("bundled", "0001_x")), Set.copyOf(found.history().nonAtomic()));
+            assertEquals(Set.of(new Description.Reference("plugin", "0001_x", "dependencies", "shop", "0002_more",
+                    false),
+                    new Description.Reference("bundled", "0001_x", "dependencies", "shop", "0002_more", false)),
+                            Set.copyOf(found.history().references()));
+            assertEquals(Set.of(new Description.NonAtomic("plugin", "0001_x"),
+                    new Description.NonAtomic("bundled", "0001_x")), Set.copyOf(found.history().nonAtomic()));
         }
     }
 
@@ -375,12 +431,14 @@ class DjangoTest {
         aliases.put("second", database(db, "not_this", "{'dbname': '" + db.name() + "'}"));
         var elsewhere = Postgres.database();
         aliases.put("third", database(elsewhere, elsewhere.name(), "{}"));
-        aliases.put("down", "{'ENGINE': 'django.db.backends.postgresql', 'NAME': 'x', 'HOST': '127.0.0.1', 'PORT': 1, 'USER': 'x', 'PASSWORD': 'x'}");
+        aliases.put("down", "{'ENGINE': 'django.db.backends.postgresql', 'NAME': 'x', 'HOST': '127.0.0.1', 'PORT': 1, "
+                + "'USER': 'x', 'PASSWORD': 'x'}");
         execute(db, "CREATE TABLE shop_book (id bigserial PRIMARY KEY, title text)");
         var scratch = Postgres.database();
         try (var django = django()) {
             assertEquals(Map.of("default", true, "second", true, "third", false, "down", false),
-                    describe(django).databases().stream().collect(Collectors.toMap(Description.DatabaseAlias::alias, Description.DatabaseAlias::sameDatabase)));
+                    describe(django).databases().stream().collect(Collectors.toMap(Description.DatabaseAlias::alias,
+                            Description.DatabaseAlias::sameDatabase)));
             generate(django);
             django.migrateInto(scratch.name());
         }
@@ -403,9 +461,11 @@ class DjangoTest {
     }
 
     private static void assertNobodyIn(Postgres.Db db) {
-        var sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        var sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid "
+                + "<> pg_backend_pid()";
         var found = column(db, sql); // asked once more at the end, it could count the session that asked just before
-        for (int i = 0; i < 20 && !found.equals(List.of("0")); i++, found = column(db, sql)) java.util.concurrent.locks.LockSupport.parkNanos(100_000_000);
+        for (int i = 0; i < 20 && !found.equals(List.of("0")); i++,
+                found = column(db, sql)) java.util.concurrent.locks.LockSupport.parkNanos(100_000_000);
         assertEquals(List.of("0"), found);
     }
 
@@ -432,19 +492,21 @@ class DjangoTest {
     }
 
     @Test
-    void a_connection_that_leads_to_live_all_the_same_is_refused() {
+    void a_connection_that_still_leads_to_the_live_database_is_refused() {
         app("shop", BOOK).file("site_/stubborn/__init__.py", "").file("site_/stubborn/base.py", """
                 from django.db.backends.postgresql import base
                 class DatabaseWrapper(base.DatabaseWrapper):
                     def get_connection_params(self):
                         return {**super().get_connection_params(), "dbname": "%s"}
                 """.formatted(db.name()));
-        aliases.put("default", database(db, db.name(), "{}").replace("django.db.backends.postgresql", "site_.stubborn"));
+        aliases.put("default", database(db, db.name(), "{}").replace("django.db.backends.postgresql",
+                "site_.stubborn"));
         var scratch = Postgres.database();
         try (var django = django()) {
             generate(django);
             var problem = failed(Problem.Exit.FAILED, () -> django.migrateInto(scratch.name()));
-            assertTrue(problem.what().startsWith("RuntimeError: the connection 'default' goes to the database " + db.name()
+            assertTrue(problem.what().startsWith("RuntimeError: the connection 'default' goes to the database "
+                    + db.name()
                     + ", not to " + scratch.name() + " where the new one is built\n"), problem.what());
             assertTrue(problem.what().endsWith("\n  while migrating the new database"), problem.what());
         }
@@ -452,7 +514,7 @@ class DjangoTest {
     }
 
     @Test
-    void another_database_does_not_pass_for_the_same() {
+    void another_database_is_not_taken_for_the_same() {
         app("shop", BOOK);
         var another = Postgres.database();
         aliases.put("default", database(another, another.name(), "{}"));
@@ -473,7 +535,8 @@ class DjangoTest {
         var scratch = Postgres.database();
         try (var django = django()) {
             var found = describe(django);
-            assertFalse(found.tables().stream().filter(t -> t.table().equals("stats_book")).findFirst().orElseThrow().byMigration());
+            assertFalse(found.tables().stream().filter(t -> t.table().equals("stats_book")).findFirst().orElseThrow()
+                    .byMigration());
             generate(django);
             django.migrateInto(scratch.name());
         }
@@ -485,7 +548,8 @@ class DjangoTest {
     // ---- in one transaction ------------------------------------------------------------------
 
     private static List<String> catalog(Postgres.Db db) {
-        return column(db, "SELECT oid || ' ' || xmin || ' ' || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1");
+        return column(db, "SELECT oid || ' ' || xmin || ' ' || relname FROM pg_class WHERE relnamespace "
+                + "= 'public'::regnamespace ORDER BY 1");
     }
 
     private void bookToPark() {
@@ -506,7 +570,8 @@ class DjangoTest {
             assertEquals(before, catalog(db));
             assertEquals(List.of("7"), column(db, "SELECT id FROM shop_book"));
             django.rollback(); // harmless when nothing is open
-            assertEquals("RuntimeError: no transaction is open\n  while committing", failed(Problem.Exit.FAILED, django::commit).what());
+            assertEquals("RuntimeError: no transaction is open\n  while committing",
+                    failed(Problem.Exit.FAILED, django::commit).what());
             django.migrateInTransaction(PARK);
         } // and so does a conversation that ends in the middle
         assertEquals(before, catalog(db));
@@ -526,16 +591,24 @@ class DjangoTest {
 
     @Test
     void a_table_with_waiting_trigger_events_can_be_altered_by_the_next_migration() {
-        app("shop", "from django.db import models\nclass A(models.Model):\n    x = models.IntegerField(default=0)\nclass B(models.Model):\n    a = models.ForeignKey(A, models.CASCADE)\n");
-        // not selected: keeps its migrations, of which the second leaves a deferred check behind and the third alters the table
-        app("kept", "from django.db import models\nclass K(models.Model):\n    a = models.ForeignKey('shop.A', models.CASCADE)\n    y = models.IntegerField(default=0)\n");
-        migration("kept", "0001_initial", "from django.db import migrations, models\nclass Migration(migrations.Migration):\n    dependencies = [('shop', '0001_initial')]\n"
-                + "    operations = [migrations.CreateModel('K', [('id', models.BigAutoField(primary_key=True)), ('a', models.ForeignKey('shop.A', models.CASCADE))])]\n");
-        migration("kept", "0002_rows", empty("('kept', '0001_initial')", "migrations.RunSQL('WITH a AS (INSERT INTO shop_a (x) VALUES (1) RETURNING id) INSERT INTO kept_k (a_id) SELECT id FROM a')"));
-        migration("kept", "0003_y", "from django.db import models\n" + empty("('kept', '0002_rows')", "migrations.AddField('k', 'y', models.IntegerField(default=0))"));
+        app("shop", "from django.db import models\nclass A(models.Model):\n    x = models.IntegerField(default=0)\n"
+                + "class B(models.Model):\n    a = models.ForeignKey(A, models.CASCADE)\n");
+        // not selected: of the migrations that it keeps, the second leaves a deferred check, the third alters the table
+        app("kept", "from django.db import models\nclass K(models.Model):\n"
+                + "    a = models.ForeignKey('shop.A', models.CASCADE)\n    y = models.IntegerField(default=0)\n");
+        migration("kept", "0001_initial", "from django.db import migrations, models\n"
+                + "class Migration(migrations.Migration):\n    dependencies = [('shop', '0001_initial')]\n"
+                + "    operations = [migrations.CreateModel('K', [('id', models.BigAutoField(primary_key=True)), "
+                        + "('a', models.ForeignKey('shop.A', models.CASCADE))])]\n");
+        migration("kept", "0002_rows", empty("('kept', '0001_initial')",
+                "migrations.RunSQL('WITH a AS (INSERT INTO shop_a (x) VALUES (1) RETURNING id) INSERT INTO kept_k "
+                + "(a_id) SELECT id FROM a')"));
+        migration("kept", "0003_y", "from django.db import models\n"
+                + empty("('kept', '0002_rows')", "migrations.AddField('k', 'y', models.IntegerField(default=0))"));
         try (var django = django()) {
             var found = describe(django, "shop");
-            assertEquals(List.of(new Description.Reference("kept", "0001_initial", "dependencies", "shop", "0001_initial", true)), found.history().references());
+            assertEquals(List.of(new Description.Reference("kept", "0001_initial", "dependencies", "shop",
+                    "0001_initial", true)), found.history().references());
             django.generate(List.of("shop"), List.of());
             django.migrateInTransaction(List.of());
             django.commit();
@@ -550,7 +623,9 @@ class DjangoTest {
             generate(django);
             blocker.setAutoCommit(false);
             statement.execute("LOCK TABLE shop_book");
-            var failure = assertThrows(Failure.class, () -> django.migrateInTransaction(List.of("SET LOCAL lock_timeout = '200ms'", PARK.get(0), PARK.get(1))));
+            var failure = assertThrows(Failure.class,
+                    () -> django.migrateInTransaction(List.of("SET LOCAL lock_timeout = '200ms'", PARK.get(0),
+                    PARK.get(1))));
             assertEquals("55P03", Database.sqlState(failure));
             assertEquals(Problem.Exit.FAILED, failure.problem().exit());
         }
@@ -563,22 +638,32 @@ class DjangoTest {
     void extensions_and_collations_are_carried_and_come_before_what_needs_them() {
         installed.add("django.contrib.postgres");
         // base comes last by name and is needed by an app that it does not know
-        app("zbase", BOOK).migration("zbase", "0001_initial", "import django.contrib.postgres.operations as ops\n" + FIRST
-                .replace("operations = [", "operations = [ops.CITextExtension(), ops.CITextExtension(), migrations.RunSQL('CREATE EXTENSION IF NOT EXISTS hstore;'), "
+        app("zbase", BOOK).migration("zbase", "0001_initial", "import django.contrib.postgres.operations as ops\n"
+                + FIRST
+                .replace("operations = [", "operations = [ops.CITextExtension(), ops.CITextExtension(), "
+                        + "migrations.RunSQL('CREATE EXTENSION IF NOT EXISTS hstore;'), "
                         + "ops.CreateCollation('plain', provider='libc', locale='C'), "));
-        migration("zbase", "0002_trgm", "from django.contrib.postgres.operations import TrigramExtension\nfrom gone import X\n" + empty("", "TrigramExtension()"));
-        app("accounts", "from django.db import models\nclass Ci(models.TextField):\n    def db_type(self, connection): return 'citext'\n"
-                + "class Mail(models.Model):\n    address = Ci()\n    other = models.TextField(db_collation='plain')\n");
+        migration("zbase", "0002_trgm", "from django.contrib.postgres.operations import TrigramExtension\n"
+                + "from gone import X\n" + empty("", "TrigramExtension()"));
+        app("accounts", "from django.db import models\nclass Ci(models.TextField):\n"
+                + "    def db_type(self, connection): return 'citext'\n"
+                + "class Mail(models.Model):\n    address = Ci()\n    other = models.TextField(db_collation='plain')\n"
+                        + "");
         app("bystander", BOOK);
         var scratch = Postgres.database();
         try (var django = django()) {
             var found = describe(django);
             var postgres = "django.contrib.postgres.operations.";
-            assertEquals(Set.of(postgres + "CITextExtension()", postgres + "CreateExtension(name='hstore')", postgres + "TrigramExtension()",
-                    postgres + "CreateCollation(name='plain', locale='C')"), found.history().carried().stream().map(Description.CarriedOperation::source).collect(Collectors.toSet()));
-            assertTrue(found.history().customOperations().stream().allMatch(Description.CustomOperation::carried), found.history().customOperations().toString());
+            assertEquals(Set.of(postgres + "CITextExtension()", postgres + "CreateExtension(name='hstore')", postgres
+                    + "TrigramExtension()",
+                    postgres + "CreateCollation(name='plain', locale='C')"),
+                            found.history().carried().stream().map(Description.CarriedOperation::source)
+                            .collect(Collectors.toSet()));
+            assertTrue(found.history().customOperations().stream().allMatch(Description.CustomOperation::carried),
+                    found.history().customOperations().toString());
             var fresh = django.generate(found.labels(), found.history().carried());
-            var text = fresh.files().stream().collect(Collectors.toMap(NewMigrations.File::app, NewMigrations.File::text));
+            var text = fresh.files().stream().collect(Collectors.toMap(NewMigrations.File::app,
+                    NewMigrations.File::text));
             assertEquals(2, text.get("zbase").split("CITextExtension").length, text.get("zbase"));
             assertTrue(text.get("zbase").contains("import django.contrib.postgres.operations"));
             assertTrue(text.get("accounts").contains("('zbase', '0001_initial')"), text.get("accounts"));
@@ -586,19 +671,25 @@ class DjangoTest {
             assertEquals(List.of(), fresh.drift());
             django.migrateInto(scratch.name());
         }
-        assertEquals(Set.of("citext", "hstore", "pg_trgm", "plpgsql"), Set.copyOf(column(scratch, "SELECT extname FROM pg_extension")));
+        assertEquals(Set.of("citext", "hstore", "pg_trgm", "plpgsql"),
+                Set.copyOf(column(scratch, "SELECT extname FROM pg_extension")));
         assertTrue(tables(scratch).contains("public.accounts_mail"));
     }
 
     @Test
     void an_extension_moves_to_the_app_that_needs_it_when_its_own_comes_later() {
         installed.add("django.contrib.postgres");
-        app("early", "from django.db import models\nclass Ci(models.TextField):\n    def db_type(self, connection): return 'citext'\nclass Mail(models.Model):\n    address = Ci()\n");
-        app("late", "from django.db import models\nclass L(models.Model):\n    m = models.ForeignKey('early.Mail', models.CASCADE)\n")
-                .migration("late", "0001_initial", "from django.contrib.postgres.operations import CITextExtension\n" + empty("", "CITextExtension()"));
+        app("early", "from django.db import models\nclass Ci(models.TextField):\n"
+                + "    def db_type(self, connection): return 'citext'\nclass Mail(models.Model):\n    address = Ci()\n"
+                + "");
+        app("late", "from django.db import models\nclass L(models.Model):\n"
+                + "    m = models.ForeignKey('early.Mail', models.CASCADE)\n")
+                .migration("late", "0001_initial", "from django.contrib.postgres.operations import CITextExtension\n"
+                        + empty("", "CITextExtension()"));
         var scratch = Postgres.database();
         try (var django = django()) {
-            var text = generate(django).files().stream().collect(Collectors.toMap(NewMigrations.File::app, NewMigrations.File::text));
+            var text = generate(django).files().stream().collect(Collectors.toMap(NewMigrations.File::app,
+                    NewMigrations.File::text));
             assertTrue(text.get("early").contains("CITextExtension"));
             assertFalse(text.get("late").contains("CITextExtension"));
             django.migrateInto(scratch.name());
@@ -622,14 +713,15 @@ class DjangoTest {
             """;
 
     @Test
-    void all_that_manage_py_does_before_it_hands_over_holds() {
+    void everything_that_manage_py_does_before_it_hands_over_takes_effect() {
         installed.add("shop");
         file("apps/shop/__init__.py", "").file("apps/shop/models.py", BOOK);
         var python = Python.venv(file("requirements.txt", requirements).folder.resolve("requirements.txt"));
         django(python).close(); // writes the settings
         file("manage.py", USUAL_MANAGE_PY).file("site_/other.py", "from site_.settings import *\nDEBUG = True\n");
         for (var module : new String[] {null, "site_.other"}) {
-            try (var django = Django.start(Program.of(python.toString()).in(folder).secret("THE_PASSWORD", Postgres.PASSWORD), module, folder, progress::add)) {
+            try (var django = Django.start(Program.of(python.toString()).in(folder)
+                    .secret("THE_PASSWORD", Postgres.PASSWORD), module, folder, progress::add)) {
                 var found = describe(django);
                 assertEquals(List.of("shop"), found.labels());
                 assertEquals(module != null, found.settings().debug());
@@ -640,7 +732,8 @@ class DjangoTest {
 
     @Test
     void the_projects_own_makemigrations_is_the_one_that_is_used() {
-        app("shop", BOOK).file("shop/management/__init__.py", "").file("shop/management/commands/__init__.py", "").file("shop/management/commands/makemigrations.py", """
+        app("shop", BOOK).file("shop/management/__init__.py", "").file("shop/management/commands/__init__.py", "");
+        file("shop/management/commands/makemigrations.py", """
                 from django.core.management.commands.makemigrations import Command as Base
                 class Command(Base):
                     def write_migration_files(self, changes, *rest):
@@ -657,7 +750,8 @@ class DjangoTest {
         app("shop", BOOK);
         try (var django = django()) {
             describe(django);
-            for (var child : ProcessHandle.current().children().filter(p -> p.info().command().orElse("").contains("python")).toList())
+            for (var child : ProcessHandle.current().children()
+                    .filter(p -> p.info().command().orElse("").contains("python")).toList())
                 Python.run(folder, "kill", "-INT", String.valueOf(child.pid()));
             assertEquals(List.of("shop"), describe(django).labels());
         }
@@ -669,7 +763,8 @@ class DjangoTest {
         django().close();
         var link = Files.createSymbolicLink(links.resolve("link"), folder);
         var python = Python.venv(folder.resolve("requirements.txt"));
-        try (var django = Django.start(Program.of(python.toString()).in(link).secret("THE_PASSWORD", Postgres.PASSWORD), null, link, progress::add)) {
+        try (var django = Django.start(Program.of(python.toString()).in(link)
+                .secret("THE_PASSWORD", Postgres.PASSWORD), null, link, progress::add)) {
             assertEquals(link.resolve("shop/migrations"), describe(django).selected().getFirst().migrationsFolder());
         }
     }
@@ -677,30 +772,35 @@ class DjangoTest {
     // ---- what goes wrong ---------------------------------------------------------------------
 
     @Test
-    void what_settings_and_apps_print_does_not_disturb() {
-        settings = "import sys\nprint('{\"event\": \"answer\"}', flush=True)\nos.write(1, b'noise\\n')\nprint(sys.stdin.read() == '')\nos.system('echo from a child')\n";
+    void output_of_settings_and_apps_does_not_disturb_the_conversation() {
+        settings = "import sys\nprint('{\"event\": \"answer\"}', flush=True)\nos.write(1, b'noise\\n')\n"
+                + "print(sys.stdin.read() == '')\nos.system('echo from a child')\n";
         app("shop", BOOK);
         try (var django = django()) {
             assertEquals(List.of("shop"), describe(django).labels());
-            assertTrue(django.lastErrorLines().containsAll(List.of("noise", "from a child", "True")), django.lastErrorLines().toString());
+            assertTrue(django.lastErrorLines().containsAll(List.of("noise", "from a child", "True")),
+                    django.lastErrorLines().toString());
         }
     }
 
     @Test
     void a_silent_django_is_stopped_with_its_children() throws InterruptedException {
-        var seconds = "4711." + ProcessHandle.current().pid(); // no other test run on this machine has the same command line
+        // no other test run on this machine has the same command line
+        var seconds = "4711." + ProcessHandle.current().pid();
         settings = "import subprocess, time\nsubprocess.Popen(['sleep', '" + seconds + "'])\ntime.sleep(4711)\n";
         app("shop", BOOK);
         try (var django = SilenceLimit.of(2, django())) {
             var problem = problem(DjangoProblem.NoOutput.class, () -> describe(django));
-            assertEquals("Django printed nothing for 2 s while reading the project's settings and models, so it was stopped", problem.what());
+            assertEquals("Django printed nothing for 2 s while reading the project's settings and models, so it was "
+                    + "stopped", problem.what());
         }
         for (int i = 0; i < 100 && isRunning("sleep " + seconds); i++) Thread.sleep(20);
         assertFalse(isRunning("sleep " + seconds));
     }
 
     private static boolean isRunning(String command) {
-        return ProcessHandle.allProcesses().anyMatch(process -> process.info().commandLine().orElse("").endsWith(command));
+        return ProcessHandle.allProcesses().anyMatch(process -> process.info().commandLine().orElse("")
+                .endsWith(command));
     }
 
     @Test
@@ -711,12 +811,14 @@ class DjangoTest {
         var began = System.nanoTime();
         django.close();
         assertTrue(System.nanoTime() - began < 2_500_000_000L); // after three seconds it would have been killed
-        assertEquals(0, ProcessHandle.current().descendants().filter(ProcessHandle::isAlive).filter(p -> p.info().command().orElse("").contains("python")).count());
+        assertEquals(0, ProcessHandle.current().descendants().filter(ProcessHandle::isAlive)
+                .filter(p -> p.info().command().orElse("").contains("python")).count());
     }
 
     @Test
-    void a_dying_interpreter_leaves_its_last_words_without_the_password() {
-        settings = "import sys\nprint('connecting with', os.environ['THE_PASSWORD'], file=sys.stderr, flush=True)\nos.kill(os.getpid(), 9)\n";
+    void the_last_lines_of_a_dying_interpreter_are_shown_without_the_password() {
+        settings = "import sys\nprint('connecting with', os.environ['THE_PASSWORD'], file=sys.stderr, flush=True)\n"
+                + "os.kill(os.getpid(), 9)\n";
         app("shop", BOOK);
         try (var django = django()) {
             var problem = problem(DjangoProblem.PythonEnded.class, () -> describe(django));
@@ -726,7 +828,7 @@ class DjangoTest {
     }
 
     @Test
-    void a_syntax_error_in_models_is_told_with_file_and_line() {
+    void a_syntax_error_in_models_is_reported_with_file_and_line() {
         app("shop", BOOK + "\nclass Oops(:\n    pass\n");
         try (var django = django()) {
             var problem = failed(Problem.Exit.FAILED, () -> describe(django));
@@ -737,24 +839,29 @@ class DjangoTest {
     }
 
     @Test
-    void an_exception_in_settings_is_told_with_its_line_and_without_the_password() {
+    void an_exception_in_settings_is_reported_with_its_line_and_without_the_password() {
         settings = "def need():\n    raise ValueError('bad ' + os.environ['THE_PASSWORD'])\nneed()\n";
         app("shop", BOOK);
         try (var django = django()) {
-            assertEquals("ValueError: bad ***\n  in " + folder.resolve("site_/settings.py") + ":8: raise ValueError('bad ' + os.environ['THE_PASSWORD'])"
-                    + "\n  while reading the project's settings and models", failed(Problem.Exit.FAILED, () -> describe(django)).what());
+            assertEquals("ValueError: bad ***\n  in " + folder.resolve("site_/settings.py")
+                    + ":8: raise ValueError('bad ' + os.environ['THE_PASSWORD'])"
+                    + "\n  while reading the project's settings and models",
+                            failed(Problem.Exit.FAILED, () -> describe(django)).what());
         }
         settings = "raise SystemExit('set FOO first')\n";
         file("site_/settings.py", settings);
         try (var django = django()) {
-            assertEquals("SystemExit: set FOO first\n  in " + folder.resolve("site_/settings.py") + ":1: raise SystemExit('set FOO first')"
-                    + "\n  while reading the project's settings and models", failed(Problem.Exit.FAILED, () -> describe(django)).what());
+            assertEquals("SystemExit: set FOO first\n  in " + folder.resolve("site_/settings.py")
+                    + ":1: raise SystemExit('set FOO first')"
+                    + "\n  while reading the project's settings and models",
+                            failed(Problem.Exit.FAILED, () -> describe(django)).what());
         }
     }
 
     @Test
     void a_data_error_of_a_kept_migration_comes_with_postgresqls_own_words() {
-        app("shop", BOOK).app("kept", "").migration("kept", "0001_bad", empty("", "migrations.RunPython(bad)").replace("class",
+        app("shop", BOOK).app("kept", "").migration("kept", "0001_bad",
+                empty("", "migrations.RunPython(bad)").replace("class",
                 "def bad(apps, editor):\n    editor.execute('ALTER TABLE nowhere ADD x int')\n\nclass"));
         try (var django = django()) {
             describe(django);
@@ -763,16 +870,19 @@ class DjangoTest {
             assertEquals("42P01", Database.sqlState(failure));
             var what = failure.problem().what();
             assertTrue(what.contains("relation \"nowhere\" does not exist"), what);
-            assertTrue(what.endsWith("\n  in " + folder.resolve("kept/migrations/0001_bad.py") + ":4: editor.execute('ALTER TABLE nowhere ADD x int')"
+            assertTrue(what.endsWith("\n  in " + folder.resolve("kept/migrations/0001_bad.py")
+                    + ":4: editor.execute('ALTER TABLE nowhere ADD x int')"
                     + "\n  while migrating the new database"), what);
             var trace = failure.getCause().getMessage();
-            assertTrue(trace.contains("File \"lib/django/migrate.py\", line ") && trace.contains("\n    self._migrate()\n"), trace);
+            assertTrue(trace.contains("File \"lib/django/migrate.py\", line ")
+                    && trace.contains("\n    self._migrate()\n"), trace);
         }
     }
 
     @Test
     void no_django_names_the_interpreter_and_the_requirements(@TempDir Path bare) throws IOException {
-        assertEquals(0, Python.run(bare, "python3", "-m", "venv", "--copies", "--without-pip", bare.resolve("v").toString()).code());
+        assertEquals(0, Python.run(bare, "python3", "-m", "venv", "--copies", "--without-pip",
+                bare.resolve("v").toString()).code());
         file("requirements.txt", "django\n");
         try (var django = django(bare.resolve("v/bin/python"))) {
             var problem = problem(DjangoProblem.NoDjango.class, () -> django.describe(1, List.of()));
@@ -788,7 +898,8 @@ class DjangoTest {
         file("manage.py", "print('hello')\n");
         try (var django = Django.start(Program.of(python.toString()).in(folder), null, folder, progress::add)) {
             var problem = failed(Problem.Exit.USAGE, () -> django.describe(1, List.of()));
-            assertEquals(folder.resolve("manage.py") + " names no settings module, and DJANGO_SETTINGS_MODULE is not set", problem.what());
+            assertEquals(folder.resolve("manage.py") + " names no settings module, and DJANGO_SETTINGS_MODULE is not "
+                    + "set", problem.what());
             assertEquals(List.of("give --settings MODULE"), problem.next());
         }
     }
@@ -799,7 +910,8 @@ class DjangoTest {
     void django_4_2_with_psycopg2_works_as_well() {
         requirements = "django==4.2.*\npsycopg2-binary\n";
         installed.add("django.contrib.postgres");
-        app("shop", BOOK).migration("shop", "0001_initial", "from django.contrib.postgres.operations import CITextExtension\n" + FIRST.replace("[migrations.C", "[CITextExtension(), migrations.C"))
+        app("shop", BOOK).migration("shop", "0001_initial", "from django.contrib.postgres.operations import "
+                + "CITextExtension\n" + FIRST.replace("[migrations.C", "[CITextExtension(), migrations.C"))
                 .migration("shop", "0001_other", empty("", ""));
         var scratch = Postgres.database();
         try (var django = django()) {
