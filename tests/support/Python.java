@@ -11,7 +11,6 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Comparator;
 import java.util.HexFormat;
-import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import lib.error.Failure;
@@ -33,7 +32,7 @@ public final class Python {
         return venv(Repo.root().resolve("tests/projects/requirements.txt"));
     }
 
-    /** As {@link #venv()}, for any requirements file. The first call on a machine downloads; the others take milliseconds. */
+    /** The same for any requirements file. The first call on a machine downloads; the others take milliseconds. */
     public static synchronized Path venv(Path requirements) {
         try {
             var version = run(Path.of("."), SYSTEM, "-c", "import sys; print(sys.version, sys.base_prefix)");
@@ -41,8 +40,9 @@ public final class Python {
             var cache = cacheFolder();
             Files.createDirectories(cache);
             var folder = cache.resolve("venv-" + hash(Files.readString(requirements) + version.text()));
-            try (var channel = FileChannel.open(Path.of(folder + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
-                channel.lock();  // other processes wait here; closing the channel lets go
+            var lock = Path.of(folder + ".lock");
+            try (var channel = FileChannel.open(lock, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+                channel.lock();  // other processes wait here, until the channel is closed
                 return built(folder, requirements);
             }
         } catch (IOException e) {
@@ -51,24 +51,28 @@ public final class Python {
     }
 
     private static Path built(Path folder, Path requirements) throws IOException {
-        // A venv holds its own path, so it cannot be built beside and renamed: the marker, written last, says that it is whole.
+        // A venv holds its own path, so it cannot be renamed when complete: the marker, written last, says that it is.
         var whole = folder.resolve("whole");
         var python = folder.resolve(WINDOWS ? "Scripts/python.exe" : "bin/python");
         if (Files.exists(whole) && Files.isExecutable(python)) return python;
         delete(folder);
         var made = run(Path.of("."), SYSTEM, "-m", "venv", folder.toString());
-        if (made.code() != 0) throw failure("cannot make a virtual environment", made, "install Python's venv module: apt install python3-venv");
-        var installed = run(Path.of("."), python.toString(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-            "-r", requirements.toAbsolutePath().toString());
-        if (installed.code() != 0) throw failure("cannot install " + requirements, installed, "look at the network, or at pip's own configuration");
+        if (made.code() != 0)
+            throw failure("cannot make a virtual environment", made,
+                "install Python's venv module: apt install python3-venv");
+        var installed = run(Path.of("."), python.toString(), "-m", "pip", "install", "--quiet",
+            "--disable-pip-version-check", "--no-input", "-r", requirements.toAbsolutePath().toString());
+        if (installed.code() != 0)
+            throw failure("cannot install " + requirements, installed, "check the network, or pip's own configuration");
         Files.writeString(whole, "");
         return python;
     }
 
-    /** Runs a program in {@code folder} to its end; of our own environment it gets neither database nor Django settings. */
+    /** Runs a program in {@code folder} to its end, without the database and Django settings of our environment. */
     public static Output run(Path folder, String... command) throws IOException {
         var builder = new ProcessBuilder(command).directory(folder.toFile()).redirectErrorStream(true);
-        builder.environment().keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONPATH|PYTHONHOME).*"));
+        builder.environment().keySet().removeIf(name -> name.matches(
+            "(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONPATH|PYTHONHOME).*"));
         builder.environment().putAll(Map.of("PYTHONDONTWRITEBYTECODE", "1", "PYTHONIOENCODING", "utf-8"));
         Process process;
         try {
@@ -86,14 +90,15 @@ public final class Python {
     }
 
     private static Failure failure(String what, Output output, String next) {
-        return new Failure(new Problem.Usage(what + ":\n" + output.text().strip().indent(2).stripTrailing(), List.of(next)));
+        return Failure.usage(what + ":\n" + output.text().strip().indent(2).stripTrailing()).next(next);
     }
 
     static Path cacheFolder() {
         // $HOME before user.home: Java asks the password database, and a test's new HOME would not count.
         var home = System.getenv().getOrDefault("HOME", System.getProperty("user.home"));
         var cache = System.getenv("XDG_CACHE_HOME");
-        return (cache == null || cache.isEmpty() ? Path.of(home, ".cache") : Path.of(cache)).resolve("reset_migrations");
+        var base = cache == null || cache.isEmpty() ? Path.of(home, ".cache") : Path.of(cache);
+        return base.resolve("reset_migrations");
     }
 
     private static String hash(String text) {

@@ -28,12 +28,16 @@ public record SampleProject(Path root, Path backend) {
     }
 
     /**
-     * A project with manage.py in its root, settings in {@code config/} that read .env, and the given files (path → content).
-     * Each folder with a models.py or apps.py is an installed app; {@code config/extra.py} may set more, or add to INSTALLED_APPS.
+     * A project with manage.py in its root, settings in {@code config/} that read .env, and the given files.
+     * Each folder with a models.py or apps.py is an installed app; {@code config/extra.py} may set more, or add to
+     * INSTALLED_APPS.
+     *
+     * @param files content by path
      */
     public static SampleProject tiny(Path folder, Map<String, String> files) throws IOException {
         var apps = files.keySet().stream().filter(f -> f.matches(".+/(models|apps)\\.py"))
-            .map(f -> f.substring(0, f.lastIndexOf('/')).replace('/', '.')).collect(Collectors.toCollection(TreeSet::new));
+            .map(f -> f.substring(0, f.lastIndexOf('/')).replace('/', '.'))
+            .collect(Collectors.toCollection(TreeSet::new));
         write(folder, "manage.py", """
             import os, sys
             os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -77,9 +81,10 @@ public record SampleProject(Path root, Path backend) {
     /** Writes .env into the root, from .env.template where there is one. */
     public SampleProject env(Postgres.Db db) throws IOException {
         var template = root.resolve(".env.template");
-        var other = Files.exists(template)
-            ? Files.readAllLines(template).stream().filter(line -> !line.matches("DB_(NAME|USER|PASSWORD|HOST|PORT)=.*")).collect(Collectors.joining("\n")) + "\n"
-            : "";
+        var other = new StringBuilder();
+        if (Files.exists(template))
+            for (var line : Files.readAllLines(template))
+                if (!line.matches("DB_(NAME|USER|PASSWORD|HOST|PORT)=.*")) other.append(line).append("\n");
         var env = root.resolve(".env");
         Files.deleteIfExists(env);
         if (env.getFileSystem().supportedFileAttributeViews().contains("posix"))
@@ -90,7 +95,8 @@ public record SampleProject(Path root, Path backend) {
             DB_PASSWORD=%s
             DB_HOST=%s
             DB_PORT=%s
-            """.formatted(quoted(db.name()), quoted(db.role().name()), quoted(db.role().password()), quoted(db.host()), quoted("" + db.port())));
+            """.formatted(quoted(db.name()), quoted(db.role().name()), quoted(db.role().password()), quoted(db.host()),
+            quoted("" + db.port())));
         return this;
     }
 
@@ -108,6 +114,7 @@ public record SampleProject(Path root, Path backend) {
 
     /** {@code manage.py ARGS…} with that interpreter. */
     public Python.Output manage(Path python, String... args) throws IOException {
-        return Python.run(backend, Stream.concat(Stream.of(python.toString(), "manage.py"), Stream.of(args)).toArray(String[]::new));
+        var command = Stream.concat(Stream.of(python.toString(), "manage.py"), Stream.of(args));
+        return Python.run(backend, command.toArray(String[]::new));
     }
 }
