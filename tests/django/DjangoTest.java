@@ -96,8 +96,8 @@ class DjangoTest {
 
     private static String database(Postgres.Db db, String name, String options) {
         return """
-                {'ENGINE': 'django.db.backends.postgresql', 'NAME': '%s', 'HOST': '%s', 'PORT': %d, 'USER': '%s',
-                 'PASSWORD': os.environ['THE_PASSWORD'], 'OPTIONS': %s}"""
+                {'ENGINE': 'django.db.backends.postgresql', 'NAME': '%s', 'HOST': '%s', 'PORT': %d, 'USER': '%s', \
+                'PASSWORD': os.environ['THE_PASSWORD'], 'OPTIONS': %s}"""
                 .formatted(name, db.host(), db.port(), db.role().name(), options);
     }
 
