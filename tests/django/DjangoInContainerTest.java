@@ -284,7 +284,7 @@ class DjangoInContainerTest {
 
     private static void ended(ComposeProject project, Consumer<Process> end, String... how) throws Exception {
         var args = Stream.concat(Stream.of(project.root().toString()), Stream.of(how)).toArray(String[]::new);
-        var process = project.tool("DjangoInContainerTest").start(args);
+        var process = project.tool(DjangoInContainerTest.class.getName()).start(args);
         assertEquals("begun", process.inputReader().readLine(),
                 () -> process.errorReader().lines().toList().toString());
         if (how.length > 0) await(() -> project.oneOffs().size() == 1
