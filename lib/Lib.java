@@ -73,6 +73,7 @@
 //SOURCES environment/DjangoHost.java
 //SOURCES environment/DjangoService.java
 //SOURCES environment/Environment.java
+//SOURCES environment/NotStarted.java
 //SOURCES environment/ProjectOptions.java
 //SOURCES environment/ServiceEngine.java
 //SOURCES environment/Services.java

@@ -175,7 +175,8 @@ public record ComposeConfig(String project, List<Service> services) {
         Predicate<Service> usesDatabase = s -> databases.stream()
             .anyMatch(db -> s.dependsOn.contains(db.name) || names(s, db.hosts()));
         Predicate<Service> ownFolder = s ->
-                s.mounts.stream().anyMatch(m -> m.contains(managePy) && Disk.real(Path.of(m.source)).equals(Disk.real(backend)))
+                s.mounts.stream().filter(m -> m.contains(managePy))
+                    .anyMatch(m -> Disk.real(Path.of(m.source)).equals(Disk.real(backend)))
                 || s.build != null && Disk.real(s.build.context).equals(Disk.real(backend));
         return candidates.stream().min(Comparator.<Service, Boolean>comparing(s -> !usesDatabase.test(s))
             .thenComparing(s -> !ownFolder.test(s))

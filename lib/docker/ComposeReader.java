@@ -32,10 +32,7 @@ import org.snakeyaml.engine.v2.nodes.ScalarNode;
 import org.snakeyaml.engine.v2.nodes.SequenceNode;
 import org.snakeyaml.engine.v2.nodes.Tag;
 
-/**
- * Reads a project's compose files, overrides, profiles and variables through {@code config}: Compose itself resolves
- * them.
- */
+/** Reads a project through {@code config}: Compose itself resolves its files, overrides, profiles and variables. */
 public final class ComposeReader {
     private static final List<String> DATABASE_VARIABLES = List.of("DB_", "POSTGRES_", "PG", "DATABASE_URL");
     private static final int MAX_YAML_CHARACTERS = 64 << 20;

@@ -58,16 +58,13 @@ public record Composer(List<String> compose, List<String> engine, String version
         var commands = new ArrayList<>(List.of(List.of(docker.get(), "compose")));
         program("docker-compose", environment).ifPresent(program -> commands.add(List.of(program)));
         for (var command : commands) {
-            var version = version(command);
-            if (version.isPresent()) return Optional.of(new Composer(command, List.of(docker.get()), version.get(), root));
+            var found = version(command).map(version -> new Composer(command, List.of(docker.get()), version, root));
+            if (found.isPresent()) return found;
         }
         return Optional.empty();
     }
 
-    /**
-     * Empty when it is no Compose: an old docker has no such subcommand, or takes {@code --short} for an option of its
-     * own.
-     */
+    /** Empty when it is no Compose: an old docker has no such subcommand, or no {@code --short}. */
     private static Optional<String> version(List<String> compose) {
         try {
             var output = Program.of(compose).with("version", "--short").run();
@@ -111,10 +108,7 @@ public record Composer(List<String> compose, List<String> engine, String version
         return output.out();
     }
 
-    /**
-     * {@code docker …}, with a time limit: an engine that hangs must not block cron, or the user who pressed Ctrl-C,
-     * forever.
-     */
+    /** {@code docker …}, with a time limit: an engine that hangs must not block cron, or Ctrl-C, forever. */
     public Program engine(String... arguments) {
         return Program.of(engine).with(arguments).in(folder).timeout(TIME_LIMIT);
     }
@@ -126,19 +120,13 @@ public record Composer(List<String> compose, List<String> engine, String version
             .collect(Collectors.joining("\n")));
     }
 
-    /**
-     * A line that Compose prints as a warning. It may show a part of a password as a variable that is not set, when
-     * there is a $ in it.
-     */
+    /** A warning of Compose. It may contain a part of a password with a $, as a variable that is not set. */
     public static boolean isWarning(String line) {
         return line.contains("level=warning") || line.startsWith("WARNING:") || line.startsWith("WARN[")
             || line.contains("variable is not set");
     }
 
-    /**
-     * v2 quotes what it cannot read of an env file, older ones to the end of the file; v1 quotes the whole environment
-     * of a service.
-     */
+    /** v2 quotes an env file from where it cannot read it; v1 quotes the whole environment of a service. */
     private String withoutSecrets(String message) {
         var safe = message
             .replaceAll("(?s)(need to escape any \\$ with another \\$\\.).*", "$1")
@@ -147,13 +135,14 @@ public record Composer(List<String> compose, List<String> engine, String version
             .replaceAll("(?s)(near|variable name|Invalid template:) \".*", "$1 …")
             .replaceAll("(?s)interpolating \\{.*} in", "interpolating it in")
             .replaceAll("(?s)(environment\\S*) contains .*?, which", "$1 contains what");
+        var env = folder.resolve(".env");
+        if (!Files.isRegularFile(env)) return safe;
         try {
             var values = new LinkedHashMap<String, String>();
-            if (!Files.isRegularFile(folder.resolve(".env"))) return safe; // a pipe can be read only once
-            EnvFile.read(folder.resolve(".env"), Map.of()).values()
+            EnvFile.read(env, Map.of()).values()
                 .forEach((name, value) -> { if (value != null) values.put(name, value); });
             return Program.of("compose").secrets(values).redact(safe);
-        } catch (Failure ignored) { // there is no .env that can be read
+        } catch (Failure ignored) { // it cannot be read
             return safe;
         }
     }

@@ -94,10 +94,7 @@ public final class ContainerExec {
         }
     }
 
-    /**
-     * The program's input in frames. Closing ends the program's input; the process's own stdin stays open, or exec.sh
-     * would kill the program.
-     */
+    /** Sends the program's input in frames. Closing leaves the process's stdin open: its end kills the program. */
     private static final class Frames extends OutputStream {
         private static final int SIZE = 1 << 20;
 

@@ -16,7 +16,6 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.StreamSupport;
 import lib.docker.ComposeConfig.Mount;
-import lib.error.Failure;
 
 /** The containers of a Compose project, as {@code docker container inspect} shows them. */
 public final class Containers {

@@ -34,9 +34,7 @@ public final class Tunnel extends SocketFactory {
     private static final String SCRIPT = ContainerExec.resource("tunnel.sh");
     private static final int CONNECT_SECONDS = 10;
     private static final String READY = "the tunnel is ready";
-    /**
-     * Exit codes of tunnel.sh. The docker client exits with 0 when a signal ends it, so 0 means that the tunnel broke.
-     */
+    /** Exit codes of tunnel.sh. The docker client exits with 0 when a signal ends it: 0 is a failure. */
     private static final int SERVER_CLOSED = 64;
     private static final int NO_PROGRAM = 69;
 
@@ -78,10 +76,7 @@ public final class Tunnel extends SocketFactory {
         }
     }
 
-    /**
-     * The driver's end. When the exec breaks, the driver's next read throws the reason instead of reporting the end of
-     * the stream.
-     */
+    /** The driver's end. When the exec breaks, the driver's next read throws the reason. */
     private final class TunnelSocket extends Socket {
         private final Process process;
         private final StringBuffer messages = new StringBuffer();
@@ -155,10 +150,7 @@ public final class Tunnel extends SocketFactory {
             }
         }
 
-        /**
-         * Reads on when the process takes no more: a close with unread bytes resets the connection, and the server's
-         * last message would be lost.
-         */
+        /** Reads on when the process takes no more: to close with unread bytes would lose the server's last message. */
         private void up(Socket other) throws IOException {
             try (other) {
                 try {

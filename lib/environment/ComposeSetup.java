@@ -12,6 +12,7 @@ import lib.docker.Containers;
 import lib.docker.Containers.Container;
 import lib.project.EnvFile;
 import lib.project.Project;
+import lib.project.Settings;
 
 /**
  * A Compose project whose database service is known.
@@ -19,7 +20,7 @@ import lib.project.Project;
  * @param database the service that runs PostgreSQL
  * @param app      the service that runs Django, or null
  */
-record ComposeSetup(Project project, Composer composer, ComposeConfig config, Service database, Service app,
+record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, Service database, Service app,
     boolean engineIsLocal) {
     /** The project's name as Compose has it. v1 does not print it, so this follows v1's rules. */
     static String name(Composer composer, ComposeConfig config) {
@@ -29,6 +30,10 @@ record ComposeSetup(Project project, Composer composer, ComposeConfig config, Se
         if (name == null && Files.isRegularFile(env)) name = EnvFile.read(env).get("COMPOSE_PROJECT_NAME");
         if (name == null || name.isEmpty()) name = composer.folder().getFileName().toString();
         return name.toLowerCase(Locale.ROOT).replaceAll("[^-_a-z0-9]", "");
+    }
+
+    Project project() {
+        return settings.project();
     }
 
     String name() {
@@ -43,7 +48,7 @@ record ComposeSetup(Project project, Composer composer, ComposeConfig config, Se
 
     /** The service's image contains the project's code, and no mount covers it. */
     boolean hasCodeInImage(Service service) {
-        var managePy = project.managePy();
+        var managePy = project().managePy();
         if (engineIsLocal && service.mounts(managePy)) return false;
         return service.builds(managePy) || app != null && app.image() != null && app.image().equals(service.image());
     }
@@ -65,6 +70,6 @@ record ComposeSetup(Project project, Composer composer, ComposeConfig config, Se
     }
 
     ComposeSetup withoutApp() {
-        return new ComposeSetup(project, composer, config, database, null, engineIsLocal);
+        return new ComposeSetup(settings, composer, config, database, null, engineIsLocal);
     }
 }

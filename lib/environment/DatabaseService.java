@@ -19,7 +19,6 @@ import lib.postgres.Sessions;
 import lib.process.Interruption;
 import lib.project.Credentials;
 import lib.project.Route;
-import lib.project.Settings;
 
 /** PostgreSQL in a container of a Compose project. It is started when it does not run, and stopped again in the end. */
 final class DatabaseService {
@@ -29,7 +28,6 @@ final class DatabaseService {
     private static final Duration PAUSE = Duration.ofMillis(300);
 
     private final ComposeSetup setup;
-    private final Settings settings;
     private final Credentials identity;
     private final Consumer<String> warn;
     private final String service;
@@ -39,15 +37,14 @@ final class DatabaseService {
     private boolean wasCreated;
     private Runnable restore = () -> {};
 
-    /** @param inside as the containers get them @param warn gets what happens to the container */
-    DatabaseService(ComposeSetup setup, Credentials inside, Settings settings, Consumer<String> warn) {
+    /** @param settings as the containers get them @param warn gets what happens to the container */
+    DatabaseService(ComposeSetup setup, Credentials settings, Consumer<String> warn) {
         this.setup = setup;
-        this.settings = settings;
         this.warn = warn;
         service = setup.database().name();
-        var namesService = setup.database().hosts().contains(inside.host())
-            || setup.database().network().sharesHost() && inside.isLocal();
-        identity = inside.withAddress(service, namesService ? inside.port() : PORT,
+        var namesService = setup.database().hosts().contains(settings.host())
+            || setup.database().network().sharesHost() && settings.isLocal();
+        identity = settings.withAddress(service, namesService ? settings.port() : PORT,
             new Route(null, 0, null, null, setup.engineIsLocal(), "Compose project " + setup.name()));
     }
 
@@ -212,7 +209,7 @@ final class DatabaseService {
     /** A container's environment usually has it from {@code .env}. */
     private String sourceOfPassword() {
         if (!identity.isFromEnvironment("DB_PASSWORD")) return identity.sources().get("DB_PASSWORD");
-        var file = settings.ownFile().withEnvironment(Map.of());
+        var file = setup.settings().ownFile().withEnvironment(Map.of());
         if (file.path().isPresent() && file.values().containsValue(identity.password()))
             return setup.project().show(file.path().get());
         return "the environment of service " + (setup.app() == null ? service : setup.app().name());

@@ -24,22 +24,18 @@ import lib.project.Settings;
  * Decides whether the database is a Compose project's or the one that {@code .env} names on its own. It refuses to
  * choose between two databases that both reply.
  *
- * @param settings   with the shell's environment
+ * @param settings   with this shell's environment
  * @param withDjango false for what needs PostgreSQL alone
  * @param python     {@code --python}, or null; in Compose a path in the container
  * @param warn       gets what happens to containers
  */
 record Detection(Settings settings, ProjectOptions options, boolean withDjango, Path python, Consumer<String> warn) {
-    private Project project() {
-        return settings.project();
-    }
-
-    private Map<String, String> shell() {
-        return settings.file().environment();
-    }
-
     Environment environment() {
         return environment(false);
+    }
+
+    private Project project() {
+        return settings.project();
     }
 
     /** For names only: the same when the service or its engine does not run. */
@@ -53,7 +49,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         Composer composer;
         ComposeConfig config;
         try {
-            composer = Composer.find(project().root(), shell());
+            composer = Composer.find(project().root(), settings.file().environment());
             config = ComposeReader.read(composer);
         } catch (Failure failure) {
             return localUnlessService(failure);
@@ -67,13 +63,11 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
 
     private Environment local(String reason) {
         if (!withDjango) return Environment.withoutDjango(project(), settings.credentials()).withReason(reason);
-        return Environment.of(settings, Interpreter.find(project(), python, shell())).withReason(reason);
+        var interpreter = Interpreter.find(project(), python, settings.file().environment());
+        return Environment.of(settings, interpreter).withReason(reason);
     }
 
-    /**
-     * Where Compose does not work: only when {@code .env} names a database of this machine. Another database must never
-     * take the service's place.
-     */
+    /** Only when {@code .env} names a database of this machine: no other one may take the service's place. */
     private Environment localUnlessService(Failure failure) {
         if (options.place() == Place.COMPOSE || ownSettings().filter(Credentials::isLocal).isEmpty()) throw failure;
         return local("Compose does not work: " + failure.problem().what().lines().findFirst().orElse(""));
@@ -84,11 +78,11 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
     /**
      * What the decision is made from.
      *
-     * @param settings the database's settings as the containers get them
-     * @param own      those that {@code .env} and the shell have without Compose, when they are complete
-     * @param byHost   the service that DB_HOST names: the database, or a pooler
+     * @param inContainers the database's settings as the containers get them
+     * @param own          those that {@code .env} and the shell have without Compose, when they are complete
+     * @param byHost       the service that DB_HOST names: the database, or a pooler
      */
-    private record Evidence(ComposeSetup setup, Credentials settings, Optional<Credentials> own,
+    private record Evidence(ComposeSetup setup, Credentials inContainers, Optional<Credentials> own,
         Optional<Service> byHost) {
         /** Then the compose file sets the host. */
         boolean hostIsUnset() {
@@ -102,7 +96,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         /** The settings without Compose name the same database, through a port that is published on this machine. */
         boolean isSame(Credentials other, boolean isPublished) {
             return isPublished && setup.engineIsLocal() && other.isLocal() && !isSocket(other)
-                && other.database().equals(settings.database());
+                && other.database().equals(inContainers.database());
         }
 
         /** The settings without Compose name a port that the service publishes when it runs, and it does not. */
@@ -120,21 +114,21 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
     private Environment decide(Composer composer, ComposeConfig config, boolean nameOnly) {
         var app = options.appService == null ? config.app(project().backend())
             : Optional.of(config.service(options.appService));
-        var inside = containerSettings(config, app);
-        var database = options.dbService == null ? config.database(inside.host(), inside.port())
+        var inContainers = containerSettings(config, app);
+        var database = options.dbService == null ? config.database(inContainers.host(), inContainers.port())
             : Optional.of(config.service(options.dbService));
         if (database.isEmpty()) {
             if (options.place() == Place.AUTO) return local("no service of the compose file is a PostgreSQL");
             throw Failure.usage("none of the Compose services is a PostgreSQL: " + config.serviceNames())
                 .next("name it with --db-service, or leave --docker out");
         }
-        var setup = new ComposeSetup(project(), composer, config, database.get(), app.orElse(null),
+        var setup = new ComposeSetup(settings, composer, config, database.get(), app.orElse(null),
             composer.engineIsLocal());
         var own = ownSettings();
-        var host = isHostUnset(own) ? inside.host() : own.get().host();
+        var host = isHostUnset(own) ? inContainers.host() : own.get().host();
         var byHost = config.named(host, setup.name())
             .filter(service -> service.name().equals(setup.database().name()) || !service.isPostgres());
-        return decide(new Evidence(setup, inside, own, byHost), nameOnly);
+        return decide(new Evidence(setup, inContainers, own, byHost), nameOnly);
     }
 
     private static boolean isHostUnset(Optional<Credentials> own) {
@@ -171,8 +165,8 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
                     "or name the service with --app-service");
         }
         var django = hasApp ? new DjangoService(usable, python) : withDjango ? local("no service has the code") : null;
-        var database = new DatabaseService(usable, evidence.settings(), settings, warn);
-        var engine = new ServiceEngine(usable, evidence.settings().host(), options.keepServices);
+        var database = new DatabaseService(usable, evidence.inContainers(), warn);
+        var engine = new ServiceEngine(usable, evidence.inContainers().host(), options.keepServices);
         return new Compose(usable, database, django, engine, reason, warnings(setup, hasApp));
     }
 
@@ -186,22 +180,22 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
             if (own.isPresent() && !isSame && replies(own.get()))
                 throw twoDatabases(".env names %s, and %s has one too".formatted(own.get(), evidence.service()));
         }
-        var settings = evidence.settings();
+        var inContainers = evidence.inContainers();
         var app = Optional.ofNullable(evidence.setup().app());
         var inShell = own.filter(shell -> shell.isFromEnvironment("DB_NAME")).map(Credentials::database)
-            .filter(name -> !name.equals(settings.database()));
+            .filter(name -> !name.equals(inContainers.database()));
         if (inShell.isPresent()) {
             var service = app.orElse(evidence.setup().database()).name();
             throw twoDatabases("DB_NAME is %s in this shell, but %s in the containers of service %s"
-                    .formatted(inShell.get(), settings.database(), service))
-                .next("give --docker for %s, or unset DB_NAME in this shell".formatted(settings.database()),
+                    .formatted(inShell.get(), inContainers.database(), service))
+                .next("give --docker for %s, or unset DB_NAME in this shell".formatted(inContainers.database()),
                     "for %s, give a file that names it: --env-file".formatted(inShell.get()));
         }
-        var isElsewhere = settings.isFromEnvironment("DB_HOST") && !settings.isLocal()
-            && evidence.setup().config().named(settings.host(), evidence.setup().name()).isEmpty();
+        var isElsewhere = inContainers.isFromEnvironment("DB_HOST") && !inContainers.isLocal()
+            && evidence.setup().config().named(inContainers.host(), evidence.setup().name()).isEmpty();
         if (app.isPresent() && isElsewhere) {
             throw twoDatabases("the service %s gets DB_HOST=%s, and %s has one too"
-                .formatted(app.get().name(), settings.host(), evidence.service()));
+                .formatted(app.get().name(), inContainers.host(), evidence.service()));
         }
     }
 
@@ -227,10 +221,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
 
     // ---- settings ----------------------------------------------------------------------------
 
-    /**
-     * The app's environment before the file, the database's own last; but a file that {@code --env-file} names comes
-     * first.
-     */
+    /** Of {@code --env-file}, else of the app's environment, else of the file, else of the database's environment. */
     private Credentials containerSettings(ComposeConfig config, Optional<Service> app) {
         var environment = new HashMap<String, String>();
         databaseService(config).ifPresent(db -> db.environment().forEach((name, value) -> {

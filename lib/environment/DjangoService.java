@@ -129,10 +129,7 @@ final class DjangoService implements DjangoHost {
         return Optional.empty();
     }
 
-    /**
-     * The project's folders that are mounted in the container, and the mounts that cover parts of them; none when the
-     * engine is on another machine.
-     */
+    /** The project's mounted folders, and the mounts that cover parts of them; none when the engine is elsewhere. */
     private List<CodePaths.Pair> pairs() {
         if (!setup.engineIsLocal()) return List.of();
         return setup.app().mounts().stream().map(mount -> {

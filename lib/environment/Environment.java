@@ -66,10 +66,7 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
             List.copyOf(warnings), null);
     }
 
-    /**
-     * For what needs PostgreSQL alone, as a backup does: no Python is looked for, and {@link #python} must not be
-     * called.
-     */
+    /** For what needs PostgreSQL alone, as a backup does: {@link #python} must not be called. */
     static Local withoutDjango(Project project, Credentials database) {
         return new Local(project, database, null, Map.of(), List.of(), null);
     }

@@ -86,9 +86,7 @@ public record Services(Engine engine, List<Container> running, List<String> code
         return new Services(engine, List.copyOf(all.values()), codeInImage);
     }
 
-    /**
-     * With the health that each had earlier: one that was in a crash loop before a reset may be in it after the undo.
-     */
+    /** With the health that each had earlier: a crash loop before a reset may go on after the undo. */
     public Services withPreviousHealth(Collection<Container> previous) {
         return new Services(engine, running.stream().map(one -> previous.stream()
             .filter(old -> old.service().equals(one.service())).findFirst()
@@ -165,10 +163,7 @@ public record Services(Engine engine, List<Container> running, List<String> code
             });
     }
 
-    /**
-     * Completely, whatever signal comes: the engine goes on when its client is killed, and would stop what is started
-     * in between.
-     */
+    /** Not interrupted: the engine goes on when its client is killed, and would stop what undo starts. */
     private void stop() {
         Interruption.uninterruptibly(() -> engine.stop(running));
         Interruption.check();
@@ -200,7 +195,7 @@ public record Services(Engine engine, List<Container> running, List<String> code
         }
         if (failures.isEmpty()) return;
         var reasons = failures.stream().map(failure -> failure.problem().what()).toList();
-        throw new Failure(new Problem.NotStarted(reasons, composeCommand("start", wanted)), failures.getFirst());
+        throw new Failure(new NotStarted(reasons, composeCommand("start", wanted)), failures.getFirst());
     }
 
     /**

@@ -795,14 +795,6 @@ public interface Problem {
         return "\n  " + String.join("\n  ", all.stream().limit(10).toList()) + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
     }
 
-    /** Nothing else depends on it. */
-    record NotStarted(List<String> reasons, String command) implements Problem {
-        public Exit exit() { return Exit.PARTLY; }
-        public boolean isPermanent() { return true; }
-        public String what() { return "not started again: " + String.join("; ", reasons); }
-        public List<String> next() { return List.of(command); }
-    }
-
     /** An entrypoint may take migrations for stale by their names. @param run what it was that wrote them */
     record ChangedByServices(String logs, String run, List<String> files, String services) implements Problem {
         public Exit exit() { return Exit.PARTLY; }

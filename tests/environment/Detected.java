@@ -15,8 +15,8 @@ public final class Detected {
     public static Environment in(ComposeProject project, Path python) throws IOException {
         var shell = new HashMap<>(System.getenv());
         shell.put("PATH", project.version().onlyOn(project.root().resolveSibling(project.name() + ".bin")));
-        var options = CommandLine.populateCommand(new ProjectOptions(), "--project", project.root()
-                .toString(), "--docker", "--app-service", "backend");
+        var options = CommandLine.populateCommand(new ProjectOptions(), "--project", project.root().toString(),
+            "--docker", "--app-service", "backend");
         return options.environment(Settings.read(options.project(), null, shell), python, warning -> {});
     }
 }

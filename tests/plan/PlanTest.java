@@ -55,7 +55,7 @@ class PlanTest {
     }
 
     @Test void services_that_do_not_start_hold_nothing_up_either_and_their_command_is_named() {
-        var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Problem.NotStarted(List.of("port 8000 is taken"), "docker-compose start backend")); }, () -> {});
+        var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Stopped("docker-compose start backend")); }, () -> {});
         var plan = new Plan(List.of(step("a"), services, failing("c", new IOException("disk"))));
         var left = (NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x")).problem();
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
@@ -80,5 +80,23 @@ class PlanTest {
         assertEquals(List.of("run b", "finish b"), acts);
         assertEquals(Problem.Exit.PARTLY, failure.problem().exit());
         assertTrue(failure.problem().what().contains("disk full"), failure.problem().what());
+    }
+
+    private record Stopped(String command) implements Problem {
+        @Override public Exit exit() {
+            return Exit.PARTLY;
+        }
+
+        @Override public boolean isPermanent() {
+            return true;
+        }
+
+        @Override public String what() {
+            return "not started again: port 8000 is taken";
+        }
+
+        @Override public List<String> next() {
+            return List.of(command);
+        }
     }
 }
