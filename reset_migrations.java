@@ -22,7 +22,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.Lib;
 import lib.backup.Backup;
-import lib.backup.Backups;
+import lib.backup.BackupSettings;
 import lib.cli.Cli;
 import lib.cli.Confirmation;
 import lib.cli.Console;
@@ -102,7 +102,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     @Option(names = "--trust-image", description = "Go on although the app's image was built from other code than is here.")
     boolean trustImage;
     @Mixin Cli.Output output;
-    private Backups backups;
+    private BackupSettings backups;
 
     /** What {@code --strategy} takes. */
     enum Wanted { auto, swap, park, drop }
@@ -310,13 +310,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     /** As backup_database makes them; asked for only when one will be taken. */
-    private Backups backups(Project project) {
-        if (backups == null) backups = Backups.of(project, where.settings(project));
+    private BackupSettings backups(Project project) {
+        if (backups == null) backups = BackupSettings.of(project, where.settings(project));
         return backups;
     }
 
     /** @param made gets the file when it is there */
-    private static Step backup(Console console, Environment environment, Backups backups, Database db, String name, Consumer<Path> made) {
+    private static Step backup(Console console, Environment environment, BackupSettings backups, Database db, String name, Consumer<Path> made) {
         var programs = environment.pgPrograms(db.major()).of(name);
         var copy = backups.remote() == null ? "" : ", with a copy in " + backups.remote();
         return Step.of("back up " + name + " into " + environment.project().show(backups.folder().path()) + copy, () -> {
@@ -326,7 +326,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         });
     }
 
-    private static Backup taken(Backups backups, PgPrograms programs, Console console) {
+    private static Backup taken(BackupSettings backups, PgPrograms programs, Console console) {
         try {
             return backups.take(programs, console::progress);
         } catch (Failure failure) {
@@ -591,7 +591,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
          *
          * @param backups keep it, and the migration files beside it; null: nothing does
          */
-        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, Backups backups, boolean terminate) {
+        static Plan plan(Console console, Environment environment, List<Run> runs, Database db, BackupSettings backups, boolean terminate) {
             var steps = new ArrayList<Step>();
             if (backups != null) runs.stream().flatMap(run -> run.aside().holders(db).stream()).distinct() // all before the first is dropped
                     .forEach(name -> steps.add(backup(console, environment, backups, db, name, file -> {})));
@@ -603,7 +603,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
 
         /** Where the migration files go that a purged run has kept. */
-        private static Path migrations(Backups backups, Run run) {
+        private static Path migrations(BackupSettings backups, Run run) {
             return backups.folder().path().resolve("migrations_" + run.id());
         }
     }

@@ -17,17 +17,22 @@
 // javac has no other way not to warn of sun.misc.Signal, the only way to hear of Ctrl-C before the JVM ends.
 //COMPILE_OPTIONS -XDignore.symbol.file
 // One by one: a glob resolves to nothing when the script runs from a URL.
+//SOURCES backup/BadBackup.java
 //SOURCES backup/Backup.java
 //SOURCES backup/BackupFile.java
 //SOURCES backup/BackupFolder.java
+//SOURCES backup/BackupJob.java
 //SOURCES backup/BackupOptions.java
 //SOURCES backup/BackupPrinter.java
+//SOURCES backup/BackupSettings.java
 //SOURCES backup/BackupStatus.java
-//SOURCES backup/Backups.java
+//SOURCES backup/BackupWriter.java
 //SOURCES backup/Differences.java
+//SOURCES backup/FileDigest.java
 //SOURCES backup/Manifest.java
 //SOURCES backup/OffSite.java
 //SOURCES backup/OldServer.java
+//SOURCES backup/ProgressStream.java
 //SOURCES backup/Prune.java
 //SOURCES backup/Restoration.java
 //SOURCES backup/RestoreCommand.java
@@ -42,6 +47,7 @@
 //SOURCES backup/encryption/DecryptionKey.java
 //SOURCES backup/offsite/Ping.java
 //SOURCES backup/offsite/Remote.java
+//SOURCES backup/offsite/RemoteProblem.java
 //SOURCES cli/Cli.java
 //SOURCES cli/Confirmation.java
 //SOURCES cli/Console.java

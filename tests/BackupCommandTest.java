@@ -156,9 +156,9 @@ class BackupCommandTest {
         assertEquals(0, tool.run("verify").code());
         var again = folder("backups").getFirst();
         assertEquals(Manifest.Level.RESTORED, again.level());
-        assertEquals(file.manifest().tables(), again.manifest().tables());
-        assertEquals(file.manifest().sha256(), again.manifest().sha256());
-        assertEquals(file.manifest().sequences(), again.manifest().sequences());
+        assertEquals(file.manifest().content().tables(), again.manifest().content().tables());
+        assertEquals(file.manifest().file().sha256(), again.manifest().file().sha256());
+        assertEquals(file.manifest().content().sequences(), again.manifest().content().sequences());
     }
 
     @Test void verify_is_refused_when_the_role_may_not_create_databases() throws Exception {
@@ -192,7 +192,7 @@ class BackupCommandTest {
         var file = folder("backups").getFirst().file();
         assertTrue(file.toString().endsWith(".dump.zst.age"), file.toString());
         assertTrue(new String(Files.readAllBytes(file), java.nio.charset.StandardCharsets.ISO_8859_1).startsWith("age-encryption.org/v1\n-> X25519"));
-        assertEquals(List.of(recipient), folder("backups").getFirst().manifest().encryptedTo());
+        assertEquals(List.of(recipient), folder("backups").getFirst().manifest().encoding().encryptedTo());
         assertEquals(0, tool.run("verify").code());
         identity("another.txt");
         var wrong = tool.run("verify", "--identity", "another.txt");
@@ -307,8 +307,8 @@ class BackupCommandTest {
 
     // ---- helpers -------------------------------------------------------------------------------
 
-    private List<BackupFolder.Found> folder(String name) {
-        return new BackupFolder(project.resolve(name)).found();
+    private List<BackupFolder.Entry> folder(String name) {
+        return new BackupFolder(project.resolve(name)).list();
     }
 
     private List<String> scratch() throws SQLException {

@@ -28,6 +28,7 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import lib.backup.Backup;
+import lib.backup.BackupWriter;
 import lib.backup.BackupFolder;
 import lib.backup.Manifest;
 import lib.backup.Prune;
@@ -176,7 +177,7 @@ class BackupFaultsTest {
             Files.delete(Manifest.fileOf(file));
             assertDone(tool("verify", file.toString()));
             assertTrue(isGood(file)); // the control, and the manifest is there again
-            assertEquals(whole.length, found(file).manifest().bytes());
+            assertEquals(whole.length, found(file).manifest().file().bytes());
         }
     }
 
@@ -276,7 +277,7 @@ class BackupFaultsTest {
         var disk = smallDisk("64m");
         try {
             backups = disk.resolve("backups");
-            var earlier = make(backups, pgDump, Backup.Options.USUAL).file();
+            var earlier = make(backups, pgDump, Backup.Options.DEFAULT).file();
             var before = content();
             var stages = new TreeMap<String, Integer>();
             for (int pages = 0; ; pages++) {
@@ -291,19 +292,19 @@ class BackupFaultsTest {
                 assertTrue(pages < 100);
             }
             assertTrue(stages.getOrDefault("manifest", 0) > 0 && stages.getOrDefault("dump", 0) > 3, stages.toString());
-            assertEquals(2, new BackupFolder(backups).found().stream().filter(BackupFolder.Found::isGood).count()); // the control: with room it is one more
+            assertEquals(2, new BackupFolder(backups).list().stream().filter(BackupFolder.Entry::isGood).count()); // the control: with room it is one more
 
             resize(disk, 0); // no room to note anything
             before = content();
             var verify = tool("verify", earlier.toString(), "--dir", backups.toString());
             assertFalse(verify.err().contains("bug in the tool"), verify.all());
             assertEquals(before, content());
-            assertTrue(new BackupFolder(backups).found().stream().allMatch(BackupFolder.Found::isGood));
+            assertTrue(new BackupFolder(backups).list().stream().allMatch(BackupFolder.Entry::isGood));
             flip(earlier);
             var damaged = tool("verify", earlier.toString(), "--dir", backups.toString());
             assertEquals(1, damaged.code(), damaged.all());
             assertTrue(damaged.err().contains("damaged"), damaged.all());
-            assertFalse(new BackupFolder(backups).found().stream().anyMatch(f -> f.file().equals(earlier) && f.isGood()), "it failed verify, and there was no room to say so");
+            assertFalse(new BackupFolder(backups).list().stream().anyMatch(f -> f.file().equals(earlier) && f.isGood()), "it failed verify, and there was no room to say so");
             assertDone(tool("prune", "--keep-last", "1", "--dir", backups.toString()));
         } finally {
             umount(disk);
@@ -366,7 +367,7 @@ class BackupFaultsTest {
     // ---- programs and servers that die ---------------------------------------------------------
 
     @Test void pg_dump_that_dies_talks_or_lies_leaves_nothing() throws Exception {
-        make(backups, pgDump, Backup.Options.USUAL);
+        make(backups, pgDump, Backup.Options.DEFAULT);
         var before = content();
         var real = real("pg_dump");
         var whole = Files.readAllBytes(kinds.get("custom, none"));
@@ -386,7 +387,7 @@ class BackupFaultsTest {
             }
         }
         assertDone(process("backup_database").env("PATH", programs("pg_dump", "exec %s \"$@\"".formatted(real))).run("create")); // the control
-        assertEquals(2, new BackupFolder(backups).found().stream().filter(BackupFolder.Found::isGood).count());
+        assertEquals(2, new BackupFolder(backups).list().stream().filter(BackupFolder.Entry::isGood).count());
     }
 
     @Test void a_server_that_crashes_in_the_middle_of_a_dump_or_a_restore_costs_nothing_good() throws Exception {
@@ -442,14 +443,14 @@ class BackupFaultsTest {
     }
 
     @Test void a_tool_that_is_killed_while_rows_flow_leaves_what_the_next_one_sweeps() throws Exception {
-        make(backups, pgDump, Backup.Options.USUAL);
+        make(backups, pgDump, Backup.Options.DEFAULT);
         var before = content();
         var dumping = process("backup_database").env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000)))).start("create");
         untilPaused(dumping);
         dumping.destroyForcibly().waitFor();
         Files.delete(paused());
         assertEquals(before.size() + 1, content().size());
-        assertEquals(1, new BackupFolder(backups).found().size());
+        assertEquals(1, new BackupFolder(backups).list().size());
         assertDone(tool("create"));
         assertEquals(before.size() + 2, content().size());
         for (var file : before.entrySet()) assertEquals(file.getValue(), content().get(file.getKey()));
@@ -459,12 +460,12 @@ class BackupFaultsTest {
     // ---- two at once ---------------------------------------------------------------------------
 
     @Test void while_one_is_being_made_others_are_busy_verify_works_and_nothing_is_listed_too_early() throws Exception {
-        var earlier = make(backups, pgDump, Backup.Options.USUAL).file();
+        var earlier = make(backups, pgDump, Backup.Options.DEFAULT).file();
         var dumping = process("backup_database").env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000)))).start("create");
         untilPaused(dumping);
         assertEquals(5, process("backup_database").run("create").code());
         assertEquals(5, tool("prune", "--keep-last", "1").code());
-        assertEquals(List.of(earlier), new BackupFolder(backups).found().stream().map(BackupFolder.Found::file).toList());
+        assertEquals(List.of(earlier), new BackupFolder(backups).list().stream().map(BackupFolder.Entry::file).toList());
         assertDone(tool("verify", "--all"));
         Files.delete(paused());
         assertDone(process("x").end(dumping));
@@ -482,13 +483,13 @@ class BackupFaultsTest {
             if (ended.code() == 0) made++;
         }
         assertTrue(made > 0);
-        assertEquals(made, new BackupFolder(backups).found().stream().filter(BackupFolder.Found::isGood).count());
+        assertEquals(made, new BackupFolder(backups).list().stream().filter(BackupFolder.Entry::isGood).count());
         assertDone(tool("verify", "--all"));
     }
 
     @Test void what_is_pruned_while_it_is_verified_leaves_nothing() throws Exception {
-        var old = make(backups, pgDump, Backup.Options.USUAL).file();
-        var latest = make(backups, pgDump, Backup.Options.USUAL).file();
+        var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
+        var latest = make(backups, pgDump, Backup.Options.DEFAULT).file();
         assertDone(tool("verify", latest.toString()));
         var left = content();
         left.keySet().removeIf(name -> name.startsWith(old.getFileName().toString()));
@@ -506,13 +507,13 @@ class BackupFaultsTest {
     @Test void a_stamp_stands_whoever_comes_in_between() throws Exception {
         for (var between : List.of("create", "prune", "verify")) {
             Disk.removeTree(backups);
-            var old = make(backups, pgDump, Backup.Options.USUAL).file();
-            var latest = make(backups, pgDump, Backup.Options.USUAL).file();
+            var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
+            var latest = make(backups, pgDump, Backup.Options.DEFAULT).file();
             assertDone(tool("verify", latest.toString()));
             var prune = new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of());
             once("written beside " + Manifest.fileOf(old).getFileName(), () -> {
                 switch (between) {
-                    case "create" -> make(backups, pgDump, Backup.Options.USUAL);
+                    case "create" -> make(backups, pgDump, Backup.Options.DEFAULT);
                     case "prune" -> prune.run();
                     default -> assertDone(process("backup_database").run("verify", old.toString()));
                 }
@@ -526,8 +527,8 @@ class BackupFaultsTest {
             counted("meetings of two", true);
         }
         Disk.removeTree(backups);
-        var old = make(backups, pgDump, Backup.Options.USUAL).file();
-        assertDone(tool("verify", make(backups, pgDump, Backup.Options.USUAL).file().toString()));
+        var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
+        assertDone(tool("verify", make(backups, pgDump, Backup.Options.DEFAULT).file().toString()));
         once("its proof is gone", () -> assertDone(process("backup_database").run("verify", old.toString())));
         new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of()).run();
         assertFalse(Files.exists(old));
@@ -570,12 +571,12 @@ class BackupFaultsTest {
         var last = fileIn(made);
         var folder = new BackupFolder(backups);
         assertEquals(last, folder.newestGood(shop.credentials()).file());
-        var left = folder.found().stream().map(BackupFolder.Found::file).toList();
+        var left = folder.list().stream().map(BackupFolder.Entry::file).toList();
         assertTrue(left.contains(last) && left.contains(fileIn(first)) && left.size() == 3, left.toString()); // the first is the latest by the clock, the third has not come yet
         assertDone(tool("status", "--max-age", "2h"));
         assertEquals(1, tool("status", "--max-age", "30m").code()); // the control
         assertDone(tool("prune", "--keep-last", "1", "--keep-daily", "1"));
-        assertEquals(left, folder.found().stream().map(BackupFolder.Found::file).toList());
+        assertEquals(left, folder.list().stream().map(BackupFolder.Entry::file).toList());
         assertDone(tool("verify", "--all"));
         for (int jumps = 0; jumps < 2; jumps++) counted("jumps of the clock", true);
     }
@@ -700,9 +701,9 @@ class BackupFaultsTest {
     }
 
     private static Backup make(Path folder, Program program, Backup.Options options) throws Exception {
-        try (var making = new Backup.Making(new PgPrograms(program, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
-            for (var step : making.steps()) step.run();
-            return making.made();
+        try (var writer = new BackupWriter(new PgPrograms(program, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
+            for (var step : writer.steps()) step.run();
+            return writer.backup();
         }
     }
 
@@ -723,8 +724,8 @@ class BackupFaultsTest {
         Files.write(file, bytes);
     }
 
-    private static BackupFolder.Found found(Path file) {
-        return new BackupFolder(file.getParent()).found().stream().filter(f -> f.file().equals(file)).findFirst().orElseThrow();
+    private static BackupFolder.Entry found(Path file) {
+        return new BackupFolder(file.getParent()).list().stream().filter(f -> f.file().equals(file)).findFirst().orElseThrow();
     }
 
     private static boolean isGood(Path file) {

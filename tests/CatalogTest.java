@@ -187,12 +187,12 @@ class CatalogTest {
         var output = jbang.bash(temp, cron);
         assertEquals(0, output.code(), output.all());
         assertEquals("", output.all());
-        assertEquals(List.of(db.name()), new BackupFolder(project.root().resolve("backups")).found().stream().map(BackupFolder.Found::database).toList());
+        assertEquals(List.of(db.name()), new BackupFolder(project.root().resolve("backups")).list().stream().map(BackupFolder.Entry::database).toList());
 
         Files.writeString(project.root().resolve(".env"), Files.readString(project.root().resolve(".env")).replace("pa#ss", "no-such-word"));
         var failed = jbang.bash(temp, cron);
         assertTrue(failed.code() != 0 && failed.err().contains("password"), failed.all()); // silence is for when all is well
-        assertEquals(1, new BackupFolder(project.root().resolve("backups")).found().size());
+        assertEquals(1, new BackupFolder(project.root().resolve("backups")).list().size());
     }
 
     private static String line(String text, String pattern) {

@@ -65,7 +65,7 @@ class ScriptingTest {
         assertTrue(output.all().contains("lib.error.Failure: "), output.all());
         assertFalse(output.all().contains("customer"), output.all());
         assertFalse(output.all().contains("no-such-word"), output.all());
-        assertEquals(List.of(), new BackupFolder(project.root().resolve("backups")).found());
+        assertEquals(List.of(), new BackupFolder(project.root().resolve("backups")).list());
     }
 
     private Tool.Output jsh() throws Exception {
@@ -80,7 +80,7 @@ class ScriptingTest {
         assertEquals(0, output.code(), output.all());
         var where = "%s@%s:%d/%s".formatted(db.role(), db.host(), db.port(), db.name());
         for (var line : List.of(where, "        5 rows  customer", "        0 rows  empty")) assertTrue(output.out().contains(line + "\n"), line + "\n" + output.all());
-        var backups = new BackupFolder(project.root().resolve("backups")).found();
+        var backups = new BackupFolder(project.root().resolve("backups")).list();
         assertEquals(1, backups.size(), output.all());
         assertTrue(output.out().contains("2 tables backed up into backups/" + backups.getFirst().file().getFileName() + "\n"), output.all());
         assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");

@@ -20,6 +20,7 @@ import lib.backup.archive.Compression;
 import lib.backup.archive.Contents;
 import lib.backup.encryption.Age;
 import lib.backup.encryption.DecryptionKey;
+import lib.cli.Script;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
@@ -27,9 +28,9 @@ import lib.plan.NotPutBack;
 import lib.process.Shell;
 
 /**
- * A file to restore from, ours or another's: what it is shows in its content, never in its name.
+ * A file to restore from, made by this toolkit or by other tools. Its kind is recognized by its content, never by its name.
  *
- * @param key      opens what is encrypted, or null
+ * @param key      decrypts it, or null
  * @param manifest of a backup of ours, or null
  */
 public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey key, Manifest manifest) {
@@ -38,10 +39,11 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
 
     private static final int HEAD = 512;
 
-    /** @throws Failure no file, no backup of any kind, or encrypted and the key does not open it */
+    /** @throws Failure no such file, not a backup of any kind, or encrypted and the key does not open it */
     public static BackupFile of(Path file, DecryptionKey key) {
         if (Files.isRegularFile(file.resolve("toc.dat"))) throw unsupported(file, "directory", false);
-        if (!Files.isRegularFile(file)) throw new Failure(new Problem.NoBackupFile(file));
+        if (!Files.isRegularFile(file))
+            throw Failure.usage("no such file: " + file).next("list the backups: " + Script.BACKUP_DATABASE.command("list"));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {
             in.mark(HEAD);
             var first = in.readNBytes(HEAD);
@@ -50,25 +52,29 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
             try (var plain = Compression.reading(encrypted ? key.decrypting(file, in) : in)) {
                 var head = plain.readNBytes(HEAD);
                 if (isTar(head)) throw unsupported(file, "tar", !Arrays.equals(first, head));
-                return new BackupFile(file.toAbsolutePath().normalize(), kind(file, head), encrypted, key, Manifest.beside(file.toAbsolutePath()));
+                var manifest = Manifest.read(file.toAbsolutePath());
+                return new BackupFile(file.toAbsolutePath().normalize(), kind(file, head), encrypted, key, manifest);
             }
         } catch (IOException e) {
-            throw new Failure(new Problem.DamagedArchive(file, Failure.firstLine(e)), e);
+            throw BadBackup.damaged(file, Failure.firstLine(e)).causedBy(e);
         }
     }
 
-    /** How a dump begins after comments: anything else that is text is somebody's letter. */
-    private static final Pattern SQL = Pattern.compile("(?is)\\A(\\uFEFF|\u00ef\u00bb\u00bf)?(\\s+|--[^\\n]*(\\n|\\z)|/\\*.*?(\\*/|\\z))*(\\z|\\\\|(SET|SELECT|BEGIN|START|CREATE|ALTER|DROP|COPY|INSERT|COMMENT|GRANT|REVOKE|TRUNCATE|DELETE|UPDATE|DO|LOCK|WITH)\\b)");
+    /** What a dump starts with after comments: any other text is not a dump. */
+    private static final Pattern SQL = Pattern.compile("(?is)\\A(\\uFEFF|\u00ef\u00bb\u00bf)?"
+            + "(\\s+|--[^\\n]*(\\n|\\z)|/\\*.*?(\\*/|\\z))*"
+            + "(\\z|\\\\|(SET|SELECT|BEGIN|START|CREATE|ALTER|DROP|COPY|INSERT|COMMENT|GRANT|REVOKE|TRUNCATE|DELETE|UPDATE|DO|LOCK|WITH)\\b)");
 
     private static Kind kind(Path file, byte[] head) {
         if (starts(head, 0, "PGDMP")) return Kind.ARCHIVE;
+        if (head.length == 0) throw BadBackup.empty(file);
         for (var b : head) if (b == 0) throw notADump(file, head);
-        if (head.length == 0 || !SQL.matcher(new String(head, StandardCharsets.ISO_8859_1)).find()) throw notADump(file, head);
+        if (!SQL.matcher(new String(head, StandardCharsets.ISO_8859_1)).find()) throw notADump(file, head);
         return Kind.SQL;
     }
 
     private static Failure notADump(Path file, byte[] head) {
-        return new Failure(new Problem.NotADump(file, Archive.firstLine(new String(head, StandardCharsets.UTF_8))));
+        return BadBackup.notADump(file, Archive.firstLine(new String(head, StandardCharsets.UTF_8)));
     }
 
     private static boolean isTar(byte[] head) {
@@ -76,10 +82,11 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     }
 
     private static Failure unsupported(Path file, String format, boolean packed) {
-        var restore = Shell.line("pg_restore", "--exit-on-error", "--dbname=NAME", packed ? "UNPACKED_FILE" : file.toString());
+        var archive = packed ? "UNPACKED_FILE" : file.toString();
+        var restore = Shell.line("pg_restore", "--exit-on-error", "--dbname=NAME", archive);
+        var first = packed ? "decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: " : "restore it by hand: ";
         return Failure.usage(file + " is a pg_dump archive in the " + format + " format, which is not supported")
-                .next((packed ? "decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: " : "restore it by hand: ")
-                                + "createdb --template=template0 NAME && " + restore,
+                .next(first + "createdb --template=template0 NAME && " + restore,
                         "dump that database in the custom format, which is supported: pg_dump --format=custom --file=NAME.dump NAME");
     }
 
@@ -88,108 +95,115 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
         return head.length >= at + bytes.length && Arrays.equals(head, at, at + bytes.length, bytes, 0, bytes.length);
     }
 
-    /** What it holds, decrypted and unpacked. */
+    /** Its content, decrypted and decompressed. */
     InputStream open() throws IOException {
-        return opened(Files.newInputStream(file));
+        return decoded(Files.newInputStream(file));
     }
 
-    private InputStream opened(InputStream in) throws IOException {
+    private InputStream decoded(InputStream in) throws IOException {
         return Compression.reading(encrypted ? key.decrypting(file, in) : in);
     }
 
     /**
-     * Reads all of it before anything is touched: its hash against the manifest's, an archive to its end with everything counted
-     * against the manifest's, SQL for what would reach beyond the database it is meant for.
+     * Reads the file to its end before anything is touched. Its hash and the counts of an archive are compared with the manifest.
+     * SQL without a manifest is searched for statements that reach beyond the database it is restored to.
      *
-     * @return what an archive holds; null for SQL, which only shows it once it is restored
-     * @throws Failure damaged, or refused
+     * @return the contents of an archive; null for SQL
+     * @throws Failure {@link BadBackup}, or refused (4)
      */
     public Contents check(Consumer<String> progress) {
-        try (var in = new Backup.DigestIn(Files.newInputStream(file)); var plain = opened(in)) {
-            var contents = switch (kind) {
-                case ARCHIVE -> Archive.read(plain, new Backup.Progressing(OutputStream.nullOutputStream(), progress));
-                case SQL -> {
-                    // One of ours was dumped without --create; that it is what was written says its hash.
-                    try (var scan = new Backup.Progressing(manifest == null ? new SqlScan(file) : OutputStream.nullOutputStream(), progress)) {
-                        plain.transferTo(scan);
-                    }
-                    yield null;
-                }
-            };
-            in.skipToEnd();
-            if (manifest == null) return contents;
-            if (in.bytes() != manifest.bytes() || !in.sha256().equals(manifest.sha256()))
-                throw new Failure(new Problem.DamagedArchive(file, "its %,d bytes are not the %,d that were written (SHA-256)".formatted(in.bytes(), manifest.bytes())));
-            if (contents != null) {
-                var differences = Differences.between(manifest, contents);
-                if (!differences.isEmpty()) throw new Failure(new Problem.NotAsRecorded(file, differences));
-            }
+        try (var in = new FileDigest.In(file); var plain = decoded(in)) {
+            var contents = readAll(plain, progress);
+            var digest = in.end();
+            if (manifest != null) compare(digest, contents);
             return contents;
         } catch (IOException e) {
-            throw new Failure(new Problem.DamagedArchive(file, Failure.firstLine(e)), e);
+            throw BadBackup.damaged(file, Failure.firstLine(e)).causedBy(e);
         }
     }
 
-    /** The major version that pg_restore has to have: the server's, or that of the pg_dump that wrote the file. */
-    public int atLeast(int serverMajor) {
-        return manifest == null ? serverMajor : Math.max(serverMajor, Contents.major(manifest.pgDump()));
+    private Contents readAll(InputStream plain, Consumer<String> progress) throws IOException {
+        if (kind == Kind.ARCHIVE) return Archive.read(plain, new ProgressStream(OutputStream.nullOutputStream(), progress));
+        // One of ours was dumped without --create, and its hash shows that it is unchanged.
+        try (var scan = new ProgressStream(manifest == null ? new SqlScan(file) : OutputStream.nullOutputStream(), progress)) {
+            plain.transferTo(scan);
+        }
+        return null;
     }
 
-    /** The major version of the server that was dumped; 0 where only the archive itself tells. */
+    private void compare(FileDigest.Value digest, Contents contents) {
+        var expected = manifest.file();
+        if (digest.bytes() != expected.bytes() || !digest.sha256().equals(expected.sha256()))
+            throw BadBackup.damaged(file, "its %,d bytes are not the %,d that were written (SHA-256)"
+                    .formatted(digest.bytes(), expected.bytes()));
+        if (contents == null) return;
+        var differences = Differences.between(manifest, contents);
+        if (!differences.isEmpty()) throw BadBackup.differsFromManifest(file, differences);
+    }
+
+    /** The major version that pg_restore needs: the server's, or that of the pg_dump that wrote the file. */
+    public int atLeast(int serverMajor) {
+        return manifest == null ? serverMajor : Math.max(serverMajor, Contents.major(manifest.source().pgDump()));
+    }
+
+    /** The major version of the server that was dumped; 0 without a manifest: an archive itself has it. */
     public int serverMajor() {
-        return manifest == null ? 0 : Contents.major(manifest.server());
+        return manifest == null ? 0 : Contents.major(manifest.source().server());
     }
 
     // ---- what is known of it afterwards ------------------------------------------------------
 
-    /** Stamps the manifest of a backup of ours, made again where it had none. */
-    public Manifest proven(Restoration restoration) throws IOException {
-        var known = manifest != null ? manifest : rebuilt(restoration.wanted() != null ? restoration.wanted() : restoration.restored());
-        return stamp(file, known.proven(Manifest.Proof.now(Manifest.Level.RESTORED, restoration.seconds(), null)));
+    /** Records in the manifest that it was restored and compared; a missing manifest is rebuilt. */
+    public Manifest recordRestored(Restoration restoration) throws IOException {
+        var contents = restoration.wanted() != null ? restoration.wanted() : restoration.restored();
+        var known = manifest != null ? manifest : rebuilt(contents);
+        return record(file, known.withProof(Manifest.Proof.now(Manifest.Level.RESTORED, restoration.seconds(), null)));
     }
 
-    /** A file that did not pass is not listed as good any more; what the server lacked, or the key, says nothing of the file. */
-    public static void disproven(Path file, Problem problem) throws IOException {
-        var manifest = Manifest.beside(file.toAbsolutePath());
-        if (manifest == null || !isOfTheFile(problem)) return;
-        var stamped = manifest.proven(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what()));
+    /** Records that the file is bad; a wrong key, or something that the server lacks, is not the file's fault. */
+    public static void recordFailure(Path file, Problem problem) throws IOException {
+        var manifest = Manifest.read(file.toAbsolutePath());
+        if (manifest == null || !isBad(problem)) return;
+        var failed = manifest.withProof(Manifest.Proof.now(Manifest.Level.NONE, null, problem.what()));
         try {
-            stamp(file.toAbsolutePath(), stamped);
+            record(file.toAbsolutePath(), failed);
         } catch (IOException full) {
-            Files.deleteIfExists(Manifest.fileOf(file)); // without one it is not good either; and there is its room
-            stamp(file.toAbsolutePath(), stamped);
+            Files.deleteIfExists(Manifest.fileOf(file)); // without one it does not count as good either, and this makes room
+            record(file.toAbsolutePath(), failed);
         }
     }
 
-    private static boolean isOfTheFile(Problem problem) {
-        return problem instanceof NotPutBack left ? isOfTheFile(left.first())
-                : problem instanceof Problem.DamagedArchive || problem instanceof Problem.NotADump || problem instanceof Problem.NotAsRecorded || problem instanceof Problem.RestoredDiffers;
+    private static boolean isBad(Problem problem) {
+        return problem instanceof NotPutBack left ? isBad(left.first()) : problem instanceof BadBackup;
     }
 
-    /** Only beside a backup of ours, and one that nobody has pruned meanwhile. */
-    private static Manifest stamp(Path file, Manifest stamped) throws IOException {
-        if (!BackupFolder.isName(file.getFileName().toString()) || !Files.isRegularFile(file)) return stamped;
+    /** Only beside a backup of ours, and one that was not pruned meanwhile. */
+    private static Manifest record(Path file, Manifest manifest) throws IOException {
+        if (!BackupFolder.isName(file.getFileName().toString()) || !Files.isRegularFile(file)) return manifest;
         for (int tries = 3; ; tries--) {
             try {
-                stamped.writeBeside(file);
+                manifest.write(file);
                 break;
-            } catch (NoSuchFileException | FileAlreadyExistsException swept) { // by a backup that began, or another verify stamps too
+            } catch (NoSuchFileException | FileAlreadyExistsException swept) { // by a backup, or another verify writes it too
                 if (tries == 0) throw swept;
             }
         }
         Disk.fsync(file.getParent());
         if (!Files.exists(file)) Files.deleteIfExists(Manifest.fileOf(file));
-        return stamped;
+        return manifest;
     }
 
     private Manifest rebuilt(Contents contents) throws IOException {
-        try (var in = new Backup.DigestIn(Files.newInputStream(file))) {
-            in.skipToEnd();
+        try (var in = new FileDigest.In(file)) {
+            var digest = in.end();
             var name = file.getFileName().toString();
             var modified = OffsetDateTime.ofInstant(Files.getLastModifiedTime(file).toInstant(), ZoneId.systemDefault());
             var compression = name.contains(".zst") ? "zstd" : name.contains(".gz") ? "gzip" : "none";
-            return Manifest.of(contents, null, 0, name, in.bytes(), in.sha256(), modified, 0, 0, kind == Kind.SQL, compression, encrypted ? List.of("unknown") : List.of(),
-                    List.of(), List.of(), null);
+            var encryptedTo = encrypted ? List.of("unknown") : List.<String>of();
+            return new Manifest(new Manifest.StoredFile(0, name, digest.bytes(), digest.sha256()),
+                    new Manifest.Source(contents.database(), null, contents.server(), contents.pgDump(), modified, 0, 0),
+                    Manifest.Encoding.of(kind == Kind.SQL, compression, encryptedTo), Manifest.Content.of(contents, List.of()),
+                    List.of(), null);
         }
     }
 }

@@ -26,11 +26,10 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Disk;
 import lib.project.Credentials;
 
-/** A folder of backups, and how a file in it is known to be one of ours: by its name. What its manifest says is another matter. */
+/** A folder of backups. A file in it is a backup of ours by its name; how good it is, its manifest says. */
 public record BackupFolder(Path path) {
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMdd_HHmmss", Locale.ROOT);
     private static final Pattern NAME = Pattern.compile("(.+)_(\\d{8}_\\d{6})(?:_\\d+)?\\.(dump|sql)(\\.zst|\\.gz)?(\\.age)?");
@@ -40,28 +39,28 @@ public record BackupFolder(Path path) {
         path = path.toAbsolutePath().normalize();
     }
 
-    // ---- those that are there ----------------------------------------------------------------
+    // ---- the backups in it -------------------------------------------------------------------
 
     /**
-     * A backup as it lies in the folder.
+     * A backup in the folder.
      *
-     * @param taken    as its name says, in the local time of the machine that made it
-     * @param manifest null where there is none that can be understood
+     * @param taken    by its name, in the local time of the machine that made it
+     * @param manifest null where there is none that can be parsed
      */
-    public record Found(Path file, String database, LocalDateTime taken, long bytes, Manifest manifest) {
-        /** Known to decode, and still of the size it had then. */
+    public record Entry(Path file, String database, LocalDateTime taken, long bytes, Manifest manifest) {
+        /** Proven to decode, and still of the same size. */
         public boolean isGood() {
-            return manifest != null && manifest.isGood() && manifest.bytes() == bytes;
+            return manifest != null && manifest.isGood() && manifest.file().bytes() == bytes;
         }
 
-        /** When it was begun: by its manifest, else by its name in this machine's zone. */
-        public Instant began() {
-            return manifest != null ? manifest.started().toInstant() : taken.atZone(ZoneId.systemDefault()).toInstant();
+        /** By its manifest, else by its name in this machine's zone. */
+        public Instant started() {
+            return manifest != null ? manifest.source().started().toInstant() : taken.atZone(ZoneId.systemDefault()).toInstant();
         }
 
-        /** The order of creation; 0 where it is not known. */
+        /** The order of creation; 0 where it is unknown. */
         public long number() {
-            return manifest != null ? manifest.number() : 0;
+            return manifest != null ? manifest.file().number() : 0;
         }
 
         public Manifest.Level level() {
@@ -69,70 +68,76 @@ public record BackupFolder(Path path) {
         }
     }
 
-    /** The latest first, by the time in their names; none when there is no such folder. */
-    public List<Found> found() {
+    /** The latest first, by the time in their names; empty when there is no such folder. */
+    public List<Entry> list() {
         try {
-            var found = new ArrayList<Found>();
+            var entries = new ArrayList<Entry>();
             for (var file : files()) {
                 var name = name(file.getFileName().toString());
-                if (name != null) found.add(new Found(file, name.database, name.taken, Files.size(file), Manifest.beside(file)));
+                if (name != null) entries.add(new Entry(file, name.database, name.taken, Files.size(file), Manifest.read(file)));
             }
-            found.sort(Comparator.comparing(Found::taken).thenComparing(f -> f.file().toString()).reversed());
-            return found;
+            entries.sort(Comparator.comparing(Entry::taken).thenComparing(entry -> entry.file().toString()).reversed());
+            return entries;
         } catch (IOException e) {
             throw Failure.of(e);
         }
     }
 
-    /** A backup by its path, or by its name alone as list shows it. */
-    public Path find(Path file) {
-        return Files.exists(file) || file.getNameCount() > 1 || file.isAbsolute() ? file : path.resolve(file);
+    /** Those of this very database: another server's backups of the same name are not counted, compared or pruned. */
+    public List<Entry> list(Credentials database) {
+        return list().stream().filter(entry -> entry.database().equals(database.database()) && isFrom(entry, origin(database))).toList();
     }
 
-    /** Those of this very database: another server's of the same name are not ours to count or to prune. */
-    public List<Found> found(Credentials database) {
-        return found().stream().filter(f -> f.database().equals(database.database())
-                && (f.manifest() == null || f.manifest().origin() == null || f.manifest().origin().equals(origin(database)))).toList();
+    private static boolean isFrom(Entry entry, String origin) {
+        var known = entry.manifest() == null ? null : entry.manifest().source().origin();
+        return known == null || known.equals(origin);
     }
 
     static String origin(Credentials database) {
         return database.host() + ":" + database.port() + (database.route() == null ? "" : " in " + database.route().owner());
     }
 
-    /** The newest good backup of a database, by the order they were made in; null when there is none. */
-    public Found newestGood(Credentials database) {
-        return found(database).stream().filter(Found::isGood).max(Comparator.comparingLong(f -> f.manifest().number())).orElse(null);
+    /** A backup by its path, or by its name alone as {@code list} shows it. */
+    public Path resolve(Path file) {
+        return Files.exists(file) || file.getNameCount() > 1 || file.isAbsolute() ? file : path.resolve(file);
     }
 
-    /** What monitoring has to know of the backups of a database. */
+    /** The newest good backup of a database, by the order of creation; null when there is none. */
+    public Entry newestGood(Credentials database) {
+        return list(database).stream().filter(Entry::isGood).max(Comparator.comparingLong(Entry::number)).orElse(null);
+    }
+
     public BackupStatus status(Credentials database) {
-        var all = found(database);
-        var problems = all.stream().filter(f -> f.manifest() != null && !f.isGood()).map(f -> f.file().getFileName() + ": " + BackupPrinter.proof(f)).toList();
-        return BackupStatus.of(all.stream().map(BackupFolder::seen).toList(), all.stream().mapToLong(Found::bytes).sum(), problems, Instant.now());
+        var all = list(database);
+        var problems = all.stream().filter(entry -> entry.manifest() != null && !entry.isGood())
+                .map(entry -> entry.file().getFileName() + ": " + BackupPrinter.proof(entry)).toList();
+        var bytes = all.stream().mapToLong(Entry::bytes).sum();
+        return BackupStatus.of(all.stream().map(BackupFolder::statusOf).toList(), bytes, problems, Instant.now());
     }
 
-    private static BackupStatus.Seen seen(Found found) {
-        var manifest = found.manifest;
-        var restored = found.level() == Manifest.Level.RESTORED ? manifest.proof().verifiedAt().toInstant() : null;
-        return new BackupStatus.Seen(found.file.getFileName().toString(), found.number(), found.began(), found.bytes,
-                manifest == null ? -1 : manifest.rows(), found.isGood(), restored, restored == null ? null : manifest.proof().restoreSeconds());
+    private static BackupStatus.Entry statusOf(Entry entry) {
+        var manifest = entry.manifest;
+        var restored = entry.level() == Manifest.Level.RESTORED ? manifest.proof() : null;
+        return new BackupStatus.Entry(entry.file.getFileName().toString(), entry.number(), entry.started(), entry.bytes,
+                manifest == null ? -1 : manifest.content().rows(), entry.isGood(),
+                restored == null ? null : restored.verifiedAt().toInstant(), restored == null ? null : restored.restoreSeconds());
     }
 
-    /** What a backup's name says of it. */
+    /** What the name of a backup says. */
     record Name(String database, LocalDateTime taken) {}
 
-    /** Null when no backup of ours is called so. */
+    /** Null when it is not the name of a backup of ours. */
     static Name name(String file) {
         var name = NAME.matcher(file);
         if (!name.matches()) return null;
         try {
-            return new Name(plain(name.group(1)), LocalDateTime.parse(name.group(2), TIME));
+            return new Name(decoded(name.group(1)), LocalDateTime.parse(name.group(2), TIME));
         } catch (DateTimeParseException noSuchDay) {
             return null;
         }
     }
 
-    public static boolean isName(String file) {
+    static boolean isName(String file) {
         return name(file) != null;
     }
 
@@ -147,64 +152,79 @@ public record BackupFolder(Path path) {
 
     // ---- names -------------------------------------------------------------------------------
 
-    /** A name that no file has yet, nor its manifest or its beginning. @param suffix {@code .dump.zst} */
+    private static final List<String> SUFFIXES = Stream.of(".dump", ".sql")
+            .flatMap(format -> Stream.of("", ".zst", ".gz").map(compression -> format + compression))
+            .flatMap(name -> Stream.of("", ".age").map(encryption -> name + encryption)).toList();
+
+    /** A name that no backup has yet, of any format, and no manifest. @param suffix {@code .dump.zst} */
     Path freeName(String database, LocalDateTime now, String suffix) {
-        var base = safe(database) + "_" + TIME.format(now);
+        var base = encoded(database) + "_" + TIME.format(now);
         for (int n = 1; ; n++) {
             var start = n == 1 ? base : base + "_" + n;
-            if (Stream.of(".dump", ".sql").flatMap(kind -> Stream.of("", ".zst", ".gz").flatMap(packed -> Stream.of("", ".age").map(sealed -> start + kind + packed + sealed)))
-                    .noneMatch(name -> isThere(name) || isThere(name + Manifest.SUFFIX))) return path.resolve(start + suffix);
+            if (SUFFIXES.stream().noneMatch(used -> exists(start + used) || exists(start + used + Manifest.SUFFIX)))
+                return path.resolve(start + suffix);
         }
     }
 
-    private boolean isThere(String name) {
+    private boolean exists(String name) {
         return Files.exists(path.resolve(name), LinkOption.NOFOLLOW_LINKS);
     }
 
-    /** Letters, digits and "_-." stay, every other byte of UTF-8 becomes %XX: unambiguous, and safe in any shell and file system. */
-    private static String safe(String database) {
+    /** Letters, digits and "_-." stay; every other byte of UTF-8 becomes %XX: unambiguous, and safe in any shell and file system. */
+    private static String encoded(String database) {
         var name = new StringBuilder();
         for (byte b : database.getBytes(StandardCharsets.UTF_8)) {
             var c = (char) (b & 0xff);
-            var plain = c < 128 && (Character.isLetterOrDigit(c) || c == '_' || (name.length() > 0 && (c == '-' || c == '.')));
-            name.append(plain ? String.valueOf(c) : "%%%02X".formatted((int) c));
+            var inside = name.length() > 0 && (c == '-' || c == '.');
+            var safe = c < 128 && (Character.isLetterOrDigit(c) || c == '_' || inside);
+            name.append(safe ? String.valueOf(c) : "%%%02X".formatted((int) c));
         }
         return name.toString();
     }
 
-    private static String plain(String safe) {
+    private static String decoded(String encoded) {
         try {
-            return URLDecoder.decode(safe.replace("+", "%2B"), StandardCharsets.UTF_8);
+            return URLDecoder.decode(encoded.replace("+", "%2B"), StandardCharsets.UTF_8);
         } catch (IllegalArgumentException notOurEncoding) {
-            return safe;
+            return encoded;
         }
     }
 
     // ---- written -----------------------------------------------------------------------------
 
-    void make() throws IOException {
+    /** For its owner only; fine when it exists. */
+    void create() throws IOException {
         if (Files.isDirectory(path)) return;
         Disk.createPrivateFolder(path);
         try {
-            // It lies in a project as a rule, and `git add .` must not publish the customers' data.
+            // It is usually inside a project, and `git add .` must not publish customers' data.
             Disk.writePrivate(path.resolve(".gitignore"), "*\n".getBytes(StandardCharsets.UTF_8));
         } catch (IOException full) {
-            Files.deleteIfExists(path); // or the next one would take it for ready
+            Files.deleteIfExists(path); // or the next backup would take it for complete
             throw full;
         }
     }
 
-    /** What a killed run left: files without a final name, with the manifest that waits for one of them. We hold the lock, so nobody is writing. */
+    /**
+     * Removes what killed runs have left: files without their final name, and the manifest of such a file. The caller holds the
+     * lock, so nobody is writing.
+     */
     void sweep() throws IOException {
         for (var file : files()) {
             var name = file.getFileName().toString();
             if (!name.endsWith(PARTIAL)) continue;
             var whole = name.substring(0, name.length() - PARTIAL.length());
-            var manifest = whole.startsWith("~") && whole.endsWith(Manifest.SUFFIX) && isName(whole.substring(1, whole.length() - Manifest.SUFFIX.length()));
+            var manifest = isUnfinishedManifest(whole);
             if (!manifest && !isName(whole)) continue;
-            if (!manifest && !isThere(whole)) Files.deleteIfExists(Manifest.fileOf(path.resolve(whole))); // first: by the unfinished file it is known
+            // The manifest first: after a kill here the unfinished file still tells of it.
+            if (!manifest && !exists(whole)) Files.deleteIfExists(Manifest.fileOf(path.resolve(whole)));
             Files.deleteIfExists(file);
         }
+    }
+
+    private static boolean isUnfinishedManifest(String name) {
+        return name.startsWith("~") && name.endsWith(Manifest.SUFFIX)
+                && isName(name.substring(1, name.length() - Manifest.SUFFIX.length()));
     }
 
     static FileChannel createPrivate(Path file) throws IOException {
@@ -216,25 +236,30 @@ public record BackupFolder(Path path) {
 
     // ---- one at a time -----------------------------------------------------------------------
 
-    /** @throws Failure busy (5) when another one is at work in the folder */
-    public Lock lock() throws IOException {
+    /** @throws Failure busy (5) when another backup is running in the folder */
+    Lock lock() throws IOException {
         return new Lock(path.toRealPath());
     }
 
-    /** One backup at a time in a folder; the operating system gives the lock back when its holder dies. */
-    public static final class Lock implements AutoCloseable {
+    /** One backup at a time in a folder; the operating system releases the lock when its holder dies. */
+    static final class Lock implements AutoCloseable {
         // Closing any second channel on the file would release this process's lock, so the second one is never opened.
         private static final Set<Path> OURS = ConcurrentHashMap.newKeySet();
         private final Path folder;
         private final FileChannel channel;
 
+        private static Failure busy(Path folder) {
+            return Failure.busy("another backup is running in " + folder)
+                    .next("wait until it ends, or use another folder (BACKUP_DIR, or --dir DIR of backup_database)");
+        }
+
         private Lock(Path folder) throws IOException {
             this.folder = folder;
-            if (!OURS.add(folder)) throw new Failure(new Problem.BackupBusy(folder));
+            if (!OURS.add(folder)) throw busy(folder);
             FileChannel opened = null;
             try {
                 opened = FileChannel.open(folder.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
-                if (opened.tryLock() == null) throw new Failure(new Problem.BackupBusy(folder));
+                if (opened.tryLock() == null) throw busy(folder);
                 channel = opened;
             } catch (IOException | RuntimeException e) {
                 OURS.remove(folder);

@@ -56,9 +56,9 @@ final class Differences {
     /** What the manifest says, against a dump. */
     static List<String> between(Manifest manifest, Contents dump) {
         var tables = new TreeMap<String, String>();
-        manifest.tables().forEach(t -> tables.put(t.name(), words(t.rows(), t.hash())));
-        var objects = manifest.largeObjects();
-        return between(tables, words(objects.rows(), objects.hash()), manifest.sequences(), manifest.objects(), dump);
+        manifest.content().tables().forEach(t -> tables.put(t.name(), words(t.rows(), t.hash())));
+        var objects = manifest.content().largeObjects();
+        return between(tables, words(objects.rows(), objects.hash()), manifest.content().sequences(), manifest.content().objects(), dump);
     }
 
     private static List<String> between(SortedMap<String, String> tables, String largeObjects, SortedMap<String, String> sequences, Map<String, Long> kinds, Contents dump) {

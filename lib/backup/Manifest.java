@@ -4,9 +4,11 @@ import com.google.gson.FieldNamingPolicy;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonDeserializer;
+import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.JsonSerializer;
+import com.google.gson.annotations.SerializedName;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -15,6 +17,7 @@ import java.time.DateTimeException;
 import java.time.OffsetDateTime;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.SortedMap;
 import java.util.stream.Collectors;
@@ -23,29 +26,74 @@ import lib.backup.archive.Contents;
 import lib.files.Disk;
 
 /**
- * What is known of a backup; it lies beside it as {@code NAME.json}, and all but the name of its machine's moment can be
- * read from the backup again.
+ * What is known of a backup. It lies beside the backup as {@code NAME.json}: one flat JSON object with the fields of the first
+ * four records. Most of it can be rebuilt from the backup.
  *
- * @param formatVersion of the manifest: 1
- * @param number        of the backup in its folder, by the order they were made in: clocks are set back
- * @param bytes         of the file
- * @param sha256        of the file, in hexadecimal digits
- * @param origin        {@code host:port} of the database's server as it was addressed, or null where that is not known: two servers may share a folder
- * @param server        its version; {@code pgDump} likewise
- * @param started       with the offset from UTC that the machine had
- * @param seconds       from the start to the durable file
- * @param databaseBytes as PostgreSQL counts them
- * @param format        {@code custom} or {@code plain}
- * @param compression   {@code zstd:3}, {@code gzip:6}, {@code none}
- * @param encryptedTo   age's recipients, {@code passphrase}, or nobody
- * @param restore       commands that need none of our programs
+ * @param restore commands that restore the backup without this toolkit
+ * @param proof   null in a manifest that was rebuilt
  */
-public record Manifest(int formatVersion, long number, String file, long bytes, String sha256, String database, String origin, String server, String pgDump,
-        OffsetDateTime started, double seconds, long databaseBytes, String format, String compression, List<String> encryptedTo,
-        List<Table> tables, SortedMap<String, String> sequences, Table largeObjects, SortedMap<String, Long> objects,
-        List<Extension> extensions, Contents.Migration lastMigration, List<String> restore, Proof proof) {
-    public static final int FORMAT = 1;
+public record Manifest(StoredFile file, Source source, Encoding encoding, Content content, List<String> restore, Proof proof) {
+    private static final int FORMAT = 1;
     public static final String SUFFIX = ".json";
+
+    /**
+     * @param number of the backup in its folder, in the order of creation: clocks are set back
+     * @param sha256 in hexadecimal digits
+     */
+    public record StoredFile(long number, @SerializedName("file") String name, long bytes, String sha256) {
+        private boolean isComplete() {
+            return Stream.of(name, sha256).allMatch(Objects::nonNull);
+        }
+    }
+
+    /**
+     * @param origin        {@code host:port} of the server as it was addressed, or null: two servers may share a folder
+     * @param server        its version; {@code pgDump} likewise
+     * @param started       with the machine's offset from UTC
+     * @param seconds       from the start to the durable file
+     * @param databaseBytes as PostgreSQL counts them
+     */
+    public record Source(String database, String origin, String server, String pgDump, OffsetDateTime started, double seconds,
+            long databaseBytes) {
+        private boolean isComplete() {
+            return Stream.of(database, server, pgDump, started).allMatch(Objects::nonNull);
+        }
+    }
+
+    /**
+     * @param format      {@code custom} or {@code plain}
+     * @param compression {@code zstd:3}, {@code gzip:6}, {@code none}
+     * @param encryptedTo the recipients of age, or empty
+     */
+    public record Encoding(String format, String compression, List<String> encryptedTo) {
+        static Encoding of(boolean plain, String compression, List<String> encryptedTo) {
+            return new Encoding(plain ? "plain" : "custom", compression, encryptedTo);
+        }
+
+        private boolean isComplete() {
+            return format != null && compression != null && hasNoNull(encryptedTo);
+        }
+    }
+
+    /** @param objects how many there are of each kind */
+    public record Content(List<Table> tables, SortedMap<String, String> sequences, Table largeObjects,
+            SortedMap<String, Long> objects, List<Extension> extensions, Contents.Migration lastMigration) {
+        static Content of(Contents contents, List<Extension> extensions) {
+            var tables = contents.tables().entrySet().stream().map(t -> Table.of(t.getKey(), t.getValue())).toList();
+            return new Content(tables, contents.sequences(), Table.of("large objects", contents.largeObjects()), contents.kinds(),
+                    extensions, contents.lastMigration());
+        }
+
+        /** The rows of the tables whose rows are known. */
+        public long rows() {
+            return tables.stream().filter(t -> t.rows >= 0).mapToLong(Table::rows).sum();
+        }
+
+        private boolean isComplete() {
+            return largeObjects != null && hasNoNull(tables) && hasNoNull(extensions) && hasNoNull(sequences) && hasNoNull(objects)
+                    && tables.stream().allMatch(table -> table.name != null && table.hash != null);
+        }
+    }
 
     /** @param hash see {@link Contents.Rows}, 16 hexadecimal digits */
     public record Table(String name, long rows, String hash, long bytes) {
@@ -58,7 +106,7 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
 
     /** How well a backup is proven. */
     public enum Level {
-        /** Nobody has looked: a file that bears the name of a backup. */
+        /** Not checked: a file with the name of a backup. */
         NONE,
         /** Decoded to its end while it was written, and read back from the disk with the same result. */
         STREAM,
@@ -68,10 +116,10 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
 
     /**
      * @param restoreSeconds null below {@link Level#RESTORED}
-     * @param failure        what was found wrong when it was looked at last, or null
+     * @param failure        why the last check failed, or null
      */
     public record Proof(Level level, OffsetDateTime verifiedAt, Double restoreSeconds, String failure) {
-        private boolean isWhole() {
+        private boolean isComplete() {
             return level != null && verifiedAt != null && (level != Level.RESTORED || restoreSeconds != null);
         }
 
@@ -80,31 +128,19 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
         }
     }
 
-    static Manifest of(Contents contents, String origin, long number, String file, long bytes, String sha256, OffsetDateTime started, double seconds, long databaseBytes, boolean plain,
-            String compression, List<String> encryptedTo, List<Extension> extensions, List<String> restore, Proof proof) {
-        var tables = contents.tables().entrySet().stream().map(t -> Table.of(t.getKey(), t.getValue())).toList();
-        return new Manifest(FORMAT, number, file, bytes, sha256, contents.database(), origin, contents.server(), contents.pgDump(), started, seconds, databaseBytes,
-                plain ? "plain" : "custom", compression, encryptedTo, tables, contents.sequences(), Table.of("large objects", contents.largeObjects()), contents.kinds(),
-                extensions, contents.lastMigration(), restore, proof);
-    }
-
     public boolean isGood() {
         return proof != null && proof.level != Level.NONE;
     }
 
-    public long rows() {
-        return tables.stream().filter(t -> t.rows >= 0).mapToLong(Table::rows).sum();
-    }
-
     /** What a later backup is compared with. */
-    public ShrinkageAlarm.Seen seen() {
-        var rows = tables.stream().collect(Collectors.toMap(Table::name, Table::rows, (a, b) -> a));
-        return new ShrinkageAlarm.Seen(rows, bytes, "%s %s %s".formatted(format, compression, encryptedTo.isEmpty() ? "" : "encrypted"));
+    public ShrinkageAlarm.Sizes sizes() {
+        var rows = content.tables.stream().collect(Collectors.toMap(Table::name, Table::rows, (a, b) -> a));
+        var encrypted = encoding.encryptedTo.isEmpty() ? "" : "encrypted";
+        return new ShrinkageAlarm.Sizes(rows, file.bytes, "%s %s %s".formatted(encoding.format, encoding.compression, encrypted));
     }
 
-    public Manifest proven(Proof proof) {
-        return new Manifest(formatVersion, number, file, bytes, sha256, database, origin, server, pgDump, started, seconds, databaseBytes, format, compression, encryptedTo,
-                tables, sequences, largeObjects, objects, extensions, lastMigration, restore, proof);
+    Manifest withProof(Proof proof) {
+        return new Manifest(file, source, encoding, content, restore, proof);
     }
 
     // ---- its file ----------------------------------------------------------------------------
@@ -113,38 +149,64 @@ public record Manifest(int formatVersion, long number, String file, long bytes, 
         return backup.resolveSibling(backup.getFileName() + SUFFIX);
     }
 
-    /** Beside the backup, 0600, durable; over an older one in one act. */
-    void writeBeside(Path backup) throws IOException {
-        Disk.writePrivate(fileOf(backup), (GSON.toJson(this) + "\n").getBytes(StandardCharsets.UTF_8));
+    /** Beside the backup, 0600, durable; it replaces an older one atomically. */
+    void write(Path backup) throws IOException {
+        Disk.writePrivate(fileOf(backup), (GSON.toJson(toJson()) + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
-    /** @return null when there is none, or none that can be understood: what it would say has to be proven again then */
-    static Manifest beside(Path backup) {
+    /** @return null when there is none, or none that can be parsed: then the backup counts as not proven */
+    static Manifest read(Path backup) {
         try {
-            var text = Files.readString(fileOf(backup));
-            return of(text, backup.getFileName().toString());
+            return parse(Files.readString(fileOf(backup)), backup.getFileName().toString());
         } catch (IOException missing) {
             return null;
         }
     }
 
-    /** @return null when the text is no manifest of this file */
-    public static Manifest of(String text, String file) {
+    /** @return null when the text is not a manifest of this file */
+    static Manifest parse(String text, String file) {
         try {
-            var read = GSON.fromJson(text, Manifest.class);
-            var whole = read != null && read.formatVersion == FORMAT && file.equals(read.file)
-                    && Stream.of(read.sha256, read.database, read.server, read.pgDump, read.started, read.format, read.compression, read.largeObjects).allMatch(Objects::nonNull)
-                    && Stream.of(read.tables, read.extensions, read.encryptedTo, read.restore).allMatch(list -> list != null && list.stream().allMatch(Objects::nonNull))
-                    && Stream.of(read.sequences, read.objects).allMatch(map -> map != null && map.values().stream().allMatch(Objects::nonNull))
-                    && read.tables.stream().allMatch(table -> table.name != null && table.hash != null) && (read.proof == null || read.proof.isWhole());
-            return whole ? read : null;
-        } catch (JsonParseException | DateTimeException | IllegalStateException | UnsupportedOperationException | NumberFormatException damaged) {
+            var json = GSON.fromJson(text, JsonObject.class);
+            if (json == null || !json.has("format_version") || json.get("format_version").getAsInt() != FORMAT) return null;
+            var manifest = new Manifest(GSON.fromJson(json, StoredFile.class), GSON.fromJson(json, Source.class),
+                    GSON.fromJson(json, Encoding.class), GSON.fromJson(json, Content.class),
+                    GSON.fromJson(json, Rest.class).restore, GSON.fromJson(json, Rest.class).proof);
+            return manifest.isComplete() && file.equals(manifest.file.name) ? manifest : null;
+        } catch (JsonParseException | DateTimeException | IllegalStateException | UnsupportedOperationException
+                 | NumberFormatException damaged) {
             return null;
         }
     }
 
-    private static final Gson GSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
-            .registerTypeAdapter(OffsetDateTime.class, (JsonSerializer<OffsetDateTime>) (time, type, context) -> new JsonPrimitive(time.toString()))
-            .registerTypeAdapter(OffsetDateTime.class, (JsonDeserializer<OffsetDateTime>) (json, type, context) -> OffsetDateTime.parse(json.getAsString()))
+    private JsonObject toJson() {
+        var json = new JsonObject();
+        json.addProperty("format_version", FORMAT);
+        for (var part : List.of(file, source, encoding, content, new Rest(restore, proof)))
+            GSON.toJsonTree(part).getAsJsonObject().entrySet().forEach(field -> json.add(field.getKey(), field.getValue()));
+        return json;
+    }
+
+    /** The fields of the flat object that are no record of their own. */
+    private record Rest(List<String> restore, Proof proof) {}
+
+    private boolean isComplete() {
+        return file.isComplete() && source.isComplete() && encoding.isComplete() && content.isComplete() && hasNoNull(restore)
+                && (proof == null || proof.isComplete());
+    }
+
+    private static boolean hasNoNull(List<?> list) {
+        return list != null && list.stream().allMatch(Objects::nonNull);
+    }
+
+    private static boolean hasNoNull(Map<?, ?> map) {
+        return map != null && map.values().stream().allMatch(Objects::nonNull);
+    }
+
+    private static final Gson GSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
+            .setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
+            .registerTypeAdapter(OffsetDateTime.class,
+                    (JsonSerializer<OffsetDateTime>) (time, type, context) -> new JsonPrimitive(time.toString()))
+            .registerTypeAdapter(OffsetDateTime.class,
+                    (JsonDeserializer<OffsetDateTime>) (json, type, context) -> OffsetDateTime.parse(json.getAsString()))
             .create();
 }

@@ -5,69 +5,93 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.LocalDateTime;
 import java.time.ZoneId;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Set;
+import java.util.Map;
 import java.util.stream.Collectors;
 import lib.backup.offsite.Remote;
+import lib.cli.Console;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Disk;
 import lib.project.Credentials;
 
-/** The backups of a database on a remote: those with a manifest beside them, which is uploaded last, are whole. */
+/** The backups of a database on a remote. Those with a manifest, which is uploaded last, are complete. */
 public record OffSite(Remote remote, Credentials database) {
-    /** What an upload that was cut short has left is an upload no more after this long. */
+    /** After this long an unfinished upload is a leftover. */
     private static final Duration STALE = Duration.ofDays(1);
 
-    /** @param whole its manifest is there */
-    public record There(String name, long bytes, Instant taken, Instant arrived, boolean whole) {}
+    /** @param complete its manifest is there */
+    public record Copy(String name, long bytes, Instant taken, Instant arrived, boolean complete) {}
 
     /** The latest first. */
-    public List<There> found() {
-        return whole(remote.list());
+    public List<Copy> list() {
+        var files = remote.list();
+        var names = files.stream().map(Remote.RemoteFile::name).collect(Collectors.toSet());
+        var copies = new ArrayList<Copy>();
+        for (var file : files) {
+            var name = BackupFolder.name(file.name());
+            if (name == null || !name.database().equals(database.database())) continue;
+            var complete = names.contains(file.name() + Remote.MANIFEST);
+            copies.add(new Copy(file.name(), file.bytes(), instant(name.taken()), file.arrived(), complete));
+        }
+        copies.sort(Comparator.comparing(Copy::taken).thenComparing(Copy::name).reversed());
+        return copies;
     }
 
-    private List<There> whole(List<Remote.RemoteFile> files) {
-        Set<String> names = files.stream().map(Remote.RemoteFile::name).collect(Collectors.toSet());
-        return files.stream().filter(file -> BackupFolder.isName(file.name()) && BackupFolder.name(file.name()).database().equals(database.database()))
-                .map(file -> new There(file.name(), file.bytes(), BackupFolder.name(file.name()).taken().atZone(ZoneId.systemDefault()).toInstant(), file.arrived(), names.contains(file.name() + Remote.MANIFEST)))
-                .sorted(Comparator.comparing(There::taken).thenComparing(There::name).reversed()).toList();
+    private static Instant instant(LocalDateTime local) {
+        return local.atZone(ZoneId.systemDefault()).toInstant();
     }
 
-    /** What has to be copied: the backup just made, and before it those good ones that an earlier copy missed since the last that arrived. */
-    public List<BackupFolder.Found> missing(BackupFolder folder, Path made) {
-        var there = found().stream().filter(There::whole).toList();
-        var names = there.stream().map(There::name).collect(Collectors.toSet());
-        var last = there.stream().map(There::taken).max(Comparator.naturalOrder()).orElse(Instant.MAX);
-        return folder.found(database).reversed().stream().filter(found -> found.isGood() && !names.contains(found.file().getFileName().toString()))
-                .filter(found -> found.file().equals(made) || found.taken().atZone(ZoneId.systemDefault()).toInstant().isAfter(last)).toList();
+    /**
+     * Uploads a new backup, and before it the good ones that earlier uploads missed since the last one that arrived.
+     *
+     * @return a line for each
+     */
+    public List<String> uploadMissing(BackupFolder folder, Path backup, Console console) {
+        var lines = new ArrayList<String>();
+        for (var missing : missing(folder, backup)) {
+            var name = missing.file().getFileName().toString();
+            console.progress("uploading " + name);
+            var proof = remote.upload(missing.file(), missing.manifest().file().sha256(), Manifest.fileOf(missing.file()));
+            console.event("uploaded", Map.of("remote", remote.toString(), "file", name, "proof", proof.toString()));
+            lines.add("%s in %s (%s)".formatted(name, remote, proof));
+        }
+        return lines;
     }
 
-    /** With its manifest, which arrives last. */
-    public Remote.Proof upload(BackupFolder.Found backup) {
-        return remote.upload(backup.file(), backup.manifest().sha256(), Manifest.fileOf(backup.file()));
+    private List<BackupFolder.Entry> missing(BackupFolder folder, Path backup) {
+        var complete = list().stream().filter(Copy::complete).toList();
+        var names = complete.stream().map(Copy::name).collect(Collectors.toSet());
+        var last = complete.stream().map(Copy::taken).max(Comparator.naturalOrder()).orElse(Instant.MAX);
+        return folder.list(database).reversed().stream()
+                .filter(entry -> entry.isGood() && !names.contains(entry.file().getFileName().toString()))
+                .filter(entry -> entry.file().equals(backup) || instant(entry.taken()).isAfter(last)).toList();
     }
 
-    /** The same policy as here; the remote's clock tells the order they came in. @return what has gone */
+    /** The same policy as here; the order of creation is the order of arrival by the remote's clock. @return the pruned names */
     public List<String> prune(Retention.Policy policy) {
         remote.sweep(BackupFolder::isName, Instant.now().minus(STALE));
         if (policy.keepsAll()) return List.of();
-        var items = found().stream().map(there -> new Retention.Item(there.name(), there.taken(), there.arrived().getEpochSecond(), there.whole())).toList();
-        var gone = Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream().filter(decision -> !decision.keep()).map(decision -> decision.item().name()).toList();
-        gone.forEach(remote::delete);
-        return gone;
+        var items = list().stream()
+                .map(copy -> new Retention.Item(copy.name(), copy.taken(), copy.arrived().getEpochSecond(), copy.complete())).toList();
+        var pruned = Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream()
+                .filter(decision -> !decision.keep()).map(decision -> decision.item().name()).toList();
+        pruned.forEach(remote::delete);
+        return pruned;
     }
 
-    /** Brings a backup into the folder, with its manifest, proven by the hash that this has. */
+    /** Downloads a backup and its manifest to the folder, and compares the hash. */
     public Path fetch(String name, BackupFolder folder) throws IOException {
-        var text = remote.read(name + Remote.MANIFEST);
-        var manifest = Manifest.of(text, name);
-        if (manifest == null) throw new Failure(new Problem.NotAsManifest(name + Remote.MANIFEST, "it cannot be understood"));
-        folder.make();
-        var file = remote.fetch(name, manifest.sha256(), folder.path());
-        if (!Files.exists(Manifest.fileOf(file))) manifest.writeBeside(file);
+        var manifest = Manifest.parse(remote.read(name + Remote.MANIFEST), name);
+        if (manifest == null)
+            throw Failure.failed("%s on %s is not a manifest of %s".formatted(name + Remote.MANIFEST, remote, name))
+                    .next(Remote.useAnother());
+        folder.create();
+        var file = remote.fetch(name, manifest.file().sha256(), folder.path());
+        if (!Files.exists(Manifest.fileOf(file))) manifest.write(file);
         Disk.fsync(folder.path());
         return file;
     }

@@ -14,54 +14,61 @@ import lib.files.Disk;
 import lib.project.Credentials;
 
 /**
- * Which backups of a database a policy lets go, and their going.
+ * Which backups of a database a policy prunes, and their removal.
  *
- * @param needed names of files that hold the only copy of what a run has dropped, with that run's id: they stay
+ * @param needed names of files that hold the only copy of what a run has dropped, each with the id of the run: they are kept
  */
 public record Prune(BackupFolder folder, Credentials database, Retention.Policy policy, Map<String, String> needed) {
 
-    /** One for each backup of this database, the latest first; files that are no backups of ours are not even looked at. */
+    /** One decision for each backup of this database, the latest first; other files are ignored. */
     public List<Retention.Decision> decide() {
-        var items = folder.found(database).stream().map(Prune::item).toList();
+        var items = folder.list(database).stream().map(Prune::item).toList();
         return Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream().map(this::unlessNeeded).toList();
     }
 
     private Retention.Decision unlessNeeded(Retention.Decision decision) {
         var run = needed.get(decision.item().name());
         if (run == null || decision.keep()) return decision;
-        return new Retention.Decision(decision.item(), true, "kept: the only copy of what run %s dropped; reset_migrations purge lets it go".formatted(run));
+        return new Retention.Decision(decision.item(), true,
+                "kept: the only copy of what run %s dropped, until reset_migrations purge".formatted(run));
     }
 
-    private static Retention.Item item(BackupFolder.Found found) {
-        return new Retention.Item(found.file().getFileName().toString(), found.began(), found.number(), found.isGood(), found.level() == Manifest.Level.RESTORED);
+    private static Retention.Item item(BackupFolder.Entry entry) {
+        return new Retention.Item(entry.file().getFileName().toString(), entry.started(), entry.number(), entry.isGood(),
+                entry.level() == Manifest.Level.RESTORED);
     }
 
     /**
-     * Removes what may go, under the folder's lock.
+     * Removes what the policy prunes, under the folder's lock.
      *
+     * @return the removed files
      * @throws Failure busy (5), or a file that cannot be removed
      */
     public List<Path> run() {
         try (var lock = folder.lock()) {
-            var gone = decide().stream().filter(decision -> !decision.keep()).map(decision -> folder.path().resolve(decision.item().name())).toList();
-            for (var file : gone) remove(file);
-            return gone;
+            var pruned = decide().stream().filter(decision -> !decision.keep())
+                    .map(decision -> folder.path().resolve(decision.item().name())).toList();
+            for (var file : pruned) remove(file);
+            return pruned;
         } catch (IOException e) {
             throw Failure.of(e);
         }
     }
 
-    /** First it loses its proof, under a name that is swept: killed at any point, nothing that is half gone looks whole. */
+    /**
+     * First its manifest gets a name that {@link BackupFolder#sweep} removes: killed at any point, no file that is half gone looks
+     * complete.
+     */
     private void remove(Path file) throws IOException {
         var manifest = Manifest.fileOf(file);
-        var beside = folder.path().resolve("~" + manifest.getFileName() + BackupFolder.PARTIAL);
-        if (Files.exists(manifest)) Files.move(manifest, beside, StandardCopyOption.REPLACE_EXISTING); // a killed verify may have left one
+        var unfinished = folder.path().resolve("~" + manifest.getFileName() + BackupFolder.PARTIAL);
+        if (Files.exists(manifest)) Files.move(manifest, unfinished, StandardCopyOption.REPLACE_EXISTING); // of a killed verify
         Disk.fsync(folder.path());
         Checkpoint.reached("its proof is gone");
         Files.deleteIfExists(file);
         Checkpoint.reached("its file is gone");
-        Files.deleteIfExists(beside);
-        Files.deleteIfExists(manifest); // a verify has just stamped it
+        Files.deleteIfExists(unfinished);
+        Files.deleteIfExists(manifest); // when a verify has just written it again
         Disk.fsync(folder.path());
     }
 }

@@ -55,12 +55,12 @@ public final class Restoration {
         });
     }
 
-    /** @throws Failure (from run) {@link Problem.RestoredDiffers} */
+    /** @throws Failure (from run) {@link BadBackup} */
     public Step compare() {
         return Step.of("compare every table%s".formatted(compares() ? " with the backup" : ": there is nothing to compare with, so count them"), () -> {
             restored = dumped();
             var differences = wanted != null ? Differences.between(wanted, restored, file.manifest() != null) : file.manifest() != null ? Differences.between(file.manifest(), restored) : List.<String>of();
-            if (!differences.isEmpty()) throw new Failure(new Problem.RestoredDiffers(file.file(), differences));
+            if (!differences.isEmpty()) throw BadBackup.restoredDiffers(file.file(), differences);
         });
     }
 
@@ -126,16 +126,16 @@ public final class Restoration {
     /** A reader that has enough closes the pipe; one that misses something says so by its exit code. */
     private void feed(RunningProgram child, boolean sql) {
         try (var in = file.open()) {
-            var to = new Backup.Progressing(sql ? new OldServer(child.in()) : child.in(), progress);
+            var to = new ProgressStream(sql ? new OldServer(child.in()) : child.in(), progress);
             try {
                 in.transferTo(to);
                 to.close(); // not when reading failed: psql would take half a script for the whole, and commit it
-            } catch (Backup.Unwritable closed) {
+            } catch (ProgressStream.Unwritable closed) {
                 // see above
             }
         } catch (IOException damaged) {
             child.kill();
-            throw new Failure(new Problem.DamagedArchive(file.file(), Failure.firstLine(damaged)), damaged);
+            throw BadBackup.damaged(file.file(), Failure.firstLine(damaged)).causedBy(damaged);
         }
     }
 
@@ -163,7 +163,7 @@ public final class Restoration {
         try (var child = RunningProgram.start(programs.dump(into))) {
             child.closeInput();
             try {
-                var contents = Archive.read(child.out(), new Backup.Progressing(OutputStream.nullOutputStream(), progress));
+                var contents = Archive.read(child.out(), new ProgressStream(OutputStream.nullOutputStream(), progress));
                 child.finish(programs::hide);
                 return contents;
             } catch (IOException endedEarly) {

@@ -16,21 +16,20 @@ import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import lib.error.Failure;
-import lib.error.Problem;
 
 /**
- * Which backups of one database may go: grandfather, father, son. A rule has slots, and they are filled by the latest
- * days, ISO weeks or months that <em>have</em> a good backup, each by the latest of its period: a machine that was off
- * for a month loses nothing by it.
+ * Which backups of one database are pruned: grandfather, father, son. A rule has slots. They are filled by the latest days, ISO
+ * weeks or months that <em>have</em> a good backup, each by the latest backup of its period: a machine that was off for a month
+ * loses nothing.
  *
- * <p>Whatever is in doubt stays. Everything is asked twice, in the order of the clock and in the order of creation, and
- * what either keeps is kept, because clocks are set back. A date in the future counts for nothing until it has come. A
- * backup that is not known to be good fills no slot, and goes only when newer good ones hold every slot it could have.
+ * <p>What is in doubt is kept. The rules are applied twice, in the order of the clock and in the order of creation, and what either
+ * keeps is kept, because clocks are set back. A backup dated in the future is not counted until that time. One that is not proven
+ * fills no slot, and is pruned only when newer good ones fill every slot it could have.
  */
 public final class Retention {
     private Retention() {}
 
-    /** How many of each to keep; null: this rule keeps none. All four null: everything stays, for ever. */
+    /** How many of each to keep; null: the rule keeps none. All four null: everything is kept for ever. */
     public record Policy(Integer last, Integer daily, Integer weekly, Integer monthly) {
         public Policy {
             require("last", last);
@@ -40,7 +39,9 @@ public final class Retention {
         }
 
         private static void require(String rule, Integer slots) {
-            if (slots != null && slots < 0) throw new Failure(new Problem.NegativeKeep(rule, slots));
+            if (slots != null && slots < 0)
+                throw Failure.usage("--keep-%s %d is negative".formatted(rule, slots))
+                        .next("give 0 or more; without any --keep option all backups are kept");
         }
 
         public boolean keepsAll() {
@@ -50,7 +51,7 @@ public final class Retention {
         private List<Rule> rules(ZoneId zone) {
             Function<Item, LocalDate> day = item -> item.taken.atZone(zone).toLocalDate();
             return List.of(
-                    new Rule("", 1, Item::name), // whatever the policy
+                    new Rule("", 1, Item::name), // with any policy
                     new Rule("last", orNone(last), Item::name),
                     new Rule("daily", orNone(daily), item -> day.apply(item).toString()),
                     new Rule("weekly", orNone(weekly), item -> week(day.apply(item))),
@@ -79,9 +80,9 @@ public final class Retention {
     }
 
     /**
-     * @param name   the file's, no two alike
-     * @param number the order of creation, whatever the clock said
-     * @param good     known to be: its stream was read back, or it was restored
+     * @param name     of the file, unique
+     * @param number   the order of creation, whatever the clock said
+     * @param good     it was read back, or restored
      * @param restored the better of the two proofs
      */
     public record Item(String name, Instant taken, long number, boolean good, boolean restored) {
@@ -90,11 +91,13 @@ public final class Retention {
         }
     }
 
-    /** @param reason in words: "kept: daily, 2026-11-20" */
+    /** @param reason "kept: daily, 2026-11-20" */
     public record Decision(Item item, boolean keep, String reason) {}
 
-    private static final Comparator<Item> BY_CLOCK = Comparator.comparing(Item::taken).thenComparingLong(Item::number).thenComparing(Item::name).reversed();
-    private static final Comparator<Item> BY_CREATION = Comparator.comparingLong(Item::number).thenComparing(Item::taken).thenComparing(Item::name).reversed();
+    private static final Comparator<Item> BY_CLOCK =
+            Comparator.comparing(Item::taken).thenComparingLong(Item::number).thenComparing(Item::name).reversed();
+    private static final Comparator<Item> BY_CREATION =
+            Comparator.comparingLong(Item::number).thenComparing(Item::taken).thenComparing(Item::name).reversed();
 
     /**
      * @param items of one database only, in any order
@@ -102,30 +105,33 @@ public final class Retention {
      * @return one for each item, the latest first
      */
     public static List<Decision> decide(List<Item> items, Policy policy, ZoneId zone, Instant now) {
-        var come = items.stream().filter(item -> !item.taken.isAfter(now)).toList();
-        var byClock = come.stream().sorted(BY_CLOCK).toList();
-        var byCreation = come.stream().sorted(BY_CREATION).toList();
+        var past = items.stream().filter(item -> !item.taken.isAfter(now)).toList();
+        var byClock = past.stream().sorted(BY_CLOCK).toList();
+        var byCreation = past.stream().sorted(BY_CREATION).toList();
         var reasons = new HashMap<Item, Set<String>>();
         for (var rule : policy.rules(zone)) {
             rule.fill(byClock, "", reasons);
             rule.fill(byCreation, " by the order of creation", reasons);
         }
-        for (var order : List.of(byClock, byCreation)) // the only one that is known to restore goes for none that is not
-            order.stream().filter(item -> item.good && item.restored).findFirst()
-                    .ifPresent(item -> reasons.computeIfAbsent(item, i -> new LinkedHashSet<>()).add("the newest that was restored"));
-        return items.stream().sorted(BY_CLOCK).map(item -> decide(item, policy, now, reasons.getOrDefault(item, Set.of()))).toList();
+        for (var order : List.of(byClock, byCreation)) // the newest that is known to restore is kept whatever the rules say
+            order.stream().filter(item -> item.good && item.restored).findFirst().ifPresent(item ->
+                    reasons.computeIfAbsent(item, i -> new LinkedHashSet<>()).add("the newest that was restored"));
+        return items.stream().sorted(BY_CLOCK)
+                .map(item -> decide(item, policy, now, reasons.getOrDefault(item, Set.of()))).toList();
     }
 
     private static Decision decide(Item item, Policy policy, Instant now, Set<String> reasons) {
-        if (policy.keepsAll()) return new Decision(item, true, "kept: there is no rule by which any would go");
-        if (item.taken.isAfter(now)) return new Decision(item, true, "kept: dated in the future; not counted before that");
+        if (policy.keepsAll()) return new Decision(item, true, "kept: no --keep rule is set");
+        if (item.taken.isAfter(now)) return new Decision(item, true, "kept: dated in the future, not counted until then");
         var words = String.join("; ", reasons);
-        if (item.good) return reasons.isEmpty() ? new Decision(item, false, "pruned: none of " + policy) : new Decision(item, true, "kept: " + words);
-        return reasons.isEmpty() ? new Decision(item, false, "pruned: not known to be good, and newer good ones hold every place it could have")
-                : new Decision(item, true, "kept: not known to be good; never counted, but " + words);
+        if (item.good) return reasons.isEmpty()
+                ? new Decision(item, false, "pruned: none of " + policy) : new Decision(item, true, "kept: " + words);
+        return reasons.isEmpty()
+                ? new Decision(item, false, "pruned: not proven, and newer good ones fill every slot it could have")
+                : new Decision(item, true, "kept: not proven, fills no slot, but " + words);
     }
 
-    /** @param period what an item's slot is called; of several items with the same the first in order gets it */
+    /** @param period names the slot of an item; of several items with the same period the first in order gets it */
     private record Rule(String name, int slots, Function<Item, String> period) {
         void fill(List<Item> latestFirst, String order, Map<Item, Set<String>> reasons) {
             if (slots == 0) return;
@@ -133,16 +139,17 @@ public final class Retention {
             var filled = new HashSet<String>();
             for (var item : latestFirst) {
                 if (filled.size() >= slots) return;
-                var its = period.apply(item);
-                if (item.good ? filled.add(its) : !good.contains(its)) give(item, its, order, reasons.computeIfAbsent(item, i -> new LinkedHashSet<>()));
+                var itsPeriod = period.apply(item);
+                if (item.good ? filled.add(itsPeriod) : !good.contains(itsPeriod))
+                    addReason(item, itsPeriod, order, reasons.computeIfAbsent(item, i -> new LinkedHashSet<>()));
             }
         }
 
-        private void give(Item item, String its, String order, Set<String> reasons) {
+        private void addReason(Item item, String itsPeriod, String order, Set<String> reasons) {
             var reason = switch (name) {
-                case "" -> item.good ? "the newest good one" : "no newer one is";
-                case "last" -> item.good ? "one of the last " + slots : "fewer than %d newer ones are".formatted(slots);
-                default -> item.good ? name + ", " + its : "there is no good one of " + its;
+                case "" -> item.good ? "the newest good one" : "no newer one is good";
+                case "last" -> item.good ? "one of the last " + slots : "fewer than %d newer ones are good".formatted(slots);
+                default -> item.good ? name + ", " + itsPeriod : "there is no good one of " + itsPeriod;
             };
             if (!reasons.contains(reason)) reasons.add(reason + order);
         }

@@ -85,6 +85,6 @@ final class SqlScan extends OutputStream {
         if (length > 0) end();
         length = 0;
         var early = rows ? "it ends within the rows of a table" : ofPgDump && !whole ? "it ends before pg_dump's last line" : !statements ? "it holds no SQL" : null;
-        if (early != null) throw new Failure(new Problem.DamagedArchive(file, early));
+        if (early != null) throw BadBackup.damaged(file, early);
     }
 }

@@ -3,6 +3,7 @@ package lib.cli;
 import java.lang.reflect.Field;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.stream.Collectors;
 import lib.error.Failure;
@@ -57,7 +58,7 @@ public final class Cli {
                 .setExecutionStrategy(Cli::execute)
                 .setExecutionExceptionHandler((e, cl, parsed) -> failed(e, cl))
                 .setParameterExceptionHandler(Cli::misused);
-        withExitCodes(line);
+        completeHead(line);
         return line;
     }
 
@@ -85,11 +86,16 @@ public final class Cli {
         return words.stream().toList();
     }
 
-    private static void withExitCodes(CommandLine line) {
-        line.getCommandSpec().usageMessage().exitCodeListHeading("%nExit codes:%n")
-                .exitCodeList(Arrays.stream(Problem.Exit.values())
-                        .collect(Collectors.toMap(e -> String.valueOf(e.code), e -> e.meaning, (a, b) -> a, java.util.LinkedHashMap::new)));
-        line.getSubcommands().values().forEach(Cli::withExitCodes);
+    /** What every command has in common: --help, --version, options in the order of their declaration, the exit codes. */
+    private static void completeHead(CommandLine line) {
+        var spec = line.getCommandSpec();
+        spec.mixinStandardHelpOptions(true);
+        spec.usageMessage().sortOptions(false).exitCodeListHeading("%nExit codes:%n").exitCodeList(Arrays.stream(Problem.Exit.values())
+                .collect(Collectors.toMap(e -> String.valueOf(e.code), e -> e.meaning, (a, b) -> a, LinkedHashMap::new)));
+        for (var below : line.getSubcommands().values()) {
+            if (spec.versionProvider() != null) below.getCommandSpec().versionProvider(spec.versionProvider());
+            completeHead(below);
+        }
     }
 
     private static int failed(Exception e, CommandLine line) throws Exception {

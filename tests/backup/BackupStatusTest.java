@@ -16,90 +16,105 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import lib.backup.BackupStatus.Seen;
+import lib.backup.BackupStatus.Entry;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Text;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What monitoring is told of the backups, and that it is never told better than it is. */
+/** What monitoring gets of the backups, never better than it is. */
 class BackupStatusTest {
     private static final Instant NOON = Instant.parse("2026-11-22T12:00:00Z");
     private static final Duration A_DAY = BackupStatus.parse("26h");
 
-    private static Seen stream(long number, String taken) {
-        return new Seen("shop_" + number + ".dump.zst", number, Instant.parse(taken), 5000 + number, 100 * number, true, null, null);
+    private static Entry stream(long number, String taken) {
+        return new Entry("shop_" + number + ".dump.zst", number, Instant.parse(taken), 5000 + number, 100 * number, true, null, null);
     }
 
-    private static Seen restored(Seen of, String at, Double seconds) {
-        return new Seen(of.file(), of.number(), of.taken(), of.bytes(), of.rows(), true, Instant.parse(at), seconds);
+    private static Entry restored(Entry of, String at, Double seconds) {
+        return new Entry(of.file(), of.number(), of.taken(), of.bytes(), of.rows(), true, Instant.parse(at), seconds);
     }
 
-    private static Seen unknown(long number, String taken) {
-        return new Seen("shop_" + number + ".dump.zst", number, Instant.parse(taken), 1, 0, false, null, null);
+    private static Entry unknown(long number, String taken) {
+        return new Entry("shop_" + number + ".dump.zst", number, Instant.parse(taken), 1, 0, false, null, null);
     }
 
-    private static BackupStatus status(Seen... backups) {
+    private static BackupStatus status(Entry... backups) {
         return BackupStatus.of(List.of(backups), 123_456, List.of(), NOON);
     }
 
     // ---- durations -----------------------------------------------------------------------------
 
-    @Test void durations_are_a_number_and_one_letter() {
+    @Test void a_duration_is_a_number_and_one_letter() {
         assertEquals(List.of(Duration.ofMinutes(90), Duration.ofHours(26), Duration.ofHours(48), Duration.ofHours(168)),
                 Stream.of("90m", "26h", "2d", "1w").map(BackupStatus::parse).toList());
     }
 
-    @Test void anything_else_is_a_mistake_of_usage() {
+    @Test void anything_else_is_a_usage_error() {
         for (var bad : List.of("", "26", "h", "26 h", " 26h", "26h ", "-1h", "+1h", "0h", "00d", "1.5h", "1d12h", "26H", "26hours", "1y", "99999999999h", "٢٦h", "26h\n")) {
             var problem = assertThrows(Failure.class, () -> BackupStatus.parse(bad), bad).problem();
             assertEquals(Problem.Exit.USAGE, problem.exit());
-            assertFalse(problem.next().isEmpty());
+            assertEquals("invalid duration: \"" + bad + "\"", problem.what());
+            assertEquals(List.of("give a number above 0 with m, h, d or w: 90m, 26h, 2d, 1w"), problem.next());
         }
     }
 
-    @Test void an_age_is_told_in_its_two_largest_units() {
+    @Test void an_age_is_shown_in_its_two_largest_units() {
         assertEquals(List.of("5 s", "59 min", "1 h", "26 h", "26 h 1 min", "2 d", "3 d 4 h"),
                 Stream.of("PT5S", "PT59M59S", "PT1H", "PT26H", "PT26H1M", "P2D", "P3DT4H59M").map(Duration::parse).map(Text::duration).toList());
     }
 
     // ---- fresh or stale ------------------------------------------------------------------------
 
-    @Test void a_good_one_is_fresh_until_the_most_that_is_allowed_and_stale_after() {
-        assertNull(status(stream(1, "2026-11-21T10:00:00Z")).stale(A_DAY));
-        assertEquals("the newest good backup, shop_1.dump.zst, is 26 h old, and 26 h is the most", status(stream(1, "2026-11-21T09:59:59Z")).stale(A_DAY));
-        assertEquals("the newest good backup, shop_1.dump.zst, is 21 d 12 h old, and 26 h is the most", status(stream(1, "2026-11-01T00:00:00Z")).stale(A_DAY));
+    /** Why it is not good enough for a monitor, or null. */
+    private static String refusal(BackupStatus status, Duration maxAge) {
+        try {
+            status.require(maxAge);
+            return null;
+        } catch (Failure failure) {
+            assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+            assertEquals(1, failure.problem().next().size());
+            return failure.problem().what();
+        }
     }
 
-    @Test void no_backup_at_all_is_stale() {
-        assertEquals("there is no backup at all", status().stale(A_DAY));
+    @Test void a_good_backup_is_fresh_up_to_the_limit_and_stale_after_it() {
+        assertNull(refusal(status(stream(1, "2026-11-21T10:00:00Z")), A_DAY));
+        assertEquals("the newest good backup, shop_1.dump.zst, is 26 h old; the limit is 26 h", refusal(status(stream(1, "2026-11-21T09:59:59Z")), A_DAY));
+        var old = status(stream(1, "2026-11-01T00:00:00Z"));
+        assertEquals("the newest good backup, shop_1.dump.zst, is 21 d 12 h old; the limit is 26 h", refusal(old, A_DAY));
+        assertNull(refusal(old, null));
+    }
+
+    @Test void no_backup_fails_with_and_without_a_limit() {
+        for (var limit : new Duration[] {A_DAY, null}) {
+            assertEquals("there is no backup", refusal(status(), limit));
+            assertEquals("the only backup is not proven to be good", refusal(status(unknown(1, "2026-11-22T11:00:00Z")), limit));
+            assertEquals("none of the 2 backups is proven to be good",
+                    refusal(status(unknown(1, "2026-11-22T11:00:00Z"), unknown(2, "2026-11-22T11:30:00Z")), limit));
+        }
         assertNull(status().age());
-    }
-
-    @Test void one_that_is_not_known_to_be_good_makes_nothing_fresh() {
-        assertEquals("the only backup is not known to be good", status(unknown(1, "2026-11-22T11:00:00Z")).stale(A_DAY));
-        assertEquals("none of the 2 backups is known to be good", status(unknown(1, "2026-11-22T11:00:00Z"), unknown(2, "2026-11-22T11:30:00Z")).stale(A_DAY));
         assertEquals("shop_1.dump.zst", status(stream(1, "2026-11-22T10:00:00Z"), unknown(2, "2026-11-22T11:00:00Z")).newest().file());
     }
 
-    @Test void the_newest_is_the_last_made_whatever_the_clock_said() {
+    @Test void the_newest_is_the_one_made_last_whatever_the_clock_said() {
         var status = status(stream(2, "2026-01-01T00:00:00Z"), stream(1, "2026-11-22T11:00:00Z"));
         assertEquals(2, status.newest().number());
-        assertTrue(status.stale(A_DAY).contains("325 d 12 h old"), status.stale(A_DAY));
+        assertEquals("the newest good backup, shop_2.dump.zst, is 325 d 12 h old; the limit is 26 h", refusal(status, A_DAY));
     }
 
-    @Test void a_newest_one_from_the_future_is_a_problem_and_not_fresh() {
+    @Test void a_newest_backup_dated_in_the_future_is_a_problem_and_not_fresh() {
         var status = status(stream(1, "2026-11-22T11:00:00Z"), stream(2, "2027-03-01T00:00:00Z"));
-        assertEquals("the newest good backup, shop_2.dump.zst, is dated in the future (2027-03-01T00:00:00Z): nobody can tell its age", status.stale(A_DAY));
+        assertEquals("the newest good backup, shop_2.dump.zst, is dated in the future (2027-03-01T00:00:00Z): its age is unknown", refusal(status, A_DAY));
         assertEquals(List.of("shop_2.dump.zst is dated in the future (2027-03-01T00:00:00Z): the clock is or was wrong"), status.problems());
         assertTrue(status.prometheus("shop").contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"));
         assertFalse(status.json().toString().contains("age_seconds"), status.json().toString());
     }
 
-    @Test void an_older_one_from_the_future_is_a_problem_only() {
+    @Test void an_older_backup_dated_in_the_future_is_only_a_problem() {
         var status = status(stream(1, "2027-03-01T00:00:00Z"), stream(2, "2026-11-22T11:00:00Z"));
-        assertNull(status.stale(A_DAY));
+        assertNull(refusal(status, A_DAY));
         assertEquals(1, status.problems().size());
     }
 
@@ -110,19 +125,15 @@ class BackupStatusTest {
         assertEquals(1, status(stream(1, "2026-11-22T12:01:01Z")).problems().size());
     }
 
-    @Test void what_the_caller_knows_comes_first_among_the_problems() {
+    @Test void problems_that_the_caller_found_come_first() {
         var status = BackupStatus.of(List.of(stream(1, "2027-03-01T00:00:00Z")), 0, List.of("shop_9.dump.zst: damaged"), NOON);
         assertEquals("shop_9.dump.zst: damaged", status.problems().getFirst());
         assertEquals(2, status.problems().size());
     }
 
-    @Test void stale_is_for_monitoring_an_exit_code() {
-        assertEquals(Problem.Exit.FAILED, new Problem.BackupStale("there is no backup at all").exit());
-    }
-
     // ---- the proof by a restore ------------------------------------------------------------------
 
-    @Test void the_last_restore_may_have_been_of_an_older_backup() {
+    @Test void the_last_restore_may_be_of_an_older_backup() {
         var status = status(restored(stream(1, "2026-11-01T03:00:00Z"), "2026-11-20T12:00:00Z", 41.5), restored(stream(2, "2026-11-10T03:00:00Z"), "2026-11-15T12:00:00Z", 40.0),
                 stream(3, "2026-11-22T03:00:00Z"));
         assertEquals("shop_3.dump.zst", status.newest().file());
@@ -136,7 +147,7 @@ class BackupStatusTest {
 
     // ---- JSON --------------------------------------------------------------------------------------
 
-    @Test void json_has_what_is_known_and_nothing_else() {
+    @Test void json_leaves_out_what_is_unknown() {
         var gson = new Gson();
         assertEquals("{'at':'2026-11-22T12:00:00Z','good':0,'all':1,'disk_bytes':123456,'problems':[]}".replace('\'', '"'),
                 gson.toJson(status(unknown(1, "2026-11-22T11:00:00Z")).json()));
@@ -152,7 +163,7 @@ class BackupStatusTest {
 
     private static final Pattern SAMPLE = Pattern.compile("[a-z_]+\\{database=\"(?:[^\"\\\\\n]|\\\\[\\\\\"n])*\"} [0-9.E]+");
 
-    /** The format's grammar as far as it is used here; what does not keep to it. */
+    /** What violates the grammar of the format, as far as it is used here. */
     private static List<String> against(String text) {
         var wrong = new java.util.ArrayList<String>();
         var lines = text.split("\n", -1);
@@ -183,7 +194,7 @@ class BackupStatusTest {
             backup_database_seen_timestamp_seconds{database="shop"} 1795348800
             """, text.replaceAll("(?m)^#.*\n", ""));
         assertEquals(List.of(), against(status().prometheus("shop")));
-        assertTrue(status().prometheus("shop").contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"), "an age rule has to fire when there is none");
+        assertTrue(status().prometheus("shop").contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"), "a rule on the age has to fire when there is none");
     }
 
     @Test void a_name_with_quotes_backslashes_and_line_ends_stays_one_label() {
@@ -194,7 +205,7 @@ class BackupStatusTest {
         assertFalse(against(text.replace("a\\", "a\n")).isEmpty());
     }
 
-    @Test void the_file_is_whole_readable_for_all_and_alone(@TempDir Path folder) throws Exception {
+    @Test void the_file_is_complete_readable_for_all_and_the_only_one(@TempDir Path folder) throws Exception {
         var file = folder.resolve("shop.prom");
         Files.writeString(file, "old");
         var status = status(stream(1, "2026-11-22T11:00:00Z"));
@@ -206,7 +217,7 @@ class BackupStatusTest {
         }
     }
 
-    @Test void whoever_reads_while_it_is_written_reads_all_or_nothing(@TempDir Path folder) throws Exception {
+    @Test void a_reader_during_a_write_reads_all_or_nothing(@TempDir Path folder) throws Exception {
         var file = folder.resolve("shop.prom");
         var one = status(stream(1, "2026-11-22T11:00:00Z"));
         var other = status();
@@ -234,7 +245,7 @@ class BackupStatusTest {
         assertEquals(0, strange, "of " + reads);
     }
 
-    @Test void a_name_that_the_collector_does_not_read_is_a_mistake_of_usage(@TempDir Path folder) throws Exception {
+    @Test void a_name_that_the_collector_does_not_read_is_a_usage_error(@TempDir Path folder) throws Exception {
         var failure = assertThrows(Failure.class, () -> status().writePrometheus(folder.resolve("shop.txt"), "shop"));
         assertEquals(Problem.Exit.USAGE, failure.problem().exit());
         try (var files = Files.list(folder)) {

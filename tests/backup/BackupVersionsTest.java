@@ -62,16 +62,16 @@ class BackupVersionsTest {
     private void restores(Credentials full, Path bin, Backup.Options how) throws Exception {
         var programs = new PgPrograms(Program.of(bin.resolve("pg_dump").toString()), full);
         Backup backup;
-        try (var making = new Backup.Making(programs, new BackupFolder(temp.resolve("backups")), how, SILENT)) {
-            for (var step : making.steps()) step.run();
-            backup = making.made();
+        try (var writer = new BackupWriter(programs, new BackupFolder(temp.resolve("backups")), how, SILENT)) {
+            for (var step : writer.steps()) step.run();
+            backup = writer.backup();
         }
         var manifest = backup.manifest();
         assertEquals(List.of("public.\"a \"\"strange\"\" one\"=3", "public.daily_2026=2", "public.daily_2027=1", "public.django_migrations=2", "public.empty=0", "public.none=4", "public.shop_item=500", "other.shop_item=1"),
-                manifest.tables().stream().map(t -> t.name() + "=" + t.rows()).sorted(Comparator.comparing((String s) -> s.startsWith("other")).thenComparing(s -> s)).toList());
-        assertEquals("7, true", manifest.sequences().get("public.counter"));
-        assertEquals(2, manifest.largeObjects().rows());
-        assertEquals("shop 0002_more", manifest.lastMigration().app() + " " + manifest.lastMigration().name());
+                manifest.content().tables().stream().map(t -> t.name() + "=" + t.rows()).sorted(Comparator.comparing((String s) -> s.startsWith("other")).thenComparing(s -> s)).toList());
+        assertEquals("7, true", manifest.content().sequences().get("public.counter"));
+        assertEquals(2, manifest.content().largeObjects().rows());
+        assertEquals("shop 0002_more", manifest.content().lastMigration().app() + " " + manifest.content().lastMigration().name());
         try (var db = Database.open(full)) {
             var name = "restored " + System.nanoTime();
             var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, name, List.of(), SILENT);

@@ -86,7 +86,7 @@ class RetentionTest {
 
     @Test void without_a_rule_everything_stays() {
         var decisions = Retention.decide(good("2001-01-01T00:00:00Z", "2002-01-01T00:00:00Z"), new Policy(null, null, null, null), UTC, Instant.parse("2026-01-01T00:00:00Z"));
-        assertEquals(Set.of("kept: there is no rule by which any would go"), decisions.stream().map(Decision::reason).collect(Collectors.toSet()));
+        assertEquals(Set.of("kept: no --keep rule is set"), decisions.stream().map(Decision::reason).collect(Collectors.toSet()));
     }
 
     @Test void rules_of_zero_leave_the_newest_good_one() {
@@ -214,7 +214,7 @@ class RetentionTest {
                 good("e", "2026-11-20T03:00:00Z", 5));
         var now = Instant.parse("2026-11-20T04:00:00Z");
         var decisions = Retention.decide(items, daily(2), UTC, now);
-        assertEquals("kept: dated in the future; not counted before that", reason(decisions, "c"));
+        assertEquals("kept: dated in the future, not counted until then", reason(decisions, "c"));
         assertEquals("kept: daily, 2026-11-19", reason(decisions, "b"));
         assertEquals("pruned: none of daily 2", reason(decisions, "a"));
         var later = Stream.concat(kept(decisions).stream(), Stream.of(good("f", "2027-05-02T02:00:00Z", 90), good("g", "2027-05-03T03:00:00Z", 91))).toList();
@@ -228,14 +228,14 @@ class RetentionTest {
                 good("g4", "2026-11-20T03:00:00Z", 5), bad("b5", "2026-11-21T03:00:00Z", 6));
         var now = Instant.parse("2026-11-21T04:00:00Z");
         var decisions = Retention.decide(items, daily(2), UTC, now);
-        assertEquals("kept: not known to be good; never counted, but no newer one is; there is no good one of 2026-11-21", reason(decisions, "b5"));
+        assertEquals("kept: not proven, fills no slot, but no newer one is good; there is no good one of 2026-11-21", reason(decisions, "b5"));
         assertEquals("kept: the newest good one; daily, 2026-11-20", reason(decisions, "g4"));
-        assertEquals("kept: not known to be good; never counted, but there is no good one of 2026-11-19", reason(decisions, "b3"));
-        assertEquals("pruned: not known to be good, and newer good ones hold every place it could have", reason(decisions, "b2"));
+        assertEquals("kept: not proven, fills no slot, but there is no good one of 2026-11-19", reason(decisions, "b3"));
+        assertEquals("pruned: not proven, and newer good ones fill every slot it could have", reason(decisions, "b2"));
         assertEquals("kept: daily, 2026-11-18", reason(decisions, "g2"));
         assertEquals("pruned: none of daily 2", reason(decisions, "g1"));
-        assertEquals("kept: not known to be good; never counted, but fewer than 2 newer ones are", reason(Retention.decide(items, last(2), UTC, now), "b3"));
-        assertEquals("pruned: not known to be good, and newer good ones hold every place it could have", reason(Retention.decide(items, last(1), UTC, now), "b3"));
+        assertEquals("kept: not proven, fills no slot, but fewer than 2 newer ones are good", reason(Retention.decide(items, last(2), UTC, now), "b3"));
+        assertEquals("pruned: not proven, and newer good ones fill every slot it could have", reason(Retention.decide(items, last(1), UTC, now), "b3"));
     }
 
     @Test void without_a_good_one_nothing_goes() {

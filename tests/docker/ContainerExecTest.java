@@ -18,6 +18,7 @@ import java.util.concurrent.Callable;
 import lib.backup.Backup;
 import lib.backup.BackupFile;
 import lib.backup.BackupFolder;
+import lib.backup.BackupWriter;
 import lib.backup.Restoration;
 import lib.error.Failure;
 import lib.error.Problem;
@@ -420,10 +421,10 @@ class ContainerExecTest {
         var programs = new PgPrograms(ContainerExec.of(exec(), List.of("pg_dump")), shop);
         for (var plain : List.of(false, true)) {
             Backup backup;
-            var options = new Backup.Options(plain, Backup.Options.USUAL.compression(), null, 1);
-            try (var making = new Backup.Making(programs, new BackupFolder(folder), options, words -> {})) {
-                for (var step : making.steps()) step.run();
-                backup = making.made();
+            var options = new Backup.Options(plain, Backup.Options.DEFAULT.compression(), null, 1);
+            try (var writer = new BackupWriter(programs, new BackupFolder(folder), options, words -> {})) {
+                for (var step : writer.steps()) step.run();
+                backup = writer.backup();
             }
             assertEquals(1, backup.tables());
             execute("CREATE DATABASE shop_again TEMPLATE template0");
@@ -437,7 +438,7 @@ class ContainerExecTest {
         }
         var wrong = new PgPrograms(programs.programs()
                 .apply("pg_dump"), new Credentials(shop.host(), 5432, "shop", "postgres", "not it", null, Map.of()));
-        for (var found : new BackupFolder(folder).found()) {
+        for (var found : new BackupFolder(folder).list()) {
             var restoration = new Restoration(BackupFile.of(found.file(), null), wrong, "shop", List.of(), words -> {});
             restoration.check().run();
             var refused = assertThrows(Failure.class, () -> restoration.restore().run());

@@ -105,7 +105,7 @@ class EnvFilePipeTest {
     }
 
     private Path newest() {
-        return new BackupFolder(victim.root().resolve("backups")).found().getFirst().file();
+        return new BackupFolder(victim.root().resolve("backups")).list().getFirst().file();
     }
 
     /** The control: a pipe that was read before has nothing more to say. */

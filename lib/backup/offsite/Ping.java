@@ -17,12 +17,11 @@ import java.util.concurrent.atomic.AtomicReference;
 import javax.net.ssl.SSLException;
 import lib.Lib;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.process.Interruption;
 
 /**
- * A dead man's switch as healthchecks.io understands it: it hears of start, success and failure, and alarms when it hears nothing.
- * A ping that fails never fails the backup. The URL is a secret: whoever has it can say that all is well.
+ * Notifies a dead man's switch with the protocol of healthchecks.io: it gets start, success and failure, and alerts when it gets
+ * nothing. A ping that fails never fails the backup. The URL is a secret: anybody who has it can report success.
  */
 public final class Ping {
     private static final Duration LIMIT = Duration.ofSeconds(10);
@@ -33,12 +32,12 @@ public final class Ping {
     private final List<String> warnings = new ArrayList<>();
     private Thread starting;
 
-    /** @throws Failure exit 2: no http or https URL */
+    /** @throws Failure usage: not an http or https URL */
     public Ping(String url) {
         this(url, LIMIT);
     }
 
-    /** @param limit for each of two tries, from the name's look-up to the answer */
+    /** @param limit for each of two attempts, from the name look-up to the response */
     public Ping(String url, Duration limit) {
         this.url = parse(url.strip());
         this.limit = limit;
@@ -49,25 +48,31 @@ public final class Ping {
         try {
             url = new URI(text);
         } catch (URISyntaxException e) { // its message holds the URL
-            throw new Failure(new Problem.UnusablePing("…", "is no URL"));
+            throw unusable("…", "is not a URL");
         }
         var scheme = url.getScheme() == null ? "" : url.getScheme().toLowerCase(Locale.ROOT);
-        if (!scheme.equals("http") && !scheme.equals("https")) throw new Failure(new Problem.UnusablePing("…", "begins with neither http:// nor https://"));
-        if (url.getHost() == null) throw new Failure(new Problem.UnusablePing(scheme + "://…", "names no host"));
+        if (!scheme.equals("http") && !scheme.equals("https")) throw unusable("…", "does not start with http:// or https://");
+        if (url.getHost() == null) throw unusable(scheme + "://…", "has no host");
         return url;
     }
 
-    /** Says that it begins, without waiting for an answer: the backup begins meanwhile. */
+    /** @param shown of the URL, which is a secret */
+    private static Failure unusable(String shown, String why) {
+        return Failure.usage("--ping-url " + shown + " " + why)
+                .next("give the whole URL of the check, as https://hc-ping.com/UUID, in single quotes");
+    }
+
+    /** Reports the start, without waiting for a response. */
     public void start() {
         starting = Thread.ofPlatform().daemon().name("ping").start(() -> send("/start", null));
     }
 
-    /** Says that all is well. @return what did not get through, a line each */
+    /** Reports success. @return warnings, a line each */
     public List<String> success() {
         return after("", null);
     }
 
-    /** Says that it failed. @param text what happened, without secrets @return what did not get through */
+    /** Reports a failure. @param text what happened, without secrets @return warnings, a line each */
     public List<String> fail(int exitCode, String text) {
         var body = "exit code " + exitCode + (text.isBlank() ? "" : "\n" + text.strip());
         return after("/fail", body.length() <= LONGEST ? body : body.substring(0, LONGEST) + "…");
@@ -75,7 +80,7 @@ public final class Ping {
 
     private List<String> after(String what, String body) {
         try {
-            if (starting != null) starting.join(); // the service must hear of the end last; the thread ends within its limits
+            if (starting != null) starting.join(); // the service must get the end last; the thread ends within its limits
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
@@ -86,34 +91,33 @@ public final class Ping {
     }
 
     private void send(String what, String body) {
-        var said = once(what, body);
-        if (said == null) return;
-        Interruption.uninterruptibly(() -> Interruption.pause(Duration.ofMillis(500))); // also tells of a run that was interrupted
-        said = once(what, body);
-        if (said == null) return;
+        if (attempt(what, body) == null) return;
+        Interruption.uninterruptibly(() -> Interruption.pause(Duration.ofMillis(500))); // also after a run that was interrupted
+        var error = attempt(what, body);
+        if (error == null) return;
         synchronized (warnings) {
-            warnings.add("the ping %s%s did not get through: %s".formatted(this, what, said));
+            warnings.add("the ping %s%s failed: %s".formatted(this, what, error));
         }
     }
 
-    /** A try, given up after the limit whatever it is waiting for. @return null, or why it failed */
-    private String once(String what, String body) {
-        var said = new AtomicReference<String>();
+    /** Gives up after the limit, whatever it is waiting for. @return null, or why it failed */
+    private String attempt(String what, String body) {
+        var error = new AtomicReference<String>();
         var open = new AtomicReference<HttpURLConnection>();
-        var thread = Thread.ofPlatform().daemon().name("ping" + what).start(() -> said.set(exchange(what, body, open)));
+        var thread = Thread.ofPlatform().daemon().name("ping" + what).start(() -> error.set(exchange(what, body, open)));
         try {
             thread.join(limit);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        if (!thread.isAlive()) return said.get();
+        if (!thread.isAlive()) return error.get();
         if (open.get() != null) open.get().disconnect();
         return tooSlow();
     }
 
     private String exchange(String what, String body, AtomicReference<HttpURLConnection> open) {
         try {
-            // the JDK's older client: half the start-up of the newer one
+            // the older client of the JDK starts in half the time of the newer one
             var connection = (HttpURLConnection) at(what).toURL().openConnection();
             open.set(connection);
             connection.setConnectTimeout((int) limit.toMillis());
@@ -128,35 +132,35 @@ public final class Ping {
                 connection.setDoOutput(true);
                 connection.setRequestMethod("POST");
                 connection.setRequestProperty("Content-Type", "text/plain; charset=utf-8");
-                connection.setFixedLengthStreamingMode(bytes.length); // or the JDK posts a second time by itself
+                connection.setFixedLengthStreamingMode(bytes.length); // or the JDK repeats the POST by itself
                 try (var out = connection.getOutputStream()) {
                     out.write(bytes);
                 }
             }
             var code = connection.getResponseCode();
             connection.disconnect();
-            return code / 100 == 2 ? null : "it answers " + code;
+            return code / 100 == 2 ? null : "HTTP status " + code;
         } catch (IOException e) {
             return words(e);
         }
     }
 
-    /** Never the message alone: a FileNotFoundException's is the URL. */
+    /** Never the message itself: that of a FileNotFoundException is the URL. */
     private String words(IOException e) {
         return switch (e) {
-            case UnknownHostException unknown -> "no such host";
+            case UnknownHostException unknown -> "unknown host";
             case SocketTimeoutException slow -> tooSlow();
             case ConnectException refused -> "connection refused";
-            case SSLException tls -> "its certificate or TLS is not accepted";
+            case SSLException tls -> "TLS failed, or its certificate is not trusted";
             default -> e.getClass().getSimpleName();
         };
     }
 
     private String tooSlow() {
-        return "no answer within %s s".formatted(limit.toMillis() / 1000.0);
+        return "no response within %s s".formatted(limit.toMillis() / 1000.0);
     }
 
-    /** The path goes on, the query stays behind it. */
+    /** Appends to the path; the query stays last. */
     private URI at(String what) {
         var host = url.getRawAuthority().substring(url.getRawAuthority().lastIndexOf('@') + 1);
         var path = url.getRawPath() == null ? "" : url.getRawPath();
@@ -164,7 +168,7 @@ public final class Ping {
         return URI.create(url.getScheme() + "://" + host + path + what + (url.getRawQuery() == null ? "" : "?" + url.getRawQuery()));
     }
 
-    /** As it may be shown. */
+    /** Without the secret part. */
     @Override
     public String toString() {
         return url.getScheme() + "://" + url.getHost() + "/…";

@@ -108,9 +108,9 @@ class PingTest {
     @Test
     void what_does_not_get_through_is_a_warning_without_the_token() {
         answers.addAll(List.of(500, 503));
-        warns(new Ping(url("")).success(), "it answers 503");
+        warns(new Ping(url("")).success(), "HTTP status 503");
         answers.addAll(List.of(404, 404));
-        warns(new Ping(url("")).fail(1, ""), "it answers 404");
+        warns(new Ping(url("")).fail(1, ""), "HTTP status 404");
         assertTrue(heard.size() <= 4, "no third try: " + heard);
     }
 
@@ -122,7 +122,7 @@ class PingTest {
         }
         warns(new Ping("http://127.0.0.1:" + free + "/" + TOKEN).success(), "connection refused");
         var nowhere = new Ping("http://nobody.invalid/" + TOKEN, Duration.ofMillis(300)).success(); // a resolver may take long to say so
-        warns(nowhere, nowhere.toString().contains("no such host") ? "no such host" : "no answer");
+        warns(nowhere, nowhere.toString().contains("unknown host") ? "unknown host" : "no response");
     }
 
     @Test
@@ -152,7 +152,7 @@ class PingTest {
         var warnings = ping.success();
         assertEquals(2, warnings.size(), warnings.toString());
         assertTrue(millisSince(begin) < 4000, millisSince(begin) + " ms");
-        for (var warning : warnings) warns(List.of(warning), "no answer within 0.4 s");
+        for (var warning : warnings) warns(List.of(warning), "no response within 0.4 s");
     }
 
     @Test
@@ -178,7 +178,7 @@ class PingTest {
                 }
             });
             var begin = System.nanoTime();
-            warns(new Ping("http://127.0.0.1:" + drip.getLocalPort() + "/" + TOKEN, Duration.ofMillis(400)).success(), "no answer");
+            warns(new Ping("http://127.0.0.1:" + drip.getLocalPort() + "/" + TOKEN, Duration.ofMillis(400)).success(), "no response");
             assertTrue(millisSince(begin) < 3000, millisSince(begin) + " ms");
         }
     }

@@ -253,7 +253,7 @@ class RemoteTest {
         var back = Files.createDirectory(here.resolve("back"));
         assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch(NAME, sha256(data), back)).contains("its sha256 differs"));
         assertEquals(List.of(), names(back));
-        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch("crm_x.dump", sha256(data), back)).contains("is not there"));
+        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch("crm_x.dump", sha256(data), back)).contains("crm_x.dump is not what its manifest says: it is missing"));
     }
 
     @Test
@@ -269,13 +269,13 @@ class RemoteTest {
     @Test
     void what_is_wrong_with_the_remote_is_said_before_the_backup_begins() throws Exception {
         new Remote(s3().rclone("rclone"), "off:crm-backups/not/yet").require(); // control
-        requireFails(Problem.Exit.USAGE, "no bucket off:crm-backup,", s3().rclone("rclone"), "off:crm-backup/crm");
+        requireFails(Problem.Exit.USAGE, "there is no bucket off:crm-backup, or it is not visible to this key", s3().rclone("rclone"), "off:crm-backup/crm");
         requireFails(Problem.Exit.USAGE, "SignatureDoesNotMatch", S3.rclone(s3().port(), S3.KEY_ID, "another-Secret-0123456789", "rclone"), "off:crm-backups/crm");
         requireFails(Problem.Exit.USAGE, "InvalidAccessKeyId", S3.rclone(s3().port(), "somebodyelse", S3.KEY, "rclone"), "off:crm-backups/crm");
         requireFails(Problem.Exit.USAGE, "didn't find section", s3().rclone("rclone"), "of:crm-backups/crm");
         requireFails(Problem.Exit.FAILED, "connection refused", S3.rclone(1, S3.KEY_ID, S3.KEY, "rclone").env("RCLONE_LOW_LEVEL_RETRIES", "1"), "off:crm-backups/crm");
-        requireFails(Problem.Exit.USAGE, "no bucket", s3().rclone("rclone"), "off:");
-        requireFails(Problem.Exit.USAGE, "not mounted", plain("rclone"), here.resolve("nas/crm").toString());
+        requireFails(Problem.Exit.USAGE, "names no bucket", s3().rclone("rclone"), "off:");
+        requireFails(Problem.Exit.USAGE, "it may be an unmounted disk", plain("rclone"), here.resolve("nas/crm").toString());
         requireFails(Problem.Exit.USAGE, "not installed", plain(here.resolve("no-rclone").toString()), here.toString());
         for (var path : List.of("", " ", "-v", "--config=/etc/shadow", "s3,access_key_id=a,secret_access_key=topsecret99:crm", ":s3,secret_access_key=topsecret99:crm"))
             assertFalse(fails(Problem.Exit.USAGE, () -> new Remote(plain("rclone"), path)).contains("topsecret99"));
@@ -321,7 +321,7 @@ class RemoteTest {
             assertTrue(seconds >= 1 && seconds < 60, seconds + " s");
             assertTrue(words.contains(NAME + ".partial"), words); // what may be left is named
             assertFalse(words.contains("and " + NAME), words); // what was not begun is not
-            assertTrue(words.contains("next backup uploads again"), words);
+            assertTrue(words.contains("once that is fixed, the next backup uploads this one too"), words);
             assertTrue(Files.exists(data));
         }
         try (var again = S3.start(folder, port)) {

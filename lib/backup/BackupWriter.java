@@ -1,0 +1,327 @@
+package lib.backup;
+
+import java.io.EOFException;
+import java.io.FilterOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.OffsetDateTime;
+import java.time.temporal.ChronoUnit;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Consumer;
+import lib.backup.archive.Archive;
+import lib.backup.archive.Compression;
+import lib.backup.archive.Contents;
+import lib.backup.archive.XxHash64;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.files.Checkpoint;
+import lib.files.Disk;
+import lib.plan.Step;
+import lib.postgres.Database;
+import lib.postgres.PgPrograms;
+import lib.process.RunningProgram;
+import lib.project.Credentials;
+
+/**
+ * Writes one backup. Until it is finished the file's name ends in {@code .partial}. It holds the folder's lock, and
+ * {@link #close} removes what is unfinished.
+ */
+public final class BackupWriter implements AutoCloseable {
+    private final PgPrograms programs;
+    private final Credentials database;
+    private final BackupFolder folder;
+    private final Backup.Options options;
+    private final Consumer<String> progress;
+    private final BackupFolder.Lock lock;
+    private final OffsetDateTime started = OffsetDateTime.now().truncatedTo(ChronoUnit.MILLIS);
+    private final long startedNanos = System.nanoTime();
+    private final Path file;
+    private final Path partial;
+    private long databaseBytes;
+    private List<Manifest.Extension> extensions = List.of();
+    private List<String> warnings = List.of();
+    private Contents contents;
+    private Written written;
+    private boolean manifestWritten;
+    private Backup backup;
+
+    /** What went into the file, and what has to come out of it again. */
+    private record Written(FileDigest.Value file, long plainBytes, long plainHash) {}
+
+    /**
+     * @param folder is created when it is missing, for its owner only
+     * @throws Failure busy (5) when another backup is running in the folder
+     */
+    public BackupWriter(PgPrograms programs, BackupFolder folder, Backup.Options options, Consumer<String> progress)
+            throws IOException {
+        programs.requirePassable();
+        this.programs = programs;
+        database = programs.server();
+        this.folder = folder;
+        this.options = options;
+        this.progress = progress;
+        try {
+            folder.create();
+            lock = folder.lock();
+        } catch (IOException e) {
+            throw cannotWrite(e);
+        }
+        try {
+            folder.sweep();
+            file = folder.freeName(database.database(), started.toLocalDateTime(), options.suffix());
+            partial = file.resolveSibling(file.getFileName() + BackupFolder.PARTIAL);
+        } catch (IOException | RuntimeException e) {
+            lock.close();
+            throw e;
+        }
+    }
+
+    /** To be run in this order. */
+    public List<Step> steps() {
+        return List.of(
+                Step.of("dump %s with %s".formatted(database.database(), programs.pgDump().name()), this::dump),
+                Step.of("read it back to its end", this::readBack),
+                Step.of("save it as " + file.getFileName(), this::save));
+    }
+
+    /** The finished backup, once every step has run. */
+    public Backup backup() {
+        if (backup == null) throw new IllegalStateException("not every step has run");
+        return backup;
+    }
+
+    // ---- out of the database -------------------------------------------------------------
+
+    private void dump() {
+        try (var out = BackupFolder.createPrivate(partial)) { // first: a folder that cannot be written to fails at once
+            readDatabase();
+            var disk = new FileDigest.Out(out);
+            var encrypted = options.encryption() == null ? disk : options.encryption().encrypting(disk);
+            var compressed = options.compression().onto(encrypted, options.jobs());
+            var plain = new Hashing(compressed);
+            if (options.plain()) dumpScript(plain);
+            else dumpArchive(plain);
+            compressed.close(); // writes the end; not in a finally: what failed must not look complete
+            out.force(true);
+            written = new Written(disk.end(), plain.bytes(), plain.hash());
+        } catch (ProgressStream.Unwritable e) {
+            throw cannotWrite((IOException) e.getCause());
+        } catch (IOException e) {
+            throw cannotWrite(e);
+        }
+    }
+
+    private void readDatabase() {
+        try (var db = Database.open(database)) {
+            databaseBytes = db.bytes();
+            extensions = db.list("SELECT extname, extversion FROM pg_extension ORDER BY 1",
+                    row -> new Manifest.Extension(row.getString(1), row.getString(2)));
+        }
+    }
+
+    private void dumpArchive(OutputStream to) throws IOException {
+        try (var pgDump = RunningProgram.start(programs.dump(database.database()))) {
+            pgDump.closeInput();
+            contents = readArchive(pgDump, to);
+            warnings = pgDump.finish(programs::hide).lines().filter(line -> !line.isBlank()).toList();
+        }
+    }
+
+    /** When pg_dump failed, its own message is reported rather than the damage to the archive. */
+    private Contents readArchive(RunningProgram pgDump, OutputStream to) throws IOException {
+        try {
+            return Archive.read(pgDump.out(), new ProgressStream(to, progress));
+        } catch (ProgressStream.Unwritable e) {
+            throw e;
+        } catch (Archive.NotOne e) {
+            if (e.getMessage().isEmpty()) pgDump.finish(programs::hide);
+            else pgDump.kill();
+            throw notAnArchive(e, pgDump);
+        } catch (EOFException e) {
+            pgDump.finish(programs::hide);
+            throw damaged(e.getMessage()).causedBy(e);
+        } catch (IOException e) {
+            pgDump.kill();
+            throw damaged(e.getMessage()).causedBy(e);
+        }
+    }
+
+    private Failure notAnArchive(Archive.NotOne e, RunningProgram pgDump) {
+        var program = programs.pgDump().name();
+        if (e.getMessage().isEmpty()) return Failure.failed(program + " wrote nothing, with exit code 0").causedBy(e);
+        var said = programs.hide(pgDump.stderr());
+        return Failure.failed("the output of %s is not an archive: it starts with \"%s\"%s".formatted(program,
+                        programs.hide(Archive.firstLine(e.getMessage())),
+                        said.isBlank() ? "" : "\n" + said.strip().indent(2).stripTrailing()))
+                .next("find the wrapper, login script or TTY that prints before pg_dump does").causedBy(e);
+    }
+
+    /** The archive is read and counted as well; what is written is the SQL that pg_restore makes of it. */
+    private void dumpScript(OutputStream to) throws IOException {
+        try (var script = RunningProgram.start(programs.script())) {
+            var end = new Tail(to);
+            var pump = new Pump(script, end);
+            try (var in = script.in()) {
+                dumpArchive(in);
+            } catch (ProgressStream.Unwritable | Failure e) {
+                pump.join();
+                if (e instanceof ProgressStream.Unwritable) script.finish(programs::hide); // it stopped reading: report why
+                throw e;
+            }
+            pump.join();
+            script.finish(programs::hide);
+            if (!end.text().contains(COMPLETE)) throw damaged("the SQL of " + programs.script().name() + " ends too early");
+        }
+    }
+
+    /** Copies what the program prints, in a thread. */
+    private static final class Pump {
+        private final Thread thread;
+        private volatile IOException failed;
+
+        Pump(RunningProgram from, OutputStream to) {
+            thread = Thread.ofPlatform().daemon().start(() -> {
+                try {
+                    from.out().transferTo(to);
+                } catch (IOException e) {
+                    failed = e;
+                    from.kill();
+                }
+            });
+        }
+
+        void join() throws IOException {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                throw new Failure(new Problem.Interrupted(), e);
+            }
+            if (failed != null) throw failed;
+        }
+    }
+
+    private Failure damaged(String why) {
+        return Failure.failed(partial + " is damaged: it cannot be read to its end: " + why.strip())
+                .next("run it again; if it fails twice, check the disk. Earlier backups were not touched");
+    }
+
+    // ---- back from the disk --------------------------------------------------------------
+
+    private void readBack() {
+        try (var in = new FileDigest.In(partial);
+             var plain = Compression.reading(options.encryption() == null ? in : options.encryption().readingBack(in))) {
+            var hashing = new Hashing(OutputStream.nullOutputStream());
+            plain.transferTo(new ProgressStream(hashing, progress));
+            var read = new Written(in.end(), hashing.bytes(), hashing.hash());
+            if (!read.equals(written)) throw damaged("%s was written, %s was read back".formatted(written, read));
+        } catch (IOException e) {
+            throw damaged(Failure.firstLine(e)).causedBy(e);
+        }
+    }
+
+    /** Replaces no other file: the lock excludes our own processes, and nobody else uses such names. */
+    private void save() throws IOException {
+        var manifest = manifest();
+        try {
+            manifestWritten = true;
+            manifest.write(file);
+            Checkpoint.reached("the manifest is there, its backup not yet");
+            Files.move(partial, file);
+            Checkpoint.reached("renamed, and not yet durable");
+            try {
+                Disk.fsync(folder.path());
+            } catch (IOException e) {
+                Files.deleteIfExists(file); // not durable: not a backup
+                throw e;
+            }
+        } catch (IOException e) {
+            throw cannotWrite(e);
+        }
+        backup = new Backup(file, manifest, warnings);
+    }
+
+    private Manifest manifest() {
+        var number = 1 + folder.list().stream().mapToLong(BackupFolder.Entry::number).max().orElse(0);
+        var name = file.getFileName().toString();
+        var stored = new Manifest.StoredFile(number, name, written.file.bytes(), written.file.sha256());
+        var source = new Manifest.Source(contents.database(), BackupFolder.origin(database), contents.server(), contents.pgDump(),
+                started, (System.nanoTime() - startedNanos) / 1e9, databaseBytes);
+        var encoding = Manifest.Encoding.of(options.plain(), options.compression().toString(), options.encryptedTo());
+        var restore = RestoreCommand.of(programs, name, options.compression(), options.encryptedTo(), options.plain(),
+                OldServer.isOld(contents.server(), contents.pgDump()));
+        return new Manifest(stored, source, encoding, Manifest.Content.of(contents, extensions), List.of(restore),
+                Manifest.Proof.now(Manifest.Level.STREAM, null, null));
+    }
+
+    private Failure cannotWrite(IOException e) {
+        return Failure.failed("cannot write a backup to " + folder.path() + ": " + Failure.firstLine(e))
+                .next("make room, or use another folder (BACKUP_DIR, or --dir DIR of backup_database); "
+                        + "earlier backups were not touched").causedBy(e);
+    }
+
+    @Override public void close() {
+        try (lock) {
+            if (backup == null && manifestWritten) Files.deleteIfExists(Manifest.fileOf(file));
+            Files.deleteIfExists(partial);
+        } catch (IOException e) {
+            throw Failure.failed("cannot remove " + partial + ": " + Failure.firstLine(e)).causedBy(e);
+        }
+    }
+
+    // ---- streams -----------------------------------------------------------------------------
+
+    /** The last words of any script; some versions write one more line. */
+    private static final String COMPLETE = "\n-- PostgreSQL database dump complete\n";
+
+    /** Remembers the last kilobyte that went through. */
+    private static final class Tail extends FilterOutputStream {
+        private static final int KEPT = 1024;
+        private byte[] last = {};
+
+        Tail(OutputStream to) {
+            super(to);
+        }
+
+        @Override public void write(byte[] from, int start, int length) throws IOException {
+            out.write(from, start, length);
+            var more = Math.min(length, KEPT);
+            var both = Arrays.copyOf(last, last.length + more);
+            System.arraycopy(from, start + length - more, both, last.length, more);
+            last = Arrays.copyOfRange(both, Math.max(0, both.length - KEPT), both.length);
+        }
+
+        String text() {
+            return new String(last, StandardCharsets.ISO_8859_1);
+        }
+    }
+
+    /** Hashes what is written to it. */
+    private static final class Hashing extends FilterOutputStream {
+        private final XxHash64 hash = new XxHash64(0);
+
+        Hashing(OutputStream to) {
+            super(to);
+        }
+
+        @Override public void write(int one) throws IOException {
+            write(new byte[] {(byte) one}, 0, 1);
+        }
+
+        @Override public void write(byte[] from, int start, int length) throws IOException {
+            out.write(from, start, length);
+            hash.add(from, start, start + length);
+        }
+
+        long bytes() {
+            return hash.length();
+        }
+
+        long hash() {
+            return hash.end();
+        }
+    }
+}
