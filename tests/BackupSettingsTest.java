@@ -194,7 +194,7 @@ class BackupSettingsTest {
         set("BACKUP_REMOTE=" + remote);
         var failed = victim.reset().run("--yes", "--backup", "--strategy", "swap").ended(0, ", with a copy in " + remote);
         var first = dumps(elsewhere).getFirst();
-        assertTrue(failed.err().contains("warning: there is no copy off-site of " + first + ": "), failed.err());
+        assertTrue(failed.err().contains("warning: there is no off-site copy of " + first + ": "), failed.err());
         Files.createDirectory(remote);
         victim.reset().run("purge", "--yes").done();
         var copies = dumps(remote);

@@ -58,7 +58,7 @@ public final class BackupWriter implements AutoCloseable {
      */
     public BackupWriter(PgPrograms programs, BackupFolder folder, Backup.Options options, Consumer<String> progress)
             throws IOException {
-        programs.requirePassable();
+        programs.requireEncodablePassword();
         this.programs = programs;
         database = programs.server();
         this.folder = folder;
