@@ -71,7 +71,7 @@ class VerifyServerTest {
         tool.run("--quiet").done();
         settings(1, "BACKUP_VERIFY_URL=postgresql://nobody@127.0.0.1:1/\n");
         tool.env("BACKUP_VERIFY_URL", url("verifier", PASSWORD)).run("verify", "--all").done();
-        assertEquals(List.of(Manifest.Level.RESTORED, Manifest.Level.RESTORED), folder().found().stream().map(BackupFolder.Found::level).toList());
+        assertEquals(List.of(Manifest.Level.RESTORED, Manifest.Level.RESTORED), folder().list().stream().map(BackupFolder.Entry::level).toList());
     }
 
     @Test void a_newer_server_proves_it_too() throws Exception {
@@ -105,7 +105,7 @@ class VerifyServerTest {
         bytes[bytes.length / 2] ^= 1;
         Files.write(file(), bytes);
         tool.run("verify").ended(1, file().toString());
-        assertFalse(folder().found().getFirst().isGood());
+        assertFalse(folder().list().getFirst().isGood());
     }
 
     // ---- what is refused -----------------------------------------------------------------------
@@ -238,11 +238,11 @@ class VerifyServerTest {
     }
 
     private Path file() {
-        return folder().found().getFirst().file();
+        return folder().list().getFirst().file();
     }
 
     private Manifest.Level level() {
-        return folder().found().getFirst().level();
+        return folder().list().getFirst().level();
     }
 
     private static void onServer(String sql) {
