@@ -215,6 +215,7 @@ class BackupExitCodesTest {
 
     @Test void prune_0_and_2() throws Exception {
         run("prune", "--keep-last", "9").ends(0, "removed 0 of 1");
+        run("prune", "--keep-last", "9", "--dir", temp.resolve("no such folder").toString()).ends(0, "removed 0 of 0");
         run("prune").fails(2, "no --keep option says which backups to keep, so none is removed",
                 "for example: --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12, or BACKUP_KEEP_DAILY=7 in .env");
     }

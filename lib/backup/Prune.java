@@ -45,6 +45,7 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
      * @throws Failure busy (5), or a file that cannot be removed
      */
     public List<Path> run() {
+        if (!Files.isDirectory(folder.path())) return List.of();
         try (var lock = folder.lock()) {
             var pruned = decide().stream().filter(decision -> !decision.keep())
                     .map(decision -> folder.path().resolve(decision.item().name())).toList();
