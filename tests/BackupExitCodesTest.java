@@ -81,7 +81,7 @@ class BackupExitCodesTest {
     @Test void create_1_when_the_folder_cannot_be_written_to() throws Exception {
         var file = Files.writeString(project.resolve("a file"), "");
         var folder = file.resolve("backups");
-        run("create", "--dir", folder.toString()).fails(1, noBackup() + "cannot write a backup to " + folder + ": " + file + ": FileAlreadyExistsException",
+        run("create", "--dir", folder.toString()).fails(1, noBackup() + "cannot write a backup to " + folder + ": " + folder + ": Not a directory",
                 "make room, or use another folder (BACKUP_DIR, or --dir DIR of backup_database); earlier backups were not touched");
     }
 
