@@ -281,7 +281,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var context = top.context();
             try (var environment = top.environment(context)) {
                 var backup = BackupFile.of(context.folder.resolve(file), decryption.key(context.settings));
-                try (var folder = dryRun ? null : FolderLock.takeIfWritable(context.project.root(), "backup_database restore", context.console::warn); var db = Database.openServer(environment.database())) {
+                try (var folder = dryRun ? null : lock(context); var db = Database.openServer(environment.database())) {
                     var live = environment.identity().database();
                     var missing = !db.name().equals(live);
                     try (var lock = dryRun || missing ? null : RunLock.take(db)) {
@@ -293,6 +293,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                 }
             }
             return DONE;
+        }
+
+        private static FolderLock lock(Context context) {
+            return FolderLock.takeIfWritable(context.project.root(), "backup_database restore", context.console::warn);
         }
 
         private void beside(Target to, String name) {
