@@ -34,7 +34,7 @@ class BackupCommandTest {
         db = BackupTest.shop("command_" + System.nanoTime(), Postgres.role("keeper", "CREATEDB"));
         Files.writeString(project.resolve("manage.py"), "");
         settings("");
-        tool = Tool.in(project, "backup_database");
+        tool = Tool.in(project, "backup_database").warm();
     }
 
     private void settings(String more) throws IOException {
@@ -173,6 +173,7 @@ class BackupCommandTest {
     /** As after the usual advice to start over; pg_dump lists such a schema, and one that nobody has touched it does not. */
     @Test void a_public_schema_of_one_s_own_verifies_and_another_schema_that_is_missing_does_not() throws Exception {
         execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMENT ON SCHEMA public IS 'ours'; CREATE TABLE kept (id int); CREATE SCHEMA other");
+        var tool = Tool.in(project, "backup_database"); // --dir is relative to the working folder
         for (var format : List.of("custom", "plain")) {
             assertEquals(0, tool.run("--quiet", "--format", format, "--dir", format).code());
             var verified = tool.run("verify", "--dir", format);
@@ -188,6 +189,7 @@ class BackupCommandTest {
     @Test void an_encrypted_backup_needs_its_key_and_nothing_readable_is_in_it() throws Exception {
         var recipient = identity("key.txt");
         settings("BACKUP_ENCRYPT_TO=" + recipient + "\nBACKUP_IDENTITY=key.txt\n");
+        var tool = Tool.in(project, "backup_database"); // key.txt is relative to the working folder
         assertEquals(0, tool.run("--quiet").code());
         var file = folder("backups").getFirst().file();
         assertTrue(file.toString().endsWith(".dump.zst.age"), file.toString());
@@ -242,11 +244,11 @@ class BackupCommandTest {
         assertEquals(db.role().name(), one("SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()").replace("\"", ""));
         var run = Pattern.compile("reset_migrations undo (\\S+)").matcher(restored.out());
         assertTrue(run.find(), restored.out());
-        var undone = Tool.in(project, "reset_migrations").run("undo", run.group(1), "--yes");
+        var undone = Tool.in(project, "reset_migrations").warm().run("undo", run.group(1), "--yes");
         assertEquals(0, undone.code(), undone.all());
         assertEquals(before, oid());
         assertEquals("1000", one("SELECT count(*) FROM \"Order \"\"Line\"\" x\""));
-        var purged = Tool.in(project, "reset_migrations").run("purge", "--yes", "--no-backup");
+        var purged = Tool.in(project, "reset_migrations").warm().run("purge", "--yes", "--no-backup");
         assertEquals(0, purged.code(), purged.all());
         assertFalse(Files.exists(project.resolve(".reset")));
     }

@@ -47,6 +47,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
@@ -54,6 +55,7 @@ import org.junit.jupiter.api.io.TempDir;
 import support.CrashingServer;
 import support.OldState;
 import support.Postgres;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -111,12 +113,17 @@ class BackupFaultsTest {
     }
 
     @AfterAll static void figures() {
-        System.out.println("backup faults: " + String.join("; ", FIGURES.entrySet().stream().map(f -> "%s %d of %d".formatted(f.getKey(), f.getValue()[0], f.getValue()[1])).toList()));
+        System.out.println("backup faults: " + String.join("; ", FIGURES.entrySet().stream().map(f -> "%s %d of %d".formatted(f.getKey(), f.getValue()[0], f.getValue()[1])).toList()) + Sample.described());
     }
 
     // ---- damaged files -------------------------------------------------------------------------
 
-    private record Fault(String name, byte[] content) {}
+    private record Fault(String name, byte[] content) {
+        /** "cut" or "bit". */
+        String kind() {
+            return name.split(" ")[0];
+        }
+    }
 
     private static List<Fault> faults(byte[] whole) {
         var found = new ArrayList<Fault>();
@@ -132,7 +139,7 @@ class BackupFaultsTest {
     @Test void a_damaged_file_fails_verify_and_is_not_listed_as_good_any_more() throws Exception {
         for (var kind : kinds.entrySet()) {
             var whole = Files.readAllBytes(kind.getValue());
-            for (var fault : faults(whole)) {
+            for (var fault : Sample.of("damaged " + kind.getKey(), faults(whole), 2, Fault::kind)) {
                 var at = kind.getKey() + ", " + fault.name;
                 var file = put(kind.getValue());
                 Files.write(file, fault.content);
@@ -157,7 +164,7 @@ class BackupFaultsTest {
     @Test void without_its_manifest_a_damaged_file_is_never_good_unless_all_it_holds_is_there() throws Exception {
         for (var kind : kinds.entrySet()) {
             var whole = Files.readAllBytes(kind.getValue());
-            for (var fault : faults(whole)) {
+            for (var fault : Sample.of("damaged " + kind.getKey(), faults(whole), 2, Fault::kind)) {
                 var at = kind.getKey() + ", " + fault.name;
                 var file = put(kind.getValue());
                 Files.delete(Manifest.fileOf(file));
@@ -210,7 +217,7 @@ class BackupFaultsTest {
         }
         var file = put(kinds.get("custom, zstd"));
         var verified = 0;
-        for (var fault : damaged.entrySet()) {
+        for (var fault : Sample.of("damaged manifests", List.copyOf(damaged.entrySet()), 8, one -> one.getKey().split(" ")[0])) {
             Files.writeString(Manifest.fileOf(file), fault.getValue());
             for (var command : List.of("status", "prune --keep-last 1 --dry-run", "list --json"))
                 assertDone(tool(command.split(" ")), fault.getKey());
@@ -266,7 +273,7 @@ class BackupFaultsTest {
         assertFalse(isGood(file));
         var refused = process("backup_database").env("PATH", fake).run("restore", file.toString(), "--into", "faults_restored");
         assertEquals(1, refused.code(), refused.all());
-        var again = process("backup_database").run("verify", file.toString()); // the control: it was not the file
+        var again = process("backup_database").warm().run("verify", file.toString()); // the control: it was not the file
         assertDone(again);
         assertTrue(isGood(file));
     }
@@ -343,18 +350,18 @@ class BackupFaultsTest {
             var file = Backup.create(credentials(large), pgDump, backups, SILENT).file();
             Postgres.execute("DROP DATABASE faults_large");
             new SampleProject(project, project).env(small);
-            var restore = process("backup_database").run("restore", file.toString(), "--yes");
+            var restore = process("backup_database").warm().run("restore", file.toString(), "--yes");
             assertEquals(1, restore.code(), restore.all());
             assertTrue(restore.err().contains("too little space on the server"), restore.all());
             assertEquals(before, Snapshot.of(small));
             assertEquals("0", OldState.text(shop, "SELECT count(*) FROM pg_database WHERE datname LIKE 'faults_small\\_%'"));
-            assertTrue(process("reset_migrations").run("undo", "--yes").err().contains("no reset to go back to") );
+            assertTrue(process("reset_migrations").warm().run("undo", "--yes").err().contains("no reset to go back to") );
             assertTrue(isGood(file));
             Program.of("mount", "-o", "remount,size=100m", disk.toString()).output(); // the control: room is all it lacked
-            assertDone(process("backup_database").run("restore", file.toString(), "--yes"));
-            assertDone(process("reset_migrations").run("undo", "--yes"));
+            assertDone(process("backup_database").warm().run("restore", file.toString(), "--yes"));
+            assertDone(process("reset_migrations").warm().run("undo", "--yes"));
             assertEquals(before, Snapshot.of(small));
-            assertDone(process("reset_migrations").run("purge", "--yes", "--no-backup"));
+            assertDone(process("reset_migrations").warm().run("purge", "--yes", "--no-backup"));
         } finally {
             if (small != null) Postgres.execute("DROP DATABASE faults_small WITH (FORCE)");
             for (var left : OldState.text(shop, "SELECT coalesce(string_agg(quote_ident(datname), ' '), '') FROM pg_database WHERE datname LIKE 'faults_small\\_%'").split(" "))
@@ -426,12 +433,12 @@ class BackupFaultsTest {
             var restore = process("x").end(into);
             assertTrue(restore.code() == 1 || restore.code() == 3 && restore.err().contains("reset_migrations undo"), restore.all());
             assertEquals(rowsBefore, Snapshot.of(large));
-            var undo = process("reset_migrations").run("undo", "--yes");
+            var undo = process("reset_migrations").warm().run("undo", "--yes");
             assertEquals(restore.code() == 1 ? 2 : 0, undo.code(), undo.all());
 
             assertEquals(rowsBefore, Snapshot.of(large));
-            assertDone(process("backup_database").run("create")); // the control
-            assertDone(process("backup_database").run("verify", "--all"));
+            assertDone(process("backup_database").warm().run("create")); // the control
+            assertDone(process("backup_database").warm().run("verify", "--all"));
             counted("crashes of the server survived", true);
             counted("crashes of the server survived", true);
             counted("crashes of the server survived", true);
@@ -463,7 +470,7 @@ class BackupFaultsTest {
         var earlier = make(backups, pgDump, Backup.Options.DEFAULT).file();
         var dumping = process("backup_database").env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000)))).start("create");
         untilPaused(dumping);
-        assertEquals(5, process("backup_database").run("create").code());
+        assertEquals(5, process("backup_database").warm().run("create").code());
         assertEquals(5, tool("prune", "--keep-last", "1").code());
         assertEquals(List.of(earlier), new BackupFolder(backups).list().stream().map(BackupFolder.Entry::file).toList());
         assertDone(tool("verify", "--all"));
@@ -515,7 +522,7 @@ class BackupFaultsTest {
                 switch (between) {
                     case "create" -> make(backups, pgDump, Backup.Options.DEFAULT);
                     case "prune" -> prune.run();
-                    default -> assertDone(process("backup_database").run("verify", old.toString()));
+                    default -> assertDone(process("backup_database").warm().run("verify", old.toString()));
                 }
             });
             var verify = tool("verify", old.toString());
@@ -529,7 +536,7 @@ class BackupFaultsTest {
         Disk.removeTree(backups);
         var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
         assertDone(tool("verify", make(backups, pgDump, Backup.Options.DEFAULT).file().toString()));
-        once("its proof is gone", () -> assertDone(process("backup_database").run("verify", old.toString())));
+        once("its proof is gone", () -> assertDone(process("backup_database").warm().run("verify", old.toString())));
         new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of()).run();
         assertFalse(Files.exists(old));
         assertWhole("verify within prune");
@@ -561,6 +568,7 @@ class BackupFaultsTest {
 
     // ---- clocks --------------------------------------------------------------------------------
 
+    @Tag("exhaustive") // a JVM under faketime takes ten times its time
     @Test void when_the_clock_jumps_the_newest_is_still_known_and_never_pruned() throws Exception {
         assumeTrue(Program.of("sh", "-c", "command -v faketime").run().code() == 0, "faketime is not installed");
         var first = tool("create", "--json");

@@ -21,6 +21,7 @@ import lib.Lib;
 import lib.backup.BackupFolder;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -130,13 +131,13 @@ class CatalogTest {
         assertTrue(output.out().contains("shop"), output.all());
     }
 
-    @Test void a_missing_files_line_of_the_driver_is_named() throws Exception {
+    @Tag("exhaustive") @Test void a_missing_files_line_of_the_driver_is_named() throws Exception {
         var output = dryRun("without/describe.py/");
         assertNotEquals(0, output.code(), output.all());
         assertTrue(output.err().contains("lib/django/describe.py is missing from the built program"), output.all());
     }
 
-    @Test void without_one_of_the_sources_nothing_is_built() throws Exception {
+    @Tag("exhaustive") @Test void without_one_of_the_sources_nothing_is_built() throws Exception {
         var output = alias("backup-database", "without/Plan.java/", "--version");
         assertNotEquals(0, output.code(), output.all());
         assertTrue(output.err().contains("Plan"), output.all());
@@ -154,7 +155,7 @@ class CatalogTest {
 
     // ---- installed ---------------------------------------------------------------------------
 
-    @Test void installed_from_a_url_it_is_a_command() throws Exception {
+    @Tag("exhaustive") @Test void installed_from_a_url_it_is_a_command() throws Exception {
         install("reset-migrations", "rm-url", catalog(""));
         assertSaid("reset_migrations " + Lib.VERSION + "\n", jbang.bash(temp, "\"$HOME/.jbang/bin/rm-url\" --version"));
         var refused = jbang.bash(temp, "\"$HOME/.jbang/bin/rm-url\" --no-such-option");

@@ -17,12 +17,14 @@ import lib.files.Disk;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import support.Postgres;
 import support.Python;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -69,7 +71,7 @@ class LostRunTest {
     }
 
     private Tool.Output reset(SampleProject in, String... args) throws Exception {
-        return Tool.in(in.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+        return Tool.in(in.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
             .env("XDG_STATE_HOME", state.toString()).run(args);
     }
 
@@ -140,7 +142,11 @@ class LostRunTest {
 
     // ---- .reset/ is gone, or elsewhere -------------------------------------------------------
 
-    @ParameterizedTest @ValueSource(strings = {"swap -fdX", "park -fdx"})
+    static List<String> cleanings() {
+        return Sample.of("cleanings", List.of("swap -fdX", "park -fdx"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("cleanings")
     void git_clean_between_reset_and_undo(String how) throws Exception {
         git(crm.root(), "init", "-q");
         Files.writeString(crm.root().resolve(".gitignore"), "__pycache__/\n");
@@ -169,7 +175,11 @@ class LostRunTest {
         return Files.createTempDirectory(OTHER_FILE_SYSTEM, "reset_migrations_test");
     }
 
-    @ParameterizedTest @ValueSource(strings = {"first", "second"})
+    static List<String> copies() {
+        return Sample.of("copies", List.of("first", "second"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("copies")
     void both_are_on_another_file_system_and_one_copy_is_gone(String gone) throws Exception {
         var elsewhere = elsewhere();
         try {
@@ -221,7 +231,11 @@ class LostRunTest {
         return new SampleProject(there, there);
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    static List<String> strategies() {
+        return Sample.of("strategies", List.of("swap", "park"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("strategies")
     void from_a_second_checkout_the_files_go_back_to_the_first(String strategy) throws Exception {
         assertDone(reset("--yes", "--strategy", strategy));
         var there = checkout();
@@ -238,7 +252,7 @@ class LostRunTest {
         assertFalse(Files.exists(there.root().resolve(".reset")) || Files.exists(crm.root().resolve(".reset")));
     }
 
-    @Test void from_a_second_checkout_when_the_first_is_gone_the_files_go_there() throws Exception {
+    @Tag("exhaustive") @Test void from_a_second_checkout_when_the_first_is_gone_the_files_go_there() throws Exception {
         assertDone(reset("--yes"));
         var there = checkout();
         Disk.removeTree(crm.root());
@@ -311,7 +325,7 @@ class LostRunTest {
         found++;
     }
 
-    @Test void an_earlier_run_is_not_undone_past_a_later_one_without_a_record() throws Exception {
+    @Tag("exhaustive") @Test void an_earlier_run_is_not_undone_past_a_later_one_without_a_record() throws Exception {
         assertDone(reset("--yes"));
         var mine = state;
         state = temp.resolve("another machine's");
@@ -373,7 +387,7 @@ class LostRunTest {
         found++;
     }
 
-    @Test void a_run_that_went_aside_within_an_older_one_is_purged_first() throws Exception {
+    @Tag("exhaustive") @Test void a_run_that_went_aside_within_an_older_one_is_purged_first() throws Exception {
         assertDone(reset("--yes", "--strategy", "swap"));
         assertDone(reset("--yes", "--strategy", "park"));
         assertDone(reset("undo", "--yes"));
@@ -409,7 +423,7 @@ class LostRunTest {
         assertEquals(List.of(), asideOnServer());
     }
 
-    @Test void purge_refuses_to_drop_a_schema_that_another_runs_schema_leans_on() throws Exception {
+    @Tag("exhaustive") @Test void purge_refuses_to_drop_a_schema_that_another_runs_schema_leans_on() throws Exception {
         assertDone(reset("--yes", "--strategy", "park"));
         var aside = asideOnServer().getFirst();
         execute(db.name(), """

@@ -9,12 +9,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import support.Postgres;
 import support.Python;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -39,8 +42,12 @@ class ResetTest {
         crm.env(db);
     }
 
+    private Tool tool() {
+        return Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
+    }
+
     private Tool.Output reset(String... args) throws Exception {
-        return Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        return tool().warm().run(args);
     }
 
     private void assertDone(Tool.Output output) {
@@ -54,6 +61,10 @@ class ResetTest {
             while (rows.next()) names.add(rows.getString(1));
         }
         return names;
+    }
+
+    static java.util.List<String> oneStrategy() {
+        return Sample.of("strategy", java.util.List.of("swap", "park"), 1);
     }
 
     private int migrateCheck() throws IOException {
@@ -129,7 +140,7 @@ class ResetTest {
         }
     }
 
-    @Test void migration_packages_that_are_still_to_be_made_are_made_and_go_again() throws Exception {
+    @Tag("exhaustive") @Test void migration_packages_that_are_still_to_be_made_are_made_and_go_again() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
         var tiny = SampleProject.tiny(root, Map.of("shop/models.py", """
             from django.db import models
@@ -151,7 +162,7 @@ class ResetTest {
         assertEquals(rows, Snapshot.of(db));
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    @ParameterizedTest @MethodSource("oneStrategy")
     void a_migration_that_fails_puts_files_and_database_back(String strategy) throws Exception {
         // a post_migrate handler fails only once the tables are there
         SampleProject.write(crm.backend(), "stats/apps.py", """
@@ -214,7 +225,7 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
-    @Test void a_role_that_owns_only_the_tables_gets_the_line_for_its_dba_and_that_line_is_enough() throws Exception {
+    @Tag("exhaustive") @Test void a_role_that_owns_only_the_tables_gets_the_line_for_its_dba_and_that_line_is_enough() throws Exception {
         var role = Postgres.role("tables_only", "");
         db = Postgres.database(Postgres.SUPERUSER);
         try (var connection = db.connect(); var statement = connection.createStatement()) {
@@ -259,7 +270,7 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
-    @Test void a_table_that_a_stuck_migration_holds_for_itself_does_not_keep_terminate_from_its_work() throws Exception {
+    @Tag("exhaustive") @Test void a_table_that_a_stuck_migration_holds_for_itself_does_not_keep_terminate_from_its_work() throws Exception {
         var rows = Snapshot.of(db);
         try (var other = db.connect(); var statement = other.createStatement()) {
             statement.execute("SET application_name = 'a stuck migration'");
@@ -311,7 +322,7 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
-    @Test void ctrl_c_while_migrating_puts_everything_back() throws Exception {
+    @Tag("exhaustive") @Test void ctrl_c_while_migrating_puts_everything_back() throws Exception {
         SampleProject.write(crm.backend(), "stats/apps.py", """
             import time
             from django.apps import AppConfig
@@ -325,7 +336,7 @@ class ResetTest {
             """);
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
-        var process = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--json");
+        var process = tool().start("--yes", "--json");
         var lines = process.inputReader();
         while (!lines.readLine().contains("run every migration in ")) { }
         while (!lines.readLine().contains("run every migration in ")) { } // the plan names it first
@@ -337,7 +348,7 @@ class ResetTest {
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    @ParameterizedTest @MethodSource("oneStrategy")
     void what_only_the_last_check_finds_is_put_back_from_behind_the_swap(String strategy) throws Exception {
         // it works as long as the old migration is there, so only the check in a new process can see it
         SampleProject.write(crm.backend(), "stats/apps.py", """
@@ -362,7 +373,7 @@ class ResetTest {
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
 
-    @Test void a_moved_project_takes_its_runs_along_and_a_copied_one_leaves_them_to_the_original() throws Exception {
+    @Tag("exhaustive") @Test void a_moved_project_takes_its_runs_along_and_a_copied_one_leaves_them_to_the_original() throws Exception {
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
         assertDone(reset("--yes"));
@@ -387,7 +398,7 @@ class ResetTest {
         assertEquals(rows, Snapshot.of(db));
     }
 
-    @Test void purge_keeps_the_migration_files_beside_the_backup() throws Exception {
+    @Tag("exhaustive") @Test void purge_keeps_the_migration_files_beside_the_backup() throws Exception {
         assertDone(reset("--yes"));
         SampleProject.write(crm.backend(), "flows/migrations/0002_by_hand.py", "# written by hand after the reset\n");
         assertDone(reset("undo", "--yes"));
@@ -406,7 +417,7 @@ class ResetTest {
         assertTrue(reset("--dry-run").out().contains("1 view"));
     }
 
-    @Test void status_after_reset_undo_reset_says_where_each_state_is() throws Exception {
+    @Tag("exhaustive") @Test void status_after_reset_undo_reset_says_where_each_state_is() throws Exception {
         assertDone(reset("--yes"));
         assertDone(reset("undo", "--yes"));
         assertDone(reset("--yes"));
@@ -447,15 +458,15 @@ class ResetTest {
     }
 
     @Test void options_are_taken_before_and_after_a_subcommand_and_refused_where_they_mean_nothing() throws Exception {
-        assertDone(reset("--project", crm.backend().toString(), "status"));
-        assertDone(reset("status", "--project", crm.backend().toString()));
+        assertDone(tool().run("--project", crm.backend().toString(), "status"));
+        assertDone(tool().run("status", "--project", crm.backend().toString()));
         var refused = reset("--strategy", "swap", "undo");
         assertEquals(2, refused.code());
         assertTrue(refused.err().contains("--strategy"));
     }
 
     @Test void a_superuser_is_made_from_the_environment_without_a_terminal() throws Exception {
-        var output = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+        var output = tool()
             .env("DJANGO_SUPERUSER_USERNAME", "ana").env("DJANGO_SUPERUSER_EMAIL", "ana@example.com").env("DJANGO_SUPERUSER_PASSWORD", "not-a-real-one")
             .run("--yes", "--superuser");
         assertDone(output);
@@ -465,7 +476,7 @@ class ResetTest {
         }
     }
 
-    @Test void the_password_is_in_nothing_that_is_printed_or_kept() throws Exception {
+    @Tag("exhaustive") @Test void the_password_is_in_nothing_that_is_printed_or_kept() throws Exception {
         var output = reset("--yes", "--verbose", "--json");
         assertFalse(output.all().contains(Postgres.PASSWORD));
         try (var kept = Files.walk(crm.root().resolve(".reset"))) {
@@ -519,7 +530,7 @@ class ResetTest {
         assertEquals(files, Snapshot.of(crm.root()));
     }
 
-    @Test void a_purge_that_ends_half_way_does_not_say_that_all_is_as_it_was() throws Exception {
+    @Tag("exhaustive") @Test void a_purge_that_ends_half_way_does_not_say_that_all_is_as_it_was() throws Exception {
         assertDone(reset("--yes"));
         assertDone(reset("undo", "--yes"));
         assertDone(reset("--yes"));
@@ -533,7 +544,7 @@ class ResetTest {
         assertDone(reset("purge", "--all", "--yes", "--no-backup"));
     }
 
-    @Test void ctrl_c_after_parking_in_batches_moves_every_table_home() throws Exception {
+    @Tag("exhaustive") @Test void ctrl_c_after_parking_in_batches_moves_every_table_home() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
         crm = SampleProject.tiny(root, Map.of("shop/models.py", """
             from django.db import models
@@ -580,7 +591,7 @@ class ResetTest {
         assertEquals(files, Snapshot.of(root));
     }
 
-    @Test void ctrl_c_after_the_reset_does_not_say_that_all_is_as_it_was() throws Exception {
+    @Tag("exhaustive") @Test void ctrl_c_after_the_reset_does_not_say_that_all_is_as_it_was() throws Exception {
         SampleProject.write(crm.backend(), "stats/management/commands/createsuperuser.py", """
             import time
             from django.core.management.base import BaseCommand
@@ -590,7 +601,7 @@ class ResetTest {
                 def handle(self, **options):
                     time.sleep(60)
             """);
-        var process = Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--json", "--superuser");
+        var process = tool().start("--yes", "--json", "--superuser");
         var lines = process.inputReader();
         while (!lines.readLine().contains("\"event\":\"result\"")) { }
         Thread.sleep(2000);

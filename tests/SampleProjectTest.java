@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
@@ -85,6 +86,7 @@ class SampleProjectTest {
         assertEquals("28P01", assertThrows(SQLException.class, () -> db.as(wrong).connect()).getSQLState());
     }
 
+    @Tag("exhaustive")
     @Test
     void a_venv_is_built_once_for_all_who_ask_and_again_when_it_is_not_whole() throws Exception {
         var requirements = Files.writeString(folder.resolve("requirements.txt"), "# nothing, for " + folder + "\n");

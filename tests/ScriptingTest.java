@@ -10,6 +10,7 @@ import java.util.regex.Pattern;
 import lib.backup.BackupFolder;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -46,7 +47,7 @@ class ScriptingTest {
         project = SampleProject.tiny(temp.resolve("your-django-project"), Map.of()).env(db);
     }
 
-    @Test void the_lines_work_in_jshell() throws Exception {
+    @Tag("exhaustive") @Test void the_lines_work_in_jshell() throws Exception {
         var output = jbang.bash(temp, block("bash"), block("java"));
         assertReported(output);
         assertTrue(output.all().contains("project ==> Project["), output.all()); // it is the interactive one
@@ -57,7 +58,7 @@ class ScriptingTest {
     }
 
     /** The control: what is asserted below is not there when the database says no. README says that the exit code does not tell. */
-    @Test void a_wrong_password_is_told_and_jshell_goes_on() throws Exception {
+    @Tag("exhaustive") @Test void a_wrong_password_is_told_and_jshell_goes_on() throws Exception {
         var env = project.root().resolve(".env");
         Files.writeString(env, Files.readString(env).replace("pa#ss", "no-such-word"));
         var output = jsh();

@@ -28,6 +28,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -97,6 +98,7 @@ class WrapperTest {
         assertEquals("mended", jbangw("Bad.java").ok().strip());
     }
 
+    @Tag("exhaustive")
     @Test
     void sigterm_reaches_the_script_itself() throws Exception {
         script("Wait.java", WAIT);
@@ -110,6 +112,7 @@ class WrapperTest {
         }
     }
 
+    @Tag("exhaustive")
     @Test
     void ctrl_c_and_the_terminal_reach_the_script() throws Exception {
         script("Wait.java", WAIT);
@@ -141,6 +144,7 @@ class WrapperTest {
         without.waitFor();
     }
 
+    @Tag("exhaustive")
     @Test
     void scripts_see_the_users_java_home_and_not_the_wrappers() throws Exception {
         script("Home.java", "class Home { public static void main(String[] a) { System.out.println(System.getenv(\"JAVA_HOME\")); } }");
@@ -164,6 +168,7 @@ class WrapperTest {
         assertEquals("hi", run(start(List.of("bash", "jbangw", "Hi.java"), clone, null)).ok().strip());
     }
 
+    @Tag("exhaustive")
     @Test
     void flags_and_subcommands_before_the_file_go_to_jbang() throws Exception {
         script("Echo.java", ECHO);
@@ -206,6 +211,7 @@ class WrapperTest {
         assertEquals("ccc222", noticing("Nested.java"), "touched only");
     }
 
+    @Tag("exhaustive")
     @Test
     void a_file_added_where_a_glob_looks_is_noticed() throws Exception {
         script("Glob.java", "//SOURCES parts/*.java\nclass Glob { public static void main(String[] a) {"
@@ -217,6 +223,7 @@ class WrapperTest {
         assertEquals("late", noticing("Glob.java"));
     }
 
+    @Tag("exhaustive")
     @Test
     void a_missing_jar_a_jbang_variable_and_a_settings_file_are_noticed() throws Exception {
         script("Hi.java", says("Hi", "hi"));
@@ -231,6 +238,7 @@ class WrapperTest {
         assertEquals("hi", quietly("Hi.java"));
     }
 
+    @Tag("exhaustive")
     @Test
     void runtime_options_with_spaces_and_dollars_survive_being_remembered() throws Exception {
         script("Options.java", "//RUNTIME_OPTIONS \"-Dx=a b$c'd\"\nclass Options { public static void main(String[] a) { System.out.println(System.getProperty(\"x\")); } }");
@@ -256,6 +264,7 @@ class WrapperTest {
         assertEquals(56, names(cache.resolve("jbangw/jbang-" + VERSION)).size());
     }
 
+    @Tag("exhaustive")
     @Test
     void a_download_that_fails_leaves_nothing_behind_and_names_the_file() throws Exception {
         script("Hi.java", says("Hi", "hi"));
@@ -270,6 +279,7 @@ class WrapperTest {
         }
     }
 
+    @Tag("exhaustive")
     @Test
     void what_a_killed_download_left_is_replaced_and_so_is_a_lost_jar() throws Exception {
         script("Hi.java", says("Hi", "hi"));
@@ -288,6 +298,7 @@ class WrapperTest {
         assertEquals(before + 56, requests.get());
     }
 
+    @Tag("exhaustive")
     @Test
     void sigterm_while_downloading_leaves_nothing_that_the_next_start_trips_over() throws Exception {
         script("Hi.java", says("Hi", "hi"));
@@ -304,6 +315,7 @@ class WrapperTest {
         assertEquals("hi", jbangw("Hi.java").ok().strip());
     }
 
+    @Tag("exhaustive")
     @Test
     void wget_does_where_curl_is_missing() throws Exception {
         if (!Files.isExecutable(Path.of("/usr/bin/wget"))) return;
@@ -315,6 +327,7 @@ class WrapperTest {
 
     // ------------------------------------------------------------ several at once
 
+    @Tag("exhaustive")
     @Test
     void four_at_once_on_a_cold_cache_all_work() throws Exception {
         script("Hi.java", says("Hi", "hi"));
@@ -324,6 +337,7 @@ class WrapperTest {
         assertEquals(before + 56, requests.get(), "fetched once");
     }
 
+    @Tag("exhaustive")
     @Test
     void four_at_once_work_without_flock_and_past_a_dead_ones_lock() throws Exception {
         script("Hi.java", says("Hi", "hi"));
@@ -338,6 +352,7 @@ class WrapperTest {
         assertFalse(Files.isSymbolicLink(cache.resolve("lock.link")));
     }
 
+    @Tag("exhaustive")
     @Test
     void a_jar_that_an_interrupted_build_spoiled_is_built_again() throws Exception {
         script("Hi.java", says("Hi", "hi"));
@@ -352,6 +367,7 @@ class WrapperTest {
 
     // ------------------------------------------------------------ which JDK
 
+    @Tag("exhaustive")
     @Test
     void an_older_java_on_path_and_in_java_home_is_passed_over_without_being_started() throws Exception {
         var old = temp.resolve("old jdk");

@@ -14,18 +14,17 @@
 //SOURCES django/*.java
 //SOURCES docker/*.java
 //SOURCES environment/*.java
+//SOURCES files/*.java
 //SOURCES plan/*.java
 //SOURCES postgres/*.java
 //SOURCES project/*.java
 //SOURCES reset/*.java
-//SOURCES server/*.java
 //SOURCES support/*.java
 
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Queue;
@@ -61,6 +60,8 @@ class run_tests implements Callable<Integer> {
     boolean all;
     @Option(names = "--seed", paramLabel = "N", description = "Repeat the sample of an earlier run, which printed this number.")
     Long seed;
+    @Option(names = "--verbose", description = "A line for every test.")
+    boolean verbose;
     @Option(names = "--workers", paramLabel = "N", defaultValue = "2", description = "JVMs that run a class each at a time (default: ${DEFAULT-VALUE}).")
     int workers;
     @Option(names = "--select-class", paramLabel = "CLASS", description = "Only this class; all of it, unless --seed is given. Can be repeated.")
@@ -96,7 +97,7 @@ class run_tests implements Callable<Integer> {
         if (selectors.isEmpty()) found.forEach(name -> tasks.add(new Task(name, null, 1)));
 
         if (!all) System.out.println("A sample of the longest tests, and without Docker (--all is everything). To repeat this sample: --seed=" + seed);
-        var progress = new TestProgress(System.out, tasks.size());
+        var progress = new TestProgress(System.out, tasks.size(), verbose);
         run(tasks, progress);
         if (progress.tests() == 0) return refused("no tests were found");
         progress.summary();
@@ -110,40 +111,53 @@ class run_tests implements Callable<Integer> {
             .filters(ClassNameFilter.includeClassNamePatterns(ClassNameFilter.STANDARD_INCLUDE_PATTERN));
         if (!all) request.filters(TagFilter.excludeTags(Sample.EXHAUSTIVE));
         var plan = LauncherFactory.create().discover(request.build());
-        var first = Comparator.comparing((String name) -> LONGEST.contains(name) ? LONGEST.indexOf(name) : LONGEST.size());
         return plan.getRoots().stream().flatMap(engine -> plan.getChildren(engine).stream())
-            .map(test -> ((ClassSource) test.getSource().orElseThrow()).getClassName()).sorted(first.thenComparing(Comparator.naturalOrder())).toList();
+            .map(test -> ((ClassSource) test.getSource().orElseThrow()).getClassName()).sorted(Comparator.comparing(run_tests::order).thenComparing(Comparator.naturalOrder())).toList();
     }
 
-    /** Several at a time; those that need the machine for themselves come last and may use two threads. */
+    private static int order(String className) {
+        var place = LONGEST.indexOf(className.substring(className.lastIndexOf('.') + 1));
+        return place < 0 ? LONGEST.size() : place;
+    }
+
+    /** Several at a time. Docker's tests mostly wait, so one worker begins with them; those that need the machine for themselves come last. */
     private void run(List<Task> tasks, TestProgress progress) throws Exception {
-        var together = new ConcurrentLinkedQueue<Task>();
-        var alone = new ConcurrentLinkedQueue<Task>();
+        var docker = new ConcurrentLinkedQueue<Task>();
+        var others = new ConcurrentLinkedQueue<Task>();
+        var isolated = new ConcurrentLinkedQueue<Task>();
         for (var task : tasks) {
-            if (task.isIsolated() || tasks.size() == 1) alone.add(task.withThreads(2));
-            else together.add(task);
+            if (task.isIsolated()) isolated.add(task);
+            else if (task.isTagged("docker")) docker.add(task.withThreads(2));
+            else others.add(task);
         }
-        var lanes = Math.min(workers, together.size());
-        if (lanes > 0)
-            try (var threads = Executors.newFixedThreadPool(lanes)) {
-                for (var worker : threads.invokeAll(Collections.nCopies(lanes, () -> work(together, progress)))) worker.get();
+        var work = new ArrayList<Callable<Void>>();
+        for (int worker = 0; worker < Math.min(workers, docker.size() + others.size()); worker++)
+            work.add(worker == 0 ? () -> work(docker, others, progress) : () -> work(others, docker, progress));
+        if (!work.isEmpty())
+            try (var threads = Executors.newFixedThreadPool(work.size())) {
+                for (var worker : threads.invokeAll(work)) worker.get();
             }
-        work(alone, progress);
+        work(isolated, isolated, progress);
     }
 
     /** Runs what is left to do in one worker, and in a new one when that ends too early. */
-    private Void work(Queue<Task> tasks, TestProgress progress) throws Exception {
-        while (!tasks.isEmpty()) {
+    private Void work(Queue<Task> first, Queue<Task> second, TestProgress progress) throws Exception {
+        while (!first.isEmpty() || !second.isEmpty()) {
             var name = new AtomicReference<>("");
             try (var worker = WorkerProcess.start(all, seed, line -> progress.printed(name.get(), line))) {
                 var alive = true;
-                for (Task task; alive && (task = tasks.poll()) != null; ) {
+                for (Task task; alive && (task = next(first, second)) != null; ) {
                     name.set(task.name());
                     alive = finishes(task, worker, progress);
                 }
             }
         }
         return null;
+    }
+
+    private static Task next(Queue<Task> first, Queue<Task> second) {
+        var task = first.poll();
+        return task != null ? task : second.poll();
     }
 
     private static boolean finishes(Task task, WorkerProcess worker, TestProgress progress) {

@@ -29,9 +29,10 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import support.OtherServer;
 import support.PgClients;
+import support.Sample;
 
 /** A database with every kind of object, on servers and with clients of each major: counted alike, restored, and compared. */
 class BackupVersionsTest {
@@ -41,15 +42,19 @@ class BackupVersionsTest {
     @TempDir Path temp;
 
     @AfterAll static void say() {
-        System.out.printf("server and client majors: %d pairs backed up, restored and compared%n", PAIRS.get());
+        System.out.printf("server and client majors: %d pairs backed up, restored and compared%s%n", PAIRS.get(), Sample.described());
     }
 
-    @ParameterizedTest @ValueSource(ints = {14, 15, 16, 17, 18})
+    private static List<Integer> servers() {
+        return Sample.of("servers", List.of(14, 15, 16, 17, 18), 1);
+    }
+
+    @ParameterizedTest @MethodSource("servers")
     void every_kind_of_object_is_counted_restored_and_compared(int server) throws Exception {
         try (var there = started(server)) {
             var full = there.database("postgres").credentials().withDatabase("every kind");
             fill(there.database("postgres").credentials(), server);
-            for (int client : IntStream.rangeClosed(server, 18).toArray()) {
+            for (int client : Sample.of("clients", IntStream.rangeClosed(server, 18).boxed().toList(), 1)) {
                 var bin = PgClients.bin(client);
                 if (bin.isEmpty()) continue;
                 for (var how : List.of(new Backup.Options(false, Compression.parse("zstd:1"), null, 1), new Backup.Options(true, Compression.parse("gzip"), null, 0)))

@@ -32,7 +32,7 @@ import support.Docker;
 import support.Snapshot;
 
 /** The conversation with Django in a one-off container of a real engine, with both Composes. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class DjangoInContainerTest {
     @TempDir Path folder;
 

@@ -24,6 +24,7 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.Database;
 import lib.process.Program;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
@@ -906,6 +907,7 @@ class DjangoTest {
 
     // ---- versions ----------------------------------------------------------------------------
 
+    @Tag("exhaustive")
     @Test
     void django_4_2_with_psycopg2_works_as_well() {
         requirements = "django==4.2.*\npsycopg2-binary\n";

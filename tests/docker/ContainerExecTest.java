@@ -36,7 +36,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import support.Containers;
 import support.Docker;
 
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class ContainerExecTest {
     private static String server;
     private static List<String> atRest;

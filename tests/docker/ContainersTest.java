@@ -33,7 +33,7 @@ import support.Docker;
 import support.Docker.Compose;
 
 /** Small containers of busybox, with each installed Compose. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class ContainersTest {
     @TempDir Path temp;
     private Path root;

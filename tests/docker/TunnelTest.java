@@ -25,7 +25,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import support.Containers;
 import support.Docker;
 
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class TunnelTest {
     /** A container with only one program that speaks TCP, beside the server's container. */
     enum Tool {

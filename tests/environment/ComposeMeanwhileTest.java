@@ -23,7 +23,7 @@ import support.Docker;
 import support.Tool;
 
 /** Somebody else changes the project's containers before or during a run. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class ComposeMeanwhileTest {
     private static final Docker.Compose V2 = Docker.Compose.V2;
 

@@ -20,7 +20,7 @@ import support.Docker;
 import support.SampleProject;
 
 /** The sample project that the tests with a real engine use. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class ComposeProjectTest {
     @TempDir Path folder;
 

@@ -21,7 +21,7 @@ import support.Docker;
 import support.Tool;
 
 /** Whole commands on a real engine, with services that run, crash in a loop and hold sessions. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class ComposeResetTest {
     private static final Docker.Compose V2 = Docker.Compose.V2;
 

@@ -17,7 +17,7 @@ import support.Docker;
 import support.Snapshot;
 
 /** The strategies park and drop, services that keep running, and what follows a reset. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class ComposeStrategyTest {
     @TempDir Path temp;
 

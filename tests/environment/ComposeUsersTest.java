@@ -17,7 +17,7 @@ import support.Docker;
 import support.Tool;
 
 /** Which user runs the tool, and which user the containers run as. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class ComposeUsersTest {
     private static final int USER = 1234;
     private static final Path SOCKET = Path.of("/var/run/docker.sock");

@@ -14,7 +14,7 @@ import support.Postgres;
 import support.Tool;
 
 /** Which database is used when there are two. */
-@Tag("exhaustive")
+@Tag("docker") @Tag("exhaustive")
 class DetectionTest {
     @TempDir Path temp;
 

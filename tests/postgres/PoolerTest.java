@@ -105,7 +105,7 @@ class PoolerTest {
     private boolean works(String... args) throws Exception {
         var rows = Snapshot.of(db);
         var files = Snapshot.of(shop.root());
-        var output = Tool.in(shop.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        var output = Tool.in(shop.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
         if (output.code() == 0) {
             worked++;
             return true;

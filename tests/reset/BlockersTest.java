@@ -19,10 +19,11 @@ import lib.postgres.DatabaseSnapshot;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import support.OldState;
 import support.Postgres;
 import support.Python;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -51,7 +52,7 @@ class BlockersTest {
     }
 
     private Tool.Output reset(int code, String... args) throws Exception {
-        var output = Tool.in(shop.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        var output = Tool.in(shop.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
         assertEquals(code, output.code(), output.all());
         return output;
     }
@@ -88,7 +89,11 @@ class BlockersTest {
         }
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    static List<String> named() {
+        return Sample.of("named", List.of("swap", "park"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("named")
     void a_session_is_named_in_the_plan_and_in_the_failure_and_everything_is_as_it_was(String strategy) throws Exception {
         project();
         var rows = Snapshot.of(db);
@@ -111,7 +116,11 @@ class BlockersTest {
         assertFalse(reset(0, "--dry-run", "--strategy", strategy).out().contains("in the way"), "nobody is there any more");
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    static List<String> keptOut() {
+        return Sample.of("keptOut", List.of("swap", "park"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("keptOut")
     void whoever_comes_back_at_once_is_kept_out_of_reset_undo_and_purge(String strategy) throws Exception {
         project();
         var rows = Snapshot.of(db);
@@ -152,7 +161,11 @@ class BlockersTest {
         });
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    static List<String> notEnded() {
+        return Sample.of("notEnded", List.of("swap", "park"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("notEnded")
     void a_session_that_may_not_be_ended_is_named_and_everything_is_as_it_was(String strategy) throws Exception {
         var db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         OldState.fill(db);
@@ -169,7 +182,11 @@ class BlockersTest {
         assertEquals(before, Snapshot.of(db));
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    static List<String> replicated() {
+        return Sample.of("replicated", List.of("swap", "park"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("replicated")
     void replication_is_refused_and_allowed(String strategy) throws Exception {
         for (var hindrance : List.of("CREATE PUBLICATION p FOR ALL TABLES", "CREATE PUBLICATION p FOR TABLES IN SCHEMA public", "CREATE PUBLICATION p FOR TABLE crm_parent",
                 "SELECT pg_create_logical_replication_slot('slot_" + strategy + "', 'pgoutput')", "BEGIN; INSERT INTO crm_parent VALUES (9); PREPARE TRANSACTION 'two_" + strategy + "'")) {

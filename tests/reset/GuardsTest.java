@@ -51,7 +51,7 @@ class GuardsTest {
     }
 
     private Tool.Output reset(String... args) throws Exception {
-        return Tool.in(shop.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        return Tool.in(shop.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
     }
 
     private Tool.Output goesOn(String... args) throws Exception {

@@ -618,13 +618,13 @@ class HostileTest {
         var rows = Snapshot.of(db);
         var files = Snapshot.of(project.root());
         tried("reset, status, undo, purge", () -> {
-            well(tool(project.root()).run("--yes", "--strategy", "swap"), 0);
+            well(tool(project.root()).warm().run("--yes", "--strategy", "swap"), 0);
             assertTrue(rows(db, "public").containsKey("shop_book"));
-            well(tool(project.root()).run("status"), 0);
-            well(tool(project.root()).run("undo", "--yes"), 0);
+            well(tool(project.root()).warm().run("status"), 0);
+            well(tool(project.root()).warm().run("undo", "--yes"), 0);
             assertEquals(rows, Snapshot.of(db));
             assertEquals(files, Snapshot.of(project.root()));
-            well(tool(project.root()).run("purge", "--yes", "--no-backup"), 0);
+            well(tool(project.root()).warm().run("purge", "--yes", "--no-backup"), 0);
             assertEquals(rows, Snapshot.of(db));
         });
     }
@@ -645,7 +645,7 @@ class HostileTest {
             var rows = Snapshot.of(db);
             assertEquals(0, new ProcessBuilder("bash", "-c", refusal.getKey()).directory(project.root().toFile()).start().waitFor());
             var before = Snapshot.of(temp);
-            well(tool(project.root()).run("--yes"), refusal.getValue());
+            well(tool(project.root()).warm().run("--yes"), refusal.getValue());
             assertEquals(before, Snapshot.of(temp).stream().filter(line -> !line.contains(".state ")).filter(line -> !line.contains(".reset")).toList());
             assertEquals(rows, Snapshot.of(db));
         });

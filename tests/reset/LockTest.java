@@ -154,8 +154,8 @@ class LockTest {
 
     @Test void while_a_reset_is_at_work_undo_purge_and_restore_are_busy() throws Exception {
         var crm = project("crm");
-        assertDone(reset(crm).run("--yes"));
-        assertDone(tool(crm, "backup_database").run("--dir", temp.toString()));
+        assertDone(reset(crm).warm().run("--yes"));
+        assertDone(tool(crm, "backup_database").warm().run("--dir", temp.toString()));
         String dump;
         try (var files = Files.list(temp)) {
             dump = files.filter(file -> file.toString().endsWith(".dump.zst")).findFirst().orElseThrow().toString();
@@ -174,8 +174,8 @@ class LockTest {
         Files.delete(hold);
         var done = end(holder);
         assertEquals(0, done.code(), done.all());
-        assertDone(tool(crm, "backup_database").run("restore", dump, "--into", db.name() + "_restored"));
-        assertDone(reset(crm).run("undo", "--yes"));
+        assertDone(tool(crm, "backup_database").warm().run("restore", dump, "--into", db.name() + "_restored"));
+        assertDone(reset(crm).warm().run("undo", "--yes"));
     }
 
     /** What looks like a run that was cut short may be at work: that is said instead. */
@@ -200,13 +200,13 @@ class LockTest {
         var lock = crm.root().resolve(".reset/lock");
         assertTrue(Files.exists(lock));
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(lock)));
-        assertDone(reset(crm).run("--dry-run"));
+        assertDone(reset(crm).warm().run("--dry-run"));
         assertTrue(Files.exists(lock), "a dry run takes nothing away");
-        var next = reset(crm).run("--yes");
+        var next = reset(crm).warm().run("--yes");
         assertDone(next);
         assertEquals(1, next.err().lines().filter(line -> line.contains("an earlier run ended abnormally: pid " + holder.pid() + " on ")).count(), next.err());
         assertFalse(Files.exists(lock));
-        var quiet = reset(crm).run("undo", "--yes");
+        var quiet = reset(crm).warm().run("undo", "--yes");
         assertDone(quiet);
         assertFalse(quiet.err().contains("ended abnormally"), quiet.err());
         apart++;
@@ -275,7 +275,7 @@ class LockTest {
     @Test void a_project_that_cannot_be_written_to_says_so() throws Exception {
         var crm = project("crm");
         try (var readOnly = ReadOnly.make(crm.root())) {
-            var refused = reset(crm).run("--yes");
+            var refused = reset(crm).warm().run("--yes");
             assertEquals(1, refused.code(), refused.all());
             assertTrue(refused.err().contains("cannot lock the project " + crm.root()) && refused.err().contains("→") && !refused.err().contains("\tat "), refused.err());
         }

@@ -19,13 +19,18 @@ public final class Sample {
 
     private Sample() {}
 
-    /** Some of each kind, in the order of {@code cases}. */
-    public static <T> List<T> of(List<T> cases, Function<T, ?> kind, int ofEachKind) {
-        return ALL ? cases : of(cases, kind, ofEachKind, SEED);
+    /** So many of the cases, in their order. @param name sets the choice apart from those of other samples */
+    public static <T> List<T> of(String name, List<T> cases, int number) {
+        return of(name, cases, number, test -> "");
     }
 
-    public static <T> List<T> of(List<T> cases, Function<T, ?> kind, int ofEachKind, long seed) {
-        var random = new SplittableRandom(seed); // Random gives similar first numbers for similar seeds
+    /** So many of each kind of case. */
+    public static <T> List<T> of(String name, List<T> cases, int ofEachKind, Function<T, ?> kind) {
+        return ALL ? cases : of(name, cases, ofEachKind, kind, SEED);
+    }
+
+    public static <T> List<T> of(String name, List<T> cases, int ofEachKind, Function<T, ?> kind, long seed) {
+        var random = new SplittableRandom(31 * seed + name.hashCode()); // Random gives similar first numbers for similar seeds
         var indexes = new LinkedHashMap<Object, List<Integer>>();
         for (int i = 0; i < cases.size(); i++) indexes.computeIfAbsent(kind.apply(cases.get(i)), k -> new ArrayList<>()).add(i);
         return indexes.values().stream().flatMap(ofKind -> {

@@ -18,6 +18,7 @@ public final class TestProgress {
 
     private final PrintStream out;
     private final int classes;
+    private final boolean verbose;
     private final Map<String, Result> results = new LinkedHashMap<>();
     private final Counts total = new Counts();
     private final List<String> failures = new ArrayList<>();
@@ -64,9 +65,11 @@ public final class TestProgress {
         }
     }
 
-    public TestProgress(PrintStream out, int classes) {
+    /** @param verbose a line for every test, too */
+    public TestProgress(PrintStream out, int classes, boolean verbose) {
         this.out = out;
         this.classes = classes;
+        this.verbose = verbose;
         Thread.ofPlatform().daemon().start(this::remind);
     }
 
@@ -90,7 +93,9 @@ public final class TestProgress {
                 result.seconds = result.elapsed();
                 print(result.number + name + ": " + result);
             }
-            case passed -> { }
+            case passed -> {
+                if (verbose) print("  " + name + ": " + event.test() + String.format(Locale.ROOT, " at %.1f s", result.elapsed()));
+            }
         }
     }
 

@@ -13,7 +13,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import java.util.stream.Collectors;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.parallel.Isolated;
 import org.junit.platform.engine.FilterResult;
 import org.junit.platform.engine.TestExecutionResult;
@@ -34,6 +37,8 @@ import org.junit.platform.launcher.core.LauncherFactory;
  */
 public final class TestWorker {
     private static final Gson JSON = new Gson();
+    /** It warns of each symbolic link that it deletes. */
+    private static final Logger TEMP_DIR = Logger.getLogger("org.junit.jupiter.engine.extension");
 
     private TestWorker() {}
 
@@ -54,8 +59,16 @@ public final class TestWorker {
 
         /** Whether the class says that nothing else may run beside it. */
         public boolean isIsolated() {
+            return testClass().isAnnotationPresent(Isolated.class);
+        }
+
+        public boolean isTagged(String tag) {
+            return Arrays.stream(testClass().getAnnotationsByType(Tag.class)).anyMatch(found -> found.value().equals(tag));
+        }
+
+        private Class<?> testClass() {
             try {
-                return Class.forName(className, false, Task.class.getClassLoader()).isAnnotationPresent(Isolated.class);
+                return Class.forName(className, false, Task.class.getClassLoader());
             } catch (ClassNotFoundException e) {
                 throw new IllegalArgumentException(e);
             }
@@ -68,6 +81,7 @@ public final class TestWorker {
 
     /** @param args the Unix socket that tasks come from, a line each, and that events go to */
     public static void main(String... args) throws Exception {
+        TEMP_DIR.setLevel(Level.SEVERE);
         var channel = SocketChannel.open(StandardProtocolFamily.UNIX);
         channel.connect(UnixDomainSocketAddress.of(Path.of(args[0])));
         var events = new PrintWriter(Channels.newWriter(channel, StandardCharsets.UTF_8), true);

@@ -21,6 +21,7 @@ public final class Tool {
     private final Path folder;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private List<String> starter = List.of();
+    private boolean warm;
 
     /** What it printed and how it ended. */
     public record Output(int code, String out, String err) {
@@ -66,6 +67,15 @@ public final class Tool {
         return this;
     }
 
+    /**
+     * {@link #run} uses a JVM that has run other commands before, where the test needs no process of its own. The folder is
+     * given as {@code --project}.
+     */
+    public Tool warm() {
+        warm = true;
+        return this;
+    }
+
     /** The command line, for somebody else to start. */
     public List<String> command(String... args) throws IOException {
         var command = new ArrayList<>(starter);
@@ -102,7 +112,8 @@ public final class Tool {
     }
 
     public Output run(String... args) throws IOException, InterruptedException {
-        return end(start(args));
+        if (!warm) return end(start(args));
+        return ScriptJvm.run(environment, script, Stream.concat(Stream.of(args), Stream.of("--project", folder.toString())).toList());
     }
 
     /** Reads all that it prints until it ends. */

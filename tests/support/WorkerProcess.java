@@ -60,13 +60,21 @@ public final class WorkerProcess implements AutoCloseable {
         }
     }
 
-    private static List<String> command(boolean all, long seed, Path socket) {
-        var command = new ArrayList<String>();
+    private static List<String> command(boolean all, long seed, Path socket) throws IOException {
+        var command = new ArrayList<>(ignoresInterrupts() ? List.of("env", "--default-signal=INT") : List.<String>of());
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
         command.addAll(List.of("-D" + Sample.ALL_PROPERTY + "=" + all, "-D" + Sample.SEED_PROPERTY + "=" + seed));
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), TestWorker.class.getName(), socket.toString()));
         return command;
+    }
+
+    /** A shell gives this to its background jobs, and who inherits it never hears of Ctrl-C, which some tests send. */
+    private static boolean ignoresInterrupts() throws IOException {
+        var status = Path.of("/proc/self/status");
+        if (!Files.exists(status)) return false;
+        var ignored = Files.readAllLines(status).stream().filter(line -> line.startsWith("SigIgn:")).findFirst().orElseThrow();
+        return (Long.parseLong(ignored.replaceAll(".*\\s", ""), 16) & 2) != 0;
     }
 
     private static void close(ServerSocketChannel server) {
