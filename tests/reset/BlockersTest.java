@@ -175,7 +175,8 @@ class BlockersTest {
             root.createStatement().execute("SELECT 1 FROM crm_customer");
             var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, false));
             assertEquals(Problem.Exit.FAILED, failure.problem().exit());
-            assertTrue(failure.problem().what().contains(", postgres, ") && failure.problem().next().getFirst().contains("may not end"), failure.problem().what());
+            assertTrue(failure.problem().what().contains(", postgres, "), failure.problem().what());
+            assertEquals(List.of("stop these programs: this role may not terminate their sessions, or they have reconnected"), failure.problem().next());
             NAMED.incrementAndGet();
             root.rollback();
         }
