@@ -89,14 +89,14 @@ public final class Database implements AutoCloseable {
         }
     }
 
-    /** The server may have restarted while the connection was idle. That matters only to an open transaction. */
+    /** The server may have restarted while the connection was idle. Only an open transaction is lost with it. */
     private boolean isBroken() throws SQLException {
         return System.nanoTime() - lastUsed > 100_000_000 && connection.getAutoCommit() && !connection.isValid(5);
     }
 
     private static Connection connect(Credentials c) throws SQLException {
         if (c.host().startsWith("/")) {
-            throw Failure.usage("DB_HOST is the folder of a Unix socket, %s: the Java driver connects by TCP only".formatted(c.host()))
+            throw Failure.usage("DB_HOST is a Unix socket folder (" + c.host() + "), but the Java driver needs TCP")
                     .next("set DB_HOST=localhost; the server must listen there (listen_addresses)");
         }
         var settings = new Properties();
@@ -106,7 +106,7 @@ public final class Database implements AutoCloseable {
         settings.setProperty("ApplicationName", APPLICATION);
         settings.setProperty("connectTimeout", "10");
         settings.setProperty("tcpKeepAlive", "true");
-        settings.setProperty("prepareThreshold", "0"); // behind a pooler the next backend does not know a named statement
+        settings.setProperty("prepareThreshold", "0"); // a pooler's next backend does not know a named statement
         var route = c.route();
         if (route != null && route.tunnel() != null) {
             settings.setProperty("socketFactory", route.tunnel().className());
@@ -116,7 +116,8 @@ public final class Database implements AutoCloseable {
         var host = direct ? c.host() : route.host();
         if (host.contains(":") && !host.startsWith("[")) host = "[" + host + "]";
         var name = URLEncoder.encode(c.database(), StandardCharsets.UTF_8).replace("+", "%20");
-        return DriverManager.getConnection("jdbc:postgresql://%s:%d/%s".formatted(host, direct ? c.port() : route.port(), name), settings);
+        var url = "jdbc:postgresql://%s:%d/%s".formatted(host, direct ? c.port() : route.port(), name);
+        return DriverManager.getConnection(url, settings);
     }
 
     /** Closes the connection; the next use opens another. Our own session would block a rename. */
@@ -141,7 +142,7 @@ public final class Database implements AutoCloseable {
         T run() throws SQLException;
     }
 
-    /** @param values for the statement's question marks; a collection of strings or numbers becomes an array of text or int8 */
+    /** @param values for the question marks; a collection of strings or numbers becomes an array of text or int8 */
     public <T> List<T> list(String sql, Row<T> row, Object... values) {
         try (var statement = connection().prepareStatement(sql); var cancel = cancellable(statement)) {
             for (int i = 0; i < values.length; i++) bind(statement, i + 1, values[i]);
@@ -201,7 +202,7 @@ public final class Database implements AutoCloseable {
 
     /** What has been committed by now survives a crash of the server. */
     public void flushWal() {
-        transaction(() -> one("SELECT txid_current()", r -> 0)); // a commit that waits for the disk flushes all before it
+        transaction(() -> one("SELECT txid_current()", r -> 0)); // its commit waits until all before it is on disk
     }
 
     /** One transaction, in which no wait for a lock is longer than five seconds. Any exception rolls it back. */
@@ -254,7 +255,8 @@ public final class Database implements AutoCloseable {
     public static String sqlState(Throwable e) {
         for (var cause = e; cause != null; cause = cause.getCause()) {
             if (cause instanceof SQLException sql && sql.getSQLState() != null) return sql.getSQLState();
-            if (cause instanceof Failure failure && !failure.problem().sqlState().isEmpty()) return failure.problem().sqlState();
+            var state = cause instanceof Failure failure ? failure.problem().sqlState() : "";
+            if (!state.isEmpty()) return state;
         }
         return "";
     }
@@ -321,8 +323,10 @@ public final class Database implements AutoCloseable {
 
     /** @throws Failure where {@link #maintenance} finds none */
     public Database requireMaintenance() {
-        return maintenance().orElseThrow(() -> Failure.failed("role %s cannot connect to any other database of the server, and %s cannot be renamed while connected to it"
-                .formatted(credentials.user(), credentials.database())).next("allow it: GRANT CONNECT ON DATABASE postgres TO %s;".formatted(Sql.identifier(credentials.user()))));
+        return maintenance().orElseThrow(() -> Failure.failed(
+                "role %s can connect to no other database of the server, and %s cannot be renamed while connected to it"
+                        .formatted(credentials.user(), credentials.database()))
+                .next("allow it: GRANT CONNECT ON DATABASE postgres TO " + Sql.identifier(credentials.user()) + ";"));
     }
 
     // ---- the same database? ------------------------------------------------------------------

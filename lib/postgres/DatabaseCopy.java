@@ -16,7 +16,10 @@ public final class DatabaseCopy {
     /** The copy would differ; undo drops what was created of it. */
     public record Differs(String database, List<String> differences) implements Problem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return "the new database %s would differ from the live one:\n  %s".formatted(database, String.join("\n  ", differences)); }
+        public String what() {
+            var all = String.join("\n  ", differences);
+            return "the new database %s would differ from the live one:\n  %s".formatted(database, all);
+        }
         public List<String> next() { return List.of("use --strategy park"); }
     }
 
@@ -51,7 +54,11 @@ public final class DatabaseCopy {
         }
     }
 
-    /** With grants and settings of the database, but without anything inside. @return a warning for each that was denied */
+    /**
+     * With the grants and settings of the database, but with nothing inside.
+     *
+     * @return a warning for each that was denied
+     */
     public List<String> createEmpty(Database maintenance) {
         createDatabase(maintenance);
         tryEach(maintenance, grants());
@@ -97,30 +104,36 @@ public final class DatabaseCopy {
         return live.texts("""
                 SELECT format('CREATE DATABASE %%I TEMPLATE template0 OWNER %%I', %s, pg_get_userbyid(datdba)) || ?
                     || coalesce((SELECT ' TABLESPACE ' || quote_ident(t.spcname) FROM pg_tablespace t, pg_database z
-                                 WHERE t.oid = d.dattablespace AND z.datname = 'template0' AND z.dattablespace <> t.oid), '')
+                            WHERE t.oid = d.dattablespace AND z.datname = 'template0' AND z.dattablespace <> t.oid), '')
                     || ' CONNECTION LIMIT ' || datconnlimit
                     || CASE WHEN datistemplate THEN ' IS_TEMPLATE true' ELSE '' END
-                FROM pg_database d WHERE datname = current_database()""".formatted(Sql.literal(copy)), locale(live)).getFirst();
+                FROM pg_database d WHERE datname = current_database()
+                """.formatted(Sql.literal(copy)), locale(live)).getFirst();
     }
 
     /**
-     * The encoding and locale of a database, for CREATE DATABASE. LOCALE_PROVIDER and ICU_LOCALE need PostgreSQL 15, ICU_RULES
-     * 16, BUILTIN_LOCALE 17.
+     * The encoding and locale of a database, for CREATE DATABASE. LOCALE_PROVIDER and ICU_LOCALE need PostgreSQL 15,
+     * ICU_RULES 16, BUILTIN_LOCALE 17.
      */
     public static String locale(Database of) {
         return of.texts("""
-                SELECT format(' ENCODING %L LC_COLLATE %L LC_CTYPE %L', pg_encoding_to_char(encoding), datcollate, datctype)
-                    || CASE j ->> 'datlocprovider' WHEN 'c' THEN ' LOCALE_PROVIDER libc' WHEN 'i' THEN ' LOCALE_PROVIDER icu'
-                                                   WHEN 'b' THEN ' LOCALE_PROVIDER builtin' ELSE '' END
-                    || CASE j ->> 'datlocprovider' WHEN 'i' THEN ' ICU_LOCALE ' || quote_literal(coalesce(j ->> 'datlocale', j ->> 'daticulocale'))
-                                                   WHEN 'b' THEN format(' BUILTIN_LOCALE %L', j ->> 'datlocale') ELSE '' END
+                SELECT format(' ENCODING %L LC_COLLATE %L LC_CTYPE %L',
+                              pg_encoding_to_char(encoding), datcollate, datctype)
+                    || CASE j ->> 'datlocprovider'
+                       WHEN 'c' THEN ' LOCALE_PROVIDER libc'
+                       WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L',
+                                            coalesce(j ->> 'datlocale', j ->> 'daticulocale'))
+                       WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', j ->> 'datlocale')
+                       ELSE '' END
                     || coalesce(' ICU_RULES ' || quote_literal(j ->> 'daticurules'), '')
-                FROM (SELECT d.*, to_jsonb(d) AS j FROM pg_database d WHERE datname = current_database()) d""").getFirst();
+                FROM (SELECT d.*, to_jsonb(d) AS j FROM pg_database d WHERE datname = current_database()) d
+                """).getFirst();
     }
 
     private List<String> grants() {
         return live.texts("""
-                WITH g AS (SELECT 'ON DATABASE ' || quote_ident(%s) AS object, pg_get_userbyid(datdba) AS owner, datacl AS acl
+                WITH g AS (SELECT 'ON DATABASE ' || quote_ident(%s) AS object,
+                                  pg_get_userbyid(datdba) AS owner, datacl AS acl
                            FROM pg_database WHERE datname = current_database() AND datacl IS NOT NULL)
                 """.formatted(Sql.literal(copy)) + REVOKE_AND_GRANT);
     }
@@ -129,12 +142,13 @@ public final class DatabaseCopy {
     private static final String REVOKE_AND_GRANT = """
             SELECT format('REVOKE ALL %%s FROM PUBLIC, %%I', object, owner) FROM g
             UNION ALL
-            (SELECT format('GRANT %%s %%s TO %%s%%s', privilege_type, object, %s, CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+            (SELECT format('GRANT %%s %%s TO %%s%%s', privilege_type, object, %s,
+                           CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
              FROM g, aclexplode(acl))""".formatted(Sql.GRANTEE);
 
     private record Setting(String role, String name, String value) {
         String statement(String database) {
-            var of = role == null ? "DATABASE " + Sql.identifier(database) : "ROLE %s IN DATABASE %s".formatted(role, Sql.identifier(database));
+            var of = (role == null ? "" : "ROLE %s IN ".formatted(role)) + "DATABASE " + Sql.identifier(database);
             var quotedName = Arrays.stream(name.split("\\.")).map(Sql::identifier).collect(Collectors.joining("."));
             return "ALTER %s SET %s TO %s".formatted(of, quotedName, valueOf(name, value));
         }
@@ -142,13 +156,15 @@ public final class DatabaseCopy {
 
     private List<String> settings() {
         return live.list("""
-                SELECT CASE setrole WHEN 0 THEN NULL ELSE setrole::regrole::text END, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)
+                SELECT CASE setrole WHEN 0 THEN NULL ELSE setrole::regrole::text END,
+                       split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)
                 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase, unnest(setconfig) c
-                WHERE d.datname = current_database()""", r -> new Setting(r.getString(1), r.getString(2), r.getString(3)))
-                .stream().map(s -> s.statement(copy)).toList();
+                WHERE d.datname = current_database()
+                """, r -> new Setting(r.getString(1), r.getString(2), r.getString(3)))
+                .stream().map(setting -> setting.statement(copy)).toList();
     }
 
-    /** Their values are lists of quoted identifiers, which as one literal would become one element. pg_dump has the same list. */
+    /** Lists of quoted identifiers: one literal would become one element. pg_dump has the same list. */
     private static final List<String> LISTS = List.of("search_path", "temp_tablespaces", "local_preload_libraries",
             "session_preload_libraries", "shared_preload_libraries", "unix_socket_directories");
 
@@ -173,30 +189,37 @@ public final class DatabaseCopy {
     }
 
     private List<String> comment() {
-        return live.texts("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()").stream()
-                .filter(c -> c != null).map(c -> Renames.comment(copy, c)).toList();
+        return live.texts("""
+                SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()""")
+                .stream().filter(c -> c != null).map(c -> Renames.comment(copy, c)).toList();
     }
 
     // ---- inside ------------------------------------------------------------------------------
 
     private static final String NOT_OF_AN_EXTENSION = """
             n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-            AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')""";
+            AND NOT EXISTS (SELECT FROM pg_depend d
+                            WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')""";
 
     /** Changes only what differs from the new database's: the owner of a database may not own its public schema. */
     private List<String> schemas(Fingerprint wanted, Fingerprint pristine) {
         var statements = new ArrayList<String>();
-        if (!live.texts("SELECT nspname FROM pg_namespace n WHERE " + NOT_OF_AN_EXTENSION).contains("public")) statements.add("DROP SCHEMA public");
+        var present = live.texts("SELECT nspname FROM pg_namespace n WHERE " + NOT_OF_AN_EXTENSION);
+        if (!present.contains("public")) statements.add("DROP SCHEMA public");
         statements.addAll(live.texts("""
-                SELECT format(CASE nspname WHEN 'public' THEN 'ALTER SCHEMA %I OWNER TO %I' ELSE 'CREATE SCHEMA %I AUTHORIZATION %I' END,
-                              nspname, pg_get_userbyid(nspowner))
-                FROM pg_namespace n WHERE NOT (nspname = 'public' AND nspowner::regrole::text = ?) AND\s""" + NOT_OF_AN_EXTENSION, publicOwner(pristine)));
+                SELECT format(CASE nspname WHEN 'public' THEN 'ALTER SCHEMA %I OWNER TO %I'
+                              ELSE 'CREATE SCHEMA %I AUTHORIZATION %I' END, nspname, pg_get_userbyid(nspowner))
+                FROM pg_namespace n WHERE NOT (nspname = 'public' AND nspowner::regrole::text = ?) AND
+                """ + NOT_OF_AN_EXTENSION, publicOwner(pristine)));
         statements.addAll(live.texts("""
-                SELECT format('COMMENT ON SCHEMA %I IS %L', nspname, c) FROM pg_namespace n, obj_description(oid, 'pg_namespace') c
-                WHERE (c IS NOT NULL OR nspname = 'public') AND NOT (nspname = 'public' AND ?) AND\s""" + NOT_OF_AN_EXTENSION,
+                SELECT format('COMMENT ON SCHEMA %I IS %L', nspname, c)
+                FROM pg_namespace n, obj_description(oid, 'pg_namespace') c
+                WHERE (c IS NOT NULL OR nspname = 'public') AND NOT (nspname = 'public' AND ?) AND
+                """ + NOT_OF_AN_EXTENSION,
                 wanted.texts("schema", "public ").equals(pristine.texts("schema", "public "))));
         statements.addAll(live.texts("""
-                WITH g AS (SELECT 'ON SCHEMA ' || quote_ident(nspname) AS object, pg_get_userbyid(nspowner) AS owner, nspacl AS acl
+                WITH g AS (SELECT 'ON SCHEMA ' || quote_ident(nspname) AS object,
+                                  pg_get_userbyid(nspowner) AS owner, nspacl AS acl
                            FROM pg_namespace n WHERE nspacl IS NOT NULL AND NOT (nspname = 'public' AND ?) AND %s)
                 """.formatted(NOT_OF_AN_EXTENSION) + REVOKE_AND_GRANT,
                 wanted.texts("schema grant", "public: ").equals(pristine.texts("schema grant", "public: "))));
@@ -204,13 +227,15 @@ public final class DatabaseCopy {
     }
 
     private static String publicOwner(Fingerprint fingerprint) {
-        return fingerprint.texts("schema", "public of ").stream().map(t -> t.substring("public of ".length()).replaceFirst(": .*", "")).findFirst().orElse("");
+        return fingerprint.texts("schema", "public of ").stream()
+                .map(t -> t.substring("public of ".length()).replaceFirst(": .*", "")).findFirst().orElse("");
     }
 
     /** In the order in which they were created, so that each finds those it requires. */
     private List<String> extensions() {
         var statements = new ArrayList<String>();
-        if (!live.is("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'plpgsql')")) statements.add("DROP EXTENSION plpgsql");
+        var plpgsql = live.texts("SELECT extname FROM pg_extension WHERE extname = 'plpgsql'");
+        if (plpgsql.isEmpty()) statements.add("DROP EXTENSION plpgsql");
         live.list("""
                 SELECT format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L', extname,
                               (SELECT nspname FROM pg_namespace n WHERE n.oid = extnamespace), extversion),
@@ -224,14 +249,17 @@ public final class DatabaseCopy {
     /** Those of a role for all schemas replace the built-in ones; those for one schema only add to them. */
     private List<String> defaultPrivileges() {
         return live.texts("""
-                WITH p AS (SELECT a.*, format('ALTER DEFAULT PRIVILEGES FOR ROLE %%I%%s ', pg_get_userbyid(defaclrole),
-                               CASE WHEN defaclnamespace = 0 THEN '' ELSE format(' IN SCHEMA %%s', defaclnamespace::regnamespace) END) AS start,
+                WITH p AS (SELECT a.*,
+                           format('ALTER DEFAULT PRIVILEGES FOR ROLE %%I%%s ', pg_get_userbyid(defaclrole),
+                               coalesce(' IN SCHEMA ' || nullif(defaclnamespace, 0)::regnamespace, '')) AS start,
                            CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
                                 WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END AS kind
                            FROM pg_default_acl a)
-                SELECT format('%%sREVOKE ALL ON %%s FROM PUBLIC, %%I', start, kind, pg_get_userbyid(defaclrole)) FROM p WHERE defaclnamespace = 0
+                SELECT format('%%sREVOKE ALL ON %%s FROM PUBLIC, %%I', start, kind, pg_get_userbyid(defaclrole))
+                FROM p WHERE defaclnamespace = 0
                 UNION ALL
                 (SELECT format('%%sGRANT %%s ON %%s TO %%s%%s', start, privilege_type, kind, %s,
-                           CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) FROM p, aclexplode(defaclacl))""".formatted(Sql.GRANTEE));
+                           CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+                 FROM p, aclexplode(defaclacl))""".formatted(Sql.GRANTEE));
     }
 }

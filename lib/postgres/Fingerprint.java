@@ -44,12 +44,14 @@ public record Fingerprint(SortedSet<Line> lines) {
     }
 
     /** Kinds that a new database never has, and that the catalogs alone do not suffice to create. */
-    private static final List<String> NOT_COPYABLE = List.of("security label", "other schemas with objects", "language", "cast", "access method",
-            "transform", "event trigger", "foreign data wrapper", "foreign server", "publication", "subscription", "replication slot",
-            "prepared transaction", "large objects", "grant on an extension's object");
+    private static final List<String> NOT_COPYABLE = List.of("security label", "other schemas with objects", "language",
+            "cast", "access method", "transform", "event trigger", "foreign data wrapper", "foreign server",
+            "publication", "subscription", "replication slot", "prepared transaction", "large objects",
+            "grant on an extension's object");
 
     /** Why a copy would differ, known without creating one: "publication: sync". */
     public List<String> notCopyable() {
-        return NOT_COPYABLE.stream().filter(k -> !texts(k, "").isEmpty()).map(k -> k + ": " + String.join(", ", texts(k, ""))).toList();
+        return NOT_COPYABLE.stream().filter(kind -> !texts(kind, "").isEmpty())
+                .map(kind -> kind + ": " + String.join(", ", texts(kind, ""))).toList();
     }
 }

@@ -19,15 +19,16 @@ import lib.process.Program;
 import lib.project.Credentials;
 
 /**
- * pg_dump, pg_restore and psql for one server. The password goes through the environment, all else through one URI, so that no
- * name can be taken for an option or a connection string.
+ * pg_dump, pg_restore and psql for one server. The password goes through the environment, all else through one URI, so
+ * that no name can be taken for an option or a connection string.
  *
  * @param programs          each by its name, of the server's major version or a newer one
  * @param server            as the programs reach it
  * @param commandLine       how a person calls the program of that name in a shell
  * @param connectionOptions the options with which a person reaches the server
  */
-public record PgPrograms(Function<String, Program> programs, Credentials server, Function<String, List<String>> commandLine, List<String> connectionOptions) {
+public record PgPrograms(Function<String, Program> programs, Credentials server,
+                         Function<String, List<String>> commandLine, List<String> connectionOptions) {
     /** The programs in the folder of this pg_dump. */
     public PgPrograms(Program pgDump, Credentials server) {
         this(name -> beside(pgDump, name), server, name -> beside(pgDump, name).argv(),
@@ -44,15 +45,16 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
     // ---- where they are ----------------------------------------------------------------------
 
     private static final Pattern VERSION = Pattern.compile("\\(PostgreSQL\\) ((\\d+)\\S*)");
-    private static final List<String> VERSION_FOLDERS = List.of("/usr/lib/postgresql", "/usr", "/opt/homebrew/opt", "/usr/local/opt",
-            "/Applications/Postgres.app/Contents/Versions", "C:\\Program Files\\PostgreSQL");
+    private static final List<String> VERSION_FOLDERS = List.of("/usr/lib/postgresql", "/usr", "/opt/homebrew/opt",
+            "/usr/local/opt", "/Applications/Postgres.app/Contents/Versions", "C:\\Program Files\\PostgreSQL");
 
     /** The folders of PATH, then those of installed versions: Debian, Red Hat, Homebrew, Postgres.app, Windows. */
     public static List<Path> folders() {
         var folders = new ArrayList<>(Program.path());
         for (var place : VERSION_FOLDERS) {
             try (Stream<Path> versions = Files.list(Path.of(place))) {
-                versions.filter(v -> v.getFileName().toString().matches("(pgsql-|postgresql@)?\\d+")).map(v -> v.resolve("bin")).sorted().forEach(folders::add);
+                versions.filter(v -> v.getFileName().toString().matches("(pgsql-|postgresql@)?\\d+"))
+                        .map(v -> v.resolve("bin")).sorted().forEach(folders::add);
             } catch (IOException ignored) {
                 // most of them are on other systems
             }
@@ -77,17 +79,18 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
     }
 
     /**
-     * Rows are COPY's text, uncompressed: compressing the whole archive works better, and the rows can be counted. Time zone and
-     * encoding are fixed, because the defaults of another server, role, database or shell would change the text.
+     * Rows are COPY's text, uncompressed: compressing the whole archive works better, and the rows can be counted.
+     * Time zone and encoding are fixed: the defaults of another server, role, database or shell would change the text.
      */
     public Program dump(String database) {
-        var program = pgDump().with("--format=custom", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0").env("PGTZ", "UTC").withoutEnv("PGCLIENTENCODING");
-        return connected(program, database);
+        var program = pgDump().with("--format=custom", "--lock-wait-timeout=" + LOCK_WAIT_MS, "--compress=0");
+        return connected(program.env("PGTZ", "UTC").withoutEnv("PGCLIENTENCODING"), database);
     }
 
     /** Reads an archive from stdin into a database; ends at the first error. */
     public Program restore(String database, List<String> options) {
-        return connected(programs.apply("pg_restore").with("--exit-on-error").with(options.toArray(String[]::new)), database);
+        var program = programs.apply("pg_restore").with("--exit-on-error").with(options.toArray(String[]::new));
+        return connected(program, database);
     }
 
     /** Turns an archive on stdin into SQL on stdout. */
@@ -98,7 +101,7 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
     /**
      * Runs SQL from stdin in a database; ends at the first error.
      *
-     * @param singleTransaction in it, no SQL can drop a database; a dump of thousands of tables needs too many locks for it
+     * @param singleTransaction in which no SQL can drop a database; thousands of tables need too many locks for it
      */
     public Program psql(String database, boolean singleTransaction) {
         var psql = programs.apply("psql").with("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1");
@@ -135,19 +138,21 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
         if (database.sslmode() != null) settings.put("sslmode", database.sslmode());
         settings.put("connect_timeout", "10");
         settings.put("application_name", "backup_database");
-        return settings.entrySet().stream().map(PgPrograms::parameter).collect(Collectors.joining("&", "postgresql:///?", ""));
+        return settings.entrySet().stream().map(PgPrograms::parameter)
+                .collect(Collectors.joining("&", "postgresql:///?", ""));
     }
 
     private static String parameter(Map.Entry<String, String> setting) {
-        return setting.getKey() + "=" + URLEncoder.encode(setting.getValue(), StandardCharsets.UTF_8).replace("+", "%20");
+        var value = URLEncoder.encode(setting.getValue(), StandardCharsets.UTF_8).replace("+", "%20");
+        return setting.getKey() + "=" + value;
     }
 
-    /** Without a UTF-8 locale (cron) Java passes "?" for every non-ASCII letter: the server would call the password wrong. */
+    /** Without a UTF-8 locale (cron) Java passes "?" for non-ASCII letters, and the server calls the password wrong. */
     public void requireEncodablePassword() {
         if (System.getProperty("os.name").startsWith("Windows") || server.password() == null) return;
         var encoder = Charset.forName(System.getProperty("sun.jnu.encoding", "UTF-8")).newEncoder();
         if (encoder.canEncode(server.password())) return;
-        throw Failure.usage("the password has characters that cannot be passed to another program in this process's locale")
+        throw Failure.usage("the password has characters that this locale cannot pass to another program")
                 .next("set a UTF-8 locale, in a crontab with the line LC_ALL=C.UTF-8");
     }
 }

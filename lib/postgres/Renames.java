@@ -15,26 +15,28 @@ import lib.files.Checkpoint;
  * @param incoming        present name
  * @param created         this run has created the incoming one, so a session in it can only be a pooler's leftover
  */
-public record Renames(String live, long outgoing, String outgoingName, String outgoingComment, String incoming, String incomingComment, boolean created) {
+public record Renames(String live, long outgoing, String outgoingName, String outgoingComment,
+                      String incoming, String incomingComment, boolean created) {
 
     /**
      * @param db        in the live database; its session is closed, because it would block the rename
-     * @param terminate terminate other sessions, instead of failing when PostgreSQL has waited for them for five seconds
+     * @param terminate other sessions, instead of failing when PostgreSQL has waited for them for five seconds
      */
     public void run(Database db, boolean terminate) {
         var maintenance = db.requireMaintenance();
         db.close();
         try (maintenance; var second = maintenance.sibling(maintenance.credentials().database())) {
             requireUnchanged(maintenance);
-            var in = maintenance.oidOf(incoming).orElseThrow(() -> Failure.failed("database %s does not exist".formatted(incoming))
-                    .next("find out what renamed or dropped it"));
+            var in = maintenance.oidOf(incoming).orElseThrow(() -> Failure
+                    .failed("database " + incoming + " does not exist").next("find out what renamed or dropped it"));
             var seen = new ArrayList<String>();
             try {
                 maintenance.transaction(() -> {
                     if (terminate || created) Sessions.terminateIn(second, in);
                     else Sessions.terminateOurs(second, in);
                     Sessions.terminateOurs(second, outgoing);
-                    try (var termination = terminate ? Sessions.keepTerminating(second, outgoing, in) : Sessions.NO_TERMINATION) {
+                    try (var termination = terminate ? Sessions.keepTerminating(second, outgoing, in)
+                            : Sessions.NO_TERMINATION) {
                         remember(seen, Sessions.in(second, outgoing));
                         maintenance.run(rename(live, outgoingName));
                         Checkpoint.reached("between the two renames");
@@ -57,7 +59,7 @@ public record Renames(String live, long outgoing, String outgoingName, String ou
 
     private void requireUnchanged(Database maintenance) {
         if (maintenance.oidOf(live).filter(o -> o == outgoing).isPresent()) return;
-        throw Failure.failed("database %s is no longer the one that this run began with (oid %d)".formatted(live, outgoing))
+        throw Failure.failed("database %s is not the one that this run began with (oid %d)".formatted(live, outgoing))
                 .next("find out what changed it, then start again");
     }
 
@@ -73,6 +75,7 @@ public record Renames(String live, long outgoing, String outgoingName, String ou
 
     /** @param text null for none */
     public static String comment(String database, String text) {
-        return "COMMENT ON DATABASE %s IS %s".formatted(Sql.identifier(database), text == null ? "NULL" : Sql.literal(text));
+        var literal = text == null ? "NULL" : Sql.literal(text);
+        return "COMMENT ON DATABASE %s IS %s".formatted(Sql.identifier(database), literal);
     }
 }

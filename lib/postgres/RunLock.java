@@ -1,6 +1,7 @@
 package lib.postgres;
 
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import lib.error.Failure;
 import lib.files.Host;
@@ -33,7 +34,8 @@ public final class RunLock implements AutoCloseable {
             session.run(settings());
             for (int i = 0; i < TRIES; i++) { // the server needs a moment to notice that a killed run is gone
                 if (i > 0) Interruption.pause(BETWEEN_TRIES);
-                if (session.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode())) return new RunLock(session);
+                var locked = session.is("SELECT pg_try_advisory_xact_lock(?, ?)", LOCK_CLASS, name.hashCode());
+                if (locked) return new RunLock(session);
             }
             throw busy(name, holders(session, name));
         } catch (RuntimeException e) {
@@ -42,13 +44,19 @@ public final class RunLock implements AutoCloseable {
         }
     }
 
-    /** LOCAL, because a pooler gives the session to others. Keepalives: the lock of a host that has vanished ends within two minutes. */
+    /**
+     * LOCAL, because a pooler gives the session to others. Keepalives, so that the lock of a host that has vanished
+     * ends within two minutes.
+     */
     private static List<String> settings() {
-        var application = "%s pid %d on %s".formatted(Database.APPLICATION, ProcessHandle.current().pid(), Host.name());
+        var pid = ProcessHandle.current().pid();
+        var application = "%s pid %d on %s".formatted(Database.APPLICATION, pid, Host.name());
         return List.of("SET LOCAL idle_in_transaction_session_timeout = 0",
                 "SET LOCAL application_name = " + Sql.literal(Sql.shortened(application, "")),
-                "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10", "SET LOCAL tcp_keepalives_count = 3",
-                "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'"); // PostgreSQL 17 and later
+                "SET LOCAL tcp_keepalives_idle = 30", "SET LOCAL tcp_keepalives_interval = 10",
+                "SET LOCAL tcp_keepalives_count = 3",
+                // from PostgreSQL 17 on
+                "SELECT set_config(name, '0', true) FROM pg_settings WHERE name = 'transaction_timeout'");
     }
 
     private record Holder(int pid, String application, String since) {
@@ -60,26 +68,31 @@ public final class RunLock implements AutoCloseable {
 
     private static List<Holder> holders(Database session, String name) {
         return session.list("""
-                SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''), 'a session without a name'),
+                SELECT l.pid, coalesce(nullif(regexp_replace(a.application_name, '^reset_migrations ', ''), ''),
+                                       'a session without a name'),
                        to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
                 FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
-                WHERE l.locktype = 'advisory' AND l.granted AND l.classid::bigint = ? AND l.objid::bigint = ? AND l.objsubid = 2
+                WHERE l.locktype = 'advisory' AND l.granted
+                  AND l.classid::bigint = ? AND l.objid::bigint = ? AND l.objsubid = 2
                   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())""",
-                r -> new Holder(r.getInt(1), r.getString(2), r.getString(3)), (long) LOCK_CLASS, name.hashCode() & 0xffffffffL);
+                r -> new Holder(r.getInt(1), r.getString(2), r.getString(3)),
+                (long) LOCK_CLASS, name.hashCode() & 0xffffffffL);
     }
 
     private static Failure busy(String database, List<Holder> holders) {
-        var next = new java.util.ArrayList<>(List.of("wait until it has ended"));
-        holders.forEach(h -> next.add("if that program is gone and only its session is left: SELECT pg_terminate_backend(%d);".formatted(h.pid)));
+        var next = new ArrayList<>(List.of("wait until it has ended"));
+        holders.forEach(holder -> next.add("if that program is gone and only its session is left:"
+                + " SELECT pg_terminate_backend(%d);".formatted(holder.pid)));
         var by = String.join("; ", holders.stream().map(Holder::toString).toList());
-        return Failure.busy("another run is at work on database %s%s".formatted(database, by.isEmpty() ? "" : ": " + by)).next(next);
+        return Failure.busy("another run is at work on database " + database + (by.isEmpty() ? "" : ": " + by))
+                .next(next);
     }
 
     /** @throws Failure when the session has ended: a prompt may wait for hours, and the server restart meanwhile */
     public void requireHeld() {
         if (session.isStillConnected()) return;
-        throw Failure.failed("the connection to database %s that kept other runs out has ended; nothing was touched".formatted(session.credentials().database()))
-                .next("when the server is up again, start again");
+        throw Failure.failed("the connection to database %s that kept other runs out has ended; nothing was touched"
+                .formatted(session.credentials().database())).next("when the server is up again, start again");
     }
 
     @Override

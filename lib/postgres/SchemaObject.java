@@ -9,7 +9,8 @@ package lib.postgres;
  * @param owned     by our role, or by a role that ours is a member of
  * @param dependent created and dropped with another object: a range type's multirange and constructors
  */
-public record SchemaObject(String catalog, long oid, String kind, String identity, String owner, boolean owned, boolean dependent) {
+public record SchemaObject(String catalog, long oid, String kind, String identity, String owner,
+                           boolean owned, boolean dependent) {
     public boolean isRelation() {
         return catalog.equals("pg_class");
     }

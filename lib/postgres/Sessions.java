@@ -15,25 +15,31 @@ public final class Sessions {
     /** What helps a person find a session. Details of other roles' sessions may be hidden from ours. */
     private static final String COLUMNS = """
             a.pid, coalesce(a.usename, 'no user'), coalesce(nullif(a.application_name, ''), 'no application name'),
-            coalesce(host(a.client_addr), 'local'), coalesce(a.state, ''), coalesce(extract(epoch FROM clock_timestamp() - a.state_change), -1)::bigint,
+            coalesce(host(a.client_addr), 'local'), coalesce(a.state, ''),
+            coalesce(extract(epoch FROM clock_timestamp() - a.state_change), -1)::bigint,
             left(ltrim(coalesce(a.query, ''), E' \\t\\r\\n'), 1000)""";
 
-    private static final Database.Row<String> DESCRIPTION = r -> description(r.getInt(1), r.getString(2), r.getString(3), r.getString(4),
-            r.getString(5), r.getLong(6), r.getString(7));
+    private static final Database.Row<String> DESCRIPTION = r -> description(r.getInt(1), r.getString(2),
+            r.getString(3), r.getString(4), r.getString(5), r.getLong(6), r.getString(7));
 
-    /** "pid 4711, crm_user, celery, 127.0.0.1, idle in transaction for 3 min: SELECT 1", without control characters. */
-    static String description(int pid, String user, String application, String address, String state, long seconds, String query) {
-        var text = new StringBuilder("pid %d, %s, %s, %s".formatted(pid, Text.line(user), Text.line(application), address));
-        if (!state.isEmpty()) text.append(", ").append(state).append(seconds < 0 ? "" : " for " + Text.duration(Duration.ofSeconds(seconds)));
+    /** "pid 4711, crm_user, celery, 127.0.0.1, idle in transaction for 3 min: SELECT 1". No control characters. */
+    static String description(int pid, String user, String application, String address, String state, long seconds,
+                              String query) {
+        var text = new StringBuilder("pid ").append(pid).append(", ").append(Text.line(user))
+                .append(", ").append(Text.line(application)).append(", ").append(address);
+        if (!state.isEmpty()) text.append(", ").append(state);
+        if (!state.isEmpty() && seconds >= 0) text.append(" for ").append(Text.duration(Duration.ofSeconds(seconds)));
         var first = Text.line(query.lines().findFirst().orElse(""));
-        if (first.codePointCount(0, first.length()) > LONGEST_QUERY) first = first.substring(0, first.offsetByCodePoints(0, LONGEST_QUERY - 1)) + "…";
+        if (first.codePointCount(0, first.length()) > LONGEST_QUERY)
+            first = first.substring(0, first.offsetByCodePoints(0, LONGEST_QUERY - 1)) + "…";
         return first.isEmpty() ? text.toString() : text + ": " + first;
     }
 
     // ---- descriptions ------------------------------------------------------------------------
 
     private static final String NOT_OURS = "a.application_name IS DISTINCT FROM '%s'".formatted(Database.APPLICATION);
-    private static final String CONNECTED = "a.datid = ? AND a.usesysid IS NOT NULL AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%'";
+    private static final String CONNECTED = "a.datid = ? AND a.usesysid IS NOT NULL"
+            + " AND coalesce(a.backend_type, '') NOT LIKE 'autovacuum%'";
     private static final String HOLDERS = """
             SELECT l.pid FROM pg_locks l WHERE l.relation = ANY (?) AND l.pid <> pg_backend_pid()
             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())""";
@@ -41,7 +47,9 @@ public final class Sessions {
     /** What is connected to a database, prepared transactions included: they block a rename too. */
     public static List<String> in(Database db, long database) {
         var found = sessions(db, CONNECTED, database);
-        found.addAll(prepared(db, "SELECT gid FROM pg_prepared_xacts p JOIN pg_database d ON d.datname = p.database WHERE d.oid = ? ORDER BY 1", database));
+        found.addAll(prepared(db, """
+                SELECT gid FROM pg_prepared_xacts p JOIN pg_database d ON d.datname = p.database
+                WHERE d.oid = ? ORDER BY 1""", database));
         return found;
     }
 
@@ -72,16 +80,20 @@ public final class Sessions {
 
     /** The same without prepared transactions, our own sessions and those that are to be ignored. */
     public static List<String> othersHolding(Database db, Collection<Long> relations) {
-        return sessions(db, "a.pid IN (%s) AND %s AND %s".formatted(HOLDERS, NOT_OURS, notFrom(db.ignoredAddresses())), relations);
+        var condition = "a.pid IN (%s) AND %s AND %s".formatted(HOLDERS, NOT_OURS, notFrom(db.ignoredAddresses()));
+        return sessions(db, condition, relations);
     }
 
     private static String notFrom(Collection<String> addresses) {
-        return addresses.isEmpty() ? "true"
-                : "coalesce(host(a.client_addr), '') NOT IN (%s)".formatted(String.join(", ", addresses.stream().map(Sql::literal).toList()));
+        if (addresses.isEmpty()) return "true";
+        var literals = String.join(", ", addresses.stream().map(Sql::literal).toList());
+        return "coalesce(host(a.client_addr), '') NOT IN (%s)".formatted(literals);
     }
 
     private static List<String> sessions(Database db, String condition, Object value) {
-        return db.list("SELECT %s FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND %s ORDER BY a.pid".formatted(COLUMNS, condition), DESCRIPTION, value);
+        return db.list("""
+                SELECT %s FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND %s ORDER BY a.pid
+                """.formatted(COLUMNS, condition), DESCRIPTION, value);
     }
 
     private static List<String> prepared(Database db, String query, Object value) {
@@ -92,29 +104,34 @@ public final class Sessions {
 
     /** @param sessions descriptions; @param terminated it was tried */
     public static Failure databaseInUse(String database, List<String> sessions, boolean terminated) {
-        return Failure.failed("database %s is in use%s".formatted(database, sessions.isEmpty() ? "" : " by:\n  " + String.join("\n  ", sessions)))
-                .next(whatToStop(terminated));
+        var by = sessions.isEmpty() ? "" : " by:\n  " + String.join("\n  ", sessions);
+        return Failure.failed("database %s is in use%s".formatted(database, by)).next(whatToStop(terminated));
     }
 
     /** @param sessions descriptions; @param terminated it was tried */
     public static Failure tablesLocked(List<String> sessions, boolean terminated) {
-        return Failure.failed("tables are locked by others for more than five seconds%s".formatted(sessions.isEmpty() ? "" : ":\n  " + String.join("\n  ", sessions)))
+        var by = sessions.isEmpty() ? "" : ":\n  " + String.join("\n  ", sessions);
+        return Failure.failed("tables are locked by others for more than five seconds" + by)
                 .next(whatToStop(terminated));
     }
 
     private static String whatToStop(boolean terminated) {
-        return terminated ? "stop these programs: this role may not terminate their sessions, or they have reconnected" : "stop these programs, or add --terminate";
+        return terminated ? "stop these programs: this role may not terminate their sessions, or they have reconnected"
+                : "stop these programs, or add --terminate";
     }
 
     // ---- termination -------------------------------------------------------------------------
 
     public static void terminateIn(Database db, long database) {
-        terminate(db, db.list("SELECT pid FROM pg_stat_activity WHERE datid = ? AND pid <> pg_backend_pid()", r -> r.getInt(1), database));
+        terminate(db, db.list("SELECT pid FROM pg_stat_activity WHERE datid = ? AND pid <> pg_backend_pid()",
+                r -> r.getInt(1), database));
     }
 
     /** Our own idle sessions, which a pooler has kept open. */
     public static void terminateOurs(Database db, long database) {
-        terminate(db, db.list("SELECT pid FROM pg_stat_activity WHERE datid = ? AND application_name = ? AND state = 'idle' AND pid <> pg_backend_pid()",
+        terminate(db, db.list("""
+                SELECT pid FROM pg_stat_activity
+                WHERE datid = ? AND application_name = ? AND state = 'idle' AND pid <> pg_backend_pid()""",
                 r -> r.getInt(1), database, Database.APPLICATION));
     }
 
@@ -122,13 +139,14 @@ public final class Sessions {
         terminate(db, db.list(HOLDERS, r -> r.getInt(1), relations));
     }
 
-    /** Others that our own sessions in this database wait for: those that hold a lock, and those ahead of us in its queue. */
+    /** What our own sessions in this database wait for: sessions that hold a lock, and those ahead in its queue. */
     private static void terminateBlocking(Database db) {
         terminate(db, db.list("""
                 SELECT DISTINCT b FROM pg_stat_activity a, unnest(pg_blocking_pids(a.pid)) b
-                WHERE a.datname = current_database() AND a.application_name = ? AND a.usename = current_user AND a.wait_event_type = 'Lock' AND b <> 0
-                  AND NOT EXISTS (SELECT FROM pg_stat_activity o
-                                  WHERE o.pid = b AND o.application_name = a.application_name AND o.usename = current_user)""",
+                WHERE a.datname = current_database() AND a.application_name = ? AND a.usename = current_user
+                  AND a.wait_event_type = 'Lock' AND b <> 0
+                  AND NOT EXISTS (SELECT FROM pg_stat_activity o WHERE o.pid = b
+                                  AND o.application_name = a.application_name AND o.usename = current_user)""",
                 r -> r.getInt(1), Database.APPLICATION));
     }
 
@@ -156,7 +174,7 @@ public final class Sessions {
         }, () -> {});
     }
 
-    /** Of sessions that ours in this database wait for: a client that reconnects at once may get the lock before we do. */
+    /** Of sessions that ours in this database wait for. A client that reconnects at once may get the lock first. */
     public static Termination keepTerminatingBlockers(Database db) {
         var second = db.sibling(db.credentials().database());
         return repeat(() -> terminateBlocking(second), second::close);

@@ -8,11 +8,11 @@ import java.nio.charset.StandardCharsets;
 public final class Sql {
     private Sql() {}
 
-    /** For a server with {@code synchronous_commit = off}: a crash must not lose what this transaction commits. */
-    public static final String WAIT_FOR_DISK =
-            "SELECT set_config('synchronous_commit', 'local', true) WHERE current_setting('synchronous_commit') = 'off'";
+    /** For a server with synchronous_commit = off: a crash must not lose what this transaction commits. */
+    public static final String WAIT_FOR_DISK = "SELECT set_config('synchronous_commit', 'local', true)"
+            + " WHERE current_setting('synchronous_commit') = 'off'";
 
-    /** A backend in a long statement does not notice that its client is gone, and keeps its locks. PostgreSQL 14 and later can check. */
+    /** In a long statement, a backend notices only with this that its client is gone. PostgreSQL 14 and later. */
     public static final String CHECK_CLIENT = """
             SELECT set_config(name, '2s', true) FROM pg_settings
             WHERE name = 'client_connection_check_interval' AND setting = '0' AND version() ~ 'linux'""";
@@ -40,11 +40,15 @@ public final class Sql {
         return text.contains("\\") ? "E" + doubled.replace("\\", "\\\\") : doubled;
     }
 
-    /** {@code start + end}, the start shortened to fit the 63 bytes of an identifier. PostgreSQL would cut off the end, with only a notice. */
+    /**
+     * {@code start + end} with the start shortened, so that both fit the 63 bytes of an identifier. PostgreSQL would
+     * cut off the end, with only a notice.
+     */
     public static String shortened(String start, String end) {
         var room = 63 - end.getBytes(StandardCharsets.UTF_8).length;
         var cut = start;
-        while (cut.getBytes(StandardCharsets.UTF_8).length > room) cut = cut.substring(0, cut.offsetByCodePoints(cut.length(), -1));
+        while (cut.getBytes(StandardCharsets.UTF_8).length > room)
+            cut = cut.substring(0, cut.offsetByCodePoints(cut.length(), -1));
         return cut + end;
     }
 }

@@ -1,6 +1,6 @@
 -- What DROP … CASCADE of some objects would also drop. Parameters: their catalogs, their oids, their schema,
 -- and whether to include objects of that schema that our role does not own.
--- Internal parts of the dropped objects (deptype 'i') belong to them, wherever they are; a view's rule is part of its view.
+-- Internal parts of the dropped objects (deptype 'i') belong to them, wherever they are; a rule is part of its view.
 WITH RECURSIVE reached (classid, objid, part) AS (
     SELECT s.catalog::regclass::oid, s.oid::oid, true FROM unnest(?::text[], ?::int8[]) s (catalog, oid)
     UNION
@@ -13,7 +13,8 @@ WITH RECURSIVE reached (classid, objid, part) AS (
     ) e
 ), placed AS (
     SELECT r.classid, r.objid, coalesce(n.nspname, (pg_identify_object(r.classid, r.objid, 0)).schema) AS schema,
-           coalesce(c.relowner, (SELECT proowner FROM pg_proc p WHERE r.classid = 'pg_proc'::regclass AND p.oid = r.objid),
+           coalesce(c.relowner,
+                    (SELECT proowner FROM pg_proc p WHERE r.classid = 'pg_proc'::regclass AND p.oid = r.objid),
                     (SELECT typowner FROM pg_type t WHERE r.classid = 'pg_type'::regclass AND t.oid = r.objid)) AS owner
     FROM (SELECT classid, objid FROM reached GROUP BY 1, 2 HAVING NOT bool_or(part)) r
     CROSS JOIN LATERAL (SELECT CASE r.classid
