@@ -25,23 +25,25 @@ class PgClientsTest {
         assumeTrue(bin.isPresent(), "no clients of PostgreSQL " + major + ", see above");
         var db = Postgres.database();
         try (var connection = db.connect(); var statement = connection.createStatement()) {
-            statement.execute("CREATE TABLE customer AS SELECT i AS id, md5(i::text) AS name FROM generate_series(1, 100) i");
+            statement.execute("CREATE TABLE customer AS SELECT i, md5(i::text) AS name FROM generate_series(1, 100) i");
         }
         var pgpass = Files.writeString(folder.resolve("pgpass"), "*:*:*:*:" + db.role().password() + "\n");
         pgpass.toFile().setReadable(false, false);
         pgpass.toFile().setReadable(true, true);
         pgpass.toFile().setWritable(true, true);
         var dump = folder.resolve("dump").toString();
-        var url = "postgresql://%s@%s:%d/%s?passfile=%s".formatted(db.role().name(), db.host(), db.port(), db.name(), pgpass);
+        var url = "postgresql://%s@%s:%d/%s?passfile=%s"
+            .formatted(db.role().name(), db.host(), db.port(), db.name(), pgpass);
         var dumped = Python.run(folder, bin.get().resolve("pg_dump").toString(), "-Fc", "-f", dump, url);
         assertEquals(0, dumped.code(), dumped.text());
         var sql = Python.run(folder, bin.get().resolve("pg_restore").toString(), "-f", "-", dump);
         assertTrue(sql.text().contains("Dumped by pg_dump version " + major + "."), sql.text());
         assertTrue(sql.text().contains("COPY public.customer"), sql.text());
-        assertEquals("100\n", Python.run(folder, bin.get().resolve("psql").toString(), "-XAt", "-c", "SELECT count(*) FROM customer", url).text());
+        var psql = bin.get().resolve("psql").toString();
+        assertEquals("100\n", Python.run(folder, psql, "-XAt", "-c", "SELECT count(*) FROM customer", url).text());
     }
 
-    @Test void a_major_that_nobody_has_is_no_folder() {
+    @Test void an_unknown_major_version_is_empty() {
         assertEquals(Optional.empty(), PgClients.bin(97));
     }
 }

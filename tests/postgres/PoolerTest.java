@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.SQLException;
 import java.util.ArrayList;
@@ -25,7 +26,7 @@ import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
 
-/** Through pgbouncer in transaction mode. */
+/** Resets through pgbouncer in transaction mode. */
 class PoolerTest {
     private static final Path PGBOUNCER = Path.of("/usr/sbin/pgbouncer");
     private static int worked, refused;
@@ -34,16 +35,20 @@ class PoolerTest {
     private SampleProject shop;
     private Postgres.Db db;
     private Process pooler;
-    private Path folder; // not below one that only we may enter
+    private Path folder; // in the system's temporary folder, which pgbouncer's user can enter too
 
-    /** @param all whether it knows every database of the server, or the live one alone */
+    /** @param all the pooler knows every database of the server, not only the live one */
     private void project(boolean all) throws Exception {
         Assumptions.assumeTrue(Files.isExecutable(PGBOUNCER), "pgbouncer is not installed");
         shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
             from django.db import models
             class Order(models.Model):
                 number = models.IntegerField()
-            """, "shop/migrations/0001_old.py", "from django.db import migrations\nclass Migration(migrations.Migration):\n    pass\n"));
+            """, "shop/migrations/0001_old.py", """
+            from django.db import migrations
+            class Migration(migrations.Migration):
+                pass
+            """));
         db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         OldState.run(db, "CREATE TABLE old_order (id int PRIMARY KEY)", "INSERT INTO old_order VALUES (7)");
         var port = pooler(all);
@@ -55,8 +60,9 @@ class PoolerTest {
         try (var socket = new ServerSocket(0)) {
             port = socket.getLocalPort();
         }
-        folder = Files.createTempDirectory("pooler", PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-        var users = secret(folder.resolve("users"), "\"%s\" \"%s\"\n".formatted(db.role().name(), db.role().password()));
+        folder = Files.createTempDirectory("pooler", mode("rwx------"));
+        var user = "\"%s\" \"%s\"\n".formatted(db.role().name(), db.role().password());
+        var users = secret(folder.resolve("users"), user);
         var ini = secret(folder.resolve("pgbouncer.ini"), """
             [databases]
             %s = host=127.0.0.1 port=%d
@@ -69,11 +75,13 @@ class PoolerTest {
             pool_mode = transaction
             """.formatted(all ? "*" : db.name(), db.port(), port, users));
         var command = new ArrayList<>(List.of(PGBOUNCER.toString(), ini.toString()));
-        if (Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0)) { // it never runs as root
-            for (var file : List.of(folder, users, ini)) Files.setOwner(file, file.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("nobody"));
+        if (Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0)) { // it refuses to run as root
+            var nobody = folder.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("nobody");
+            for (var file : List.of(folder, users, ini)) Files.setOwner(file, nobody);
             command.addAll(1, List.of("-u", "nobody"));
         }
-        pooler = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(temp.resolve("pooler.log").toFile()).start();
+        var log = temp.resolve("pooler.log");
+        pooler = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile()).start();
         for (int i = 0; i < 200; i++) {
             try (var connection = new Postgres.Db(db.host(), port, db.name(), db.role()).connect()) {
                 return port;
@@ -81,12 +89,16 @@ class PoolerTest {
                 Thread.sleep(50);
             }
         }
-        throw new IOException(Files.readString(temp.resolve("pooler.log")));
+        throw new IOException(Files.readString(log));
     }
 
     private static Path secret(Path file, String text) throws IOException {
-        Files.createFile(file, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+        Files.createFile(file, mode("rw-------"));
         return Files.writeString(file, text);
+    }
+
+    private static FileAttribute<?> mode(String permissions) {
+        return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions));
     }
 
     @AfterEach void stop() throws Exception {
@@ -98,14 +110,15 @@ class PoolerTest {
     }
 
     @AfterAll static void figures() {
-        System.out.printf("through a pooler: %d commands worked, %d refused with everything as it was%n", worked, refused);
+        System.out.printf("through a pooler: %d commands worked, %d refused and changed nothing%n", worked, refused);
     }
 
-    /** Works, or says why not and has changed nothing. */
+    /** True when the command is done. Otherwise it must have said why, and changed nothing. */
     private boolean works(String... args) throws Exception {
         var rows = Snapshot.of(db);
         var files = Snapshot.of(shop.root());
-        var output = Tool.in(shop.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        var venv = Python.venv().getParent().getParent().toString();
+        var output = Tool.in(shop.root(), "reset_migrations").warm().env("VIRTUAL_ENV", venv).run(args);
         if (output.code() == 0) {
             worked++;
             return true;
@@ -114,12 +127,13 @@ class PoolerTest {
         assertFalse(output.err().contains("this is a bug") || output.err().contains("\tat "), output.all());
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(shop.root()));
-        System.out.println("refused: " + String.join(" ", args) + ": " + output.err().lines().filter(line -> line.startsWith("error")).toList());
+        var errors = output.err().lines().filter(line -> line.startsWith("error")).toList();
+        System.out.println("refused: " + String.join(" ", args) + ": " + errors);
         refused++;
         return false;
     }
 
-    @Test void one_that_knows_every_database_swaps_and_parks() throws Exception {
+    @Test void with_a_pooler_that_knows_every_database_swap_and_park_work() throws Exception {
         project(true);
         var rows = Snapshot.of(db);
         for (var strategy : List.of("swap", "park")) {
@@ -131,7 +145,7 @@ class PoolerTest {
         }
     }
 
-    @Test void one_that_knows_only_the_live_database_parks() throws Exception {
+    @Test void with_a_pooler_that_knows_only_the_live_database_park_works() throws Exception {
         project(false);
         var rows = Snapshot.of(db);
         assertFalse(works("--yes", "--strategy", "swap"));

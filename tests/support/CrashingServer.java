@@ -10,8 +10,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * A server of one's own that can be stopped as by a power cut and started again. It commits without waiting for the disk,
- * as some users' servers do, and has room for few locks.
+ * An embedded server that can be stopped as by a power cut and started again. It commits without waiting for the disk,
+ * as some users' servers do, and has a small lock table.
  */
 public final class CrashingServer implements AutoCloseable {
     private final EmbeddedPostgres server;
@@ -24,8 +24,9 @@ public final class CrashingServer implements AutoCloseable {
 
     public static CrashingServer start() {
         try {
-            var server = EmbeddedPostgres.builder().setLocaleConfig("locale", "C").setServerConfig("max_connections", "60")
-                .setServerConfig("max_locks_per_transaction", "16").setServerConfig("synchronous_commit", "off").setServerConfig("wal_writer_delay", "10s")
+            var server = EmbeddedPostgres.builder().setLocaleConfig("locale", "C")
+                .setServerConfig("max_connections", "60").setServerConfig("max_locks_per_transaction", "16")
+                .setServerConfig("synchronous_commit", "off").setServerConfig("wal_writer_delay", "10s")
                 .setServerConfig("full_page_writes", "off").start();
             var running = new CrashingServer(server, null);
             var data = Path.of(OldState.text(running.database("postgres", Postgres.SUPERUSER), "SHOW data_directory"));
@@ -35,7 +36,7 @@ public final class CrashingServer implements AutoCloseable {
         }
     }
 
-    /** Everybody is let in without being asked for a password. */
+    /** The server accepts any password. */
     public Postgres.Db database(String name, Postgres.Role role) {
         return new Postgres.Db(Postgres.HOST, server.getPort(), name, role);
     }
@@ -44,24 +45,25 @@ public final class CrashingServer implements AutoCloseable {
         OldState.run(database("postgres", Postgres.SUPERUSER), sql);
     }
 
-    /** As {@code pg_ctl stop -m immediate}, and then the recovery. */
+    /** Like {@code pg_ctl stop -m immediate}, then a start with recovery. */
     public void crash() throws IOException, InterruptedException {
         var pid = Long.parseLong(Files.readAllLines(data.resolve("postmaster.pid")).getFirst().strip());
-        var command = new ArrayList<>(isRoot() ? List.of("unshare", "-U") : List.<String>of()); // PostgreSQL never runs as root
+        // PostgreSQL refuses to run as root
+        var command = new ArrayList<>(isRoot() ? List.of("unshare", "-U") : List.<String>of());
         command.addAll(Arrays.asList(Files.readString(Path.of("/proc/" + pid + "/cmdline")).split("\0")));
         var postmaster = ProcessHandle.of(pid).orElseThrow();
         new ProcessBuilder("kill", "-QUIT", "" + pid).start().waitFor();
         for (int i = 0; i < 500 && isAlive(postmaster); i++) Thread.sleep(20);
         new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
-        for (int i = 0; i < 500 && !letsIn(); i++) Thread.sleep(20);
+        for (int i = 0; i < 500 && !acceptsConnections(); i++) Thread.sleep(20);
     }
 
-    /** Whoever is nobody's child any more may stay a zombie. */
+    /** A zombie counts as dead: in a container nothing may reap an orphan. */
     public static boolean isAlive(ProcessHandle process) throws IOException {
         var stat = Path.of("/proc/" + process.pid() + "/stat");
         try {
             return Files.exists(stat) && !Files.readString(stat).replaceFirst("(?s).*\\) ", "").startsWith("Z");
-        } catch (IOException endedMeanwhile) {
+        } catch (IOException ended) {
             return false;
         }
     }
@@ -70,7 +72,7 @@ public final class CrashingServer implements AutoCloseable {
         return Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0);
     }
 
-    private boolean letsIn() {
+    private boolean acceptsConnections() {
         try (var connection = database("postgres", Postgres.SUPERUSER).connect()) {
             return connection.isValid(1);
         } catch (SQLException notYet) {

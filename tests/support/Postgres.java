@@ -9,13 +9,14 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
+import lib.postgres.Sql;
 import lib.project.Credentials;
 import org.postgresql.ds.PGSimpleDataSource;
 
-/** One embedded server a JVM, started by the first who asks and stopped with the JVM. Every connection needs its password. */
+/** One embedded server per JVM, started by its first use, stopped with the JVM. Each connection needs a password. */
 public final class Postgres {
     public static final String HOST = "127.0.0.1";
-    /** The superuser's and, unless told otherwise, every role's: with characters that careless readers of .env stumble over. */
+    /** Of every role, with characters that a careless reader of .env gets wrong. */
     public static final String PASSWORD = "pa#ss w$rd";
 
     private static final AtomicInteger COUNT = new AtomicInteger();
@@ -26,7 +27,7 @@ public final class Postgres {
         @Override public String toString() { return name; }
     }
 
-    /** A database as somebody sees it. */
+    /** A database as a role sees it. */
     public record Db(String host, int port, String name, Role role) {
         public Connection connect() throws SQLException {
             var source = new PGSimpleDataSource();
@@ -49,12 +50,12 @@ public final class Postgres {
 
     public static final Role SUPERUSER = new Role("postgres", PASSWORD);
 
-    /** A fresh database with a name of its own, owned and seen by the superuser. */
+    /** A new database of the superuser. */
     public static Db database() {
         return database(SUPERUSER);
     }
 
-    /** A fresh database with a name of its own, owned and seen by {@code owner}. */
+    /** A new database of this role, and seen by it. */
     public static Db database(Role owner) {
         return database("test_" + COUNT.incrementAndGet(), owner);
     }
@@ -64,7 +65,7 @@ public final class Postgres {
         return new Db(HOST, Server.PORT, name, owner);
     }
 
-    /** A new role that may log in; its name is made unique. {@code attributes} as in CREATE ROLE: {@code "CREATEDB"}. */
+    /** A new role that may log in, with a unique name. @param attributes as in CREATE ROLE: "CREATEDB" */
     public static Role role(String name, String attributes) {
         var role = new Role(name + "_" + COUNT.incrementAndGet(), PASSWORD);
         execute("CREATE ROLE " + quoted(role.name()) + " LOGIN PASSWORD '" + PASSWORD + "' " + attributes);
@@ -73,18 +74,14 @@ public final class Postgres {
 
     /** Runs one statement as superuser in the maintenance database. */
     public static void execute(String sql) {
-        try (var connection = new Db(HOST, Server.PORT, "postgres", SUPERUSER).connect(); var statement = connection.createStatement()) {
-            statement.execute(sql);
-        } catch (SQLException e) {
-            throw new IllegalStateException(e);
-        }
+        OldState.run(new Db(HOST, Server.PORT, "postgres", SUPERUSER), sql);
     }
 
     public static String quoted(String identifier) {
-        return '"' + identifier.replace("\"", "\"\"") + '"';
+        return Sql.identifier(identifier);
     }
 
-    /** Initialised, and so started, by the first use. */
+    /** Started by the first use. */
     private static final class Server {
         static final int PORT = start();
 
@@ -92,7 +89,7 @@ public final class Postgres {
             try {
                 var server = EmbeddedPostgres.builder()
                     .setLocaleConfig("locale", "C")
-                    .setServerConfig("max_connections", "100")  // PostgreSQL's own: lock budgets are what users have
+                    .setServerConfig("max_connections", "100")  // the default, and with it the size of the lock table
                     .setServerConfig("wal_level", "logical")
                     .setServerConfig("max_prepared_transactions", "5")
                     .setServerConfig("full_page_writes", "off")
