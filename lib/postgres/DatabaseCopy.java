@@ -132,17 +132,17 @@ public final class DatabaseCopy {
 
     private List<String> grants() {
         return live.texts("""
-                WITH g AS (SELECT 'ON DATABASE ' || quote_ident(%s) AS object,
-                                  pg_get_userbyid(datdba) AS owner, datacl AS acl
+                WITH g AS (SELECT '' AS start, 'ON DATABASE ' || quote_ident(%s) AS object,
+                                  pg_get_userbyid(datdba) AS owner, datacl AS acl, true AS replaces
                            FROM pg_database WHERE datname = current_database() AND datacl IS NOT NULL)
                 """.formatted(Sql.literal(copy)) + REVOKE_AND_GRANT);
     }
 
-    /** Statements that give the objects of {@code g (object, owner, acl)} exactly their privileges. */
+    /** For {@code g (start, object, owner, acl, replaces)}: an ACL replaces an object's privileges, or adds to them. */
     private static final String REVOKE_AND_GRANT = """
-            SELECT format('REVOKE ALL %%s FROM PUBLIC, %%I', object, owner) FROM g
+            SELECT format('%%sREVOKE ALL %%s FROM PUBLIC, %%I', start, object, owner) FROM g WHERE replaces
             UNION ALL
-            (SELECT format('GRANT %%s %%s TO %%s%%s', privilege_type, object, %s,
+            (SELECT format('%%sGRANT %%s %%s TO %%s%%s', start, privilege_type, object, %s,
                            CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
              FROM g, aclexplode(acl))""".formatted(Sql.GRANTEE);
 
@@ -218,8 +218,8 @@ public final class DatabaseCopy {
                 """ + NOT_OF_AN_EXTENSION,
                 wanted.texts("schema", "public ").equals(pristine.texts("schema", "public "))));
         statements.addAll(live.texts("""
-                WITH g AS (SELECT 'ON SCHEMA ' || quote_ident(nspname) AS object,
-                                  pg_get_userbyid(nspowner) AS owner, nspacl AS acl
+                WITH g AS (SELECT '' AS start, 'ON SCHEMA ' || quote_ident(nspname) AS object,
+                                  pg_get_userbyid(nspowner) AS owner, nspacl AS acl, true AS replaces
                            FROM pg_namespace n WHERE nspacl IS NOT NULL AND NOT (nspname = 'public' AND ?) AND %s)
                 """.formatted(NOT_OF_AN_EXTENSION) + REVOKE_AND_GRANT,
                 wanted.texts("schema grant", "public: ").equals(pristine.texts("schema grant", "public: "))));
@@ -249,17 +249,14 @@ public final class DatabaseCopy {
     /** Those of a role for all schemas replace the built-in ones; those for one schema only add to them. */
     private List<String> defaultPrivileges() {
         return live.texts("""
-                WITH p AS (SELECT a.*,
-                           format('ALTER DEFAULT PRIVILEGES FOR ROLE %%I%%s ', pg_get_userbyid(defaclrole),
-                               coalesce(' IN SCHEMA ' || nullif(defaclnamespace, 0)::regnamespace, '')) AS start,
-                           CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
-                                WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END AS kind
-                           FROM pg_default_acl a)
-                SELECT format('%%sREVOKE ALL ON %%s FROM PUBLIC, %%I', start, kind, pg_get_userbyid(defaclrole))
-                FROM p WHERE defaclnamespace = 0
-                UNION ALL
-                (SELECT format('%%sGRANT %%s ON %%s TO %%s%%s', start, privilege_type, kind, %s,
-                           CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-                 FROM p, aclexplode(defaclacl))""".formatted(Sql.GRANTEE));
+                WITH g AS (SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s ', pg_get_userbyid(defaclrole),
+                                         ' IN SCHEMA ' || nullif(defaclnamespace, 0)::regnamespace) AS start,
+                                  'ON ' || CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES'
+                                      WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS'
+                                      WHEN 'L' THEN 'LARGE OBJECTS' END AS object,
+                                  pg_get_userbyid(defaclrole) AS owner, defaclacl AS acl,
+                                  defaclnamespace = 0 AS replaces
+                           FROM pg_default_acl)
+                """ + REVOKE_AND_GRANT);
     }
 }
