@@ -39,7 +39,7 @@ import lib.project.Project;
 import lib.project.Settings;
 import lib.reset.Guards;
 import lib.reset.PlanPrinter;
-import lib.reset.Run;
+import lib.reset.Runs;
 import lib.restore.Restore;
 import lib.restore.VerifyServer;
 import picocli.CommandLine.ArgGroup;
@@ -117,7 +117,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var context = context();
         try (var environment = environment(context)) {
             var settings = options.settings(context.folder, context.settings);
-            var job = new BackupJob(context.console, settings, environment.identity(), Run.neededBackups(context.project));
+            var job = new BackupJob(context.console, settings, environment.identity(), Runs.neededBackups(context.project));
             job.run(() -> {
                 environment.warnings().forEach(context.console::warn);
                 return programs(environment, job.previous());
@@ -316,8 +316,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var services = to.environment.services();
             to.db.ignoreSessionsFrom(services.addresses());
             var replacement = Restore.InPlace.of(to.context.project, to.db, to.backup.file(), terminate, services);
-            var restoration = restoration(to, replacement.aside().scratch());
-            print(to, "Restore %s in place of database %s, which is kept as %s".formatted(to.backup.file(), to.db.name(), replacement.aside().aside()),
+            var restoration = restoration(to, replacement.previous().scratch());
+            print(to, "Restore %s in place of database %s, which is kept as %s".formatted(to.backup.file(), to.db.name(), replacement.previous().before()),
                     new Plan(replacement.steps(restoration, to.console())));
             PlanPrinter.printInTheWay(to.console(), replacement.inTheWay(), terminate);
             Guards.refuseProtected(to.db);
@@ -361,7 +361,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         private static void printReplaced(Target to, Restoration restoration, Restore.InPlace replacement, String undo) {
-            var aside = replacement.aside().aside();
+            var aside = replacement.previous().before();
             printRestored(to, restoration, to.db.name());
             to.console().event("restored", Map.of("file", to.backup.file().toString(), "database", to.db.name(), "aside", aside, "undo", undo));
             to.console().note("the previous database is kept as " + aside);
@@ -392,7 +392,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             if (policy.keepsAll())
                 throw Failure.usage("no --keep option says which backups to keep, so none is removed")
                         .next("for example: --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12, or BACKUP_KEEP_DAILY=7 in .env");
-            var prune = new Prune(context.folder, database, policy, Run.neededBackups(context.project));
+            var prune = new Prune(context.folder, database, policy, Runs.neededBackups(context.project));
             var decisions = prune.decide();
             console.heading("Backups of %s in %s, keeping %s".formatted(database.database(), context.folder.path(), policy));
             for (var decision : decisions) {

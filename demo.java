@@ -6,7 +6,7 @@
 //SOURCES tests/support/Repo.java
 //SOURCES tests/support/SampleProject.java
 //SOURCES tests/support/Snapshot.java
-// Packed in, because a script is not told where it lies, and may be started from any folder.
+// Packed in, because a script does not know its own path, and may be started from any folder.
 //FILES repo/tests/projects/=tests/projects/**
 
 import java.io.IOException;
@@ -29,6 +29,7 @@ import lib.error.Problem;
 import lib.plan.Plan;
 import lib.plan.Step;
 import lib.process.Interruption;
+import lib.process.Shell;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -37,16 +38,22 @@ import support.Python;
 import support.SampleProject;
 import support.Snapshot;
 
-/** A story in five acts. What it says has happened is looked up first, with other means than the reset's own. */
-@Command(name = "demo", mixinStandardHelpOptions = true, versionProvider = reset_migrations.Version.class, sortOptions = false,
-        description = {"Breaks a sample project's migrations, resets it, undoes the reset, and checks each claim on the way.",
-                "Brings its own PostgreSQL and its own virtual environment; touches nothing of yours and asks nothing."})
+/**
+ * Shows a reset and its undo on a sample project. Each claim is checked before it is printed, with other means than the
+ * reset's own.
+ */
+@Command(name = "demo", mixinStandardHelpOptions = true, versionProvider = reset_migrations.Version.class,
+        sortOptions = false,
+        description = {"Breaks a sample project's migrations, resets it, undoes the reset, and checks each claim on "
+                + "the way.",
+                "Uses its own PostgreSQL and its own virtual environment; touches nothing of yours and asks nothing."})
 public class demo implements Callable<Integer>, Cli.HasOutput {
 
-    @Option(names = "--python", paramLabel = "PATH", description = "A Python that has Django, psycopg and python-dotenv (default: a virtual environment, made once and kept).")
+    @Option(names = "--python", paramLabel = "PATH", description = "A Python with Django, psycopg and python-dotenv "
+            + "(default: a virtual environment, created once and kept).")
     Path given;
     @Option(names = "--keep", negatable = true, defaultValue = "true", fallbackValue = "true",
-            description = "Leave the sample project to look at (the default), or remove it when all went well.")
+            description = "Keep the sample project to look at (the default), or remove it after success.")
     boolean keep;
     @Mixin Cli.Output output;
 
@@ -69,26 +76,27 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         console = output.console();
         setUp();
         var before = State.of(crm, db);
-        var words = theMess(before);
-        theReset();
-        aCleanStart(before);
-        secondThoughts();
-        allIsBack(before, words);
-        theEnd(began);
+        var words = showBrokenHistory(before);
+        runReset();
+        checkNewState(before);
+        runUndo();
+        checkOldState(before, words);
+        printSummary(began);
         return Problem.Exit.DONE.code;
     }
 
-    // ---- the acts ----------------------------------------------------------------------------
+    // ---- what it shows -----------------------------------------------------------------------
 
     private void setUp() throws Exception {
         folder = Files.createTempDirectory("reset_migrations-demo-").toRealPath();
-        console.heading("A Django project, a PostgreSQL and a Python of its own");
+        console.heading("A Django project, a PostgreSQL server and a Python of its own");
         console.say("  All in " + folder + "; nothing of yours is touched.");
         step(1, "copy the sample project", () -> {
             unpack(folder.resolve("clone"));
             crm = SampleProject.copyTo(Files.createDirectory(folder.resolve("crm")));
         });
-        step(2, given == null ? "find the virtual environment, or make it (a minute, the first time)" : "look at " + given, () -> python = python());
+        step(2, given == null ? "find the virtual environment, or create it (a minute, the first time)" : "look at "
+                + given, () -> python = python());
         step(3, "start PostgreSQL and load the rows, as a role that is no superuser", () -> {
             db = Postgres.database("crm_dev", Postgres.role("crm_user", "CREATEDB"));
             try (var connection = db.connect()) {
@@ -99,9 +107,9 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         Python.delete(folder.resolve("clone"));
     }
 
-    /** Returns the words with which migrate fails. */
-    private String theMess(State before) throws Exception {
-        act("Act 1. migrate does not work any more");
+    /** Returns migrate's error message. */
+    private String showBrokenHistory(State before) throws Exception {
+        part("1. migrate no longer works");
         console.say("""
               Nine apps, %,d tables, %,d rows. Their migration history is broken in three ways:
                 - flows has two leaf nodes, from two branches
@@ -112,14 +120,14 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         return migrateFails();
     }
 
-    private void theReset() throws Exception {
-        act("Act 2. The reset");
+    private void runReset() throws Exception {
+        part("2. The reset");
         type("cd " + crm.root());
         reset("--yes");
     }
 
-    private void aCleanStart(State before) throws Exception {
-        act("Act 3. A clean start");
+    private void checkNewState(State before) throws Exception {
+        part("3. A clean history");
         var check = manage("migrate", "--check");
         claim("migrate --check finds nothing left to migrate", check.code() == 0, last(check));
         console.say("  (exit code 0: nothing is left to migrate)");
@@ -132,29 +140,33 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         var filled = new ArrayList<String>();
         for (var table : now.rows().entrySet())
             if (table.getValue() > 0) filled.add(table.getKey());
-        claim("only Django's own tables have rows", filled.stream().allMatch(table -> table.matches("(auth|django)_.+")), filled.toString());
-        console.say("  %,d tables as before, but new: %,d rows where there were %,d, all of Django's own making.".formatted(now.rows().size(), now.total(), before.total()));
+        claim("only Django's own tables have rows", filled.stream()
+                .allMatch(table -> table.matches("(auth|django)_.+")), filled.toString());
+        console.say(("  %,d tables as before, but new: %,d rows where there were %,d, all created by "
+                + "Django itself.").formatted(now.rows().size(), now.total(), before.total()));
     }
 
-    private void secondThoughts() throws Exception {
-        act("Act 4. Second thoughts");
+    private void runUndo() throws Exception {
+        part("4. The undo");
         reset("undo", "--yes");
     }
 
-    private void allIsBack(State before, String words) throws Exception {
-        act("Act 5. Every row is back, and so is the mess");
+    private void checkOldState(State before, String words) throws Exception {
+        part("5. Every row is back, and so is the broken history");
         var again = migrateFails();
         claim("migrate fails as it did before the reset", again.equals(words), words, again);
         var now = State.of(crm, db);
         var differences = before.differences(now);
         claim("database and files are as they were", differences.isEmpty(), differences.toArray(String[]::new));
-        console.say("  %,d tables, %,d rows: definitions, counts and hashes as before.".formatted(now.rows().size(), now.total()));
+        console.say("  %,d tables, %,d rows: definitions, counts and hashes as before.".formatted(now.rows().size(),
+                now.total()));
         console.say("  %,d files and folders: sha256 and mode as before.".formatted(now.files().size()));
     }
 
-    private void theEnd(long began) throws IOException {
+    private void printSummary(long began) throws IOException {
         console.say("");
-        console.success("Every claim was checked and held; %.1f s in all.".formatted((System.nanoTime() - began) / 1e9));
+        console.success(("Every claim was checked and is true; "
+                + "%.1f s in all.").formatted((System.nanoTime() - began) / 1e9));
         if (!keep) {
             Python.delete(folder);
             return;
@@ -162,12 +174,13 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         console.say("  the project               " + crm.root());
         console.say("  what the runs kept of it  " + crm.root().resolve(".reset"));
         console.say("  their second copy         " + stateHome());
-        console.say("  PostgreSQL and its databases end with the demo. To clean up: rm -r " + folder);
+        console.say("  PostgreSQL and its databases end with the demo. To clean up: "
+                + Shell.line("rm", "-r", folder.toString()));
     }
 
-    // ---- the stage ---------------------------------------------------------------------------
+    // ---- commands ----------------------------------------------------------------------------
 
-    private void act(String title) {
+    private void part(String title) {
         Interruption.check();
         console.say("");
         console.heading(title);
@@ -194,7 +207,7 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         return crm.manage(python, args);
     }
 
-    /** A traceback's last line is the one that says it. */
+    /** The last line of a traceback has the message. */
     private static String last(Python.Output output) {
         return output.text().strip().lines().reduce("(no output)", (first, second) -> second);
     }
@@ -212,13 +225,18 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         if (output.verbose) asked.add("--verbose");
         if (output.json) asked.add("--json");
         System.out.flush();
-        var command = Stream.of(Stream.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
-                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"), "reset_migrations"), asked.stream()).flatMap(part -> part).toList();
-        var builder = new ProcessBuilder(command).directory(crm.root().toFile()).inheritIO().redirectInput(ProcessBuilder.Redirect.PIPE);
+        var command = Stream.of(Stream.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"),
+                        "reset_migrations"), asked.stream()).flatMap(part -> part).toList();
+        var builder = new ProcessBuilder(command).directory(crm.root().toFile()).inheritIO()
+                .redirectInput(ProcessBuilder.Redirect.PIPE);
         var environment = builder.environment();
-        environment.keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|BACKUP_).*"));
+        environment.keySet().removeIf(name ->
+                name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|BACKUP_).*"));
         environment.put("XDG_STATE_HOME", stateHome().toString());
-        if (given == null) environment.put("VIRTUAL_ENV", python.getParent().getParent().toString()); // as "activate" does
+        if (given == null) environment.put("VIRTUAL_ENV", python.getParent().getParent()
+                .toString()); // as "activate" does
         var process = builder.start();
         process.getOutputStream().close();
         try (var handle = Interruption.onSignal(process::destroy)) {
@@ -232,13 +250,16 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         return folder.resolve("state");
     }
 
-    /** The interpreter to use; a given one must bring what the sample project imports. */
+    /** The interpreter to use; a given one must have what the sample project imports. */
     private Path python() throws IOException {
         if (given == null) return Python.venv();
         var path = given.toAbsolutePath(); // not the real path: a virtual environment is known by the link
-        var imported = Python.run(folder, path.toString(), "-c", "import django, dotenv; import django.db.backends.postgresql.base");
-        if (imported.code() != 0) throw new Failure(new Problem.Usage(given + " lacks something that the sample project needs: " + last(imported),
-                List.of("install Django, psycopg and python-dotenv for it (Debian: python3-django python3-psycopg2 python3-dotenv)", "or leave --python away")));
+        var imported = Python.run(folder, path.toString(), "-c",
+                "import django, dotenv; import django.db.backends.postgresql.base");
+        if (imported.code() != 0) throw Failure.usage(given + " lacks something that the sample project needs: "
+                + last(imported)).next(
+                "install Django, psycopg and python-dotenv for it (Debian: python3-django "
+                        + "python3-psycopg2 python3-dotenv)", "or leave --python out");
         return path;
     }
 
@@ -247,7 +268,8 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         var packed = demo.class.getResource("/repo/tests/projects/requirements.txt");
         if (packed == null) return;
         var requirements = packed.toURI();
-        if (!requirements.getScheme().equals("jar")) copy(Path.of(requirements).getParent(), clone.resolve("tests/projects"));
+        if (!requirements.getScheme().equals("jar")) copy(Path.of(requirements).getParent(),
+                clone.resolve("tests/projects"));
         else try (var jar = FileSystems.newFileSystem(requirements, Map.of())) {
             copy(jar.getPath("/repo/tests/projects"), clone.resolve("tests/projects"));
         }
@@ -269,20 +291,17 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
     // ---- claims ------------------------------------------------------------------------------
 
     private void claim(String what, boolean holds, String... seen) {
-        if (!holds) throw new Failure(new ClaimFailed(what, List.of(seen), folder));
+        if (!holds) throw failed(what, List.of(seen));
     }
 
-    record ClaimFailed(String claim, List<String> seen, Path folder) implements Problem {
-        private static final int LONGEST_LIST = 12;
+    private static final int LONGEST_LIST = 12;
 
-        @Override public Exit exit() { return Exit.FAILED; }
-        @Override public String what() {
-            var lines = new StringBuilder("this was to hold, and does not: " + claim);
-            seen.stream().limit(LONGEST_LIST).forEach(line -> lines.append("\n  ").append(line));
-            if (seen.size() > LONGEST_LIST) lines.append("\n  … and ").append(seen.size() - LONGEST_LIST).append(" more");
-            return lines.toString();
-        }
-        @Override public List<String> next() { return List.of("the project is left as it is in " + folder, "please report it with all of the above"); }
+    private Failure failed(String what, List<String> seen) {
+        var lines = new StringBuilder("this claim is not true: " + what);
+        seen.stream().limit(LONGEST_LIST).forEach(line -> lines.append("\n  ").append(line));
+        if (seen.size() > LONGEST_LIST) lines.append("\n  … and ").append(seen.size() - LONGEST_LIST).append(" more");
+        return Failure.failed(lines.toString()).next("the project is kept as it is in " + folder,
+                "please report it with all of the above");
     }
 
     /** All that a reset may touch: every definition, each table's count and hash, each file's mode and hash. */
@@ -295,7 +314,8 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
 
         Map<String, Long> rows() {
             var rows = new TreeMap<String, Long>();
-            database.stream().map(ROWS::matcher).filter(line -> line.matches()).forEach(line -> rows.put(line.group(1), Long.valueOf(line.group(2))));
+            database.stream().map(ROWS::matcher).filter(line -> line.matches())
+                    .forEach(line -> rows.put(line.group(1), Long.valueOf(line.group(2))));
             return rows;
         }
 
@@ -303,10 +323,11 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
             return rows().values().stream().mapToLong(Long::longValue).sum();
         }
 
-        /** Empty when both are the same; else what this one has ("was") and the other has not, and the reverse ("is"). */
+        /** What only this state has ("was") and what only the other has ("is"). */
         List<String> differences(State now) {
             return Stream.of(missing("was: ", database, now.database), missing("is:  ", now.database, database),
-                    missing("was: ", files, now.files), missing("is:  ", now.files, files)).flatMap(lines -> lines).toList();
+                    missing("was: ", files, now.files), missing("is:  ", now.files, files)).flatMap(lines -> lines)
+                            .toList();
         }
 
         private static Stream<String> missing(String label, List<String> of, List<String> in) {

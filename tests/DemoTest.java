@@ -36,13 +36,13 @@ class DemoTest {
         }
     }
 
-    @Test void the_whole_story_is_told_from_any_folder_and_every_claim_holds() throws Exception {
+    @Test void it_runs_from_any_folder_and_every_claim_is_true() throws Exception {
         var output = demo();
         assertEquals(0, output.code(), output.all());
         var out = output.out();
         for (var said : List.of("$ python manage.py migrate\n  django.db.migrations.exceptions.NodeNotFoundError: ", "$ reset_migrations --yes\n",
                 "$ python manage.py migrate --check\n  (exit code 0", "No changes detected", "$ reset_migrations undo --yes\n",
-                "44 tables, 5,691 rows: definitions, counts and hashes as before.", "Every claim was checked and held; "))
+                "44 tables, 5,691 rows: definitions, counts and hashes as before.", "Every claim was checked and is true; "))
             assertTrue(out.contains(said), said + "\n-- is missing from --\n" + out);
         assertEquals(2, out.split(Pattern.quote("NodeNotFoundError: "), -1).length - 1, out);
         assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");
@@ -55,7 +55,7 @@ class DemoTest {
         assertTrue(Files.exists(crm.resolve("crm_backend/flows/migrations/0003_flow_archived_at.py")));
     }
 
-    @Test void a_row_changed_behind_its_back_makes_it_fail_with_the_table_named_even_if_nothing_is_to_be_kept() throws Exception {
+    @Test void a_row_changed_meanwhile_makes_it_fail_and_name_the_table_even_with_no_keep() throws Exception {
         var meddling = python("""
             if [ "$*" = "manage.py migrate" ] && [ -d ../.reset ]; then
                 '%s' -c '
@@ -69,7 +69,7 @@ class DemoTest {
         assertEquals(1, output.code(), output.all());
         assertTrue(output.err().contains("database and files are as they were"), output.all());
         assertTrue(output.err().contains("was: rows conversations_contact ") && output.err().contains("is:  rows conversations_contact "), output.all());
-        assertFalse(output.out().contains("held"), output.out());
+        assertFalse(output.out().contains("Every claim was checked"), output.out());
         assertTrue(Files.isDirectory(left().getFirst().resolve("crm")), "what failed is there to look at");
     }
 

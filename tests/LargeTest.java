@@ -210,7 +210,7 @@ class LargeTest {
         assertEquals(String.valueOf(TABLES), objects(tables(), "^parked_"));
         assertTrue(park.steps().keySet().stream().anyMatch(step -> step.startsWith("move ") && step.endsWith("in batches")), "by itself: " + park.steps());
         var status = done(shop, "status").output().out();
-        assertTrue(status.contains("the old one stands aside"), status);
+        assertTrue(status.contains("the old one is set aside"), status);
         var back = done(shop, "undo", "--yes", "--json");
         assertEquals(before, state(tables()));
         assertEquals(files, Snapshot.of(shop.root()));
@@ -268,7 +268,7 @@ class LargeTest {
         assertTrue(parked > 1000 && parked < TABLES - 1000, parked + " are parked");
         assertEquals(4, run(shop, "reset_migrations", "--yes").output().code());
         var status = done(shop, "status").output().out();
-        assertTrue(status.contains("undo brings it together"), status);
+        assertTrue(status.contains("undo moves it back"), status);
         done(shop, "undo", "--yes");
         assertEquals(before, state(tables()));
         assertEquals(files, Snapshot.of(shop.root()));

@@ -260,13 +260,13 @@ class LostRunTest {
         lost++;
         var undone = reset("undo", "--yes");
         assertDone(undone);
-        assertTrue(undone.out().contains("is not there any more"), undone.all());
+        assertTrue(undone.out().contains("which no longer exists: its files are put back here"), undone.all());
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(there.root()));
         found++;
     }
 
-    @Test void another_projects_run_on_a_server_of_the_same_address_is_none_of_ours() throws Exception {
+    @Test void a_run_of_another_project_on_a_server_of_the_same_address_is_ignored() throws Exception {
         assertDone(reset("--yes"));
         var there = checkout();
         for (var name : asideOnServer()) Postgres.execute("COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(name))); // as if it were not this server
@@ -309,14 +309,14 @@ class LostRunTest {
         found++;
     }
 
-    @Test void a_schema_set_aside_without_a_record_is_told_of() throws Exception {
+    @Test void status_shows_a_schema_set_aside_without_a_record() throws Exception {
         assertDone(reset("--yes", "--strategy", "park"));
         loseBoth();
         lost++;
         var status = reset("status");
         assertDone(status);
         var schema = asideOnServer().getFirst();
-        assertTrue(status.out().contains(schema) && status.out().contains("1 tables are in it") && status.out().contains("SET SCHEMA"), status.out());
+        assertTrue(status.out().contains(schema) && status.out().contains("; it has 1 table\n") && status.out().contains("SET SCHEMA"), status.out());
         for (var command : new String[] {"undo", "purge"}) {
             var refused = reset(command, "--yes");
             assertEquals(4, refused.code(), refused.all());
@@ -365,7 +365,7 @@ class LostRunTest {
         assertFound(crm);
     }
 
-    @Test void damaged_in_both_places_is_said_with_both_named_and_nothing_is_touched() throws Exception {
+    @Test void a_record_damaged_in_both_places_is_reported_with_both_and_nothing_is_touched() throws Exception {
         assertDone(reset("--yes"));
         var after = Snapshot.of(db);
         var kept = Snapshot.of(crm.root());
@@ -387,7 +387,7 @@ class LostRunTest {
         found++;
     }
 
-    @Tag("exhaustive") @Test void a_run_that_went_aside_within_an_older_one_is_purged_first() throws Exception {
+    @Tag("exhaustive") @Test void a_run_set_aside_inside_an_older_one_is_purged_first() throws Exception {
         assertDone(reset("--yes", "--strategy", "swap"));
         assertDone(reset("--yes", "--strategy", "park"));
         assertDone(reset("undo", "--yes"));
@@ -423,7 +423,7 @@ class LostRunTest {
         assertEquals(List.of(), asideOnServer());
     }
 
-    @Tag("exhaustive") @Test void purge_refuses_to_drop_a_schema_that_another_runs_schema_leans_on() throws Exception {
+    @Tag("exhaustive") @Test void purge_refuses_to_drop_a_schema_that_another_runs_schema_depends_on() throws Exception {
         assertDone(reset("--yes", "--strategy", "park"));
         var aside = asideOnServer().getFirst();
         execute(db.name(), """

@@ -28,6 +28,13 @@ public enum Script {
         return CALL.of(this) + (words.isEmpty() ? "" : " " + Shell.line(words));
     }
 
+    /** The same for another project, without the options of this call that say which project is meant here. */
+    public String commandIn(Path project, String... arguments) {
+        var words = new ArrayList<>(List.of(arguments));
+        words.addAll(List.of("--project", project.toString()));
+        return CALL.of(this) + " " + Shell.line(words);
+    }
+
     /** @param given the options of this call, with their values, that later commands for the same project need too */
     static void repeat(List<String> given) {
         projectOptions = List.copyOf(given);

@@ -2,10 +2,10 @@ package lib.reset;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 import lib.django.Migrator;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.plan.Step;
 import lib.postgres.Database;
@@ -17,43 +17,51 @@ import lib.postgres.Sessions;
 import lib.process.Interruption;
 
 /** The tables of the current schema are dropped, as the original script did. Only a backup brings them back. */
-public final class DropTables implements Strategy {
-    /** One table with two indexes takes thirteen locks: far from the 6,400 of a server's default settings. */
+final class DropTables implements Strategy {
+    /** One table with two indexes takes thirteen locks; a server's default settings have room for 6,400. */
     private static final int AT_ONCE = 50;
 
+    private static final String DROPPED = "the tables are dropped, not set aside: only a backup brings them back, "
+            + "and what others write after that backup is lost";
+
     private final Database db;
-    private final DatabaseSnapshot look;
+    private final DatabaseSnapshot snapshot;
     private final boolean terminate;
     private final List<SchemaObject> tables;
     private final List<SchemaObject> collations;
     private final List<String> warnings;
-    private final PreviousState.Backup aside;
+    private final DroppedTables previous;
     private Grants grants = new Grants(List.of());
 
-    private DropTables(Database db, DatabaseSnapshot look, String runId, boolean terminate, List<SchemaObject> tables,
+    private DropTables(Database db, DatabaseSnapshot snapshot, String runId, boolean terminate,
+            List<SchemaObject> tables,
                        List<SchemaObject> collations, List<String> warnings) {
         this.db = db;
-        this.look = look;
+        this.snapshot = snapshot;
         this.terminate = terminate;
         this.tables = tables;
         this.collations = collations;
         this.warnings = warnings;
-        this.aside = new PreviousState.Backup(runId, look.name(), look.schema().name(), tables.stream().map(SchemaObject::oid).toList());
+        this.previous = new DroppedTables(runId, snapshot.name(), snapshot.schema().name(), tables.stream()
+                .map(SchemaObject::oid).toList());
     }
 
-    static DropTables plan(Database db, DatabaseSnapshot look, String runId, boolean terminate) {
-        var objects = SchemaObjects.in(db, look.schema().name());
+    static DropTables plan(Database db, DatabaseSnapshot snapshot, String runId, boolean terminate) {
+        var objects = SchemaObjects.in(db, snapshot.schema().name());
         var tables = objects.stream().filter(o -> o.kind().equals("table")).toList();
-        var others = tables.stream().filter(t -> !t.owned()).map(t -> t.identity() + " belongs to " + t.owner()).toList();
-        if (!others.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.schema().name(), others));
-        var reached = SchemaObjects.droppedByCascade(db, look.schema().name(), tables, true);
-        if (!reached.isEmpty()) throw new Failure(new Problem.CascadeReaches("the tables of schema " + look.schema().name(), reached));
-        var warnings = new ArrayList<>(List.of("the tables are dropped, not set aside: only a backup brings them back, and what others write after it was taken is lost"));
+        var all = "the tables of schema " + snapshot.schema().name();
+        var others = tables.stream().filter(t -> !t.owned()).map(t -> t.identity() + " belongs to " + t.owner())
+                .toList();
+        if (!others.isEmpty()) throw Parking.cascade(all, others);
+        Parking.refuseCascade(db, snapshot.schema().name(), tables, all);
+        var warnings = new ArrayList<>(List.of(DROPPED));
         var collations = objects.stream().filter(o -> o.kind().equals("collation") && o.owned()).toList();
         var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.dependent() && !collations.contains(o))
-                .collect(Collectors.groupingBy(SchemaObject::kind, java.util.TreeMap::new, Collectors.counting()));
-        if (!kinds.isEmpty()) warnings.add("other objects stay, unless they hang on a table: " + kinds.entrySet().stream().map(e -> e.getKey() + " " + e.getValue()).collect(Collectors.joining(", ")));
-        return new DropTables(db, look, runId, terminate, tables, collations, warnings);
+                .collect(Collectors.groupingBy(SchemaObject::kind, TreeMap::new, Collectors.counting()));
+        if (!kinds.isEmpty()) warnings.add("other objects stay, unless they depend on a table: "
+                + kinds.entrySet().stream().map(e -> e.getKey() + " " + e.getValue())
+                        .collect(Collectors.joining(", ")));
+        return new DropTables(db, snapshot, runId, terminate, tables, collations, warnings);
     }
 
     public String name() {
@@ -73,38 +81,42 @@ public final class DropTables implements Strategy {
     }
 
     public DropTables terminating() {
-        return new DropTables(db, look, aside.run(), true, tables, collations, warnings);
+        return new DropTables(db, snapshot, previous.run(), true, tables, collations, warnings);
     }
 
-    public PreviousState.Backup aside() {
-        return aside;
+    public DroppedTables previous() {
+        return previous;
     }
 
-    /** In batches, as one transaction would fill the lock table; the newest first, as dropping one locks all that refer to it. Its undo can only say where the tables are: in the backup. */
+    /**
+     * In batches, because one transaction would fill the lock table; the newest first, because dropping a table locks
+     * all that refer to it. Its undo can only say where the tables are: in the backup.
+     */
     public Step drop() {
         return new Step() {
             public String describe() {
-                return "drop %d tables of schema %s".formatted(tables.size(), look.schema().name());
+                return "drop %d tables of schema %s".formatted(tables.size(), snapshot.schema().name());
             }
 
             public void run() {
-                grants = Grants.in(db, look.schema().name());
+                grants = Grants.in(db, snapshot.schema().name());
                 for (var batch : SchemaObjects.batches(tables.reversed(), AT_ONCE)) {
                     Interruption.check();
-                    Parking.inUse(db, Parking.relations(batch), terminate, () -> db.inOneTransaction(List.of(
-                            "DROP TABLE IF EXISTS %s CASCADE".formatted(batch.stream().map(SchemaObject::identity).collect(Collectors.joining(", "))))));
+                    var names = batch.stream().map(SchemaObject::identity).collect(Collectors.joining(", "));
+                    Parking.locking(db, Parking.relations(batch), terminate,
+                            () -> db.inOneTransaction(List.of("DROP TABLE IF EXISTS %s CASCADE".formatted(names))));
                     Checkpoint.reached("dropped some");
                 }
                 collations.forEach(DropTables.this::dropUnused);
             }
 
             public void undo() {
-                if (aside.state(db) != PreviousState.State.OLD_IS_LIVE) throw new Failure(new Problem.OnlyBackupHasIt(look.name(), null));
+                if (previous.areDropped(db)) throw previous.onlyBackupHasThem(null);
             }
         };
     }
 
-    /** Django creates collations without IF NOT EXISTS: one that a table needed has to go with it. */
+    /** Django creates collations without IF NOT EXISTS, so one that a table needed has to go too. */
     private void dropUnused(SchemaObject collation) {
         try {
             db.run("DROP COLLATION IF EXISTS " + collation.identity());
@@ -115,16 +127,9 @@ public final class DropTables implements Strategy {
     }
 
     public Step migrate(Migrator migrator) {
-        return new Step() {
-            public String describe() {
-                return "run every migration";
-            }
-
-            public void run() {
-                migrator.migrateLive();
-                warnings.addAll(grants.regrant(db, look.schema().name()));
-                db.flushWal();
-            }
-        };
+        return new MigrateLive(migrator, () -> {
+            warnings.addAll(grants.regrant(db, snapshot.schema().name()));
+            db.flushWal();
+        }, () -> {});
     }
 }

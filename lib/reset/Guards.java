@@ -3,22 +3,21 @@ package lib.reset;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import lib.django.CheckResult;
 import lib.django.Description;
 import lib.django.Django;
 import lib.django.NewMigrations;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Disk;
+import lib.files.Text;
 import lib.postgres.Database;
+import lib.postgres.Sql;
 import lib.project.Credentials;
 import lib.project.Project;
 
-/** What has to be so before anything is touched, and what has to be so at the end. */
+/** Conditions that have to hold before anything is touched, and the check of the result. */
 public final class Guards {
     private Guards() {}
 
@@ -26,91 +25,159 @@ public final class Guards {
 
     /** @throws Failure refused (4) on a standby: nothing can be written there */
     public static void refuseStandby(Database db) {
-        if (db.is("SELECT pg_is_in_recovery()")) throw new Failure(new Problem.Standby(db.name()));
+        if (db.is("SELECT pg_is_in_recovery()")) throw standby(db.name());
     }
 
-    /** For a server that may have been set up a moment ago. @throws Failure refused (4): there is nothing in it, and something must have been */
+    static Failure standby(String database) {
+        return Failure.refused("database %s is on a standby server, which is read-only".formatted(database))
+                .next("name the primary server in DB_HOST");
+    }
+
+    /** For a backup from a server that may be new. @throws Failure refused (4) when the database has no tables */
     public static void refuseEmpty(Database db) {
-        if (!hasTables(db)) throw new Failure(new Problem.EmptyNow(db.name()));
+        if (!hasTables(db)) throw Failure.refused(("the database %s has no tables, and its container looks newly "
+                + "created (empty volume?): there is nothing to back up").formatted(db.name()))
+                .next("see whether its volume was removed or renamed: docker volume ls",
+                        "if it is really new, start the service first, or give the new one's backups a folder of "
+                                + "their own: --dir");
     }
 
-    /** An image may bring some of extensions. */
+    /** Tables of extensions do not count: an image may create them. */
     private static boolean hasTables(Database db) {
         return db.is("""
                 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                 WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-                  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))""");
+                  AND NOT EXISTS (SELECT FROM pg_depend d
+                      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))""");
     }
 
     /** @throws Failure refused (4) when the database's COMMENT says that it is protected, whatever the options */
     public static void refuseProtected(Database db) {
-        var comment = db.texts("SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = current_database()").getFirst();
-        if (PROTECTED.matcher(comment).find()) throw new Failure(new Problem.Protected(db.name(), comment));
+        var comment = db.texts("SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE "
+                + "datname = current_database()").getFirst();
+        if (PROTECTED.matcher(comment).find())
+            throw Failure.refused("database %s is marked as protected by its comment: %s"
+                    .formatted(Text.line(db.name()), Text.line(comment)))
+                .next("if that is no longer intended, remove the mark in psql:", "COMMENT ON DATABASE %s IS NULL;"
+                        .formatted(Sql.identifier(db.name())));
     }
 
     /**
-     * Before: Django's default database is the one that we look at, and nothing that stays leans on what goes.
+     * Django's default database is the one that we look at, and the selected apps can be reset.
      *
-     * @throws Failure refused (4), or configuration (2)
+     * @throws Failure refused (4)
      */
-    public static void check(Description django, Credentials ours) {
+    static void checkSettings(Description django, Credentials ours) {
         var theirs = django.defaultDatabase();
         if (!theirs.sameDatabase()) {
             var engine = theirs.engine();
-            if (!engine.contains("postg") && !engine.contains("psycopg") && !engine.contains("psql")) throw new Failure(new Problem.NotPostgresInSettings(engine));
-            throw new Failure(new Problem.NotTheSame(ours, theirs.user() + "@" + theirs.host() + ":" + theirs.port() + "/" + theirs.name(), theirs.error()));
+            if (!engine.contains("postg") && !engine.contains("psycopg") && !engine.contains("psql"))
+                throw Failure.refused("Django's default database has the engine %s; only PostgreSQL can be reset"
+                        .formatted(engine))
+                        .next("check DATABASES in the settings, or give --settings MODULE");
+            throw Failure.refused(
+                    ".env and Django name different databases:\n  %s: %s\n  Django's settings: %s@%s:%s/%s%s".formatted(
+                            String.join(", ", ours.sources().values().stream().distinct().toList()), ours,
+                            theirs.user(), theirs.host(), theirs.port(), theirs.name(), theirs.error() == null
+                                    ? "" : "\n  Django cannot connect: " + theirs.error()))
+                    .next("make them agree: often the backend has a .env of its own, or the settings have "
+                            + "other defaults");
         }
-        if (django.selected().isEmpty()) throw new Failure(new Problem.NoOwnApps());
+        if (django.selected().isEmpty()) throw Failure.refused("no app of the project has migrations to reset")
+                .next("check --project and --settings: these decide which apps are the project's own");
         var selected = django.labels();
-        var strangers = django.history().files().stream().filter(file -> !file.isMigration() && selected.contains(file.app())).map(Description.MigrationFile::path).toList();
-        if (!strangers.isEmpty()) throw new Failure(new Problem.NotAMigration(strangers));
+        var others = django.history().files().stream()
+                .filter(file -> !file.isMigration() && selected.contains(file.app()))
+                .map(file -> file.path().toString()).toList();
+        if (!others.isEmpty()) throw Failure.refused("these files in a migrations folder are not migrations, so "
+                + "Django cannot load the app's migrations:\n  "
+                + String.join("\n  ", others)).next("move them elsewhere, or give them names that begin with _");
     }
 
     /**
-     * Before: whatever will be written to lets us. Of a folder that is still to be made the nearest that is there counts; of one
-     * with migrations its {@code __pycache__}, which is to go, counts too: a container has often made it as root.
+     * Everything that will be written is writable. Of a folder that does not exist yet, the nearest one above it
+     * counts; of one with migrations, its {@code __pycache__} too, which will be removed: a container has often created
+     * it as root.
+     *
+     * @throws Failure failed (1)
      */
     public static void writable(Project project, Stream<Path> folders) {
-        var closed = folders.flatMap(folder -> Stream.of(folder, folder.resolve("__pycache__"))).map(Guards::nearest).distinct()
+        var closed = folders.flatMap(folder -> Stream.of(folder, folder.resolve("__pycache__"))).map(Guards::nearest)
+                .distinct()
                 .filter(folder -> !Files.isWritable(folder) || !Files.isExecutable(folder))
                 .map(folder -> project.show(folder) + " (" + Disk.ownerAndMode(folder) + ")").sorted().toList();
-        if (!closed.isEmpty()) throw new Failure(new Problem.NotWritable(closed));
+        if (!closed.isEmpty())
+            throw Failure.failed("nothing was touched, because these folders are not writable:\n  "
+                    + String.join("\n  ", closed))
+                .next("run this as their owner, or give yourself the right to write there (chown, chmod, mount)");
     }
 
     private static Path nearest(Path folder) {
-        var there = folder;
-        while (!Files.isDirectory(there) && there.getParent() != null) there = there.getParent();
-        return there;
+        var existing = folder;
+        while (!Files.isDirectory(existing) && existing.getParent() != null) existing = existing.getParent();
+        return existing;
     }
 
     /**
-     * The new migrations need nothing that other apps do not have. A migration that stays may name one that goes
-     * if a fresh one bears that name.
+     * The new migrations need nothing that other apps do not have. A migration that stays may name one that is replaced
+     * if a new one has that name.
+     *
+     * @throws Failure refused (4)
      */
-    public static void check(Description django, NewMigrations fresh) {
-        if (!fresh.required().isEmpty()) {
-            var own = django.apps().stream().filter(Description.App::own).map(Description.App::label).toList();
-            throw new Failure(new Problem.NeedsOtherApps(fresh.required(), own));
-        }
-        var names = fresh.files().stream().map(file -> file.app() + "." + file.name().replaceFirst("\\.py$", "")).toList();
-        var lost = django.history().references().stream().filter(reference -> !names.contains(reference.toApp() + "." + reference.toMigration())).toList();
-        if (!lost.isEmpty()) throw new Failure(new Problem.Pinned(lost));
+    static void checkDependencies(Description django, NewMigrations fresh) {
+        if (!fresh.required().isEmpty()) throw needsOtherApps(django, fresh.required());
+        var names = fresh.files().stream().map(file -> file.app() + "." + file.name().replaceFirst("\\.py$", ""))
+                .toList();
+        var lost = django.history().references().stream()
+                .filter(pin -> !names.contains(pin.toApp() + "." + pin.toMigration())).toList();
+        if (lost.isEmpty()) return;
+        throw Failure.refused("migrations that stay name migrations that would no longer exist:\n  "
+                + String.join("\n  ", lost.stream().map(pin ->
+                        "%s.%s (%s) names %s.%s"
+                                .formatted(pin.app(), pin.migration(), pin.kind(), pin.toApp(), pin.toMigration()))
+                                .toList()))
+                .next(lost.stream().anyMatch(Description.Reference::own)
+                        ? "reset those apps together: leave --apps out, or add them to it"
+                        : "a package cannot depend on a project's migration by name: have it depend on __first__, "
+                                + "or make its migrations the project's own with MIGRATION_MODULES");
     }
 
-    /** After: Django is connected to the new database and has nothing left to do. */
-    public static void check(CheckResult found, long oid) {
-        var findings = new ArrayList<String>();
-        if (found.oid() != oid) findings.add("Django is connected to another database than the new one");
-        if (!found.unapplied().isEmpty()) findings.add("not applied: " + String.join(", ", found.unapplied()));
-        if (!found.drift().isEmpty()) findings.add("makemigrations would write: " + String.join("; ", found.drift()));
-        if (!findings.isEmpty()) throw new Failure(new Problem.CheckFailed(findings));
+    private static Failure needsOtherApps(Description django, List<NewMigrations.RequiredChange> needs) {
+        var own = django.apps().stream().filter(Description.App::own).map(Description.App::label).toList();
+        return Failure.refused("the new migrations need changes in apps that are not reset:\n  "
+                + String.join("\n  ", needs.stream().map(need ->
+                        "%s (%s) needs a migration in %s (%s)"
+                                .formatted(need.app(), need.operation(), need.otherApp(), need.change())).toList()))
+                .next(needs.stream().map(NewMigrations.RequiredChange::otherApp).distinct().map(app -> own.contains(app)
+                        ? "reset %s too: leave --apps out, or add it".formatted(app)
+                        : ("make the migrations of %s the project's own with MIGRATION_MODULES, or do without "
+                                + "that change").formatted(app)).toList());
     }
 
-    /** What a container proves has to be true of what lies here. @param compose the command, for people @param trusted the image may have other code */
-    public static void sameCode(Django django, Description description, String compose, boolean trusted) throws IOException {
+    /**
+     * What a container proves has to hold for the files here too.
+     *
+     * @param buildCommand builds the image
+     * @param trusted the image may have other code
+     * @throws Failure refused (4)
+     */
+    static void checkSameCode(Django django, Description description, String buildCommand, boolean trusted)
+            throws IOException {
         var stale = trusted ? List.<String>of() : django.staleInImage(description);
-        if (!stale.isEmpty()) throw new Failure(new Problem.ImageOlder(compose, django.service(), stale));
+        if (!stale.isEmpty())
+            throw Failure.refused("the image of service %s was built from other code than is here:"
+                    .formatted(django.service()) + firstTen(stale))
+                .next(buildCommand, "or, if the image is meant to have its own of these: --trust-image");
         var hidden = django.hiddenInContainer(description);
-        if (!hidden.isEmpty()) throw new Failure(new Problem.OtherCodeInside(django.service(), hidden));
+        if (!hidden.isEmpty()) throw Failure.refused(("the code's folder is mounted into the container of service "
+                + "%s, but it has other files there than are here:")
+                        .formatted(django.service()) + firstTen(hidden))
+                .next("see the service's volumes in the compose file: another one may be mounted over this folder",
+                        "or name another service with Django: --app-service");
+    }
+
+    private static String firstTen(List<String> all) {
+        return "\n  " + String.join("\n  ", all.stream().limit(10).toList())
+                + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
     }
 }

@@ -2,75 +2,98 @@ package lib.reset;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
-import java.util.regex.Pattern;
+import lib.cli.Script;
+import lib.error.Failure;
+import lib.files.Text;
 import lib.postgres.Database;
 import lib.postgres.Renames;
 import lib.postgres.Sql;
 
 /**
- * What stands aside as the server itself tells it: the run's id is in the COMMENT, for the day when no record of the run is left.
+ * What a run has set aside, as its {@link RunComment} on the server tells: all that is known of it when the run's
+ * record is lost.
  *
  * @param schema null when it is the whole database
  * @param words  "crm as it was before"
  */
-public record OrphanedState(String run, String database, String schema, String words) {
-    private static final Pattern COMMENT = Pattern.compile("reset_migrations ([^:\\s]+): (.*)", Pattern.DOTALL);
-    private static final String BEFORE = " as it was before";
-
-    private record Commented(String name, String comment) {}
+record OrphanedState(String run, String database, String schema, String words) {
+    private record Commented(String name, RunComment comment) {}
 
     /** What runs have set aside of this database: under other names, and in schemas of its own. */
     public static List<OrphanedState> in(Database db) {
         var live = db.name();
         var found = new ArrayList<OrphanedState>();
-        for (var one : commented(db, "SELECT datname, shobj_description(oid, 'pg_database') AS words FROM pg_database WHERE datname <> current_database()")) {
-            var m = COMMENT.matcher(one.comment);
-            if (!m.matches()) continue;
-            var aside = new OrphanedState(m.group(1), one.name, null, m.group(2));
-            if (m.group(2).equals(live + BEFORE) || one.name.equals(aside.name(live, "before")) || one.name.equals(aside.name(live, "undone"))) found.add(aside);
+        for (var one : commented(db, "SELECT datname, shobj_description(oid, 'pg_database') AS words FROM "
+                + "pg_database WHERE datname <> current_database()")) {
+            var comment = one.comment;
+            var orphan = new OrphanedState(comment.run(), one.name, null, comment.words());
+            if (comment.equals(RunComment.before(comment.run(), live)) || one.name.equals(orphan.name(live, "before"))
+                    || one.name.equals(orphan.name(live, "undone")))
+                found.add(orphan);
         }
-        for (var one : commented(db, "SELECT nspname, obj_description(oid, 'pg_namespace') AS words FROM pg_namespace")) {
-            var m = COMMENT.matcher(one.comment);
-            if (m.matches()) found.add(new OrphanedState(m.group(1), live, one.name, m.group(2)));
-        }
+        found.addAll(schemasIn(db));
         return found;
     }
 
-    private static List<Commented> commented(Database db, String sql) {
-        return db.list("SELECT * FROM (%s) c WHERE words LIKE 'reset\\_migrations %%' ORDER BY 1".formatted(sql), r -> new Commented(r.getString(1), r.getString(2)));
+    /** The schemas of this database that runs have made or filled. */
+    static List<OrphanedState> schemasIn(Database db) {
+        var database = db.name();
+        return commented(db, "SELECT nspname, obj_description(oid, 'pg_namespace') AS words FROM pg_namespace").stream()
+                .map(one -> new OrphanedState(one.comment.run(), database, one.name, one.comment.words())).toList();
     }
 
-    /** Those of no run in this list. */
-    public static List<OrphanedState> without(List<Run> runs, Database db) {
-        var known = Set.copyOf(runs.stream().map(Run::id).toList());
-        return in(db).stream().filter(aside -> !known.contains(aside.run)).toList();
+    private static List<Commented> commented(Database db, String sql) {
+        return db.list("SELECT * FROM (%s) c WHERE words LIKE '%s' ORDER BY 1".formatted(sql, RunComment.LIKE),
+                        r -> new Commented(r.getString(1), RunComment.parse(r.getString(2)).orElse(null))).stream()
+                .filter(one -> one.comment != null).toList();
     }
 
     private String name(String live, String state) {
-        return Sql.shortened(live, "_" + state + "_" + Strategy.suffix(run));
+        return Sql.shortened(live, "_" + state + "_" + RunId.suffix(run));
     }
 
-    /** An old state, which undo would bring back; else what an undo took away. */
-    public boolean old() {
-        return words.endsWith(BEFORE);
+    /** An old state, which undo would bring back; else what an undo has set aside. */
+    public boolean isOld() {
+        return comment().isBefore();
     }
 
-    public String what() {
-        return "%s: %s, by run %s".formatted(schema == null ? "database " + database : "schema %s of database %s".formatted(schema, database), words, run);
+    private RunComment comment() {
+        return new RunComment(run, words);
     }
 
-    /** How it comes back by hand, a line each. */
-    public List<String> back(Database db) {
+    /** For a message, in one line. */
+    public String describe() {
+        return "%s: %s, by run %s"
+                .formatted(schema == null ? "database " + database : "schema %s of database %s"
+                .formatted(schema, database), words, run);
+    }
+
+    static Failure withoutRecord(List<OrphanedState> states) {
+        return Failure.refused("set aside by a run whose record is not here:\n  "
+                + String.join("\n  ", states.stream().map(OrphanedState::describe).toList()))
+                .next("undo and purge need the record: run them where the reset was run, or copy its folder here, "
+                        + "from .reset/ there or ~/.local/state/reset_migrations",
+                        "or do it by hand: %s prints the SQL".formatted(Script.RESET_MIGRATIONS.command("status")));
+    }
+
+    /** The SQL that brings it back by hand, a line each. */
+    public List<String> recoverySql(Database db) {
         var live = db.name();
-        if (schema != null) return List.of("-- in database " + live + ", in one transaction: what is in the schema in use goes elsewhere by ALTER TABLE … SET SCHEMA (and so on),",
-                "-- then what is in %s goes there; %d tables are in it".formatted(Sql.identifier(schema),
-                        db.one("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = ? AND relkind IN ('r', 'p', 'f')", r -> r.getLong(1), schema)));
-        var elsewhere = name(live, old() ? "undone" : "before");
-        var comment = db.texts("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()").getFirst();
+        if (schema != null) {
+            var tables = db.one("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE "
+                    + "nspname = ? AND relkind IN ('r', 'p', 'f')",
+                    r -> r.getInt(1), schema);
+            return List.of(("-- in database %s, in one transaction: move what is in the schema in use elsewhere "
+                    + "(ALTER TABLE … SET SCHEMA, and so on),").formatted(live),
+                    "-- then move what is in %s there; it has %s".formatted(Sql.identifier(schema), Text.count(tables, "table")));
+        }
+        var elsewhere = name(live, isOld() ? "undone" : "before");
+        var comment = db.texts(
+                "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()")
+                .getFirst();
+        var setAside = isOld() ? RunComment.undone(run) : RunComment.before(run, live);
         return List.of("-- from another database, such as postgres, when nobody is connected to " + live,
                 "BEGIN;", Renames.rename(live, elsewhere) + ";", Renames.rename(database, live) + ";",
-                Renames.comment(elsewhere, "reset_migrations %s: %s".formatted(run, old() ? "what undo took away" : live + BEFORE)) + ";",
-                Renames.comment(live, comment) + ";", "COMMIT;");
+                Renames.comment(elsewhere, setAside.toString()) + ";", Renames.comment(live, comment) + ";", "COMMIT;");
     }
 }

@@ -7,7 +7,6 @@ import java.util.Set;
 import java.util.regex.Pattern;
 import lib.django.Migrator;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.plan.Step;
 import lib.postgres.Database;
@@ -22,78 +21,105 @@ import lib.postgres.Sql;
  * Everything of the current schema that no extension owns moves to another schema of the same database. In one
  * transaction with the migrations where the lock table has room for it, else in batches that can be taken back.
  */
-public final class ParkTables implements Strategy {
+final class ParkTables implements Strategy {
     /** A role that may not create schemas finds these two when its DBA has made them. */
     private static final String FIXED_PARKED = "reset_parked", FIXED_UNDONE = "reset_undone";
 
     private final Database db;
-    private final DatabaseSnapshot look;
+    private final DatabaseSnapshot snapshot;
     private final boolean terminate;
     private final String reason;
     private final boolean inTransaction;
-    private final PreviousState.Schema aside;
+    private final PreviousSchema previous;
     private final List<String> warnings;
 
-    private ParkTables(Database db, DatabaseSnapshot look, boolean terminate, String reason, boolean inTransaction, PreviousState.Schema aside, List<String> warnings) {
+    private ParkTables(Database db, DatabaseSnapshot snapshot, boolean terminate, String reason, boolean inTransaction,
+            PreviousSchema previous,
+                       List<String> warnings) {
         this.db = db;
-        this.look = look;
+        this.snapshot = snapshot;
         this.terminate = terminate;
         this.reason = reason;
         this.inTransaction = inTransaction;
-        this.aside = aside;
+        this.previous = previous;
         this.warnings = warnings;
     }
 
-    static ParkTables plan(Database db, DatabaseSnapshot look, String runId, boolean terminate, String reason) {
-        var schema = look.schema().name();
+    static ParkTables plan(Database db, DatabaseSnapshot snapshot, String runId, boolean terminate, String reason) {
+        var schema = snapshot.schema().name();
         var all = SchemaObjects.in(db, schema);
-        refuseOfOthers(db, look, all.stream().filter(o -> o.isRelation() && !o.owned()).toList());
+        refuseOfOthers(snapshot, all.stream().filter(o -> o.isRelation() && !o.owned()).toList());
         if (!db.is("SELECT has_schema_privilege(?, 'CREATE')", schema))
-            throw new Failure(new Problem.AskDba("role %s may not create tables in schema %s".formatted(look.role().name(), schema),
-                    List.of("GRANT USAGE, CREATE ON SCHEMA %s TO %s;".formatted(Sql.identifier(schema), Sql.identifier(look.role().name())))));
+            throw askDba("role %s may not create tables in schema %s".formatted(snapshot.role().name(), schema),
+                    List.of("GRANT USAGE, CREATE ON SCHEMA %s TO %s;"
+                            .formatted(Sql.identifier(schema), Sql.identifier(snapshot.role().name()))));
         var moved = all.stream().filter(SchemaObject::owned).toList();
         refuseForeignKeys(db, moved, schema);
-        var schemas = look.role().mayCreateSchema() ? new Schemas("parked_" + Strategy.suffix(runId), "undone_" + Strategy.suffix(runId), false) : fixed(db, look);
-        var aside = new PreviousState.Schema(runId, look.name(), schema, schemas.parked, schemas.undone, schemas.fixed, SchemaObjects.oids(moved));
+        var suffix = RunId.suffix(runId);
+        var schemas = snapshot.role().mayCreateSchema() ? new Schemas("parked_" + suffix, "undone_" + suffix, false)
+                : fixed(db, snapshot);
+        var previous = new PreviousSchema(runId, snapshot.name(), schema, schemas.parked, schemas.undone, schemas.fixed,
+                SchemaObjects.oids(moved));
         var tables = moved.stream().filter(SchemaObject::isTable).count();
-        // measured: 2 locks for each object that moves, about 20 for each table that is made; a fifth is left to others
+        // measured: 2 locks for each object that moves, about 20 for each table that is created; a fifth is left to
+        // others
         var inTransaction = 2 * moved.size() + 20 * tables < Parking.lockTable(db) * 4 / 5;
         var warnings = new ArrayList<String>();
-        all.stream().filter(o -> !o.owned() && !o.dependent()).forEach(o -> warnings.add("stays, because it belongs to %s: %s %s".formatted(o.owner(), o.kind(), o.identity())));
-        SchemaObjects.droppedByCascade(db, schema, moved, false).forEach(d -> warnings.add("goes on using what is set aside: " + d));
+        all.stream().filter(o -> !o.owned() && !o.dependent())
+                .forEach(o -> warnings.add("stays where it is, because it belongs to %s: %s %s"
+                .formatted(o.owner(), o.kind(), o.identity())));
+        SchemaObjects.droppedByCascade(db, schema, moved, false)
+                .forEach(d -> warnings.add("will still use the tables that are set aside, not the new ones: " + d));
         warnings.addAll(publications(db, moved));
-        warnings.addAll(triggersByName(db, moved, look));
-        return new ParkTables(db, look, terminate, reason, inTransaction, aside, warnings);
+        warnings.addAll(triggersByName(db, moved, snapshot));
+        return new ParkTables(db, snapshot, terminate, reason, inTransaction, previous, warnings);
     }
 
-    private static void refuseOfOthers(Database db, DatabaseSnapshot look, List<SchemaObject> others) {
+    private static void refuseOfOthers(DatabaseSnapshot snapshot, List<SchemaObject> others) {
         if (others.isEmpty()) return;
-        throw new Failure(new Problem.AskDba("%d of the tables and other relations in schema %s do not belong to role %s:\n  %s".formatted(
-                others.size(), look.schema().name(), look.role().name(), String.join("\n  ", others.stream().limit(10).map(o -> o.identity() + " belongs to " + o.owner()).toList())),
-                others.stream().map(o -> "ALTER %s %s OWNER TO %s;".formatted(o.kind().toUpperCase(), o.identity(), Sql.identifier(look.role().name()))).toList()));
+        var some = others.stream().limit(10).map(o -> o.identity() + " belongs to " + o.owner()).toList();
+        throw askDba("%d of the tables and other relations in schema %s do not belong to role %s:\n  %s".formatted(
+                others.size(), snapshot.schema().name(), snapshot.role().name(), String.join("\n  ", some)),
+                others.stream()
+                        .map(o -> "ALTER %s %s OWNER TO %s;"
+                        .formatted(o.kind().toUpperCase(), o.identity(), Sql.identifier(snapshot.role().name()))).toList());
     }
 
-    /** They would follow the tables aside, and then hold rows of other programs to data that is no longer live. */
+    private static Failure askDba(String why, List<String> statements) {
+        var next = new ArrayList<>(List.of("have the database's administrator run, in this database:"));
+        next.addAll(statements);
+        return Failure.refused(why).next(next);
+    }
+
+    /** These keys would move with the tables, and check other programs' rows against data that is no longer live. */
     private static void refuseForeignKeys(Database db, List<SchemaObject> moved, String schema) {
         var keys = db.texts("""
                 SELECT format('%s of %s, to %s', quote_ident(conname), conrelid::regclass, confrelid::regclass)
                 FROM pg_constraint k JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE contype = 'f' AND n.nspname <> ? AND confrelid = ANY (?) ORDER BY 1""", schema, Parking.relations(moved));
-        if (!keys.isEmpty()) throw new Failure(new Problem.ForeignKeysFromOutside(schema, keys));
+                WHERE contype = 'f' AND n.nspname <> ? AND confrelid = ANY (?) ORDER BY 1""",
+                schema, Parking.relations(moved));
+        if (!keys.isEmpty())
+            throw Failure.refused(
+                    "foreign keys of other schemas refer to tables of schema %s and would move with them:\n  %s"
+                    .formatted(
+                schema, String.join("\n  ", keys))).next("drop them, and create them again after the reset");
     }
 
     private record Schemas(String parked, String undone, boolean fixed) {}
 
-    /** The first pair that a DBA has made for us and that is empty; its number grows while earlier runs' states stand aside. */
-    private static Schemas fixed(Database db, DatabaseSnapshot look) {
+    /** The first empty pair that a DBA has made for us; the pairs of earlier runs are in use until these are purged. */
+    private static Schemas fixed(Database db, DatabaseSnapshot snapshot) {
         for (int i = 1; ; i++) {
             var number = i == 1 ? "" : "_" + i;
             var pair = new Schemas(FIXED_PARKED + number, FIXED_UNDONE + number, true);
             var missing = new ArrayList<String>();
             for (var schema : List.of(pair.parked, pair.undone))
-                if (!Parking.exists(db, schema)) missing.add("CREATE SCHEMA %s AUTHORIZATION %s;".formatted(schema, Sql.identifier(look.role().name())));
+                if (!Parking.exists(db, schema))
+                    missing.add("CREATE SCHEMA %s AUTHORIZATION %s;"
+                            .formatted(schema, Sql.identifier(snapshot.role().name())));
             if (!missing.isEmpty())
-                throw new Failure(new Problem.AskDba("role %s may neither swap the database nor create a schema to set its tables aside in".formatted(look.role().name()), missing));
+                throw askDba("role %s may neither swap the database nor create a schema to set its tables aside in"
+                        .formatted(snapshot.role().name()), missing);
             if (usable(db, pair.parked) && usable(db, pair.undone)) return pair;
         }
     }
@@ -102,33 +128,45 @@ public final class ParkTables implements Strategy {
         return db.is("""
                 SELECT pg_has_role(nspowner, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n')
-                FROM pg_namespace n WHERE nspname = ?""", schema) && Parking.schemasOfRuns(db).stream().noneMatch(h -> h.name().equals(schema));
+                FROM pg_namespace n WHERE nspname = ?""", schema)
+                && OrphanedState.schemasIn(db).stream().noneMatch(one -> one.schema().equals(schema));
     }
 
     private static List<String> publications(Database db, List<SchemaObject> moved) {
         return db.texts("""
-                SELECT format('publication %s goes on with the table that is set aside, not with the new one: %s', pubname, string_agg(prrelid::regclass::text, ', '))
-                FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid WHERE prrelid = ANY (?) GROUP BY pubname ORDER BY 1""", Parking.relations(moved));
+                SELECT format('publication %s will still publish the table that is set aside, not the new one: %s',
+                              pubname, string_agg(prrelid::regclass::text, ', '))
+                FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid
+                WHERE prrelid = ANY (?) GROUP BY pubname ORDER BY 1""", Parking.relations(moved));
     }
 
     private record Body(String function, String text) {}
 
-    /** A body kept as text names its tables by name: while it stands aside, that is the new ones. */
-    private static List<String> triggersByName(Database db, List<SchemaObject> moved, DatabaseSnapshot look) {
+    /**
+     * The text of a function names its tables, and those names mean the new tables while the old ones are set aside.
+     */
+    private static List<String> triggersByName(Database db, List<SchemaObject> moved, DatabaseSnapshot snapshot) {
         var bodies = db.list("""
-                SELECT DISTINCT p.oid::regproc::text, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
+                SELECT DISTINCT p.oid::regproc::text, p.prosrc
+                FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
                 WHERE NOT t.tgisinternal AND t.tgrelid = ANY (?) AND l.lanname NOT IN ('c', 'internal') ORDER BY 1""",
                 r -> new Body(r.getString(1), r.getString(2)), Parking.relations(moved));
         var warnings = new ArrayList<String>();
         for (var body : bodies) {
             var words = new HashSet<>(List.of(body.text.split("[^\\w$]+")));
-            var named = look.schema().tables().stream().map(DatabaseSnapshot.Table::name).filter(t -> isNamed(t, words, body.text)).limit(3).toList();
-            if (!named.isEmpty()) warnings.add("trigger function %s names %s in its text: a write to a table that is set aside would reach the new one".formatted(body.function, String.join(", ", named)));
+            var named = snapshot.schema().tables().stream().map(DatabaseSnapshot.Table::name)
+                    .filter(t -> isNamed(t, words, body.text)).limit(3).toList();
+            if (!named.isEmpty()) warnings.add(("trigger function %s names %s in its text: a write to a table that "
+                    + "is set aside would change the new one").formatted(
+                    body.function, String.join(", ", named)));
         }
         return warnings;
     }
 
-    /** A search of its own only for names that are no plain words: hundreds of functions times thousands of tables. */
+    /**
+     * Only a name with odd characters is searched for in the text: there may be hundreds of functions and thousands of
+     * tables.
+     */
     private static boolean isNamed(String table, Set<String> words, String text) {
         if (table.matches("[\\w$]+")) return words.contains(table);
         return Pattern.compile("(?<![\\w$])" + Pattern.quote(table) + "(?![\\w$])").matcher(text).find();
@@ -147,44 +185,47 @@ public final class ParkTables implements Strategy {
     }
 
     public List<String> inTheWay() {
-        return Sessions.othersHolding(db, aside.objects().values().stream().flatMap(List::stream).toList());
+        return Sessions.othersHolding(db, previous.objects().values().stream().flatMap(List::stream).toList());
     }
 
     public ParkTables terminating() {
-        return new ParkTables(db, look, true, reason, inTransaction, aside, warnings);
+        return new ParkTables(db, snapshot, true, reason, inTransaction, previous, warnings);
     }
 
-    public PreviousState.Schema aside() {
-        return aside;
+    public PreviousSchema previous() {
+        return previous;
     }
 
-    /** Whether parking and migrating fit into one transaction: {@link #parkAndMigrate} and {@link #commit}; else {@link #park} and {@link #migrate}. */
+    /**
+     * Whether parking and migrating fit into one transaction: {@link #parkAndMigrate} and {@link #commit}; else {@link
+     * #park} and {@link #migrate}.
+     */
     public boolean inTransaction() {
         return inTransaction;
     }
 
     /** The same in batches: for migrations that cannot run in a transaction. */
     public ParkTables withoutTransaction() {
-        return new ParkTables(db, look, terminate, reason, false, aside, warnings);
+        return new ParkTables(db, snapshot, terminate, reason, false, previous, warnings);
     }
 
     /** What has to be moved now; refuses when that is no longer what the plan showed. */
     private List<SchemaObject> unchanged() {
-        var now = SchemaObjects.in(db, look.schema().name()).stream().filter(SchemaObject::owned).toList();
-        if (!SchemaObjects.oids(now).equals(aside.objects())) throw new Failure(new Problem.ChangedSincePlan("schema " + look.schema().name()));
+        var now = SchemaObjects.in(db, snapshot.schema().name()).stream().filter(SchemaObject::owned).toList();
+        if (!SchemaObjects.oids(now).equals(previous.objects()))
+            throw Failure.failed("schema %s has changed since the plan was made".formatted(snapshot.schema().name()))
+                    .next("start again");
         return now;
     }
 
     private String moving() {
-        return "move %,d objects of schema %s to %s".formatted(aside.objects().values().stream().mapToInt(List::size).sum(), aside.live(), aside.parked());
+        return "move %,d objects of schema %s to %s"
+                .formatted(previous.objects().values().stream().mapToInt(List::size)
+                .sum(), previous.live(), previous.parked());
     }
 
-    private List<String> makeParked() {
-        return Parking.make(aside, aside.parked(), "schema %s as it was before".formatted(aside.live()));
-    }
-
-    private void giveGrants() {
-        warnings.addAll(Grants.in(db, aside.parked()).regrant(db, aside.live()));
+    private void regrant() {
+        warnings.addAll(Grants.in(db, previous.parked()).regrant(db, previous.live()));
         db.flushWal();
     }
 
@@ -199,11 +240,12 @@ public final class ParkTables implements Strategy {
                 var objects = unchanged();
                 var statements = new ArrayList<String>();
                 statements.add("SET LOCAL lock_timeout = '5s'");
-                statements.add("SET LOCAL application_name = " + Sql.literal(Database.APPLICATION)); // so that we know whom it waits for
+                // then Sessions can name whom it waits for
+                statements.add("SET LOCAL application_name = " + Sql.literal(Database.APPLICATION));
                 statements.add(Sql.WAIT_FOR_DISK);
                 statements.add(Sql.CHECK_CLIENT);
-                statements.addAll(makeParked());
-                statements.addAll(Parking.moves(objects, aside.parked()));
+                statements.addAll(previous.makeParked());
+                statements.addAll(Parking.moves(objects, previous.parked()));
                 statements.add("SET LOCAL lock_timeout TO DEFAULT");
                 var relations = Parking.relations(objects);
                 if (terminate) Sessions.terminateHolding(db, relations);
@@ -223,7 +265,7 @@ public final class ParkTables implements Strategy {
         };
     }
 
-    /** The one atomic act; undo after it moves everything back. */
+    /** The COMMIT; its undo moves everything back. */
     public Step commit(Migrator migrator) {
         return new Step() {
             public String describe() {
@@ -234,15 +276,15 @@ public final class ParkTables implements Strategy {
                 Checkpoint.reached("before COMMIT");
                 migrator.commit();
                 Checkpoint.reached("after COMMIT");
-                giveGrants();
+                regrant();
             }
 
             public void undo() {
                 migrator.rollback();
-                Parking.awaitCommit(db, aside);
-                Parking.removeMade(db, aside, terminate);
+                previous.awaitCommit(db);
+                previous.dropNew(db, terminate);
                 Checkpoint.reached("removed what was made");
-                Parking.bringHome(db, aside, terminate);
+                previous.moveBack(db, terminate);
             }
         };
     }
@@ -256,33 +298,19 @@ public final class ParkTables implements Strategy {
 
             public void run() {
                 var objects = unchanged();
-                db.inOneTransaction(makeParked());
-                Checkpoint.reached("made schema " + aside.parked());
-                Parking.move(db, objects, aside.parked(), terminate);
+                db.inOneTransaction(previous.makeParked());
+                Checkpoint.reached("made schema " + previous.parked());
+                Parking.move(db, objects, previous.parked(), terminate);
             }
 
             public void undo() {
-                Parking.bringHome(db, aside, terminate);
+                previous.moveBack(db, terminate);
             }
         };
     }
 
     /** After {@link #park}; undo drops what the migrations have made. */
     public Step migrate(Migrator migrator) {
-        return new Step() {
-            public String describe() {
-                return "run every migration";
-            }
-
-            public void run() {
-                migrator.migrateLive();
-                Checkpoint.reached("migrated, and nothing granted yet");
-                giveGrants();
-            }
-
-            public void undo() {
-                Parking.removeMade(db, aside, terminate);
-            }
-        };
+        return new MigrateLive(migrator, this::regrant, () -> previous.dropNew(db, terminate));
     }
 }

@@ -8,55 +8,69 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.django.Migrations;
+import lib.error.Failure;
 import lib.files.Checkpoint;
 import lib.files.Disk;
+import lib.files.Text;
 import lib.plan.Step;
 
 /**
- * The user's undo for files: the newer migrations go into the run's {@code undone/}, the old ones come home.
- * Migrations written since the reset go aside with them.
+ * The user's undo for files: moves the newer migrations, also those written since the reset, into the run's {@code
+ * undone/}, and puts the old ones back.
  *
- * @param newer what goes aside
- * @param there all migrations that were there, also those that are the same in the old set
+ * @param newer   what is moved
+ * @param present all migrations that exist now, also those that are the same in the old set
  */
-public record PutBackFiles(Run reset, Migrations newer, Set<String> there) implements Step {
+record PutBackFiles(Run reset, Migrations newer, Set<String> present) implements Step {
 
-    /** Looks at what lies in the run's folders now. @throws Failure an old file is lost: before anything is touched */
-    public static PutBackFiles of(Run run) throws IOException {
-        var root = Path.of(run.root());
-        run.oldFiles().requireCopies(run.oldFolders());
+    /** @throws Failure an old file is lost: before anything is touched */
+    static PutBackFiles of(Run run) throws IOException {
+        var root = run.root();
+        var migrations = run.migrations();
+        migrations.oldIn(root).requireCopies(new RunStore(run).oldFolders());
         var folders = new LinkedHashSet<Path>();
-        run.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
-        run.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
-        var old = run.old().stream().collect(Collectors.toMap(Migrations.File::path, Migrations.File::sha256));
+        migrations.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
+        migrations.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
+        var old = migrations.old().stream().collect(Collectors.toMap(Migrations.File::path, Migrations.File::sha256));
         var now = Migrations.in(root, folders);
-        return new PutBackFiles(run, new Migrations(root, now.files().stream()
-                .filter(f -> !f.sha256().equals(old.get(f.path()))).toList()), now.paths()); // what an interrupted undo has put back is not newer
+        // without what an interrupted undo has put back
+        var newer = now.files().stream().filter(f -> !f.sha256().equals(old.get(f.path()))).toList();
+        return new PutBackFiles(run, new Migrations(root, newer), now.paths());
+    }
+
+    private Migrations old() {
+        return reset.migrations().oldIn(reset.root());
+    }
+
+    private RunStore store() {
+        return new RunStore(reset);
     }
 
     @Override public String describe() {
-        return "put %d old migration file%s back, %d newer aside".formatted(reset.old().size(), reset.old().size() == 1 ? "" : "s", newer.files().size());
+        return "put %s back, set %d newer aside"
+                .formatted(Text.count(reset.migrations().old().size(), "old migration file"), newer.files().size());
     }
 
-    /** Where it writes. */
-    public Stream<Path> folders() {
-        var store = Files.isDirectory(reset.folder()) ? reset.folder() : reset.copy();
-        return Stream.concat(Stream.of(store), new ReplaceFiles(reset.oldFiles(), reset.fresh(), reset).folders());
+    /** The folders that it writes into. */
+    Stream<Path> folders() {
+        var store = Files.isDirectory(store().folder()) ? store().folder() : store().copy();
+        var files = Stream.concat(old().paths().stream(), reset.migrations().fresh().keySet().stream());
+        return Stream.concat(Stream.of(store), files.map(path -> reset.root().resolve(path).getParent()).distinct());
     }
 
     @Override public void run() throws IOException {
-        var kept = Files.isDirectory(reset.folder()); // one of the two is there, or this run would not have been found
-        if (kept) keepIn(reset.folder());
+        var kept = Files.isDirectory(store().folder()); // one of the two exists, or this run would not have been found
+        if (kept) keepIn(store().folder());
         try {
-            if (Files.isDirectory(reset.copy())) keepIn(reset.copy());
+            if (Files.isDirectory(store().copy())) keepIn(store().copy());
         } catch (IOException full) {
             if (!kept) throw full; // one copy is enough
         }
-        reset.oldFiles().restoreFrom(reset.oldFolders());
+        old().restoreFrom(store().oldFolders());
         Checkpoint.reached("put all back");
-        newer.removeExcept(reset.oldFiles().paths());
+        newer.removeExcept(old().paths());
         Checkpoint.reached("removed all newer");
-        reset.removeMade();
+        reset.migrations().removeMade(reset.root());
     }
 
     private void keepIn(Path folder) throws IOException {
@@ -66,13 +80,14 @@ public record PutBackFiles(Run reset, Migrations newer, Set<String> there) imple
     }
 
     @Override public void undo() throws IOException {
-        if (reset.undoneFolders().isEmpty()) return; // nothing was moved yet
-        reset.oldFiles().removeExcept(there); // first: on a full disk that makes the room
-        newer.restoreFrom(reset.undoneFolders());
-        for (var store : reset.undoneFolders())
-            for (var path : newer.paths()) Files.deleteIfExists(store.resolve(path)); // home again, so this is one too many
-        for (var made : reset.made()) {
-            var init = Path.of(reset.root()).resolve(made);
+        if (store().undoneFolders().isEmpty()) return; // nothing was moved yet
+        old().removeExcept(present); // first, to make room on a full disk
+        newer.restoreFrom(store().undoneFolders());
+        for (var store : store().undoneFolders())
+            for (var path : newer.paths())
+                Files.deleteIfExists(store.resolve(path)); // back in place, so this copy is no longer needed
+        for (var made : reset.migrations().made()) {
+            var init = reset.root().resolve(made);
             if (made.endsWith("__init__.py") && Files.isDirectory(init.getParent()) && !Files.exists(init))
                 Disk.replace(init, new byte[0], null, init.getParent());
         }

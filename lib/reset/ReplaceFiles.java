@@ -8,32 +8,33 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.stream.Stream;
 import lib.django.Migrations;
-import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.files.Disk;
+import lib.files.Text;
 import lib.plan.Step;
 
 /**
- * The old migration files go, the new ones come. The old ones lie in the run's folder before this begins.
+ * Replaces the old migration files by the new ones. The run's folder has a copy of the old ones before this begins.
  *
- * @param fresh new files' texts by path relative to the root, sorted
+ * @param fresh the new files' texts by path relative to the root, sorted
  */
-public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record) implements Step {
+record ReplaceFiles(Migrations old, Map<String, String> fresh, Run reset) implements Step {
 
     @Override public String describe() {
-        return "replace %d migration file%s by %d".formatted(old.files().size(), old.files().size() == 1 ? "" : "s", fresh.size());
+        return "replace %s by %d".formatted(Text.count(old.files().size(), "migration file"), fresh.size());
     }
 
-    /** Where it writes. */
-    public Stream<Path> folders() {
-        return Stream.concat(old.paths().stream(), fresh.keySet().stream()).map(path -> old.root().resolve(path).getParent()).distinct();
+    /** The folders that it writes into. */
+    Stream<Path> folders() {
+        return Stream.concat(old.paths().stream(), fresh.keySet().stream())
+                .map(path -> old.root().resolve(path).getParent()).distinct();
     }
 
     @Override public void run() throws IOException {
         old.requireUnchanged(); // minutes may have passed since they were copied
         for (var path : fresh.keySet())
-            if (!old.paths().contains(path) && Files.exists(old.root().resolve(path), LinkOption.NOFOLLOW_LINKS)) throw Migrations.changed(path);
+            if (!old.paths().contains(path) && Files.exists(old.root().resolve(path), LinkOption.NOFOLLOW_LINKS))
+                throw Migrations.changed(path);
         for (var file : fresh.entrySet()) {
             var path = old.root().resolve(file.getKey());
             makePackage(path.getParent());
@@ -42,10 +43,14 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
             Checkpoint.reached("replaced " + file.getKey());
         }
         old.removeExcept(fresh.keySet());
-        for (var folder : fresh.keySet().stream().map(path -> old.root().resolve(path).getParent()).distinct().toList()) Disk.fsync(folder);
+        for (var folder : fresh.keySet().stream().map(path -> old.root().resolve(path).getParent()).distinct().toList())
+            Disk.fsync(folder);
     }
 
-    /** An app may have models and no migrations package yet (MIGRATION_MODULES: nor those above it), or a folder that lost its {@code __init__.py}. */
+    /**
+     * An app may have models and no migrations package yet (with MIGRATION_MODULES not even the packages above it), or
+     * a folder without {@code __init__.py}.
+     */
     private void makePackage(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) {
             if (!Files.isDirectory(folder.getParent())) makePackage(folder.getParent());
@@ -58,12 +63,12 @@ public record ReplaceFiles(Migrations old, Map<String, String> fresh, Run record
 
     @Override public void undo() throws IOException {
         var replaced = old.paths();
-        for (var file : record.fresh().entrySet()) {
+        for (var file : reset.migrations().fresh().entrySet()) {
             var path = old.root().resolve(file.getKey());
             if (!replaced.contains(file.getKey()) && Disk.hasContent(path, file.getValue())) Files.delete(path);
             if (Files.isDirectory(path.getParent())) Migrations.removeCache(path.getParent());
         }
-        old.replacedBy(record.fresh()).restoreFrom(record.oldFolders());
-        record.removeMade();
+        old.replacedBy(reset.migrations().fresh()).restoreFrom(new RunStore(reset).oldFolders());
+        reset.migrations().removeMade(old.root());
     }
 }

@@ -3,7 +3,7 @@ package lib.reset;
 import java.util.ArrayList;
 import java.util.List;
 import lib.django.Migrator;
-import lib.error.Problem;
+import lib.error.Failure;
 import lib.files.Checkpoint;
 import lib.plan.Step;
 import lib.postgres.Database;
@@ -11,52 +11,43 @@ import lib.postgres.DatabaseCopy;
 import lib.postgres.DatabaseSnapshot;
 import lib.postgres.Fingerprint;
 import lib.postgres.Grants;
-import lib.postgres.Renames;
 import lib.postgres.Sessions;
 import lib.postgres.Sql;
 
-/** The new state is built in a database of its own, which then changes names with the live one. */
+/** The new state is built in a scratch database, which then takes the live database's name. */
 public final class SwapDatabase implements Strategy {
-    private final Database live;
-    private final DatabaseSnapshot look;
-    private final String runId;
-    private final boolean terminate;
+    final Database live;
+    final DatabaseSnapshot snapshot;
+    final boolean terminate;
     private final String reason;
-    private final PreviousState.Database aside;
+    private final PreviousDatabase previous;
     private final List<String> warnings = new ArrayList<>();
 
-    private SwapDatabase(Database live, DatabaseSnapshot look, String runId, boolean terminate, String reason) {
+    SwapDatabase(Database live, DatabaseSnapshot snapshot, String runId, boolean terminate, String reason) {
         this.live = live;
-        this.look = look;
-        this.runId = runId;
+        this.snapshot = snapshot;
         this.terminate = terminate;
         this.reason = reason;
-        aside = aside(runId, look);
+        previous = PreviousDatabase.of(runId, snapshot);
     }
 
-    /** The names that a run of this database gives, and the oid it goes by. */
-    public static PreviousState.Database aside(String runId, DatabaseSnapshot look) {
-        var run = Strategy.suffix(runId);
-        return new PreviousState.Database(runId, look.name(), look.oid(), Sql.shortened(look.name(), "_new_" + run),
-                Sql.shortened(look.name(), "_before_" + run), Sql.shortened(look.name(), "_undone_" + run), look.comment());
-    }
-
-    static SwapDatabase plan(Database live, DatabaseSnapshot look, String runId, boolean terminate, String reason) {
-        return new SwapDatabase(live, look, runId, terminate, reason);
-    }
-
-    /** Why this database cannot be swapped by this role, in words; empty when nothing is known against it. */
-    static List<String> obstacles(Database db, DatabaseSnapshot look) {
+    /** Why this role cannot swap this database, a line each; empty when nothing is known against it. */
+    static List<String> obstacles(Database db, DatabaseSnapshot snapshot) {
         var found = new ArrayList<String>();
-        if (!look.role().superuser() && !look.role().createdb()) found.add("role %s may not create databases".formatted(look.role().name()));
-        if (!look.role().ownsDatabase()) found.add("role %s does not own the database (its owner is %s)".formatted(look.role().name(), look.owner()));
+        if (!snapshot.role().superuser() && !snapshot.role().createdb())
+            found.add("role %s may not create databases".formatted(snapshot.role().name()));
+        if (!snapshot.role().ownsDatabase())
+            found.add("role %s does not own the database (its owner is %s)"
+                    .formatted(snapshot.role().name(), snapshot.owner()));
         if (!found.isEmpty()) return found;
-        found.addAll(Fingerprint.of(db, look.schema().name()).notCopyable());
+        found.addAll(Fingerprint.of(db, snapshot.schema().name()).notCopyable());
         found.addAll(db.texts("""
-                SELECT format('extension %s %s cannot be made again by role %s', extname, extversion, current_user)
+                SELECT format('extension %s %s cannot be created again by role %s', extname, extversion, current_user)
                 FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS (
                     SELECT FROM pg_available_extension_versions v
-                    WHERE v.name = extname AND v.version = extversion AND (NOT v.superuser OR v.trusted OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)))
+                    WHERE v.name = extname AND v.version = extversion
+                      AND (NOT v.superuser OR v.trusted
+                           OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)))
                 UNION ALL
                 SELECT format('extension %s belongs to %s', extname, extowner::regrole)
                 FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT pg_has_role(extowner, 'MEMBER')
@@ -67,7 +58,9 @@ public final class SwapDatabase implements Strategy {
                   AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
                 ORDER BY 1"""));
         if (!found.isEmpty()) return found;
-        db.maintenance().ifPresentOrElse(Database::close, () -> found.add("no other database of the server lets role %s in".formatted(look.role().name())));
+        db.maintenance()
+                .ifPresentOrElse(Database::close,
+                () -> found.add("no other database of the server lets role %s in".formatted(snapshot.role().name())));
         return found;
     }
 
@@ -84,93 +77,94 @@ public final class SwapDatabase implements Strategy {
     }
 
     public List<String> inTheWay() {
-        return Sessions.othersIn(live, look.oid());
+        return Sessions.othersIn(live, snapshot.oid());
     }
 
     public SwapDatabase terminating() {
-        return new SwapDatabase(live, look, runId, true, reason);
+        return new SwapDatabase(live, snapshot, previous.run(), true, reason);
     }
 
-    public PreviousState.Database aside() {
-        return aside;
+    public PreviousDatabase previous() {
+        return previous;
     }
 
-    /** What to do instead when the copy turned out to differ. */
-    public Strategy instead(DatabaseCopy.Differs why) {
-        return ParkTables.plan(live, look, runId, terminate, Strategy.notSwapped(why.differences()));
-    }
-
-    /** @throws Failure (from run) {@link DatabaseCopy.Differs}: park instead; undo drops what was created */
+    /** @throws Failure (from run) {@link DatabaseCopy.Differs}: park instead; its undo drops what was created */
     public Step createScratch() {
-        return new CreateScratch(live, look, aside);
+        return new CreateScratch(live, snapshot, previous);
     }
 
-    private record CreateScratch(Database live, DatabaseSnapshot look, PreviousState.Database aside) implements Step {
+    private record CreateScratch(Database live, DatabaseSnapshot snapshot, PreviousDatabase previous) implements Step {
         public String describe() {
-            return "create database %s as %s is, but empty".formatted(aside.scratch(), aside.live());
+            return "create database %s with the properties of %s, empty".formatted(previous.scratch(), previous.live());
         }
 
         public void run() {
-            try (var maintenance = PreviousState.maintenance(live, aside.live())) {
-                new DatabaseCopy(live, look.schema().name(), aside.scratch()).create(maintenance);
+            try (var maintenance = live.requireMaintenance()) {
+                new DatabaseCopy(live, snapshot.schema().name(), previous.scratch()).create(maintenance);
             }
         }
 
         public void undo() {
-            dropScratch(live, aside);
+            dropScratch(live, previous);
         }
     }
 
-    /** Its name holds this run's id: nobody else made it. */
-    public static void dropScratch(Database live, PreviousState.Database aside) {
-        try (var maintenance = PreviousState.maintenance(live, aside.live())) {
-            maintenance.oidOf(aside.scratch()).filter(oid -> oid != aside.oid()).ifPresent(oid -> drop(maintenance, aside.scratch(), oid));
+    /** Its name has this run's id, so nobody else has made it. */
+    public static void dropScratch(Database live, PreviousDatabase previous) {
+        try (var maintenance = live.requireMaintenance()) {
+            maintenance.oidOf(previous.scratch()).filter(oid -> oid != previous.oid())
+                    .ifPresent(oid -> drop(maintenance, previous.scratch(), oid));
         }
     }
 
-    /** Not WITH (FORCE): that is denied to an owner while autovacuum happens to be there, which a plain DROP ends by itself. */
+    /**
+     * Not WITH (FORCE): an owner may not use that while autovacuum works there; a plain DROP ends autovacuum by itself.
+     */
     public static void drop(Database maintenance, String name, long oid) {
-        try (var second = maintenance.sibling(maintenance.credentials().database()); var kept = Sessions.keepTerminating(second, oid)) {
+        try (var second = maintenance.sibling(maintenance.credentials().database());
+                var kept = Sessions.keepTerminating(second, oid)) {
             maintenance.run("DROP DATABASE " + Sql.identifier(name));
         }
     }
 
-    /** Migrates the new database and gives again, by name, what was granted on the old tables. */
+    /** Migrates the new database and grants again, by name, what was granted on the old tables. */
     public Step migrate(Migrator migrator) {
-        return new Migrate(live, look, aside, migrator, warnings);
+        return new Migrate(live, snapshot, previous, migrator, warnings);
     }
 
-    private record Migrate(Database live, DatabaseSnapshot look, PreviousState.Database aside, Migrator migrator, List<String> warnings) implements Step {
+    private record Migrate(Database live, DatabaseSnapshot snapshot, PreviousDatabase previous, Migrator migrator,
+            List<String> warnings) implements Step {
         public String describe() {
-            return "run every migration in %s".formatted(aside.scratch());
+            return "run every migration in %s".formatted(previous.scratch());
         }
 
         public void run() {
-            migrator.migrateInto(aside.scratch());
+            migrator.migrateInto(previous.scratch());
             Checkpoint.reached("migrated, and nothing granted yet");
-            try (var scratch = live.sibling(aside.scratch())) {
-                warnings.addAll(Grants.in(live, look.schema().name()).regrant(scratch, look.schema().name()));
+            try (var scratch = live.sibling(previous.scratch())) {
+                warnings.addAll(Grants.in(live, snapshot.schema().name()).regrant(scratch, snapshot.schema().name()));
             }
         }
     }
 
-    /** Both renames in one transaction; undo looks at which oid bears the name. */
+    /** Both renames in one transaction; the undo looks at which oid has the name. */
     public Step swap() {
-        return new Swap(live, aside, terminate);
+        return new Swap(live, previous, terminate);
     }
 
-    public record Swap(Database live, PreviousState.Database aside, boolean terminate) implements Step {
+    public record Swap(Database live, PreviousDatabase previous, boolean terminate) implements Step {
         public String describe() {
-            return "rename %s to %s, and %s to %s".formatted(aside.live(), aside.aside(), aside.scratch(), aside.live());
+            return "rename %s to %s, and %s to %s"
+                    .formatted(previous.live(), previous.before(), previous.scratch(), previous.live());
         }
 
         public void run() {
-            new Renames(aside.live(), aside.oid(), aside.aside(), "reset_migrations %s: %s as it was before".formatted(aside.run(), aside.live()),
-                    aside.scratch(), aside.comment(), true).run(live, terminate);
+            previous.swapIn(previous.scratch(), true).run(live, terminate);
         }
 
         public void undo() {
-            if (aside.state(live) == PreviousState.State.NEW_IS_LIVE) aside.putBack(live, aside.scratch(), terminate);
+            if (previous.state(live) == PreviousState.State.NEW_IS_LIVE)
+                previous.putBack(live, previous.scratch(), terminate);
         }
     }
 }

@@ -18,8 +18,10 @@ import lib.postgres.Renames;
 import lib.postgres.Sessions;
 import lib.postgres.Sql;
 import lib.project.Project;
-import lib.reset.PreviousState;
+import lib.reset.PreviousDatabase;
 import lib.reset.Run;
+import lib.reset.RunId;
+import lib.reset.RunStore;
 import lib.reset.SwapDatabase;
 
 /** What a restore does to a server: a new database, proven against the backup, beside the one in use or in its place. */
@@ -101,7 +103,7 @@ public final class Restore {
      *
      * @param warnings gets what of the database itself could not be copied
      */
-    public record InPlace(Run run, PreviousState.Database aside, Database live, DatabaseSnapshot look, boolean terminate, List<String> warnings, Services services) {
+    public record InPlace(Run run, PreviousDatabase previous, Database live, DatabaseSnapshot look, boolean terminate, List<String> warnings, Services services) {
         /** @throws Failure refused (4) when this role may not replace the database */
         public static InPlace of(Project project, Database live, Path backup, boolean terminate, Services services) {
             var look = DatabaseSnapshot.of(live);
@@ -110,9 +112,9 @@ public final class Restore {
             if (!look.role().ownsDatabase()) reasons.add("role %s does not own it (its owner is %s)".formatted(look.role().name(), look.owner()));
             live.maintenance().ifPresentOrElse(Database::close, () -> reasons.add("no other database of the server lets role %s in".formatted(look.role().name())));
             if (!reasons.isEmpty()) throw new Failure(new Problem.NotOurs(look.name(), reasons));
-            var id = Run.newId();
-            var aside = SwapDatabase.aside(id, look);
-            return new InPlace(Run.ofRestore(id, project, live.credentials(), aside, backup, services), aside, live, look, terminate, new ArrayList<>(), services);
+            var id = RunId.create();
+            var previous = PreviousDatabase.of(id, look);
+            return new InPlace(Run.ofRestore(id, project, live.credentials(), previous, backup, services), previous, live, look, terminate, new ArrayList<>(), services);
         }
 
         public List<String> inTheWay() {
@@ -120,28 +122,28 @@ public final class Restore {
         }
 
         public InPlace terminating() {
-            return new InPlace(run, aside, live, look, true, warnings, services);
+            return new InPlace(run, previous, live, look, true, warnings, services);
         }
 
-        /** @param restoration into {@link PreviousState.Database#scratch} */
+        /** @param restoration into {@link PreviousDatabase#scratch} */
         public List<Step> steps(Restoration restoration, Console console) {
             Supplier<Path> backup = () -> Path.of(run.backup());
-            var keep = run.keep(backup, live, console);
+            var keep = new RunStore(run).keep(backup, live, console);
             var steps = new ArrayList<Step>(List.of(restoration.check(), services.isEmpty() ? keep : Step.withoutFinish(keep)));
             steps.add(createScratch());
             steps.add(restoration.restore());
             steps.add(restoration.compare());
             if (!services.isEmpty()) steps.add(services.stopStep(false, console, keep::finish));
-            steps.add(new SwapDatabase.Swap(live, aside, terminate));
+            steps.add(new SwapDatabase.Swap(live, previous, terminate));
             return steps;
         }
 
         private Step createScratch() {
-            return Step.of("create database %s with the owner, settings and grants of %s".formatted(aside.scratch(), aside.live()), () -> {
-                try (var maintenance = PreviousState.maintenance(live, aside.live())) {
-                    warnings.addAll(new DatabaseCopy(live, look.schema().name(), aside.scratch()).createEmpty(maintenance));
+            return Step.of("create database %s with the owner, settings and grants of %s".formatted(previous.scratch(), previous.live()), () -> {
+                try (var maintenance = live.requireMaintenance()) {
+                    warnings.addAll(new DatabaseCopy(live, look.schema().name(), previous.scratch()).createEmpty(maintenance));
                 }
-            }, () -> SwapDatabase.dropScratch(live, aside), () -> {});
+            }, () -> SwapDatabase.dropScratch(live, previous), () -> {});
         }
     }
 
@@ -149,7 +151,7 @@ public final class Restore {
 
     /** A name that no database has: ours are known by how it begins. @param use {@code verify} or {@code restore} */
     public static String scratchName(String use) {
-        return "backup_%s_%s".formatted(use, Run.newId().replace('-', '_'));
+        return "backup_%s_%s".formatted(use, RunId.create().replace('-', '_'));
     }
 
     /** As {@link #create}; it is also dropped in the end. */

@@ -47,8 +47,14 @@ class PlanTest {
         assertEquals(List.of("reset_migrations undo x"), left.next());
     }
 
+    private record Lost(Problem.Exit exit, String what) implements Problem {
+        @Override public boolean isPermanent() {
+            return true;
+        }
+    }
+
     @Test void what_is_gone_for_good_holds_nothing_up() {
-        var dropped = Step.of("drop", () -> {}, () -> { throw new Failure(new Problem.OnlyBackupHasIt("crm", null)); }, () -> {});
+        var dropped = Step.of("drop", () -> {}, () -> { throw new Failure(new Lost(Problem.Exit.REFUSED, "tables were dropped")); }, () -> {});
         var plan = new Plan(List.of(step("a"), dropped, failing("c", new IOException("disk"))));
         assertEquals(Problem.Exit.PARTLY, assertThrows(Failure.class, () -> plan.run(console, () -> "")).problem().exit());
         assertEquals(List.of("run a", "undo c", "undo a"), acts);

@@ -121,7 +121,7 @@ class BlockersTest {
     }
 
     @ParameterizedTest @MethodSource("keptOut")
-    void whoever_comes_back_at_once_is_kept_out_of_reset_undo_and_purge(String strategy) throws Exception {
+    void clients_that_reconnect_at_once_are_kept_out_of_reset_undo_and_purge(String strategy) throws Exception {
         project();
         var rows = Snapshot.of(db);
         try (var till = new Returning(db, "LOCK TABLE old_order IN ACCESS SHARE MODE")) {
@@ -148,7 +148,7 @@ class BlockersTest {
     // ---- without the command -----------------------------------------------------------------
 
     private static Strategy choose(Database database, String wanted, boolean terminate, boolean allowReplication) {
-        return Strategy.choose(database, DatabaseSnapshot.of(database), wanted, SwapDatabaseTest.runId(), terminate, allowReplication);
+        return StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.valueOf(wanted), SwapDatabaseTest.runId(), terminate, allowReplication);
     }
 
     private static void run(Database database, String wanted, boolean terminate, Postgres.Db db, boolean allow) throws Exception {

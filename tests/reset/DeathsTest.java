@@ -26,7 +26,6 @@ import lib.django.Django;
 import lib.django.DjangoProblem;
 import lib.django.SilenceLimit;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.plan.Plan;
 import lib.plan.Step;
 import lib.postgres.Database;
@@ -148,7 +147,7 @@ class DeathsTest {
         all(deaths);
     }
 
-    @Test void a_python_that_falls_silent_is_ended_and_everything_is_as_it_was() throws Exception {
+    @Test void a_python_process_that_hangs_is_stopped_and_everything_is_as_it_was() throws Exception {
         all(List.of(
             survived("silent in swap's migrate", () -> silentWhileMigrating("swap")),
             survived("silent in park's migrate", () -> silentWhileMigrating("park")),
@@ -221,7 +220,7 @@ class DeathsTest {
         all(Sample.of("SIGHUP", List.of(signal("HUP", "swap", "before: check.*"), signal("HUP", "park", "before: check.*")), 1));
     }
 
-    @Test void a_second_ctrl_c_does_not_stop_the_putting_back() throws Exception {
+    @Test void a_second_ctrl_c_does_not_stop_the_undo() throws Exception {
         all(Sample.of("second Ctrl-C", List.of(signal("INT", "swap", "before: check.*|undone: .*"), signal("INT", "park", "before: check.*|undone: .*")), 1));
     }
 
@@ -445,7 +444,7 @@ class DeathsTest {
                         Files.delete(victim.root().resolve(".filler"));
                         assertDone(victim.reset().warm().run("undo", "--yes"));
                     }
-                    case 3 -> assertTrue(output.err().contains("could not be written down"), output.err());
+                    case 3 -> assertTrue(output.err().contains("but its record cannot be written: "), output.err());
                     default -> throw new IllegalStateException(output.all());
                 }
                 victim.rowsAreAsTheyWere();
@@ -483,7 +482,7 @@ class DeathsTest {
         Files.setPosixFilePermissions(path, PosixFilePermissions.fromString(permissions));
     }
 
-    @Test void what_may_not_be_written_is_said_before_anything_is_built() throws Exception {
+    @Test void folders_that_are_not_writable_are_reported_before_anything_is_built() throws Exception {
         all(Sample.of("not writable", List.of(
             survived("the project is read-only", () -> {
                 var victim = victim();

@@ -10,7 +10,6 @@ import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.error.Problem.Exit;
 import lib.postgres.Database;
 import org.junit.jupiter.api.Test;
@@ -24,7 +23,7 @@ class DropTablesTest {
         return assertInstanceOf(DropTables.class, SwapDatabaseTest.choose(database, "drop", false));
     }
 
-    @Test void the_tables_go_for_good_and_what_is_no_table_stays() throws Exception {
+    @Test void tables_are_dropped_and_other_objects_stay() throws Exception {
         var reader = Postgres.role("reader", "");
         var db = Postgres.database();
         OldState.run(db, "CREATE EXTENSION citext");
@@ -33,15 +32,15 @@ class DropTablesTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var drop = drop(database);
             assertTrue(drop.warnings().getFirst().contains("only a backup"));
-            assertEquals(PreviousState.State.OLD_IS_LIVE, drop.aside().state(database));
+            assertEquals(PreviousState.State.OLD_IS_LIVE, drop.previous().state(database));
             drop.drop().undo(); // nothing was dropped yet
             SwapDatabaseTest.run(List.of(drop.drop(), drop.migrate(OldState.migrator(db))));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
             assertEquals("3", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
             assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_type WHERE typname = 'mood'"));
             assertEquals("t", OldState.text(db, "SELECT has_table_privilege('%s', 'crm_customer', 'SELECT')".formatted(reader.name())));
-            assertEquals(PreviousState.State.NEW_IS_LIVE, drop.aside().state(database));
-            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> drop.aside().undo(database, false)).problem().exit());
+            assertEquals(PreviousState.State.NEW_IS_LIVE, drop.previous().state(database));
+            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> drop.previous().undo(database, false)).problem().exit());
         }
     }
 
@@ -51,11 +50,13 @@ class DropTablesTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var drop = drop(database);
             var failure = assertThrows(Failure.class, () -> SwapDatabaseTest.run(List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "SELECT 1 / 0")))));
-            assertInstanceOf(Problem.OnlyBackupHasIt.class, failure.problem());
+            assertEquals(Exit.REFUSED, failure.problem().exit());
+            assertEquals("tables of database %s were dropped: only a backup has them".formatted(db.name()), failure.problem().what());
+            assertTrue(failure.problem().next().getFirst().contains(" restore FILE --into " + db.name() + "_old"), failure.problem().next().toString());
         }
     }
 
-    @Test void what_would_fall_outside_the_schema_or_is_not_ours_is_refused() throws Exception {
+    @Test void a_cascade_that_leaves_the_schema_and_tables_of_others_are_refused() throws Exception {
         var db = Postgres.database();
         OldState.fill(db);
         OldState.run(db, "CREATE SCHEMA other", "CREATE VIEW other.names AS SELECT name FROM crm_customer", "CREATE TABLE other.uses (c crm_customer)");
@@ -75,7 +76,7 @@ class DropTablesTest {
         }
     }
 
-    @Test void a_thousand_tables_are_dropped_under_default_locks() throws Exception {
+    @Test void a_thousand_tables_are_dropped_with_the_default_lock_table() throws Exception {
         var db = Postgres.database();
         for (int batch = 0; batch < 10; batch++)
             OldState.run(db, IntStream.range(batch * 100, batch * 100 + 100).mapToObj("CREATE TABLE t%d (id serial PRIMARY KEY, a int UNIQUE, b text UNIQUE)"::formatted).collect(Collectors.joining(";")));
@@ -85,7 +86,7 @@ class DropTablesTest {
         }
     }
 
-    @Test void one_row_less_makes_a_snapshot_differ() throws Exception {
+    @Test void a_missing_row_makes_a_snapshot_differ() throws Exception {
         var db = Postgres.database();
         OldState.fill(db);
         var before = Snapshot.of(db);

@@ -78,7 +78,7 @@ class GuardsTest {
         OldState.run(db, "COMMENT ON DATABASE %s IS %s".formatted(Postgres.quoted(db.name()), words));
     }
 
-    @Test void a_protected_database_refuses_whatever_the_options_and_says_how_to_unmark() throws Exception {
+    @Test void a_protected_database_is_refused_with_any_option_and_the_message_says_how_to_unmark_it() throws Exception {
         comment("'the shop, PROTECTED\u001b[2J since May'");
         var unmark = "COMMENT ON DATABASE \"%s\" IS NULL;".formatted(db.name());
         var output = refuses(unmark, "--yes", "--confirm-database", db.name(), "--terminate", "--allow-replication");
@@ -93,7 +93,7 @@ class GuardsTest {
         goesOn("purge", "--yes", "--no-backup");
     }
 
-    @Test void yes_is_not_enough_where_debug_is_off() throws Exception {
+    @Test void yes_is_not_enough_when_debug_is_off() throws Exception {
         SampleProject.write(shop.root(), "config/extra.py", "DEBUG = False\n");
         assertTrue(refuses("DEBUG is False", "--yes").err().contains("--confirm-database " + db.name()));
         refuses("but the database is " + db.name(), "--yes", "--confirm-database", "other");
@@ -101,7 +101,7 @@ class GuardsTest {
         goesOn("undo", "--yes"); // on this machine, and without Django nobody knows of DEBUG
     }
 
-    @Test void yes_is_not_enough_for_another_machine() throws Exception {
+    @Test void yes_is_not_enough_for_a_database_on_another_machine() throws Exception {
         shop.env(new Postgres.Db("0.0.0.0", db.port(), db.name(), db.role())); // no address of this machine that we know
         refuses("not on this machine", "--yes");
         goesOn("--yes", "--confirm-database", db.name());
@@ -122,7 +122,7 @@ class GuardsTest {
         }
     }
 
-    @Test void what_is_this_machine_is_known_without_asking_anybody() throws Exception {
+    @Test void local_addresses_are_recognized_without_a_name_lookup() throws Exception {
         var own = Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
         for (var host : List.of("localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.255.0.9", "::1", "0:0:0:0:0:0:0:1", "[::1]", "::ffff:127.0.0.1", "/var/run/postgresql", own))
             assertTrue(local(host), host);
@@ -143,7 +143,7 @@ class GuardsTest {
         assertEquals(0, ran.code(), ran.text());
     }
 
-    @Test void uncommitted_migrations_are_named_in_the_plan_and_saved_either_way() throws Exception {
+    @Test void uncommitted_migrations_are_named_in_the_plan_and_saved_by_the_run() throws Exception {
         assertFalse(reset("--dry-run").out().contains("git")); // no repository: nothing said
         git(temp, "init", "-q"); // above the project: git's paths are not ours
         git(temp, "add", "shop/shop", "shop/config", "shop/manage.py");
@@ -166,7 +166,7 @@ class GuardsTest {
         var tool = Tool.in(shop.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).env("GIT_DIR", "/nowhere").env("GIT_INDEX_FILE", "/nowhere");
         var plan = tool.run("--dry-run", "--json");
         assertEquals(0, plan.code(), plan.all());
-        assertTrue(plan.err().contains("2 migration files with changes that git does not have") && plan.err().contains("saved either way"), plan.err());
+        assertTrue(plan.err().contains("2 migration files with changes that git does not have") && plan.err().contains("the run saves them as they are now"), plan.err());
         var json = JsonParser.parseString(plan.out().lines().findFirst().orElseThrow()).getAsJsonObject().getAsJsonArray("uncommitted").toString();
         assertTrue(json.contains("0001_old.py") && json.contains("modified") && json.contains("0003_new.py") && json.contains("untracked"), json);
         Files.writeString(temp.resolve(".git/HEAD"), "broken");

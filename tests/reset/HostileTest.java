@@ -196,7 +196,7 @@ class HostileTest {
         return all;
     }
 
-    @Test void two_hundred_odd_tables_are_parked_and_come_back() throws Exception {
+    @Test void two_hundred_tables_with_odd_names_are_parked_and_restored() throws Exception {
         var names = names(new Random(SEED + 1), 200);
         var db = Postgres.database(Postgres.role("o\"w'n;er -- 🐘 \\", ""));
         OldState.run(db.as(Postgres.SUPERUSER), "GRANT CREATE ON DATABASE %s TO %s".formatted(Postgres.quoted(db.name()), Postgres.quoted(db.role().name())), "GRANT ALL ON SCHEMA public TO PUBLIC");
@@ -207,20 +207,20 @@ class HostileTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var park = assertInstanceOf(ParkTables.class, SwapDatabaseTest.choose(database, "park", false)).withoutTransaction();
             SwapDatabaseTest.run(List.of(park.park(), park.migrate(new FakeMigrator(db, "CREATE TABLE \"a\"\"b\" (new int)", "CREATE TABLE fresh (id int)"))));
-            var parked = rows(db, park.aside().parked());
-            SwapDatabaseTest.run(park.aside().undo(database, false));
+            var parked = rows(db, park.previous().parked());
+            SwapDatabaseTest.run(park.previous().undo(database, false));
             var after = rows(db, "public");
             for (var name : names) tried(name, () -> {
                 assertEquals(before.get(name), parked.get(name));
                 assertEquals(before.get(name), after.get(name));
             });
             assertEquals(snapshot, Snapshot.of(db));
-            park.aside().purge(database).run();
+            park.previous().purge(database, false).run();
             assertEquals(snapshot, Snapshot.of(db));
         }
     }
 
-    @Test void a_hundred_odd_tables_are_dropped_and_nothing_else() throws Exception {
+    @Test void a_hundred_tables_with_odd_names_are_dropped_and_nothing_else() throws Exception {
         var names = names(new Random(SEED + 2), 100);
         var db = Postgres.database();
         OldState.run(db, "CREATE SCHEMA \"x; --\"", "CREATE TABLE \"x; --\".\"a\"\"b\" AS SELECT 1 AS one");
@@ -237,7 +237,7 @@ class HostileTest {
 
     private static final List<String> DATABASES = List.of("a\"b", "'; DROP DATABASE x; --", "%s %(x)s $1 ?", "é".repeat(31), "🐘".repeat(15), "back\\slash/..", "new\nline\ttab", " select ", "a=b&c?d#e%20+", "host=x user=y");
 
-    @Test void databases_with_odd_names_are_swapped_and_come_back() throws Exception {
+    @Test void databases_with_odd_names_are_swapped_and_restored() throws Exception {
         for (var name : DATABASES) tried(name, () -> {
             var db = Postgres.database(name, Postgres.role("r\"'; %s🐘\\", "CREATEDB"));
             fill(db, List.of("t", name));
@@ -246,31 +246,31 @@ class HostileTest {
                 var swap = assertInstanceOf(SwapDatabase.class, SwapDatabaseTest.choose(database, "swap", false));
                 SwapDatabaseTest.run(List.of(swap.createScratch(), swap.migrate(new FakeMigrator(db, "CREATE TABLE fresh (id int)")), swap.swap()));
                 assertEquals(Set.of("fresh"), rows(db, "public").keySet());
-                SwapDatabaseTest.run(swap.aside().undo(database, false));
+                SwapDatabaseTest.run(swap.previous().undo(database, false));
                 assertEquals(before, Snapshot.of(db));
-                swap.aside().purge(database).run();
+                swap.previous().purge(database, false).run();
                 assertEquals(before, Snapshot.of(db));
             }
             Postgres.execute("DROP DATABASE " + Postgres.quoted(name));
         });
     }
 
-    private static Run run(Path root, Migrations old, Map<String, String> fresh, PreviousState aside) {
+    private static Run run(Path root, Migrations old, Map<String, String> fresh, PreviousState previous) {
         var hashes = new TreeMap<String, String>();
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
-        return new Run(1, SwapDatabaseTest.runId(), "test", "", root.toString(), "u@h:1/d", "swap", "running", aside, old.files(), hashes, List.of(), null, List.of(), Set.of(), List.of());
+        var origin = new Run.Origin(SwapDatabaseTest.runId(), "test", "", root.toString(), "u@h:1/d", "swap");
+        return new Run(origin, Run.Outcome.RUNNING, previous, new RunMigrations(old.files(), hashes, List.of(), List.of(), Set.of()), null, List.of());
     }
 
     @Test void a_run_remembers_odd_names() throws Exception {
-        var read = Run.class.getDeclaredMethod("read", Path.class);
-        read.setAccessible(true);
         for (var name : names(new Random(SEED + 3), 100)) tried(name, () -> {
-            var aside = bytes(name) % 2 == 0 ? new PreviousState.Database("r", name, 7, name + "1", name + "2", name + "3", name)
-                : new PreviousState.Schema("r", name, name + "1", name + "2", name + "3", false, Map.of(name, List.of(4_000_000_000L)));
+            var aside = bytes(name) % 2 == 0 ? new PreviousDatabase("r", name, 7, name + "1", name + "2", name + "3", name)
+                : new PreviousSchema("r", name, name + "1", name + "2", name + "3", false, Map.of(name, List.of(4_000_000_000L)));
             var run = run(temp, new Migrations(temp, List.of()), Map.of(), aside);
-            run.create();
-            assertEquals(run, read.invoke(null, run.folder().resolve("run.json")));
-            run.remove();
+            var store = new RunStore(run);
+            store.create();
+            assertEquals(run, Run.read(store.folder().resolve("run.json")));
+            store.remove();
         });
     }
 
@@ -403,7 +403,7 @@ class HostileTest {
         return all;
     }
 
-    @Test void migrations_with_odd_names_go_and_come_back() throws Exception {
+    @Test void migrations_with_odd_names_are_replaced_and_restored() throws Exception {
         var random = new Random(SEED + 5);
         var root = Files.createDirectory(temp.resolve("p r'o\"j %s é")).toRealPath();
         var folder = Files.createDirectories(root.resolve("-app with $pace/migrations"));
@@ -424,7 +424,7 @@ class HostileTest {
         var old = Migrations.in(root, List.of(folder));
         var fresh = Map.of(root.relativize(folder).resolve("0001_initial.py").toString(), "new");
         var run = run(root, old, fresh, null);
-        run.create();
+        new RunStore(run).create();
         var step = new ReplaceFiles(old, fresh, run);
         step.run();
         try (var left = Files.list(folder)) {
@@ -440,7 +440,7 @@ class HostileTest {
         assertEquals(before, after);
         step.undo();
         assertEquals(before, tree(root));
-        run.remove();
+        new RunStore(run).remove();
     }
 
     @Test void what_only_looks_like_a_migration_is_refused_or_left_alone() throws Exception {
@@ -479,7 +479,7 @@ class HostileTest {
                 var old = Migrations.in(root, List.of(root.resolve("m")));
                 var fresh = Map.of("m/0001.py", "new", "m/0003.py", "new");
                 var run = run(root, old, fresh, null);
-                run.create();
+                new RunStore(run).create();
                 var step = new ReplaceFiles(old, fresh, run);
                 step.run();
                 assertEquals("new", Files.readString(root.resolve("m/0001.py")));
@@ -488,7 +488,7 @@ class HostileTest {
                 step.undo();
                 Files.deleteIfExists(root.resolve("m/__init__.py")); // of run.made(), which this one has not
                 assertEquals(before, Snapshot.of(root));
-                run.remove();
+                new RunStore(run).remove();
                 assertEquals(kind.getKey().contains(".reset"), Files.exists(root.resolve(".reset"), LinkOption.NOFOLLOW_LINKS));
                 assertEquals("not ours", Files.readString(others.resolve("x.py")));
             });
@@ -527,7 +527,7 @@ class HostileTest {
         }
     }
 
-    @Test void an_interpreter_that_talks_nonsense_ends_in_words() {
+    @Test void an_interpreter_with_nonsense_output_ends_with_a_message() {
         driver(DjangoProblem.PythonEnded.class, "head -c 3000000 /dev/urandom");
         driver(DjangoProblem.PythonEnded.class, "head -c 50000000 /dev/zero | tr '\\0' x");
         driver(DjangoProblem.PythonEnded.class, "head -c 50000000 /dev/zero | tr '\\0' x >&2");
@@ -577,7 +577,7 @@ class HostileTest {
         });
     }
 
-    @Test void settings_that_do_what_settings_should_not_are_read_or_end_in_words() {
+    @Test void strange_settings_are_read_or_end_with_a_message() {
         for (var harmless : List.of("print('x' * 5_000_000)", "sys.stdout.write('{\"event\": \"answer\"}\\n')", "os.write(1, bytes(range(256)) * 1000)", "os.write(2, b'\\xff' * 100000)", "sys.stdout = sys.stderr = None", "sys.stdin.close()",
                 "os.close(0); os.close(1)", "threading.Thread(target=time.sleep, args=(" + SECONDS + ",), daemon=True).start()", "threading.Thread(target=time.sleep, args=(" + SECONDS + ",)).start()",
                 "subprocess.Popen(['sleep', '" + SECONDS + "'])", "subprocess.Popen(['sleep', '" + SECONDS + "'], close_fds=False)", "os.fork()", "sys.stdin.read()"))
@@ -611,7 +611,7 @@ class HostileTest {
             "shop/migrations/0001_initial.py", "broken (\n", "shop/migrations/0002 odd 'name'.py", "class Migration (", "shop/migrations/-rf.py", "class Migration (")).env(db);
     }
 
-    @Test void the_whole_command_on_an_odd_database_comes_back() throws Exception {
+    @Test void reset_and_undo_work_on_a_database_with_an_odd_name() throws Exception {
         var db = Postgres.database("o\"d'd; -- %s\\ 🐘é", Postgres.role("r\"'; %s\\🐘", "CREATEDB"));
         fill(db, names(new Random(SEED + 6), 60));
         var project = project(db);
@@ -629,7 +629,7 @@ class HostileTest {
         });
     }
 
-    @Test void the_whole_command_refuses_in_words_and_touches_nothing() throws Exception {
+    @Test void refusals_have_a_message_and_touch_nothing() throws Exception {
         var db = Postgres.database();
         var refusals = new LinkedHashMap<String, Integer>();
         refusals.put("mkfifo shop/migrations/0002.py", 4);

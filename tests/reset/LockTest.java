@@ -152,7 +152,7 @@ class LockTest {
         assertEquals(0, end(b).code());
     }
 
-    @Test void while_a_reset_is_at_work_undo_purge_and_restore_are_busy() throws Exception {
+    @Test void undo_purge_and_restore_are_busy_while_a_reset_runs() throws Exception {
         var crm = project("crm");
         assertDone(reset(crm).warm().run("--yes"));
         assertDone(tool(crm, "backup_database").warm().run("--dir", temp.toString()));
@@ -191,7 +191,7 @@ class LockTest {
         Files.writeString(record, text);
     }
 
-    @Test void a_holder_that_was_killed_is_noticed_and_the_next_run_goes_on() throws Exception {
+    @Test void the_lock_of_a_killed_run_is_reported_and_the_next_run_starts() throws Exception {
         var crm = project("crm");
         tried++;
         var holder = atWork(crm);
@@ -218,7 +218,7 @@ class LockTest {
         return FolderLock.take(temp, "a test", said::add);
     }
 
-    @Test void it_is_private_ignores_itself_and_leaves_nothing() throws Exception {
+    @Test void the_lock_file_is_private_and_git_ignores_it_and_it_is_removed() throws Exception {
         try (var lock = take(new ArrayList<>()); var children = Files.walk(temp)) {
             var modes = new ArrayList<String>();
             for (var path : children.sorted().skip(1).toList()) modes.add(temp.relativize(path) + " " + PosixFilePermissions.toString(Files.getPosixFilePermissions(path)));
@@ -239,7 +239,7 @@ class LockTest {
         }
     }
 
-    @Test void what_is_left_of_a_dead_holder_may_be_anything() throws Exception {
+    @Test void a_lock_file_of_a_dead_run_may_hold_anything() throws Exception {
         for (var left : List.of("{\"pid\":4711,\"host\":\"web1\",\"since\":\"2026-11-22T10:15:00Z\",\"command\":\"reset_migrations\"}", "\0\0\0\0", "{\"pid\":", "[1]", "{\"pid\":\"x\"}")) {
             Files.writeString(Files.createDirectories(temp.resolve(".reset")).resolve("lock"), left);
             var said = new ArrayList<String>();
@@ -249,7 +249,7 @@ class LockTest {
         }
     }
 
-    @Test void a_lock_that_git_has_cleaned_away_is_not_taken_from_its_next_holder() throws Exception {
+    @Test void a_lock_file_that_git_clean_removed_does_not_take_the_next_holders_lock() throws Exception {
         var lock = temp.resolve(".reset/lock");
         try (var cleaned = take(new ArrayList<>())) {
             Files.delete(lock);
@@ -258,7 +258,7 @@ class LockTest {
         assertEquals("another's", Files.readString(lock));
     }
 
-    @Test void a_link_in_place_of_the_folder_stays_and_one_to_nowhere_is_said() throws Exception {
+    @Test void a_symbolic_link_in_place_of_the_folder_stays_and_a_dangling_one_is_reported() throws Exception {
         var elsewhere = Files.createDirectory(temp.resolve("elsewhere"));
         Files.createSymbolicLink(temp.resolve(".reset"), elsewhere);
         take(new ArrayList<>()).close();
@@ -272,7 +272,7 @@ class LockTest {
         assertEquals("if .reset there is a link or a mount, it has to lead somewhere", problem.next().getLast());
     }
 
-    @Test void a_project_that_cannot_be_written_to_says_so() throws Exception {
+    @Test void a_read_only_project_is_reported() throws Exception {
         var crm = project("crm");
         try (var readOnly = ReadOnly.make(crm.root())) {
             var refused = reset(crm).warm().run("--yes");
@@ -322,7 +322,7 @@ class LockTest {
         }
     }
 
-    @Test void it_is_one_at_a_time_however_often_the_file_comes_and_goes() throws Exception {
+    @Test void one_run_at_a_time_however_often_the_lock_file_is_removed() throws Exception {
         var processes = new ArrayList<Process>();
         var memory = Path.of("/dev/shm"); // nobody waits for a disk there, so it happens often
         var root = Files.createTempDirectory(Files.isDirectory(memory) ? memory : temp, "reset_migrations_test");
@@ -340,7 +340,7 @@ class LockTest {
         return new lib.project.Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
     }
 
-    @Test void the_line_that_ends_a_dead_holders_session_does_so() throws Exception {
+    @Test void the_printed_statement_ends_the_session_of_a_dead_run() throws Exception {
         try (var ours = Database.open(credentials()); var theirs = Database.open(credentials())) {
             var lock = RunLock.take(theirs);
             var busy = assertThrows(Failure.class, () -> RunLock.take(ours)).problem();
@@ -364,7 +364,7 @@ class LockTest {
         }
     }
 
-    @Test void a_role_that_may_not_see_into_the_holders_session_hears_of_it_all_the_same() throws SQLException {
+    @Test void a_role_that_may_not_see_the_other_session_is_busy_too() throws SQLException {
         var other = Postgres.role("stranger", "");
         try (var ours = Database.open(credentials()); var lock = RunLock.take(ours);
              var theirs = Database.open(new lib.project.Credentials(db.host(), db.port(), db.name(), other.name(), other.password(), null, Map.of()))) {

@@ -2,7 +2,6 @@ package lib.reset;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -14,6 +13,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import lib.django.Migrations;
 import lib.error.Failure;
@@ -60,8 +60,9 @@ class MigrationsTest {
     private Run run(Migrations old, Map<String, String> fresh) {
         var hashes = new TreeMap<String, String>();
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
-        return new Run(1, "20260101-000000-0000", "test", "", root.toString(), "u@h:1/d", "swap", "running", null, old.files(), hashes,
-                List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations"), null, List.of("flows", "stats"), java.util.Set.of(), List.of());
+        var origin = new Run.Origin("20260101-000000-0000", "test", "", root.toString(), "u@h:1/d", "swap");
+        var made = List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations");
+        return new Run(origin, Run.Outcome.RUNNING, null, new RunMigrations(old.files(), hashes, made, List.of("flows", "stats"), Set.of()), null, List.of());
     }
 
     private static Map<String, String> fresh() {
@@ -86,7 +87,7 @@ class MigrationsTest {
     @Test void replaced_then_undone_leaves_every_file_as_it_was() throws IOException {
         var before = tree();
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         var step = new ReplaceFiles(found(), fresh(), run);
         step.run();
         assertNotEquals(before, tree()); // the comparison can fail
@@ -99,31 +100,31 @@ class MigrationsTest {
         assertEquals(before, tree());
         step.undo();
         assertEquals(before, tree());
-        run.remove();
+        new RunStore(run).remove();
     }
 
     @Test void an_edit_made_while_the_new_database_was_being_built_is_neither_replaced_nor_undone() throws IOException {
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         var step = new ReplaceFiles(found(), fresh(), run);
         write("0001_initial.py", "edited meanwhile");
         var edited = tree();
         assertChanged("backend/flows/migrations/0001_initial.py", assertThrows(Failure.class, step::run).problem());
         step.undo();
         assertEquals(edited, tree());
-        run.remove();
+        new RunStore(run).remove();
     }
 
     @Test void a_migration_that_appeared_where_a_new_one_goes_is_neither_replaced_nor_undone() throws IOException {
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         var step = new ReplaceFiles(found(), fresh(), run);
         Files.createDirectory(bare.resolve("migrations"));
         Files.writeString(bare.resolve("migrations/0001_initial.py"), "made by hand meanwhile");
         assertChanged(root.relativize(bare.resolve("migrations/0001_initial.py")).toString(), assertThrows(Failure.class, step::run).problem());
         step.undo();
         assertEquals("made by hand meanwhile", Files.readString(bare.resolve("migrations/0001_initial.py")));
-        run.remove();
+        new RunStore(run).remove();
     }
 
     private static void assertChanged(String path, Problem problem) {
@@ -135,31 +136,31 @@ class MigrationsTest {
     @Test void new_files_follow_the_mode_of_their_folder() throws IOException {
         Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxrwx---"));
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
         assertEquals("rw-rw----", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("0001_initial.py"))));
-        run.remove();
+        new RunStore(run).remove();
     }
 
     @Test void put_back_by_the_user_sets_newer_migrations_aside_also_those_written_since() throws IOException {
         var before = tree();
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
         write("0002_since.py", "written after the reset");
         PutBackFiles.of(run).run();
         assertEquals(before, tree());
-        assertEquals("written after the reset", Files.readString(run.folder().resolve("undone/backend/flows/migrations/0002_since.py")));
-        assertEquals("new 1", Files.readString(run.folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
+        assertEquals("written after the reset", Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0002_since.py")));
+        assertEquals("new 1", Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
         PutBackFiles.of(run).run(); // once more, as after a kill
         assertEquals(before, tree());
-        assertEquals("new 1", Files.readString(run.folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
-        run.remove();
+        assertEquals("new 1", Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
+        new RunStore(run).remove();
     }
 
-    @Test void a_put_back_that_failed_later_is_taken_back_itself() throws IOException {
+    @Test void files_that_were_put_back_are_replaced_again_when_a_later_step_fails() throws IOException {
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
         var after = tree();
         var step = PutBackFiles.of(run);
@@ -167,48 +168,48 @@ class MigrationsTest {
         assertNotEquals(after, tree());
         step.undo();
         assertEquals(after, tree());
-        run.remove();
+        new RunStore(run).remove();
     }
 
-    @Test void a_migration_that_is_the_same_in_both_sets_stays_when_the_put_back_is_taken_back() throws IOException {
+    @Test void a_migration_that_is_the_same_in_both_sets_stays_when_the_undo_fails() throws IOException {
         var same = new TreeMap<>(fresh());
         same.put("backend/flows/migrations/0001_initial.py", Files.readString(folder.resolve("0001_initial.py")));
         var run = run(found(), same);
-        run.create();
+        new RunStore(run).create();
         new ReplaceFiles(found(), same, run).run();
         var after = tree();
         var step = PutBackFiles.of(run);
         step.run();
         step.undo();
         assertEquals(after, tree());
-        run.remove();
+        new RunStore(run).remove();
     }
 
-    @Test void old_files_come_home_from_the_second_copy_when_the_first_is_gone() throws IOException {
+    @Test void old_files_are_restored_from_the_second_copy_when_the_first_is_lost() throws IOException {
         var before = tree();
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
         Disk.removeTree(root.resolve(".reset"));
         PutBackFiles.of(run).run();
         assertEquals(before, tree());
-        run.remove();
+        new RunStore(run).remove();
     }
 
     @Test void a_damaged_copy_is_never_put_back() throws IOException {
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
-        for (var store : run.oldFolders()) Files.writeString(store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
+        for (var store : new RunStore(run).oldFolders()) Files.writeString(store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
         assertEquals("no intact copy of backend/flows/migrations/0001_initial.py is left in "
-            + String.join(" or ", run.oldFolders().stream().map(Path::toString).toList()), failure.getMessage());
+            + String.join(" or ", new RunStore(run).oldFolders().stream().map(Path::toString).toList()), failure.getMessage());
         assertEquals(Problem.Exit.FAILED, failure.problem().exit());
         assertEquals("new 1", Files.readString(folder.resolve("0001_initial.py")));
-        run.remove();
+        new RunStore(run).remove();
     }
 
-    @Test void a_link_that_leads_out_of_the_project_is_refused() throws IOException {
+    @Test void a_symbolic_link_to_a_place_outside_the_project_is_refused() throws IOException {
         var outside = Files.createDirectory(temp.resolve("elsewhere"));
         Files.writeString(outside.resolve("0001_initial.py"), "not ours");
         Files.createSymbolicLink(bare.resolve("migrations"), outside);
@@ -221,24 +222,24 @@ class MigrationsTest {
         Files.delete(folder.resolve("0001_initial.py"));
         Files.createSymbolicLink(folder.resolve("0001_initial.py"), Path.of("../../../shared_initial.py"));
         var run = run(found(), fresh());
-        run.create();
+        new RunStore(run).create();
         var step = new ReplaceFiles(found(), fresh(), run);
         step.run();
         assertEquals("shared", Files.readString(target));
         step.undo();
         assertEquals("../../../shared_initial.py", Files.readSymbolicLink(folder.resolve("0001_initial.py")).toString());
-        run.remove();
+        new RunStore(run).remove();
     }
 
-    @Test void what_a_run_keeps_is_for_its_owner_alone() throws IOException {
+    @Test void the_files_of_a_run_are_readable_by_their_owner_only() throws IOException {
         var run = run(found(), fresh());
-        run.create();
-        for (var base : List.of(run.folder(), run.copy()))
+        new RunStore(run).create();
+        for (var base : List.of(new RunStore(run).folder(), new RunStore(run).copy()))
             try (var files = Files.walk(base)) {
                 for (var file : files.toList())
                     assertEquals(Files.isDirectory(file) ? "rwx------" : "rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)), file.toString());
             }
-        run.remove();
+        new RunStore(run).remove();
         assertFalse(Files.exists(root.resolve(".reset")));
     }
 }

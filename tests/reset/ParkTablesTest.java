@@ -56,35 +56,35 @@ class ParkTablesTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var park = inTransaction ? park(database) : park(database).withoutTransaction();
             assertEquals(inTransaction, park.inTransaction());
-            assertEquals(PreviousState.State.OLD_IS_LIVE, park.aside().state(database));
+            assertEquals(PreviousState.State.OLD_IS_LIVE, park.previous().state(database));
             SwapDatabaseTest.run(steps(park, OldState.migrator(db)));
 
-            assertEquals(PreviousState.State.NEW_IS_LIVE, park.aside().state(database));
+            assertEquals(PreviousState.State.NEW_IS_LIVE, park.previous().state(database));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
             assertEquals("citext", OldState.text(db, "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'crm_customer'::regclass AND attname = 'name'"));
             assertEquals("t", OldState.text(db, "SELECT 'A'::citext = 'a' AND similarity('abc', 'abd') > 0 AND ('a=>1'::hstore -> 'a') = '1'"), "extensions stay usable");
-            assertEquals("ONE", OldState.text(db, "SELECT a FROM %s.typed WHERE a = 'one' AND b ? 'a'".formatted(park.aside().parked()).replace("?", "??")));
+            assertEquals("ONE", OldState.text(db, "SELECT a FROM %s.typed WHERE a = 'one' AND b ? 'a'".formatted(park.previous().parked()).replace("?", "??")));
             assertNotEquals(before, Snapshot.of(db), "the comparison sees a difference");
-            assertTrue(park.aside().bytes(database) > 100_000);
+            assertTrue(park.previous().bytes(database) > 100_000);
 
-            SwapDatabaseTest.run(park.aside().undo(database, false));
+            SwapDatabaseTest.run(park.previous().undo(database, false));
             assertEquals(before, Snapshot.of(db));
-            assertEquals(PreviousState.State.OLD_IS_LIVE, park.aside().state(database));
-            assertEquals(List.of(), park.aside().undo(database, false));
-            assertEquals("1", OldState.text(db, "SELECT count(*) FROM %s.django_migrations".formatted(park.aside().undone())), "the newer state is set aside");
-            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_namespace WHERE nspname = '%s'".formatted(park.aside().parked())));
+            assertEquals(PreviousState.State.OLD_IS_LIVE, park.previous().state(database));
+            assertEquals(List.of(), park.previous().undo(database, false));
+            assertEquals("1", OldState.text(db, "SELECT count(*) FROM %s.django_migrations".formatted(park.previous().undone())), "the newer state is set aside");
+            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_namespace WHERE nspname = '%s'".formatted(park.previous().parked())));
 
-            park.aside().purge(database).run();
+            park.previous().purge(database, false).run();
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'"));
             assertEquals(before, Snapshot.of(db));
         }
     }
 
-    @Test void everything_goes_aside_and_comes_back_in_one_transaction() throws Exception {
+    @Test void everything_is_parked_and_restored_in_one_transaction() throws Exception {
         thereAndBack(filled(Postgres.SUPERUSER), true);
     }
 
-    @Test void a_commit_that_nobody_knows_the_end_of_is_not_taken_for_one_that_did_not_happen() throws Exception {
+    @Test void a_commit_with_an_unknown_result_is_not_undone_while_its_locks_are_held() throws Exception {
         var db = filled(Postgres.SUPERUSER);
         try (var database = SwapDatabaseTest.open(db)) {
             var park = (ParkTables) SwapDatabaseTest.choose(database, "park", false);
@@ -95,13 +95,13 @@ class ParkTablesTest {
             assertEquals(Exit.FAILED, locked.exit());
             assertTrue(locked.what().startsWith("tables are locked by others for more than five seconds:\n  pid "), locked.what());
             working.commit();
-            assertEquals(PreviousState.State.NEW_IS_LIVE, park.aside().state(database));
+            assertEquals(PreviousState.State.NEW_IS_LIVE, park.previous().state(database));
             commit.undo();
-            assertEquals(PreviousState.State.OLD_IS_LIVE, park.aside().state(database));
+            assertEquals(PreviousState.State.OLD_IS_LIVE, park.previous().state(database));
         }
     }
 
-    @Test void everything_goes_aside_and_comes_back_in_batches() throws Exception {
+    @Test void everything_is_parked_and_restored_in_batches() throws Exception {
         thereAndBack(filled(Postgres.SUPERUSER), false);
     }
 
@@ -124,7 +124,7 @@ class ParkTablesTest {
             SwapDatabaseTest.run(steps(park, OldState.migrator(db)));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM shop.crm_customer"));
             assertEquals("1", OldState.text(db, "SELECT count(*) FROM public.mine"));
-            SwapDatabaseTest.run(park.aside().undo(database, false));
+            SwapDatabaseTest.run(park.previous().undo(database, false));
         }
         assertEquals(before, Snapshot.of(db));
     }
@@ -144,16 +144,16 @@ class ParkTablesTest {
         OldState.run(db, lines.toArray(String[]::new));
         try (var database = SwapDatabaseTest.open(theirs)) {
             var park = park(database);
-            assertEquals("reset_parked", park.aside().parked());
+            assertEquals("reset_parked", park.previous().parked());
             SwapDatabaseTest.run(steps(park, OldState.migrator(theirs)));
             assertEquals("0", OldState.text(theirs, "SELECT count(*) FROM crm_customer"));
             assertTrue(refused(theirs, "park").problem().next().contains("CREATE SCHEMA reset_parked_2 AUTHORIZATION %s;".formatted(quoted)), "a full pair is not used twice");
-            SwapDatabaseTest.run(park.aside().undo(database, false));
+            SwapDatabaseTest.run(park.previous().undo(database, false));
             assertEquals(before, Snapshot.of(theirs));
-            park.aside().purge(database).run();
+            park.previous().purge(database, false).run();
             assertEquals("0", objectsIn(db, "reset_parked"));
             assertEquals("0", objectsIn(db, "reset_undone"));
-            assertEquals("reset_parked", park(database).aside().parked(), "a DBA's schemas stay, empty, for the next time");
+            assertEquals("reset_parked", park(database).previous().parked(), "a DBA's schemas stay, empty, for the next time");
         }
     }
 
@@ -170,7 +170,7 @@ class ParkTablesTest {
         }
     }
 
-    @Test void what_others_made_meanwhile_outlives_a_park_that_failed() throws Exception {
+    @Test void objects_that_others_create_meanwhile_survive_a_failed_park() throws Exception {
         var db = filled(Postgres.SUPERUSER);
         try (var database = SwapDatabaseTest.open(db); var blocking = db.connect()) {
             blocking.setAutoCommit(false);
@@ -200,43 +200,46 @@ class ParkTablesTest {
         }
     }
 
-    @Test void what_a_killed_park_or_undo_left_is_undone() throws Exception {
+    @Test void the_state_after_a_killed_park_or_undo_can_be_undone() throws Exception {
         var db = filled(Postgres.SUPERUSER);
         var before = Snapshot.of(db);
         try (var database = SwapDatabaseTest.open(db)) {
             var park = park(database).withoutTransaction();
-            var parked = park.aside().parked();
+            var parked = park.previous().parked();
             // a park that came half way
-            OldState.run(db, "CREATE SCHEMA " + parked, "COMMENT ON SCHEMA %s IS 'reset_migrations %s: half'".formatted(parked, park.aside().run()),
+            OldState.run(db, "CREATE SCHEMA " + parked, "COMMENT ON SCHEMA %s IS 'reset_migrations %s: half'".formatted(parked, park.previous().run()),
                     "ALTER TABLE crm_order SET SCHEMA " + parked, "ALTER TYPE mood SET SCHEMA " + parked, "ALTER FUNCTION crm_touch() SET SCHEMA " + parked);
-            assertEquals(PreviousState.State.HALF, park.aside().state(database));
-            assertInstanceOf(Problem.HalfWay.class, assertThrows(Failure.class, () -> park.aside().purge(database).run()).problem());
-            SwapDatabaseTest.run(park.aside().undo(database, false));
+            assertEquals(PreviousState.State.HALF, park.previous().state(database));
+            var refused = assertThrows(Failure.class, () -> park.previous().purge(database, false).run()).problem();
+            assertEquals(Exit.REFUSED, refused.exit());
+            assertEquals("run %s was killed half way: its old state is partly in use".formatted(park.previous().run()), refused.what());
+            assertEquals(List.of("undo it first, which brings the old state together"), refused.next());
+            SwapDatabaseTest.run(park.previous().undo(database, false));
             assertEquals(before, Snapshot.of(db));
 
             // an undo that came half way: some of the newer away, some of the old home
             SwapDatabaseTest.run(steps(park, OldState.migrator(db)));
-            var undone = park.aside().undone();
-            OldState.run(db, "CREATE SCHEMA " + undone, "COMMENT ON SCHEMA %s IS 'reset_migrations %s: half'".formatted(undone, park.aside().run()),
+            var undone = park.previous().undone();
+            OldState.run(db, "CREATE SCHEMA " + undone, "COMMENT ON SCHEMA %s IS 'reset_migrations %s: half'".formatted(undone, park.previous().run()),
                     "ALTER TABLE crm_customer SET SCHEMA " + undone, "ALTER TABLE %s.crm_customer SET SCHEMA public".formatted(parked));
-            assertEquals(PreviousState.State.HALF, park.aside().state(database));
-            SwapDatabaseTest.run(park.aside().undo(database, false));
+            assertEquals(PreviousState.State.HALF, park.previous().state(database));
+            SwapDatabaseTest.run(park.previous().undo(database, false));
             assertEquals(before, Snapshot.of(db));
             assertEquals("2", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = '%s' AND tablename LIKE 'crm%%'".formatted(undone)));
         }
     }
 
-    @Test void an_undo_can_be_taken_back() throws Exception {
+    @Test void a_failed_undo_restores_the_newer_state() throws Exception {
         var db = filled(Postgres.SUPERUSER);
         try (var database = SwapDatabaseTest.open(db)) {
             var park = park(database);
             SwapDatabaseTest.run(steps(park, OldState.migrator(db)));
             var after = Snapshot.of(db);
-            var back = park.aside().undo(database, false);
+            var back = park.previous().undo(database, false);
             SwapDatabaseTest.run(back);
             back.getFirst().undo();
             assertEquals(after, Snapshot.of(db));
-            assertEquals(PreviousState.State.NEW_IS_LIVE, park.aside().state(database));
+            assertEquals(PreviousState.State.NEW_IS_LIVE, park.previous().state(database));
         }
     }
 
@@ -250,9 +253,9 @@ class ParkTablesTest {
             var between = Snapshot.of(db);
             var second = park(database);
             SwapDatabaseTest.run(steps(second, OldState.migrator(db)));
-            SwapDatabaseTest.run(second.aside().undo(database, false));
+            SwapDatabaseTest.run(second.previous().undo(database, false));
             assertEquals(between, Snapshot.of(db));
-            SwapDatabaseTest.run(first.aside().undo(database, false));
+            SwapDatabaseTest.run(first.previous().undo(database, false));
             assertEquals(before, Snapshot.of(db));
         }
     }
@@ -265,16 +268,21 @@ class ParkTablesTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var park = park(database);
             SwapDatabaseTest.run(steps(park, OldState.migrator(db)));
-            OldState.run(db, "CREATE SCHEMA reports", "CREATE VIEW reports.old AS SELECT name FROM %s.crm_names".formatted(park.aside().parked()));
+            OldState.run(db, "CREATE SCHEMA reports", "CREATE VIEW reports.old AS SELECT name FROM %s.crm_names".formatted(park.previous().parked()));
             var after = Snapshot.of(db);
-            var problem = assertThrows(Failure.class, () -> park.aside().purge(database).run()).problem();
-            assertInstanceOf(Problem.CascadeReaches.class, problem);
-            assertTrue(problem.what().contains("view reports.old"), problem.what());
+            var problem = assertThrows(Failure.class, () -> park.previous().purge(database, false).run()).problem();
+            assertEquals(Exit.REFUSED, problem.exit());
+            assertEquals("""
+                dropping schema %s would also drop (CASCADE):
+                  rule _RETURN on view reports.old in schema reports
+                  type reports.old in schema reports
+                  type reports.old[] in schema reports
+                  view reports.old in schema reports""".formatted(park.previous().parked()), problem.what());
             OldState.run(db, "DROP VIEW reports.old");
-            park.aside().purge(database).run();
-            assertEquals(PreviousState.State.GONE, park.aside().state(database));
+            park.previous().purge(database, false).run();
+            assertEquals(PreviousState.State.GONE, park.previous().state(database));
             // a range's constructors stay in place when we are no superuser; they go with their type
-            assertEquals(after.stream().filter(l -> !l.contains("reports") && !l.contains(park.aside().parked()) && !l.contains("span")).toList(), Snapshot.of(db));
+            assertEquals(after.stream().filter(l -> !l.contains("reports") && !l.contains(park.previous().parked()) && !l.contains("span")).toList(), Snapshot.of(db));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'"));
         }
     }
@@ -322,7 +330,7 @@ class ParkTablesTest {
         }
     }
 
-    @Test void grants_are_given_again_by_name() throws Exception {
+    @Test void grants_are_granted_again_by_name() throws Exception {
         var reader = Postgres.role("reader", "");
         var db = filled(Postgres.SUPERUSER);
         OldState.run(db, "GRANT SELECT ON crm_customer, crm_child TO " + reader.name());
@@ -365,11 +373,13 @@ class ParkTablesTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var park = park(database);
             OldState.run(db, "CREATE TABLE late ()");
-            assertInstanceOf(Problem.ChangedSincePlan.class, assertThrows(Failure.class, () -> SwapDatabaseTest.run(steps(park, OldState.migrator(db)))).problem());
+            var problem = assertThrows(Failure.class, () -> SwapDatabaseTest.run(steps(park, OldState.migrator(db)))).problem();
+            assertEquals(Exit.FAILED, problem.exit());
+            assertEquals("schema public has changed since the plan was made", problem.what());
         }
     }
 
-    @Test void three_thousand_tables_go_aside_and_back_under_default_locks() throws Exception {
+    @Test void three_thousand_tables_are_parked_and_restored_with_the_default_lock_table() throws Exception {
         var db = Postgres.database();
         for (int batch = 0; batch < 30; batch++) {
             int from = batch * 100;
@@ -381,21 +391,21 @@ class ParkTablesTest {
             assertFalse(park.inTransaction());
             SwapDatabaseTest.run(steps(park, new FakeMigrator(db, "CREATE TABLE t0 (id int)")));
             assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
-            SwapDatabaseTest.run(park.aside().undo(database, false));
+            SwapDatabaseTest.run(park.previous().undo(database, false));
             assertEquals("3000", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
             SwapDatabaseTest.run(steps(park(database), new FakeMigrator(db, "CREATE TABLE t0 (id int)")));
-            park.aside().purge(database).run();
+            park.previous().purge(database, false).run();
         }
     }
 
-    @Test void purge_of_three_thousand_tables_needs_no_more_locks_than_there_are() throws Exception {
+    @Test void purge_of_three_thousand_tables_fits_into_the_default_lock_table() throws Exception {
         var db = Postgres.database();
         for (int batch = 0; batch < 30; batch++)
             OldState.run(db, IntStream.range(batch * 100, batch * 100 + 100).mapToObj("CREATE TABLE t%d (id serial PRIMARY KEY, a int UNIQUE)"::formatted).collect(Collectors.joining(";")));
         try (var database = SwapDatabaseTest.open(db)) {
             var park = park(database);
             SwapDatabaseTest.run(steps(park, new FakeMigrator(db, "CREATE TABLE t0 (id int)")));
-            park.aside().purge(database).run();
+            park.previous().purge(database, false).run();
             assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND oid >= 16384"));
         }
     }

@@ -40,7 +40,7 @@ class SwapDatabaseTest {
     }
 
     static Strategy choose(Database database, String wanted, boolean terminate) {
-        return Strategy.choose(database, DatabaseSnapshot.of(database), wanted, runId(), terminate, false);
+        return StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.valueOf(wanted), runId(), terminate, false);
     }
 
     private static SwapDatabase swap(Database database) {
@@ -82,23 +82,23 @@ class SwapDatabaseTest {
         var before = Snapshot.of(db);
         try (var database = open(db)) {
             var swap = swap(database);
-            assertEquals(PreviousState.State.OLD_IS_LIVE, swap.aside().state(database));
+            assertEquals(PreviousState.State.OLD_IS_LIVE, swap.previous().state(database));
             run(steps(swap, OldState.migrator(db)));
 
-            assertEquals(PreviousState.State.NEW_IS_LIVE, swap.aside().state(database));
+            assertEquals(PreviousState.State.NEW_IS_LIVE, swap.previous().state(database));
             assertEquals("crm 0001_initial", OldState.text(db, "SELECT app || ' ' || name FROM django_migrations"));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
             assertNotEquals(before, Snapshot.of(db), "the comparison sees a difference");
-            assertTrue(swap.aside().bytes(database) > 1_000_000);
+            assertTrue(swap.previous().bytes(database) > 1_000_000);
 
-            var back = swap.aside().undo(database, false);
+            var back = swap.previous().undo(database, false);
             run(back);
             assertEquals(before, Snapshot.of(db));
-            assertEquals(PreviousState.State.OLD_IS_LIVE, swap.aside().state(database));
-            assertEquals(List.of(), swap.aside().undo(database, false), "a second undo has nothing to do");
-            assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'".formatted(swap.aside().undone())), "the newer state is set aside");
+            assertEquals(PreviousState.State.OLD_IS_LIVE, swap.previous().state(database));
+            assertEquals(List.of(), swap.previous().undo(database, false), "a second undo has nothing to do");
+            assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'".formatted(swap.previous().undone())), "the newer state is set aside");
 
-            swap.aside().purge(database).run();
+            swap.previous().purge(database, false).run();
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname LIKE '%s\\_%%'".formatted(db.name())));
             assertEquals(before, Snapshot.of(db));
         }
@@ -109,10 +109,10 @@ class SwapDatabaseTest {
         try (var database = open(db)) {
             var swap = swap(database);
             run(steps(swap, OldState.migrator(db)));
-            swap.aside().purge(database).run();
-            assertEquals(PreviousState.State.GONE, swap.aside().state(database));
-            assertEquals(0, swap.aside().bytes(database));
-            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> swap.aside().undo(database, false)).problem().exit());
+            swap.previous().purge(database, false).run();
+            assertEquals(PreviousState.State.GONE, swap.previous().state(database));
+            assertEquals(0, swap.previous().bytes(database));
+            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> swap.previous().undo(database, false)).problem().exit());
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
         }
     }
@@ -124,7 +124,7 @@ class SwapDatabaseTest {
             var swap = swap(database);
             assertThrows(Failure.class, () -> run(steps(swap, OldState.failing(db))));
             assertEquals(before, Snapshot.of(db));
-            assertFalse(databases().getFirst().contains(swap.aside().scratch()));
+            assertFalse(databases().getFirst().contains(swap.previous().scratch()));
         }
     }
 
@@ -142,7 +142,7 @@ class SwapDatabaseTest {
         }
     }
 
-    @Test void whatever_was_not_begun_can_be_undone() throws Exception {
+    @Test void a_step_that_has_not_run_can_be_undone() throws Exception {
         var db = filled();
         var before = Snapshot.of(db);
         try (var database = open(db)) {
@@ -160,16 +160,16 @@ class SwapDatabaseTest {
         try (var database = open(db)) {
             var swap = swap(database);
             swap.createScratch().run();
-            assertEquals(PreviousState.State.OLD_IS_LIVE, swap.aside().state(database));
-            assertEquals(List.of(), swap.aside().undo(database, false));
-            assertTrue(swap.aside().bytes(database) > 1_000_000);
-            swap.aside().purge(database).run();
-            assertEquals(0, swap.aside().bytes(database));
+            assertEquals(PreviousState.State.OLD_IS_LIVE, swap.previous().state(database));
+            assertEquals(List.of(), swap.previous().undo(database, false));
+            assertTrue(swap.previous().bytes(database) > 1_000_000);
+            swap.previous().purge(database, false).run();
+            assertEquals(0, swap.previous().bytes(database));
             assertEquals(before, Snapshot.of(db));
         }
     }
 
-    @Test void all_that_a_database_is_is_carried_over() throws Exception {
+    @Test void all_properties_of_the_database_are_copied() throws Exception {
         var reader = Postgres.role("reader", "");
         var db = Postgres.database("Großes \"Lager\" " + "x".repeat(30), Postgres.SUPERUSER);
         OldState.run(db, "ALTER DATABASE %1$s SET search_path = \"$user\", shop, 'a b', public".formatted(Postgres.quoted(db.name())));
@@ -201,12 +201,12 @@ class SwapDatabaseTest {
             var swap = swap(database);
             run(steps(swap, OldState.migrator(db)));
             database.close();
-            assertEquals(PreviousState.State.NEW_IS_LIVE, swap.aside().state(database));
+            assertEquals(PreviousState.State.NEW_IS_LIVE, swap.previous().state(database));
             assertEquals(before, Fingerprint.of(database, "shop"));
             assertEquals("it's \\ ours", DatabaseSnapshot.of(database).comment());
             assertEquals("INSERT", OldState.text(db, "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) WHERE oid = 'shop.crm_customer'::regclass AND grantee = '%s'::regrole AND privilege_type <> 'SELECT'".formatted(Postgres.quoted(reader.name()))));
             assertTrue(swap.warnings().stream().anyMatch(w -> w.contains("SELECT on only_old to " + Postgres.quoted(reader.name()).replace("\"", ""))), swap.warnings().toString());
-            run(swap.aside().undo(database, false));
+            run(swap.previous().undo(database, false));
             database.close();
             assertEquals(before, Fingerprint.of(database, "shop"));
         }
@@ -247,12 +247,12 @@ class SwapDatabaseTest {
             var swap = swap(database);
             run(steps(swap, OldState.migrator(db)));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
-            run(swap.aside().undo(database, false));
+            run(swap.previous().undo(database, false));
             assertEquals(before, Snapshot.of(db));
         }
     }
 
-    @Test void who_may_not_swap_parks_and_the_reason_says_why() {
+    @Test void a_role_that_may_not_swap_parks_and_the_reason_says_why() {
         var owner = Postgres.role("poor", "");
         var db = Postgres.database(owner);
         try (var database = open(db)) {
@@ -269,7 +269,7 @@ class SwapDatabaseTest {
         }
     }
 
-    @Test void what_turns_out_not_to_be_copied_is_dropped_again_and_parked_instead() throws Exception {
+    @Test void a_copy_that_differs_is_dropped_and_the_tables_are_parked_instead() throws Exception {
         var dba = Postgres.role("dba", "");
         var owner = Postgres.role("creator", "CREATEDB");
         var db = Postgres.database(owner);
@@ -281,8 +281,8 @@ class SwapDatabaseTest {
             var failure = assertThrows(Failure.class, () -> run(steps(swap, OldState.migrator(db))));
             var why = assertInstanceOf(DatabaseCopy.Differs.class, failure.problem(), failure.problem().what());
             assertTrue(why.what().contains("pg_monitor CONNECT"), why.what());
-            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'".formatted(swap.aside().scratch())));
-            var instead = assertInstanceOf(ParkTables.class, swap.instead(why));
+            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'".formatted(swap.previous().scratch())));
+            var instead = assertInstanceOf(ParkTables.class, StrategyChoice.instead(swap, why));
             assertTrue(instead.reason().contains("pg_monitor"), instead.reason());
         }
     }
@@ -311,7 +311,7 @@ class SwapDatabaseTest {
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
             assertThrows(SQLException.class, () -> blocking.createStatement().execute("SELECT 1"));
             try (var another = db.connect()) {
-                run(swap.aside().undo(database, true));
+                run(swap.previous().undo(database, true));
             }
             assertEquals("200", OldState.text(db, "SELECT count(*) FROM crm_customer"));
         }
@@ -330,18 +330,18 @@ class SwapDatabaseTest {
         }
     }
 
-    @Test void what_would_reach_replication_is_refused_unless_allowed() {
+    @Test void a_reset_that_affects_replication_is_refused_unless_allowed() {
         var db = Postgres.database();
         OldState.run(db, "CREATE PUBLICATION everything FOR ALL TABLES");
         try (var database = open(db)) {
             var problem = assertThrows(Failure.class, () -> choose(database, "auto", false)).problem();
             assertEquals(Exit.REFUSED, problem.exit());
             assertTrue(problem.what().contains("publication everything"));
-            assertEquals("park", Strategy.choose(database, DatabaseSnapshot.of(database), "auto", runId(), false, true).name());
+            assertEquals("park", StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.auto, runId(), false, true).name());
         }
     }
 
-    @Test void purge_refuses_while_it_holds_what_another_run_parked() throws Exception {
+    @Test void purge_refuses_a_database_that_holds_what_another_run_parked() throws Exception {
         var db = Postgres.database();
         OldState.fill(db);
         try (var database = open(db)) {
@@ -350,22 +350,22 @@ class SwapDatabaseTest {
             run(List.of(park.parkAndMigrate(migrator), park.commit(migrator)));
             assertEquals("park", choose(database, "auto", false).name(), "a parked schema keeps the database from being swapped");
 
-            var inner = PreviousState.Database.class.cast(new PreviousState.Database("20261122-180000-ffff", db.name(), DatabaseSnapshot.of(database).oid(), db.name() + "_new_x", db.name() + "_before_x", db.name() + "_undone_x", null));
+            var inner = PreviousDatabase.class.cast(new PreviousDatabase("20261122-180000-ffff", db.name(), DatabaseSnapshot.of(database).oid(), db.name() + "_new_x", db.name() + "_before_x", db.name() + "_undone_x", null));
             database.close();
             Postgres.execute("ALTER DATABASE %s RENAME TO %s_before_x".formatted(db.name(), db.name()));
             Postgres.execute("CREATE DATABASE " + db.name());
-            var problem = assertThrows(Failure.class, () -> inner.purge(database).run()).problem();
-            assertInstanceOf(Problem.HoldsAnotherRun.class, problem);
-            assertTrue(problem.what().contains(park.aside().run()), problem.what());
+            var problem = assertThrows(Failure.class, () -> inner.purge(database, false).run()).problem();
+            assertEquals(Exit.REFUSED, problem.exit());
+            assertTrue(problem.what().contains(park.previous().run()), problem.what());
         }
     }
 
     @Test void what_is_set_aside_survives_json() {
         var gson = new GsonBuilder().registerTypeAdapter(PreviousState.class, PreviousState.JSON).create();
         record Holder(PreviousState aside) {}
-        for (var aside : List.<PreviousState>of(new PreviousState.Database("r", "a", 4_000_000_000L, "b", "c", "d", null),
-                new PreviousState.Schema("r", "db", "public", "p", "u", true, java.util.Map.of("pg_class", List.of(1L, 4_000_000_000L))),
-                new PreviousState.Backup("r", "db", "public", List.of(7L)))) {
+        for (var aside : List.<PreviousState>of(new PreviousDatabase("r", "a", 4_000_000_000L, "b", "c", "d", null),
+                new PreviousSchema("r", "db", "public", "p", "u", true, java.util.Map.of("pg_class", List.of(1L, 4_000_000_000L))),
+                new DroppedTables("r", "db", "public", List.of(7L)))) {
             assertEquals(new Holder(aside), gson.fromJson(gson.toJson(new Holder(aside)), Holder.class));
         }
         assertNull(gson.fromJson("{}", Holder.class).aside());

@@ -1,0 +1,49 @@
+package lib.reset;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import lib.django.CheckResult;
+import lib.django.Django;
+import lib.environment.Environment;
+import lib.error.Failure;
+import lib.plan.Step;
+import lib.postgres.Database;
+
+/**
+ * A new Python process sees the project as everybody else will: with the files, the settings and the database as they
+ * are now.
+ */
+record FinalCheck(Environment environment, String settings, Run reset) implements Step {
+    @Override public String describe() {
+        return "check: Django finds nothing left to migrate and nothing to make";
+    }
+
+    @Override public void run() throws IOException {
+        var findings = findings();
+        if (!findings.isEmpty()) throw Failure.failed(FinalCheck.failed(findings))
+                .next("please report it: the new state had passed the same checks before the swap");
+    }
+
+    static String failed(List<String> findings) {
+        return "the final check failed:\n  " + String.join("\n  ", findings);
+    }
+
+    /** What is wrong, a line each. */
+    List<String> findings() throws IOException {
+        try (var django = Django.start(environment.python(), settings, note -> {});
+                var db = Database.open(environment.database())) {
+            var migrations = reset.migrations();
+            var files = migrations.fresh().keySet().stream().map(reset.root()::resolve).toList();
+            return findings(django.check(migrations.apps(), migrations.drift(), files), db.oid());
+        }
+    }
+
+    static List<String> findings(CheckResult check, long oid) {
+        var findings = new ArrayList<String>();
+        if (check.oid() != oid) findings.add("Django is connected to another database than the new one");
+        if (!check.unapplied().isEmpty()) findings.add("not applied: " + String.join(", ", check.unapplied()));
+        if (!check.drift().isEmpty()) findings.add("makemigrations would write: " + String.join("; ", check.drift()));
+        return findings;
+    }
+}

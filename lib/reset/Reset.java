@@ -1,0 +1,317 @@
+package lib.reset;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Supplier;
+import lib.backup.BackupSettings;
+import lib.cli.Console;
+import lib.django.Description;
+import lib.django.Django;
+import lib.django.Migrations;
+import lib.environment.Environment;
+import lib.environment.Services;
+import lib.error.Failure;
+import lib.error.Problem;
+import lib.files.FolderLock;
+import lib.plan.NotFinished;
+import lib.plan.Plan;
+import lib.plan.Step;
+import lib.postgres.Database;
+import lib.postgres.DatabaseCopy;
+import lib.postgres.DatabaseSnapshot;
+import lib.postgres.RunLock;
+import lib.process.Interruption;
+import lib.project.Git;
+
+/** One reset: looks at the project and the database, plans, and runs the plan. */
+public final class Reset {
+    /**
+     * What the command line asks for.
+     *
+     * @param apps     labels of the apps to reset; empty for all own apps
+     * @param settings Django's settings module, or null for the project's own
+     * @param backup   take one first; null: only before something is destroyed
+     * @param purge    drop at the end what was set aside
+     */
+    public record Options(List<String> apps, String settings, StrategyChoice.Wanted strategy, boolean terminate,
+            boolean allowReplication,
+                          boolean trustImage, Boolean backup, boolean purge) {
+
+        /** A reset that only sets aside destroys nothing, and what is purged is backed up when it is set aside. */
+        private boolean backupFirst(Strategy chosen) {
+            return backup != null ? backup : chosen instanceof DropTables;
+        }
+
+        public boolean backupBeforePurge() {
+            return purge && !Boolean.FALSE.equals(backup);
+        }
+    }
+
+    private final Options options;
+    private final Environment environment;
+    private final Django django;
+    private final Database db;
+    private final Console console;
+    private final Supplier<BackupSettings> backups;
+
+    /** @param backups the project's settings for backups; asked for only when one will be taken */
+    public Reset(Options options, Environment environment, Django django, Database db, Console console,
+            Supplier<BackupSettings> backups) {
+        this.options = options;
+        this.environment = environment;
+        this.django = django;
+        this.db = db;
+        this.console = console;
+        this.backups = backups;
+    }
+
+    // ---- look --------------------------------------------------------------------------------
+
+    /**
+     * A run that was cut short has to be undone or finished before another begins; except after drop, which has no
+     * undo.
+     *
+     * @param dryRun nothing is locked, so the run may still be working: that is reported instead
+     * @throws Failure refused (4), busy (5)
+     */
+    public void refuseUnfinished(boolean dryRun) throws IOException {
+        var project = environment.project();
+        for (var run : Runs.of(project, db)) {
+            if (!run.isUnfinished() || !run.concerns(project, db.credentials())) continue;
+            if (run.isOn(db.credentials()) && run.dropped(db).isPresent()) continue;
+            if (dryRun) {
+                FolderLock.refuseIfHeld(run.root());
+                RunLock.take(db).close();
+            }
+            throw run.unfinished();
+        }
+    }
+
+    /** Looks, and plans. Nothing is changed. */
+    public ResetPlan plan() throws Exception {
+        return plan(console.during("reading the project and the database", this::look), null);
+    }
+
+    private Findings look() throws Exception {
+        var services = environment.services();
+        db.ignoreSessionsFrom(services.addresses());
+        var snapshot = DatabaseSnapshot.of(db); // while Python is still starting
+        Description description;
+        try (var proof = db.randomAdvisoryLock()) {
+            description = django.describe(proof.key(), options.apps);
+        }
+        Guards.checkSettings(description, environment.database());
+        Guards.checkSameCode(django, description, environment.composeCommand("build", String.valueOf(django.service())), options.trustImage);
+        if (!snapshot.schema().name().equals(description.currentSchema()))
+            snapshot = DatabaseSnapshot.of(db, description.currentSchema());
+        var migrations = migrations(description);
+        var chosen = StrategyChoice.choose(db, snapshot, options.strategy, RunId.create(), options.terminate,
+                options.allowReplication);
+        var strategy = runnable(chosen, description);
+        return new Findings(environment, services, description, snapshot, migrations, strategy, strategy.inTheWay(),
+                options.terminate);
+    }
+
+    private MigrationChange migrations(Description description) throws IOException {
+        var root = environment.project().root();
+        var folders = new TreeMap<String, Path>();
+        description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
+        var old = Migrations.in(root, folders.values());
+        var generated = django.generate(description.labels(), description.history().carried());
+        Guards.checkDependencies(description, generated);
+        var fresh = new TreeMap<String, String>();
+        generated.files()
+                .forEach(file -> fresh.put(root.relativize(folders.get(file.app()).resolve(file.name()))
+                .toString(), file.text()));
+        return new MigrationChange(old, fresh, Set.copyOf(generated.drift()), generated.unwritten(),
+                Git.uncommitted(root, folders.values(), Migrations::isMigrationName));
+    }
+
+    /** A migration that cannot run in a transaction cannot run in the one that parks either. */
+    private static Strategy runnable(Strategy chosen, Description django) {
+        return chosen instanceof ParkTables park && !django.history().nonAtomic().isEmpty()
+                ? park.withoutTransaction() : chosen;
+    }
+
+    // ---- plan --------------------------------------------------------------------------------
+
+    /** The same plan, which ends the sessions that are in the way. */
+    public ResetPlan terminating(ResetPlan plan) {
+        return plan(plan.findings().terminating(), plan.backup());
+    }
+
+    /**
+     * Files first, database last: old files must never meet the new database.
+     *
+     * @param earlier the backup step of an earlier plan, or null
+     */
+    private ResetPlan plan(Findings findings, BackupStep earlier) {
+        var strategy = findings.strategy();
+        var run = new Run(Run.Origin.now(findings.id(), findings.project(), environment.identity(), strategy.name()),
+                Run.Outcome.RUNNING, strategy.previous(),
+                findings.migrations().record(findings.django().labels()), null, findings.services().running());
+        var files = new ReplaceFiles(findings.migrations().old(), findings.migrations().fresh(), run);
+        var steps = new ArrayList<Step>();
+        var folders = new ArrayList<>(List.of(new RunStore(run).folder()));
+        files.folders().forEach(folders::add);
+        var backup = options.backupFirst(strategy) ? earlier != null ? earlier : backup() : null;
+        if (backup != null && backup.file() == null) steps.add(backup);
+        if (backup != null || options.backupBeforePurge())
+            folders.add(backups.get().folder().path()); // finds wrong settings now
+        if (options.backupBeforePurge()) environment.pgPrograms(db.major()); // finds now that one is missing
+        steps.addAll(steps(findings, new RunStore(run)
+                .keep(() -> backup == null ? null : backup.file(), db, console), files));
+        steps.add(new FinalCheck(environment, options.settings, run));
+        return new ResetPlan(findings, run, new Plan(steps), backup, folders);
+    }
+
+    private BackupStep backup() {
+        return new BackupStep(console, environment, backups.get(), db, db.name());
+    }
+
+    private List<Step> steps(Findings findings, Step keep, ReplaceFiles files) {
+        var services = findings.services();
+        var stop = services.isEmpty() ? List.<Step>of() : List.of(services.stopStep(true, console, keep::finish));
+        var steps = new ArrayList<Step>();
+        steps.add(stop.isEmpty() ? keep : Step.withoutFinish(keep));
+        if (findings.strategy() instanceof SwapDatabase swap)
+            steps.addAll(List.of(swap.createScratch(), swap.migrate(django)));
+        steps.addAll(stop); // as late as possible: the steps before it disturb nobody
+        steps.addAll(switch (findings.strategy()) {
+            case SwapDatabase swap -> List.of(files, Step.after(django::close, swap.swap()));
+            case ParkTables park when park.inTransaction() ->
+                    List.of(park.parkAndMigrate(django), files, park.commit(django));
+            case ParkTables park -> List.of(files, park.park(), park.migrate(django));
+            case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
+        });
+        return steps;
+    }
+
+    /**
+     * What is checked after the plan was printed.
+     *
+     * @throws Failure refused (4) for a protected database; failed (1) when a folder is not writable
+     */
+    public void check(ResetPlan plan) {
+        if (options.purge)
+            console.warn("--purge: what is set aside is dropped at the end%s; undo cannot bring it back".formatted(
+                options.backupBeforePurge() ? ", after a backup of it" : ""));
+        Guards.refuseProtected(db);
+        Guards.writable(environment.project(), plan.folders().stream());
+    }
+
+    // ---- run ---------------------------------------------------------------------------------
+
+    /** @param left what could not be finished, although the reset is done; or null */
+    private record Done(Run run, Findings findings, Failure left) {}
+
+    /** Runs the plan; then, or when only something after it failed: the superuser, and the purge. */
+    public void run(ResetPlan plan, Superuser superuser) {
+        whatFollows(runOrPark(plan), superuser);
+    }
+
+    /** Only the new database itself shows whether everything could be copied; if not, the tables are parked instead. */
+    private Done runOrPark(ResetPlan plan) {
+        var findings = plan.findings();
+        try {
+            return run(plan);
+        } catch (Failure failure) {
+            if (!(failure.problem() instanceof DatabaseCopy.Differs why) || options.strategy != StrategyChoice.Wanted.auto
+                    || !(findings.strategy() instanceof SwapDatabase swap)) throw failure;
+            console.warn(why.what());
+            var parked = findings.with(runnable(StrategyChoice.instead(swap, why), findings.django()));
+            console.heading("Strategy: park, " + parked.strategy().reason());
+            parked.strategy().warnings().forEach(console::warn);
+            return run(plan(parked, plan.backup()));
+        }
+    }
+
+    private Done run(ResetPlan plan) {
+        var findings = plan.findings();
+        var run = plan.run();
+        var known = findings.strategy().warnings();
+        var unfinished = plan.plan().runReturningUnfinished(console, plan::undoCommand);
+        var left = unfinished != null ? unfinished : changedByServices(run, findings.services());
+        findings.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
+        try {
+            var filesGoTo = options.backupBeforePurge() ? PurgePlan.filesFolder(backups.get().folder().path(), run)
+                    : null;
+            // even after Ctrl-C: who interrupts needs to know that the reset is done
+            Interruption.uninterruptibly(() -> PlanPrinter.printDone(console, plan, db, options.purge
+                    && left == null, filesGoTo));
+        } catch (Failure failure) {
+            throw doneBut(failure);
+        }
+        return new Done(run.with(Run.Outcome.DONE).withBackup(plan.backupFile()), findings, left);
+    }
+
+    /** We do not control what services do when they start, but we report it. */
+    private static Failure changedByServices(Run run, Services services) {
+        try {
+            var changed = services.isEmpty() ? List.<String>of() : run.migrations().changedFresh(run.root());
+            if (changed.isEmpty()) return null;
+            return Failure.partly(("the reset is done, but new migration files were deleted or changed since %s "
+                    + "started again; an entrypoint may do that:\n  %s")
+                            .formatted(services.names(), String.join("\n  ", changed)))
+                    .next("see the entrypoint, and: " + services.composeCommand("logs"), "to go back: " + run.undoCommand());
+        } catch (IOException e) {
+            return doneBut(new Failure(new Problem.FileSystemSaid("comparing the new migration files",
+                    Failure.firstLine(e)), e));
+        }
+    }
+
+    private static Failure doneBut(Failure failure) {
+        return doneBut(failure, failure.problem().next());
+    }
+
+    private static Failure doneBut(Failure failure, List<String> next) {
+        var why = failure.problem() instanceof Problem.Interrupted ? "interrupted" : failure.problem().what();
+        return Failure.partly("the reset is done, but what follows it is not: " + why).next(next).causedBy(failure);
+    }
+
+    // ---- what follows ------------------------------------------------------------------------
+
+    /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part" (3). */
+    private void whatFollows(Done done, Superuser superuser) {
+        var run = done.run;
+        var notPurged = options.purge ? Failure.partly("what was set aside is still there, to go back to")
+                .next("when all is well: " + run.purgeCommand()).problem() : null;
+        try {
+            superuser.create(console, environment, done.findings.django());
+        } catch (Failure failure) {
+            if (done.left != null)
+                throw new Failure(notFinished(done.left).and(failure.problem()).and(notPurged), failure);
+            throw followed(failure, run);
+        }
+        if (done.left != null)
+            // which may be a reason to go back
+            throw notPurged == null ? done.left : new Failure(notFinished(done.left).and(notPurged), done.left);
+        if (options.purge) purge(run);
+    }
+
+    private void purge(Run run) {
+        try {
+            PurgePlan.of(console, environment, List.of(run), db, options.backupBeforePurge()
+                    ? backups.get() : null, options.terminate)
+                    .run(console, environment, run::purgeCommand);
+        } catch (Failure failure) {
+            throw followed(failure, run);
+        }
+    }
+
+    private Failure followed(Failure failure, Run run) {
+        if (failure.problem().exit() == Problem.Exit.PARTLY) return failure;
+        var next = new ArrayList<>(failure.problem().next());
+        if (options.purge) next.add("then: " + run.purgeCommand());
+        return doneBut(failure, next);
+    }
+
+    private static NotFinished notFinished(Failure left) {
+        return left.problem() instanceof NotFinished whole
+                ? whole : new NotFinished(List.of(left.problem()));
+    }
+}

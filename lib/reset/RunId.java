@@ -1,0 +1,23 @@
+package lib.reset;
+
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.concurrent.ThreadLocalRandom;
+
+/** The id of a run: 20261122-172530-4f2a. Ids are unique and sort by time. */
+public final class RunId {
+    private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMdd-HHmmss")
+            .withZone(ZoneOffset.UTC);
+
+    private RunId() {}
+
+    public static String create() {
+        return TIME.format(Instant.now()) + "-%04x".formatted(ThreadLocalRandom.current().nextInt(0x10000));
+    }
+
+    /** The id as a part of names in the database: 20261122_172530_4f2a. */
+    public static String suffix(String id) {
+        return id.replace('-', '_');
+    }
+}
