@@ -306,7 +306,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var plan = new Plan(Restore.beside(to.db, restoration, scratch, name));
             print(to, "Restore %s into a new database %s".formatted(to.backup.file(), name), plan);
             if (isDry(to, restoration)) return;
-            Restore.sweep(to.db, left -> to.console().note("dropped %s, left by a killed run".formatted(left)));
+            Restore.dropLeftovers(to.db, left -> to.console().note("dropped %s, left by a killed run".formatted(left)));
             plan.run(to.console(), () -> "drop what is left of it: " + Shell.line("dropdb", scratch));
             printRestored(to, restoration, name);
             to.console().event("restored", Map.of("file", to.backup.file().toString(), "database", name));
@@ -319,12 +319,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var restoration = restoration(to, replacement.previous().scratch());
             print(to, "Restore %s in place of database %s, which is kept as %s".formatted(to.backup.file(), to.db.name(), replacement.previous().before()),
                     new Plan(replacement.steps(restoration, to.console())));
-            PlanPrinter.printInTheWay(to.console(), replacement.inTheWay(), terminate);
+            PlanPrinter.printInTheWay(to.console(), replacement.sessions(), terminate);
             Guards.refuseProtected(to.db);
             if (isDry(to, restoration)) return;
             confirmation.ask(to.console(), to.db.name(), to.db.credentials().isLocal(), true);
             lock.requireHeld();
-            var asked = !terminate && confirmation.toTerminate(to.console(), replacement.inTheWay().size());
+            var asked = !terminate && confirmation.toTerminate(to.console(), replacement.sessions().size());
             var steps = (asked ? replacement.terminating() : replacement).steps(restoration, to.console());
             var undo = Script.RESET_MIGRATIONS.command("undo", replacement.run().id());
             var left = new Plan(steps).runReturningUnfinished(to.console(), () -> undo);

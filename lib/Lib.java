@@ -31,7 +31,6 @@
 //SOURCES backup/FileDigest.java
 //SOURCES backup/Manifest.java
 //SOURCES backup/OffSite.java
-//SOURCES backup/OldServer.java
 //SOURCES backup/ProgressStream.java
 //SOURCES backup/Prune.java
 //SOURCES backup/Restoration.java
@@ -39,9 +38,12 @@
 //SOURCES backup/Retention.java
 //SOURCES backup/ShrinkageAlarm.java
 //SOURCES backup/SqlScan.java
+//SOURCES backup/TransactionTimeoutFilter.java
 //SOURCES backup/archive/Archive.java
 //SOURCES backup/archive/Compression.java
 //SOURCES backup/archive/Contents.java
+//SOURCES backup/archive/LatestMigration.java
+//SOURCES backup/archive/RowCounter.java
 //SOURCES backup/archive/XxHash64.java
 //SOURCES backup/encryption/Age.java
 //SOURCES backup/encryption/DecryptionKey.java

@@ -189,7 +189,7 @@ class BackupFaultsTest {
     }
 
     private static String unpacked(byte[] content) throws IOException {
-        try (var in = Compression.reading(new ByteArrayInputStream(content))) {
+        try (var in = Compression.decompressing(new ByteArrayInputStream(content))) {
             return new String(in.readAllBytes(), StandardCharsets.ISO_8859_1);
         }
     }

@@ -72,7 +72,7 @@ class BackupSettingsTest {
     }
 
     private static byte[] unpacked(Path file) {
-        try (var in = Compression.reading(Files.newInputStream(file))) {
+        try (var in = Compression.decompressing(Files.newInputStream(file))) {
             return in.readAllBytes();
         } catch (IOException notPacked) {
             return new byte[0];

@@ -49,7 +49,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
             var first = in.readNBytes(HEAD);
             var encrypted = Age.isEncrypted(first);
             in.reset();
-            try (var plain = Compression.reading(encrypted ? key.decrypting(file, in) : in)) {
+            try (var plain = Compression.decompressing(encrypted ? key.decrypting(file, in) : in)) {
                 var head = plain.readNBytes(HEAD);
                 if (isTar(head)) throw unsupported(file, "tar", !Arrays.equals(first, head));
                 var manifest = Manifest.read(file.toAbsolutePath());
@@ -101,7 +101,7 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     }
 
     private InputStream decoded(InputStream in) throws IOException {
-        return Compression.reading(encrypted ? key.decrypting(file, in) : in);
+        return Compression.decompressing(encrypted ? key.decrypting(file, in) : in);
     }
 
     /**

@@ -101,7 +101,7 @@ public final class BackupWriter implements AutoCloseable {
             readDatabase();
             var disk = new FileDigest.Out(out);
             var encrypted = options.encryption() == null ? disk : options.encryption().encrypting(disk);
-            var compressed = options.compression().onto(encrypted, options.jobs());
+            var compressed = options.compression().compressing(encrypted, options.jobs());
             var plain = new Hashing(compressed);
             if (options.plain()) dumpScript(plain);
             else dumpArchive(plain);
@@ -213,7 +213,7 @@ public final class BackupWriter implements AutoCloseable {
 
     private void readBack() {
         try (var in = new FileDigest.In(partial);
-             var plain = Compression.reading(options.encryption() == null ? in : options.encryption().readingBack(in))) {
+             var plain = Compression.decompressing(options.encryption() == null ? in : options.encryption().readingBack(in))) {
             var hashing = new Hashing(OutputStream.nullOutputStream());
             plain.transferTo(new ProgressStream(hashing, progress));
             var read = new Written(in.end(), hashing.bytes(), hashing.hash());
@@ -252,7 +252,7 @@ public final class BackupWriter implements AutoCloseable {
                 started, (System.nanoTime() - startedNanos) / 1e9, databaseBytes);
         var encoding = Manifest.Encoding.of(options.plain(), options.compression().toString(), options.encryptedTo());
         var restore = RestoreCommand.of(programs, name, options.compression(), options.encryptedTo(), options.plain(),
-                OldServer.isOld(contents.server(), contents.pgDump()));
+                TransactionTimeoutFilter.isNeeded(contents.server(), contents.pgDump()));
         return new Manifest(stored, source, encoding, Manifest.Content.of(contents, extensions), List.of(restore),
                 Manifest.Proof.now(Manifest.Level.STREAM, null, null));
     }

@@ -12,14 +12,17 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.plan.Step;
 import lib.postgres.PgPrograms;
+import lib.postgres.Sql;
 import lib.process.Program;
 import lib.process.RunningProgram;
 
 /**
- * A backup on its way into an empty database: read to its end before anything is touched, restored up to the first error, and
- * then compared, table by table, by dumping the new database in its turn.
+ * Restores a backup into an empty database: reads it to its end before anything is touched, restores it up to the first
+ * error, then dumps the new database and compares it, table by table.
  */
 public final class Restoration {
+    private static final String NO_OWNER = "--no-owner";
+
     private final BackupFile file;
     private final PgPrograms programs;
     private final String into;
@@ -30,10 +33,11 @@ public final class Restoration {
     private double seconds;
 
     /**
-     * @param programs for the server that {@code into} is on
-     * @param options  of pg_restore: {@code --no-owner}, {@code --no-privileges}
+     * @param programs for the server of {@code into}
+     * @param options  for pg_restore: {@code --no-owner}, {@code --no-privileges}
      */
-    public Restoration(BackupFile file, PgPrograms programs, String into, List<String> options, Consumer<String> progress) {
+    public Restoration(BackupFile file, PgPrograms programs, String into, List<String> options,
+            Consumer<String> progress) {
         programs.requireEncodablePassword();
         this.file = file;
         this.programs = programs;
@@ -43,10 +47,12 @@ public final class Restoration {
     }
 
     public Step check() {
-        return Step.of("read %s to its end%s".formatted(file.file().getFileName(), file.manifest() == null ? "" : " and compare it with its manifest"), () -> wanted = file.check(progress));
+        var manifest = file.manifest() == null ? "" : " and compare it with its manifest";
+        return Step.of("read %s to its end%s".formatted(file.file().getFileName(), manifest),
+                () -> wanted = file.check(progress));
     }
 
-    /** @throws Failure (from run) what the database said first; nothing after that was done */
+    /** Its run throws the first error of the database; nothing after that error was restored. */
     public Step restore() {
         return Step.of("restore it into " + into, () -> {
             var began = System.nanoTime();
@@ -57,29 +63,39 @@ public final class Restoration {
 
     /** @throws Failure (from run) {@link BadBackup} */
     public Step compare() {
-        return Step.of("compare every table%s".formatted(compares() ? " with the backup" : ": there is nothing to compare with, so count them"), () -> {
+        var how = compares() ? "compare every table with the backup"
+                : "count every table: there is nothing to compare with";
+        return Step.of(how, () -> {
             restored = dumped();
-            var differences = wanted != null ? Differences.between(wanted, restored, file.manifest() != null) : file.manifest() != null ? Differences.between(file.manifest(), restored) : List.<String>of();
+            var differences = differences();
             if (!differences.isEmpty()) throw BadBackup.restoredDiffers(file.file(), differences);
         });
     }
 
-    /** Whether anything tells what has to be in the file: an archive itself does, SQL only with its manifest. */
+    private List<String> differences() {
+        if (wanted != null) return Differences.between(wanted, restored, ours());
+        return ours() ? Differences.between(file.manifest(), restored) : List.of();
+    }
+
+    /** Whether there is anything to compare with: an archive lists its content, SQL needs a manifest. */
     public boolean compares() {
         return file.kind() == BackupFile.Kind.ARCHIVE || file.manifest() != null;
     }
 
-    /** Whether rows can be compared: only a dump of ours tells in which time zone it has them. */
+    /** Whether rows can be compared: only our own dumps have a known time zone. */
     public boolean ours() {
         return file.manifest() != null;
     }
 
-    /** The major version of the server that was dumped; 0 when unknown: an archive without a manifest tells it once it was checked, SQL never. */
+    /**
+     * The major version of the server that was dumped; 0 when unknown: an archive without a manifest tells it once it
+     * was checked, SQL never.
+     */
     public int serverMajor() {
         return wanted != null ? Contents.major(wanted.server()) : file.serverMajor();
     }
 
-    /** What the file holds, once it was checked; null for what does not tell. */
+    /** What the file holds, once it was checked; null for SQL. */
     public Contents wanted() {
         return wanted;
     }
@@ -103,16 +119,17 @@ public final class Restoration {
             try {
                 fed(programs.restore(into, options), false);
             } catch (Failure failure) {
-                if (!isNewer(failure)) throw failure;
-                throughScript(); // that was its first statement: nothing has been restored yet
+                if (!isUnknownSetting(failure)) throw failure;
+                restoreAsSql(); // that was its first statement: nothing was restored yet
             }
         } catch (Failure failure) {
-            throw explained(failure, file.file());
+            throw explained(failure);
         }
     }
 
-    private static boolean isNewer(Failure failure) {
-        return failure.problem() instanceof Problem.PgProgramFailed said && said.words().contains("unrecognized configuration parameter \"transaction_timeout\"");
+    private static boolean isUnknownSetting(Failure failure) {
+        return failure.problem() instanceof Problem.PgProgramFailed said
+                && said.words().contains("unrecognized configuration parameter \"transaction_timeout\"");
     }
 
     private void fed(Program program, boolean sql) {
@@ -123,10 +140,10 @@ public final class Restoration {
         }
     }
 
-    /** A reader that has enough closes the pipe; one that misses something says so by its exit code. */
+    /** A program that has read enough closes the pipe; one that misses something says so by its exit code. */
     private void feed(RunningProgram child, boolean sql) {
         try (var in = file.open()) {
-            var to = new ProgressStream(sql ? new OldServer(child.in()) : child.in(), progress);
+            var to = new ProgressStream(sql ? new TransactionTimeoutFilter(child.in()) : child.in(), progress);
             try {
                 in.transferTo(to);
                 to.close(); // not when reading failed: psql would take half a script for the whole, and commit it
@@ -139,15 +156,16 @@ public final class Restoration {
         }
     }
 
-    /** What pg_restore 17 and newer would have an older server do, as SQL without the setting that this does not know. */
-    private void throughScript() {
-        try (var script = RunningProgram.start(programs.script().with(options.toArray(String[]::new))); var psql = RunningProgram.start(programs.psql(into, false))) {
+    /** Restores an archive through SQL, without the setting that servers before PostgreSQL 17 do not know. */
+    private void restoreAsSql() {
+        var toSql = programs.script().with(options.toArray(String[]::new));
+        try (var script = RunningProgram.start(toSql); var psql = RunningProgram.start(programs.psql(into, false))) {
             psql.discardOutput();
             var pump = Thread.ofPlatform().daemon().start(() -> {
-                try (var to = new OldServer(psql.in())) {
+                try (var to = new TransactionTimeoutFilter(psql.in())) {
                     script.out().transferTo(to);
                 } catch (IOException closed) {
-                    script.kill(); // psql has stopped at an error, and says so
+                    script.kill(); // psql stopped at an error, and reports it
                 }
             });
             feed(script, false);
@@ -163,7 +181,8 @@ public final class Restoration {
         try (var child = RunningProgram.start(programs.dump(into))) {
             child.closeInput();
             try {
-                var contents = Archive.read(child.out(), new ProgressStream(OutputStream.nullOutputStream(), progress));
+                var contents = Archive.read(child.out(),
+                        new ProgressStream(OutputStream.nullOutputStream(), progress));
                 child.finish(programs::hide);
                 return contents;
             } catch (IOException endedEarly) {
@@ -175,26 +194,58 @@ public final class Restoration {
 
     // ---- what the database said --------------------------------------------------------------
 
-    private static final Pattern EXTENSION = Pattern.compile("extension \"([^\"]+)\" is not available|could not open extension control file \"(?:.*/)?([^/\"]+)\\.control\"");
-    private static final Pattern MAY_NOT = Pattern.compile("permission denied to create extension \"([^\"]+)\"");
-    private static final Pattern ROLE = Pattern.compile("role \"([^\"]+)\" does not exist");
-    private static final Pattern SPACE = Pattern.compile("(?i)no space left on device|could not extend file|disk quota exceeded");
+    private static final Pattern NO_EXTENSION = Pattern.compile("extension \"([^\"]+)\" is not available"
+            + "|could not open extension control file \"(?:.*/)?([^/\"]+)\\.control\"");
+    private static final Pattern EXTENSION_DENIED =
+            Pattern.compile("permission denied to create extension \"([^\"]+)\"");
+    private static final Pattern NO_ROLE = Pattern.compile("role \"([^\"]+)\" does not exist");
+    private static final Pattern NO_SPACE =
+            Pattern.compile("(?i)no space left on device|could not extend file|disk quota exceeded");
+    private static final Pattern NOT_A_MEMBER = Pattern.compile("must be member of role|must be able to SET ROLE");
 
-    static Failure explained(Failure failure, Path file) {
+    /** The failure of a client program, told by what has to be done; any other failure as it is. */
+    private Failure explained(Failure failure) {
         if (!(failure.problem() instanceof Problem.PgProgramFailed said)) return failure;
-        var words = said.words();
-        var extension = EXTENSION.matcher(words);
-        if (extension.find()) return new Failure(new Problem.MissingExtension(file, extension.group(1) != null ? extension.group(1) : extension.group(2), false), failure);
-        var mayNot = MAY_NOT.matcher(words);
-        if (mayNot.find()) return new Failure(new Problem.MissingExtension(file, mayNot.group(1), true), failure);
-        if (SPACE.matcher(words).find()) return new Failure(new Problem.NoSpace(file, words), failure);
-        var role = ROLE.matcher(words);
-        if (role.find()) return new Failure(new Problem.MissingRole(file, role.group(1)), failure);
-        return new Failure(new Problem.NotRestored(file, said), failure);
+        return explained(said).causedBy(failure);
     }
 
-    /** The steps from an empty database to a proven one; the first of them is done before there is one. */
+    private Failure explained(Problem.PgProgramFailed said) {
+        var path = file.file();
+        var words = said.words();
+        var extension = NO_EXTENSION.matcher(words);
+        if (extension.find()) return Failure.failed("%s needs the extension %s, which this server does not have"
+                .formatted(path, extension.group(1) != null ? extension.group(1) : extension.group(2)))
+                .next("install it on the server (its package, for example postgresql-16-postgis-3), and try again");
+        var denied = EXTENSION_DENIED.matcher(words);
+        if (denied.find()) return Failure.failed("%s needs the extension %s, which this role may not create"
+                .formatted(path, denied.group(1)))
+                .next("ask a superuser to restore it", "verify can use another server: BACKUP_VERIFY_URL in .env");
+        if (NO_SPACE.matcher(words).find())
+            return Failure.failed("too little space on the server to restore " + path + ":\n"
+                    + words.strip().indent(2).stripTrailing())
+                    .next("make room on the server's disk");
+        var role = NO_ROLE.matcher(words);
+        if (role.find()) return Failure.failed("%s names the role %s, which this server does not have"
+                .formatted(path, role.group(1)))
+                .next(nextStepsForRole(role.group(1)));
+        var notRestored = Failure.failed(path + " does not restore: " + said.what());
+        return NOT_A_MEMBER.matcher(words).find()
+                ? notRestored.next("restore it as a superuser, or everything as your own: --no-owner")
+                : notRestored.next(said.next());
+    }
+
+    /**
+     * The steps to a proven database.
+     *
+     * @param create the step that creates it, which comes after the check of the file
+     */
     public List<Step> steps(Step create) {
         return List.of(check(), create, restore(), compare());
+    }
+
+    private List<String> nextStepsForRole(String role) {
+        var create = "create the role: CREATE ROLE " + Sql.identifier(role);
+        if (options.contains(NO_OWNER)) return List.of(create);
+        return List.of(create, "or restore everything as your own: --no-owner");
     }
 }

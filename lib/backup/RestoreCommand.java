@@ -8,45 +8,64 @@ import lib.process.Shell;
 
 /** The command line that restores a backup with PostgreSQL's programs alone: every manifest has it. */
 final class RestoreCommand {
+    private static final int LONGEST_NAME = 50; // before "_restored"; an identifier has 63 bytes
+
     private RestoreCommand() {}
 
     /**
-     * The command that restores into a new database with none of our programs, for people to copy. Its exit code is not 0 when
-     * anything failed: the file is tested first, for what a pipe's first program says is lost, and all stands in parentheses,
-     * because under {@code set -e} a bare {@code a && b} whose a fails would go on.
+     * The command line that restores into a new database. Its exit code is not 0 when anything fails: the file is
+     * tested first, because a pipe loses the exit code of its first program, and all of it is in parentheses, because
+     * under {@code set -e} a bare {@code a && b} whose a fails does not stop.
      *
-     * @param newer pg_restore says what the server does not know: see {@link OldServer}
+     * @param encrypted      for these age recipients; may be empty
+     * @param plain          SQL, not an archive
+     * @param withoutTimeout the server does not know transaction_timeout: see {@link TransactionTimeoutFilter}
      */
-    static String of(PgPrograms programs, String file, Compression compression, List<String> sealed, boolean plain, boolean newer) {
+    static String of(PgPrograms programs, String file, Compression compression, List<String> encrypted, boolean plain,
+            boolean withoutTimeout) {
         var server = programs.server();
-        var into = restored(server.database());
-        var create = shown(programs, "createdb", "--template=template0", into);
-        var psql = shown(programs, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null", "--dbname=" + into);
-        var pgRestore = shown(programs, "pg_restore", "--exit-on-error", "--dbname=" + into);
-        var without = "grep -v '^%s$' | ".formatted(OldServer.UNKNOWN);
-        var restore = !newer ? (plain ? psql : pgRestore) : (plain ? "" : Shell.line(programs.commandLine().apply("pg_restore")) + " --file=-" + " | ") + without + psql;
+        var database = nameFor(server.database());
+        var create = line(programs, "createdb", "--template=template0", database);
         var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + Shell.quoted(server.sslmode()) + " && ";
+        var restore = restore(programs, database, plain, withoutTimeout);
         var name = Shell.quoted(file);
-        var unpack = switch (compression.kind()) {
+        var program = program(compression);
+        if (!encrypted.isEmpty()) {
+            var decrypt = "age --decrypt --identity KEY_FILE " + name;
+            var test = decrypt + (program == null ? " > /dev/null" : " | " + program + " -tq");
+            return "( %s%s && %s && %s%s | %s )"
+                    .formatted(ssl, test, create, decrypt, program == null ? "" : " | " + program + " -dc", restore);
+        }
+        if (program == null) return "( %s%s && cat %s | %s )".formatted(ssl, create, name, restore);
+        return "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, program, name, create, program, name, restore);
+    }
+
+    /** Null for what is not compressed. */
+    private static String program(Compression compression) {
+        return switch (compression.kind()) {
             case ZSTD -> "zstd";
             case GZIP -> "gzip";
             case NONE -> null;
         };
-        if (!sealed.isEmpty()) {
-            var open = "age --decrypt --identity KEY_FILE " + name;
-            var test = open + (unpack == null ? " > /dev/null" : " | " + unpack + " -tq");
-            return "( %s%s && %s && %s%s | %s )".formatted(ssl, test, create, open, unpack == null ? "" : " | " + unpack + " -dc", restore);
-        }
-        return unpack == null ? "( %s%s && cat %s | %s )".formatted(ssl, create, name, restore)
-                : "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, create, unpack, name, restore);
     }
 
-    private static String restored(String database) {
+    /** What reads the decompressed backup on stdin. */
+    private static String restore(PgPrograms programs, String database, boolean plain, boolean withoutTimeout) {
+        var psql = line(programs, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null",
+                "--dbname=" + database);
+        if (!withoutTimeout) return plain ? psql
+                : line(programs, "pg_restore", "--exit-on-error", "--dbname=" + database);
+        var filtered = "grep -v '^%s$' | %s".formatted(TransactionTimeoutFilter.STATEMENT, psql);
+        return plain ? filtered : Shell.line(programs.commandLine().apply("pg_restore")) + " --file=- | " + filtered;
+    }
+
+    private static String nameFor(String database) {
         var name = database.replaceAll("[^A-Za-z0-9_]", "_");
-        return name.substring(0, Math.min(name.length(), 50)) + "_restored";
+        return name.substring(0, Math.min(name.length(), LONGEST_NAME)) + "_restored";
     }
 
-    private static String shown(PgPrograms programs, String program, String... arguments) {
-        return Shell.line(Stream.of(programs.commandLine().apply(program), programs.connectionOptions(), List.of(arguments)).flatMap(List::stream).toList());
+    private static String line(PgPrograms programs, String program, String... arguments) {
+        return Shell.line(Stream.of(programs.commandLine().apply(program), programs.connectionOptions(),
+                List.of(arguments)).flatMap(List::stream).toList());
     }
 }

@@ -166,86 +166,9 @@ public interface Problem {
         }
     }
 
-    record ReachesBeyond(Path file, long line, String text) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "line %,d of %s would reach beyond the new database: %s".formatted(line, file, text); }
-        public List<String> next() {
-            return List.of("dump without --create (and not with pg_dumpall), or take such lines out of the file first: nothing was touched");
-        }
-    }
-
-    record MissingExtension(Path file, String extension, boolean mayNot) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() {
-            return mayNot ? "%s needs the extension %s, which this role may not create".formatted(file, extension)
-                    : "%s needs the extension %s, which this server does not have".formatted(file, extension);
-        }
-        public List<String> next() {
-            return List.of(mayNot ? "ask a superuser, or restore as one; verify can use another server: BACKUP_VERIFY_URL in .env"
-                    : "install it on the server (its packages, as postgresql-N-postgis), and try again; the file itself is good as far as it was read");
-        }
-    }
-
-    record MissingRole(Path file, String role) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "%s gives things to the role %s, which this server does not have".formatted(file, role); }
-        public List<String> next() { return List.of("create the role, or restore all of it as your own: --no-owner"); }
-    }
-
-    record NoSpace(Path file, String words) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "too little space on the server to restore " + file + ":\n" + words.strip().indent(2).stripTrailing(); }
-        public List<String> next() { return List.of("make room on the server's disk; the file itself is good as far as it was read"); }
-    }
-
-    record NotRestored(Path file, PgProgramFailed said) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return file + " does not restore: " + said.what(); }
-        public List<String> next() {
-            var anothers = said.words().contains("must be member of role") || said.words().contains("must be able to SET ROLE");
-            return anothers ? List.of("restore as a superuser, or all of it as your own: --no-owner") : said.next();
-        }
-    }
-
-    record NotOurs(String database, List<String> reasons) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "database %s cannot be replaced by the restored one: %s".formatted(database, String.join("; ", reasons)); }
-        public List<String> next() { return List.of("ask the administrator (ALTER ROLE … CREATEDB), or the database's owner"); }
-    }
-
-    record MayNotCreate(String role) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "role " + role + " may not create databases, and a restore goes into a new one"; }
-        public List<String> next() { return List.of("ask the administrator: ALTER ROLE " + Sql.identifier(role) + " CREATEDB", "to see whether it restores at all, verify can use another server: BACKUP_VERIFY_URL in .env"); }
-    }
-
-    record DatabaseExists(String name) implements Problem {
-        public Exit exit() { return Exit.REFUSED; }
-        public String what() { return "a database " + name + " exists already; a restore goes into a new one only"; }
-        public List<String> next() { return List.of("give a name that is free: --into NAME"); }
-    }
-
-    // ---- packing and sealing -----------------------------------------------------------------
-
-    record NoCompression(String given) implements Problem {
-        public Exit exit() { return Exit.USAGE; }
-        public String what() { return "\"" + given + "\" is no compression"; }
-        public List<String> next() { return List.of("give zstd, zstd:1 to zstd:19, gzip, gzip:1 to gzip:9, or none"); }
-    }
-
-    record NoZstd(String words) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
-        public String what() { return "zstd's native library does not load: " + words; }
-        public List<String> next() {
-            return List.of("it is unpacked into the temporary folder, which must not be mounted noexec: give another one by JAVA_TOOL_OPTIONS=-DZstdTempFolder=DIR",
-                    "or pack with gzip: --compress gzip");
-        }
-    }
-
     // ---- Docker Compose ----------------------------------------------------------------------
 
     private static String firstTen(List<String> all) {
         return "\n  " + String.join("\n  ", all.stream().limit(10).toList()) + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
     }
-
 }

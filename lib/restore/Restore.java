@@ -9,7 +9,6 @@ import lib.backup.Restoration;
 import lib.cli.Console;
 import lib.environment.Services;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
@@ -24,75 +23,93 @@ import lib.reset.RunId;
 import lib.reset.RunStore;
 import lib.reset.SwapDatabase;
 
-/** What a restore does to a server: a new database, proven against the backup, beside the one in use or in its place. */
+/**
+ * What a restore does on a server: it makes a new database, proven against the backup, beside the live one or in its
+ * place.
+ */
 public final class Restore {
+    private static final String DUPLICATE_DATABASE = "42P04";
+
     private Restore() {}
 
-    /** Whether the role may create databases at all: better asked than tried. */
-    public static boolean mayCreate(Database server) {
+    static boolean mayCreateDatabases(Database server) {
         return server.is("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user");
     }
 
-    /** @throws Failure refused (4) */
+    /** @throws Failure refused (4): the name is taken, or the role may not create databases */
     public static void refuseUnlessNew(Database server, String name) {
-        if (server.oidOf(name).isPresent()) throw new Failure(new Problem.DatabaseExists(name));
-        if (!mayCreate(server)) throw new Failure(new Problem.MayNotCreate(server.credentials().user()));
+        if (server.oidOf(name).isPresent()) throw exists(name);
+        if (mayCreateDatabases(server)) return;
+        var role = server.credentials().user();
+        throw Failure.refused("role " + role + " may not create databases, and a restore goes into a new one")
+                .next("have a superuser run: ALTER ROLE " + Sql.identifier(role) + " CREATEDB",
+                        "to see whether the backup restores at all, verify can use another server: "
+                                + VerifyServer.EXAMPLE);
     }
 
-    // ---- beside ------------------------------------------------------------------------------
+    private static Failure exists(String name) {
+        return Failure.refused("database " + name + " already exists, and a restore goes into a new one")
+                .next("give another name: --into NAME");
+    }
 
-    /** The step that makes an empty database; undone, it is gone again, but only when this very step has made it. */
+    // ---- beside the live database ------------------------------------------------------------
+
+    /** The step that creates an empty database; its undo drops only the database that this very step created. */
     public static Step create(Database server, String name) {
         return new Create(server, name, name, DatabaseCopy.locale(server), new ArrayList<>());
     }
 
     /**
-     * The steps into a new database. It gets its name when all of it is there and compared: after a kill half of one would look
-     * like a whole.
+     * The steps into a new database. It gets its name only when all of it was restored and compared: after a kill, half
+     * a database under its final name would look complete.
      *
      * @param restoration into {@code scratch}
      */
     public static List<Step> beside(Database server, Restoration restoration, String scratch, String name) {
         var create = new Create(server, scratch, name, DatabaseCopy.locale(server), new ArrayList<>());
         var steps = new ArrayList<>(restoration.steps(create));
-        steps.add(Step.of("call it " + name, create::rename));
+        steps.add(Step.of("rename it to " + name, create::rename));
         return steps;
     }
 
     /**
-     * @param name   it is created under
-     * @param called what it will be called
-     * @param locale encoding and locale, as in CREATE DATABASE
+     * @param name      it is created under
+     * @param finalName it gets in the end; may be the same
+     * @param locale    encoding and locale, as in CREATE DATABASE
+     * @param created   the oid, once it is created
      */
-    private record Create(Database server, String name, String called, String locale, List<Long> made) implements Step {
+    private record Create(Database server, String name, String finalName, String locale, List<Long> created)
+            implements Step {
         @Override public String describe() {
             return "create database " + name;
         }
 
         @Override public void run() {
-            if (server.oidOf(called).isPresent()) throw new Failure(new Problem.DatabaseExists(called));
-            named(name, "CREATE DATABASE %s TEMPLATE template0".formatted(Sql.identifier(name)) + locale);
-            server.oidOf(name).ifPresent(made::add);
+            if (server.oidOf(finalName).isPresent()) throw exists(finalName);
+            run("CREATE DATABASE %s TEMPLATE template0".formatted(Sql.identifier(name)) + locale, name);
+            server.oidOf(name).ifPresent(created::add);
         }
 
         void rename() {
-            made.forEach(oid -> Sessions.terminateIn(server, oid)); // a pooler's leftovers: nobody else knows it
-            named(called, Renames.rename(name, called));
+            // A pooler's idle sessions: nobody else knows this database
+            created.forEach(oid -> Sessions.terminateIn(server, oid));
+            run(Renames.rename(name, finalName), finalName);
         }
 
-        private void named(String wanted, String statement) {
+        private void run(String statement, String wanted) {
             try {
                 server.run(statement);
             } catch (Failure e) {
-                if (Database.sqlState(e).equals("42P04")) throw new Failure(new Problem.DatabaseExists(wanted), e);
+                if (Database.sqlState(e).equals(DUPLICATE_DATABASE)) throw exists(wanted).causedBy(e);
                 throw e;
             }
         }
 
         @Override public void undo() {
-            for (var oid : made)
-                for (var now : List.of(name, called)) server.oidOf(now).filter(oid::equals).ifPresent(same -> SwapDatabase.drop(server, now, same));
-            made.clear();
+            for (var oid : created)
+                for (var now : List.of(name, finalName))
+                    server.oidOf(now).filter(oid::equals).ifPresent(same -> SwapDatabase.drop(server, now, same));
+            created.clear();
         }
     }
 
@@ -101,35 +118,52 @@ public final class Restore {
     /**
      * A restored database that takes the live one's name; that one is kept, and {@code undo} of the run brings it back.
      *
-     * @param warnings gets what of the database itself could not be copied
+     * @param warnings what of the database itself could not be copied, once it was created
      */
-    public record InPlace(Run run, PreviousDatabase previous, Database live, DatabaseSnapshot look, boolean terminate, List<String> warnings, Services services) {
+    public record InPlace(Run run, PreviousDatabase previous, Database live, DatabaseSnapshot snapshot,
+            boolean terminate, List<String> warnings, Services services) {
         /** @throws Failure refused (4) when this role may not replace the database */
         public static InPlace of(Project project, Database live, Path backup, boolean terminate, Services services) {
-            var look = DatabaseSnapshot.of(live);
-            var reasons = new ArrayList<String>();
-            if (!look.role().superuser() && !look.role().createdb()) reasons.add("role %s may not create databases".formatted(look.role().name()));
-            if (!look.role().ownsDatabase()) reasons.add("role %s does not own it (its owner is %s)".formatted(look.role().name(), look.owner()));
-            live.maintenance().ifPresentOrElse(Database::close, () -> reasons.add("no other database of the server lets role %s in".formatted(look.role().name())));
-            if (!reasons.isEmpty()) throw new Failure(new Problem.NotOurs(look.name(), reasons));
+            var snapshot = DatabaseSnapshot.of(live);
+            refuseUnlessReplaceable(live, snapshot);
             var id = RunId.create();
-            var previous = PreviousDatabase.of(id, look);
-            return new InPlace(Run.ofRestore(id, project, live.credentials(), previous, backup, services), previous, live, look, terminate, new ArrayList<>(), services);
+            var previous = PreviousDatabase.of(id, snapshot);
+            var run = Run.ofRestore(id, project, live.credentials(), previous, backup, services);
+            return new InPlace(run, previous, live, snapshot, terminate, new ArrayList<>(), services);
         }
 
-        public List<String> inTheWay() {
-            return Sessions.othersIn(live, look.oid());
+        private static void refuseUnlessReplaceable(Database live, DatabaseSnapshot snapshot) {
+            var role = "role " + snapshot.role().name();
+            var reasons = new ArrayList<String>();
+            if (!snapshot.role().superuser() && !snapshot.role().createdb())
+                reasons.add(role + " may not create databases");
+            if (!snapshot.role().ownsDatabase())
+                reasons.add(role + " does not own it (its owner is " + snapshot.owner() + ")");
+            live.maintenance().ifPresentOrElse(Database::close,
+                    () -> reasons.add(role + " cannot connect to any other database of the server"));
+            if (reasons.isEmpty()) return;
+            throw Failure.refused("database " + snapshot.name() + " cannot be replaced by the restored one: "
+                    + String.join("; ", reasons))
+                    .next("ask a superuser (ALTER ROLE … CREATEDB), or the owner of the database");
         }
 
+        /** The sessions that block the swap. */
+        public List<String> sessions() {
+            return Sessions.othersIn(live, snapshot.oid());
+        }
+
+        /** The same, and sessions that block the swap are terminated. */
         public InPlace terminating() {
-            return new InPlace(run, previous, live, look, true, warnings, services);
+            return new InPlace(run, previous, live, snapshot, true, warnings, services);
         }
 
         /** @param restoration into {@link PreviousDatabase#scratch} */
         public List<Step> steps(Restoration restoration, Console console) {
             Supplier<Path> backup = () -> Path.of(run.backup());
             var keep = new RunStore(run).keep(backup, live, console);
-            var steps = new ArrayList<Step>(List.of(restoration.check(), services.isEmpty() ? keep : Step.withoutFinish(keep)));
+            var steps = new ArrayList<Step>();
+            steps.add(restoration.check());
+            steps.add(services.isEmpty() ? keep : Step.withoutFinish(keep));
             steps.add(createScratch());
             steps.add(restoration.restore());
             steps.add(restoration.compare());
@@ -139,40 +173,50 @@ public final class Restore {
         }
 
         private Step createScratch() {
-            return Step.of("create database %s with the owner, settings and grants of %s".formatted(previous.scratch(), previous.live()), () -> {
+            var what = "create database %s with the owner, settings and grants of %s"
+                    .formatted(previous.scratch(), previous.live());
+            return Step.of(what, () -> {
                 try (var maintenance = live.requireMaintenance()) {
-                    warnings.addAll(new DatabaseCopy(live, look.schema().name(), previous.scratch()).createEmpty(maintenance));
+                    warnings.addAll(new DatabaseCopy(live, snapshot.schema().name(),
+                            previous.scratch()).createEmpty(maintenance));
                 }
             }, () -> SwapDatabase.dropScratch(live, previous), () -> {});
         }
     }
 
-    // ---- to see whether it can be ------------------------------------------------------------
+    // ---- scratch databases -------------------------------------------------------------------
 
-    /** A name that no database has: ours are known by how it begins. @param use {@code verify} or {@code restore} */
+    /** A new name that tells our scratch databases from others. @param use {@code verify} or {@code restore} */
     public static String scratchName(String use) {
         return "backup_%s_%s".formatted(use, RunId.create().replace('-', '_'));
     }
 
-    /** As {@link #create}; it is also dropped in the end. */
+    /** As {@link #create}; it is also dropped in the end. @param locale as in CREATE DATABASE */
     static Step createScratch(Database server, String name, String locale) {
         var create = new Create(server, name, name, locale, new ArrayList<>());
         return Step.of("create the scratch database " + name, create::run, create::undo, create::undo);
     }
 
-    /** Drops the scratch databases of killed runs: ours by name and owner, and nobody in them for at least a day. @param told gets their names */
-    public static void sweep(Database server, Consumer<String> told) {
-        var left = server.texts("""
+    /**
+     * Drops the scratch databases that killed runs left: those with our kind of name that this role owns, that are more
+     * than a day old and that nobody is connected to.
+     *
+     * @param dropped gets their names
+     */
+    public static void dropLeftovers(Database server, Consumer<String> dropped) {
+        var leftovers = server.texts("""
                 SELECT datname FROM pg_database d
-                WHERE datname ~ '^backup_(verify|restore)_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$' AND datdba = current_user::regrole
-                  AND to_timestamp(substring(datname from '[0-9]{8}_[0-9]{6}'), 'YYYYMMDD_HH24MISS') AT TIME ZONE 'UTC' < now() AT TIME ZONE 'UTC' - interval '1 day'
+                WHERE datname ~ '^backup_(verify|restore)_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$'
+                  AND datdba = current_user::regrole
+                  AND to_timestamp(substring(datname from '[0-9]{8}_[0-9]{6}'), 'YYYYMMDD_HH24MISS') AT TIME ZONE 'UTC'
+                      < now() AT TIME ZONE 'UTC' - interval '1 day'
                   AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid AND usesysid IS NOT NULL)""");
-        for (var name : left) {
+        for (var name : leftovers) {
             try {
                 server.run("DROP DATABASE " + Sql.identifier(name));
-                told.accept(name);
-            } catch (Failure stays) {
-                // somebody has just come, or was faster
+                dropped.accept(name);
+            } catch (Failure ignored) {
+                // somebody has just connected, or dropped it first
             }
         }
     }

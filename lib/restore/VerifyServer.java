@@ -21,14 +21,15 @@ import lib.project.Credentials;
 import lib.project.Settings;
 
 /**
- * The server that a backup is restored into to prove it: the project's own, or the one that BACKUP_VERIFY_URL names. The
- * scratch database is dropped whatever happens; what a killed run leaves is dropped by a later one.
+ * The server that a backup is restored into to prove it: the project's own, or the one that BACKUP_VERIFY_URL names.
+ * The scratch database is dropped whatever happens; what a killed run leaves is dropped by a later one.
  *
  * @param database any database of the server
  * @param programs that fit the server, of at least this major version
  * @param setting  BACKUP_VERIFY_URL, or null for the project's own server
  */
-public record VerifyServer(Database database, IntFunction<PgPrograms> programs, String setting) implements AutoCloseable {
+public record VerifyServer(Database database, IntFunction<PgPrograms> programs, String setting)
+        implements AutoCloseable {
     public static final String SETTING = "BACKUP_VERIFY_URL";
     /** The example that messages give. */
     public static final String EXAMPLE = SETTING + "=postgresql://ROLE:PASSWORD@HOST:5432/postgres";
@@ -37,11 +38,16 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
     public static VerifyServer of(Credentials other) {
         var server = connected(other);
         try {
-            if (server.is("SELECT pg_is_in_recovery()")) throw Failure.refused("the server of %s is a standby, which is read-only: %s".formatted(SETTING, other))
-                    .next("name a primary server in " + SETTING);
-            if (!Restore.mayCreate(server)) throw Failure.refused("role %s may not create databases on the server of %s: %s".formatted(other.user(), SETTING, other))
-                    .next("have a superuser of that server run: ALTER ROLE " + Sql.identifier(other.user()) + " CREATEDB");
-            return new VerifyServer(server, major -> new PgPrograms(Environment.Local.pgProgram("pg_dump", major), server.credentials()), SETTING);
+            if (server.is("SELECT pg_is_in_recovery()"))
+                throw Failure.refused("the server of %s is a standby, which is read-only: %s".formatted(SETTING, other))
+                        .next("name a primary server in " + SETTING);
+            if (!Restore.mayCreateDatabases(server))
+                throw Failure.refused("role %s may not create databases on the server of %s: %s"
+                        .formatted(other.user(), SETTING, other))
+                        .next("have a superuser of that server run: ALTER ROLE " + Sql.identifier(other.user())
+                        + " CREATEDB");
+            return new VerifyServer(server, major -> new PgPrograms(Environment.Local.pgProgram("pg_dump", major),
+                    server.credentials()), SETTING);
         } catch (Throwable e) {
             server.close();
             throw e;
@@ -51,7 +57,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
     /** @throws Failure refused (4): nothing can be created there */
     public static VerifyServer of(Environment environment) {
         var server = Database.openServer(environment.database());
-        if (Restore.mayCreate(server)) return new VerifyServer(server, environment::pgPrograms, null);
+        if (Restore.mayCreateDatabases(server)) return new VerifyServer(server, environment::pgPrograms, null);
         server.close();
         var role = environment.identity().user();
         throw Failure.refused("role " + role + " may not create databases, and verify restores into a new one")
@@ -69,7 +75,8 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
             return Database.openServer(other);
         } catch (Failure failure) {
             if (failure.problem() instanceof Problem.Interrupted) throw failure;
-            throw new Failure(Problem.of(failure.problem().exit(), "cannot use the server of " + SETTING + ": " + failure.problem().what(),
+            throw new Failure(Problem.of(failure.problem().exit(), "cannot use the server of " + SETTING + ": "
+                    + failure.problem().what(),
                     "correct " + SETTING + ", or remove it to verify on the project's server"), failure);
         }
     }
@@ -82,11 +89,12 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
      */
     public Restoration verify(BackupFile file, Console console) {
         refuseOlder(file.serverMajor());
-        Restore.sweep(database, name -> console.note("dropped %s, which a killed verify had left".formatted(name)));
+        Restore.dropLeftovers(database, name -> console.note("dropped " + name + ", which a killed verify had left"));
         var scratch = Restore.scratchName("verify");
         var clients = programs.apply(file.atLeast(database.major()));
         // A database that subscribes to another cannot be dropped.
-        var restoration = new Restoration(file, clients, scratch, List.of("--no-subscriptions", "--no-owner", "--no-privileges"), console::progress);
+        var restoration = new Restoration(file, clients, scratch,
+                List.of("--no-subscriptions", "--no-owner", "--no-privileges"), console::progress);
         new Plan(steps(restoration, scratch)).run(console, () -> dropdb(clients, scratch));
         return restoration;
     }
@@ -102,18 +110,22 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
 
     /** Another server may have another encoding; what was dumped is nearly always UTF-8. */
     private String locale() {
-        var utf8 = database.is("SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database WHERE datname = current_database()");
+        var utf8 = database.is("""
+                SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database WHERE datname = current_database()""");
         return setting == null || utf8 ? DatabaseCopy.locale(database) : " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
     }
 
     private void refuseOlder(int dumped) {
         if (setting == null || database.major() >= dumped) return;
-        throw Failure.refused("the server of %s is PostgreSQL %d, older than the server that the backup is from: PostgreSQL %d"
-                .formatted(setting, database.major(), dumped)).next("name a server of PostgreSQL %d or newer in %s".formatted(dumped, setting));
+        throw Failure
+                .refused("the server of %s is PostgreSQL %d, older than the server that the backup is from: PostgreSQL %d"
+                .formatted(setting, database.major(), dumped))
+                .next("name a server of PostgreSQL %d or newer in %s".formatted(dumped, setting));
     }
 
     private static String dropdb(PgPrograms programs, String scratch) {
-        return Shell.line(Stream.of(programs.commandLine().apply("dropdb"), programs.connectionOptions(), List.of(scratch)).flatMap(List::stream).toList());
+        return Shell.line(Stream.of(programs.commandLine().apply("dropdb"), programs.connectionOptions(),
+                List.of(scratch)).flatMap(List::stream).toList());
     }
 
     @Override public void close() {

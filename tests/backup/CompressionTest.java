@@ -129,7 +129,7 @@ class CompressionTest {
         var two = Samples.random(70_000);
         var both = Samples.join(packed("gzip", one, 0), packed("gzip:1", two, 0));
         assertArrayEquals(Samples.join(one, two), unpacked(both));
-        assertArrayEquals(Samples.join(one, two), Compression.reading(new Samples.Dribble(both)).readAllBytes());
+        assertArrayEquals(Samples.join(one, two), Compression.decompressing(new Samples.Dribble(both)).readAllBytes());
         for (int cut = both.length - 300; cut < both.length; cut++) {
             var part = Arrays.copyOf(both, cut);
             assertThrows(EOFException.class, () -> unpacked(part));
@@ -139,7 +139,7 @@ class CompressionTest {
     @Test void what_gzip_itself_makes_with_a_name_is_read() throws Exception {
         var file = Files.write(temp.resolve("some name.sql"), Samples.realistic(50_000));
         assertEquals(0, new ProcessBuilder("gzip", file.toString()).inheritIO().start().waitFor());
-        try (var in = Compression.reading(Files.newInputStream(temp.resolve("some name.sql.gz")))) {
+        try (var in = Compression.decompressing(Files.newInputStream(temp.resolve("some name.sql.gz")))) {
             assertArrayEquals(Samples.realistic(50_000), in.readAllBytes());
         }
     }
@@ -167,7 +167,7 @@ class CompressionTest {
                     super.write(from, start, length);
                 }
             };
-            var out = Compression.parse(text).onto(disk, 0);
+            var out = Compression.parse(text).compressing(disk, 0);
             out.write(Samples.random(500_000));
             disk.full = true;
             assertThrows(Exception.class, () -> { for (int i = 0; i < 20; i++) out.write(Samples.random(500_000)); });
@@ -187,15 +187,15 @@ class CompressionTest {
     }
 
     private static void begun(OutputStream file) throws IOException {
-        Compression.parse("zstd").onto(file, 0).write(Samples.random(500_000));
+        Compression.parse("zstd").compressing(file, 0).write(Samples.random(500_000));
     }
 
     /** In a JVM that does not even have zstd on its class path. */
     @Test void only_zstd_needs_zstd() throws Exception {
         var without = Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator)).filter(jar -> !jar.contains("zstd-jni")).collect(Collectors.joining(File.pathSeparator));
-        assertEquals("none 5 gzip 5 zstd NoZstd", child(without, "none", "gzip", "zstd"));
+        assertEquals("none 5 gzip 5 zstd 1: zstd's native library does not load", child(without, "none", "gzip", "zstd"));
         assertEquals("zstd 5", child(System.getProperty("java.class.path"), "zstd"), "the control");
-        assertEquals("gzip 5 zstd NoZstd", child(System.getProperty("java.class.path"), "-DZstdTempFolder=" + temp.resolve("missing"), "gzip", "zstd"));
+        assertEquals("gzip 5 zstd 1: zstd's native library does not load", child(System.getProperty("java.class.path"), "-DZstdTempFolder=" + temp.resolve("missing"), "gzip", "zstd"));
     }
 
     private static String child(String classPath, String... arguments) throws Exception {
@@ -214,7 +214,7 @@ class CompressionTest {
                 try {
                     System.out.print(text + " " + unpacked(packed(text, new byte[5], 0)).length + " ");
                 } catch (Failure e) {
-                    System.out.print(text + " " + e.problem().getClass().getSimpleName() + " ");
+                    System.out.print(text + " " + e.problem().exit().code + ": " + e.problem().what().replaceFirst("(?s): .*", "") + " ");
                 }
             }
         }
@@ -224,14 +224,14 @@ class CompressionTest {
 
     static byte[] packed(String text, byte[] plain, int workers) throws IOException {
         var file = new ByteArrayOutputStream();
-        try (var out = Compression.parse(text).onto(file, workers)) {
+        try (var out = Compression.parse(text).compressing(file, workers)) {
             for (int at = 0; at < plain.length; at += 50_000) out.write(plain, at, Math.min(50_000, plain.length - at));
         }
         return file.toByteArray();
     }
 
     static byte[] unpacked(byte[] packed) throws IOException {
-        try (var in = Compression.reading(new ByteArrayInputStream(packed))) {
+        try (var in = Compression.decompressing(new ByteArrayInputStream(packed))) {
             return in.readAllBytes();
         }
     }

@@ -160,7 +160,7 @@ class BackupFirstTest {
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(dump)));
         BackupFile.of(dump, null).check(progress -> {}); // throws unless all of it is there and as its manifest says
         var archive = temp.resolve("archive"); // and PostgreSQL's own program thinks so too
-        try (var packed = Compression.reading(Files.newInputStream(dump))) {
+        try (var packed = Compression.decompressing(Files.newInputStream(dump))) {
             Files.copy(packed, archive, StandardCopyOption.REPLACE_EXISTING);
         }
         assertEquals(0, Python.run(victim.root(), Path.of(pgDump(victim)).resolveSibling("pg_restore").toString(), "-f", "/dev/null", archive.toString()).code());

@@ -7,7 +7,7 @@ import java.util.stream.Collectors;
 import lib.postgres.Sql;
 
 /**
- * What an archive of pg_dump's holds, as it was counted while all of it was read.
+ * What a pg_dump archive holds, counted while all of it was read.
  *
  * @param database      that was dumped
  * @param server        the version of its server, as pg_dump wrote it: {@code 15.8 (Debian 15.8-0+deb12u1)}
@@ -15,20 +15,27 @@ import lib.postgres.Sql;
  * @param entries       the table of contents, in its own order, without the definitions
  * @param tables        rows of each table whose data is in it, by {@code schema.table}, quoted where SQL needs it
  * @param sequences     where each sequence stands: {@code 42, true} as in {@code setval}
- * @param largeObjects  all of them as if they were one table
- * @param constraints   definitions of primary keys, unique constraints and foreign keys (not of exclusions), by {@code schema.table name}
+ * @param largeObjects  all of them counted as one table
+ * @param constraints   definitions of primary keys, unique constraints and foreign keys (not of exclusions), by {@code
+ *                      schema.table name}
  * @param lastMigration of Django's, or null
  */
-public record Contents(String database, String server, String pgDump, List<Entry> entries, SortedMap<String, Rows> tables,
-        SortedMap<String, String> sequences, Rows largeObjects, SortedMap<String, String> constraints, Migration lastMigration) {
+public record Contents(String database, String server, String pgDump, List<Entry> entries,
+        SortedMap<String, Rows> tables, SortedMap<String, String> sequences, Rows largeObjects,
+        SortedMap<String, String> constraints, Migration lastMigration) {
     /** @param name as pg_dump tags it: a constraint's with its table before it */
     public record Entry(String kind, String schema, String name, String owner) {
         /**
-         * What is said of the database itself: it belongs to that one, and no restore into another brings it. Likewise of the public
-         * schema, which every new one has: pg_dump lists it when its owner is not the usual one, which --no-owner leaves as it is.
+         * Whether it belongs to the database itself, so that a restore into another database does not bring it. So does
+         * the public schema, which every new database has: pg_dump lists it when its owner was changed, which
+         * --no-owner does not restore.
          */
         public boolean isOfDatabase() {
-            return kind.startsWith("DATABASE") || schema.isEmpty() && (kind.equals("SCHEMA") && name.equals("public") || name.equals("SCHEMA public")) || name.startsWith("DATABASE ") && List.of("COMMENT", "ACL", "SECURITY LABEL").contains(kind);
+            var publicSchema = schema.isEmpty()
+                    && (kind.equals("SCHEMA") && name.equals("public") || name.equals("SCHEMA public"));
+            var aboutDatabase = name.startsWith("DATABASE ")
+                    && List.of("COMMENT", "ACL", "SECURITY LABEL").contains(kind);
+            return kind.startsWith("DATABASE") || publicSchema || aboutDatabase;
         }
 
         @Override public String toString() {
@@ -39,7 +46,7 @@ public record Contents(String database, String server, String pgDump, List<Entry
     /**
      * Rows of a table, in whatever order.
      *
-     * @param rows  -1 when the archive does not tell (data as INSERTs, or packed with LZ4)
+     * @param rows  -1 when unknown: data as INSERTs, or compressed with LZ4
      * @param hash  the sum modulo 2^64 of the XXH64 of each row's line in COPY's text format, without its end
      * @param bytes of these lines, with their ends
      */
@@ -60,14 +67,17 @@ public record Contents(String database, String server, String pgDump, List<Entry
 
     /** How many objects in the database of each kind, such as TABLE, INDEX, FK CONSTRAINT. */
     public SortedMap<String, Long> kinds() {
-        return entries.stream().filter(entry -> !entry.isOfDatabase()).collect(Collectors.groupingBy(Entry::kind, TreeMap::new, Collectors.counting()));
+        return entries.stream().filter(entry -> !entry.isOfDatabase())
+                .collect(Collectors.groupingBy(Entry::kind, TreeMap::new, Collectors.counting()));
     }
 
     public long rows() {
         return tables.values().stream().filter(Rows::isKnown).mapToLong(Rows::rows).sum();
     }
 
-    /** Of a version as pg_dump writes it: 15 of {@code 15.8 (Debian 15.8-0+deb12u1)}; 0 where it begins with no number. */
+    /**
+     * Of a version as pg_dump writes it: 15 of {@code 15.8 (Debian 15.8-0+deb12u1)}; 0 where it begins with no number.
+     */
     public static int major(String version) {
         var digits = version.replaceFirst("\\D.*", "");
         return digits.isEmpty() ? 0 : Integer.parseInt(digits);

@@ -6,8 +6,8 @@ import java.nio.ByteOrder;
 import java.util.Arrays;
 
 /**
- * XXH64 of what comes in pieces, as its specification (xxHash 0.1.1, "XXH64 algorithm") gives it: a manifest can be checked with
- * other tools.
+ * XXH64 of data in pieces, as in its specification (xxHash 0.1.1, "XXH64 algorithm"), so that other tools can check a
+ * manifest.
  */
 public final class XxHash64 {
     private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
@@ -19,8 +19,8 @@ public final class XxHash64 {
     private static final long P5 = 0x27D4EB2F165667C5L;
     private static final int STRIPE = 32;
 
-    private final byte[] begun = new byte[STRIPE];
-    private int held;
+    private final byte[] stripe = new byte[STRIPE];
+    private int held; // bytes of an incomplete stripe
     private long length;
     private long a;
     private long b;
@@ -44,17 +44,17 @@ public final class XxHash64 {
         var at = from;
         if (held > 0) {
             at += Math.min(STRIPE - held, to - from);
-            System.arraycopy(bytes, from, begun, held, at - from);
+            System.arraycopy(bytes, from, stripe, held, at - from);
             held += at - from;
             if (held < STRIPE) return;
-            stripes(begun, 0, STRIPE);
+            stripes(stripe, 0, STRIPE);
         }
         at = stripes(bytes, at, to);
         held = to - at;
-        System.arraycopy(bytes, at, begun, 0, held);
+        System.arraycopy(bytes, at, stripe, 0, held);
     }
 
-    /** @return where the last whole one ends */
+    /** @return the end of the last whole stripe */
     private int stripes(byte[] bytes, int from, int to) {
         long a = this.a, b = this.b, c = this.c, d = this.d;
         var at = from;
@@ -71,7 +71,7 @@ public final class XxHash64 {
         return at;
     }
 
-    /** Of all that was added since the beginning. */
+    /** The hash of all that was added since {@link #begin}. */
     public long end() {
         var hash = c + P5; // still the seed, when there was no whole stripe
         if (length >= STRIPE) {
@@ -80,25 +80,26 @@ public final class XxHash64 {
         }
         hash += length;
         var at = 0;
-        for (; at <= held - 8; at += 8) hash = Long.rotateLeft(hash ^ round(0, (long) LONG.get(begun, at)), 27) * P1 + P4;
+        for (; at <= held - 8; at += 8) hash = Long.rotateLeft(hash ^ round(0, (long) LONG.get(stripe, at)), 27) * P1
+                + P4;
         if (at <= held - 4) {
-            hash = Long.rotateLeft(hash ^ ((int) INT.get(begun, at) & 0xffffffffL) * P1, 23) * P2 + P3;
+            hash = Long.rotateLeft(hash ^ ((int) INT.get(stripe, at) & 0xffffffffL) * P1, 23) * P2 + P3;
             at += 4;
         }
-        for (; at < held; at++) hash = Long.rotateLeft(hash ^ (begun[at] & 0xff) * P5, 11) * P1;
+        for (; at < held; at++) hash = Long.rotateLeft(hash ^ (stripe[at] & 0xff) * P5, 11) * P1;
         hash = (hash ^ hash >>> 33) * P2;
         hash = (hash ^ hash >>> 29) * P3;
         return hash ^ hash >>> 32;
     }
 
-    /** How much was added. */
+    /** Bytes that were added since {@link #begin}. */
     public long length() {
         return length;
     }
 
     /** Whether exactly these few bytes were added. */
     boolean is(byte[] bytes) {
-        return length == bytes.length && Arrays.equals(begun, 0, held, bytes, 0, bytes.length);
+        return length == bytes.length && Arrays.equals(stripe, 0, held, bytes, 0, bytes.length);
     }
 
     private static long round(long sum, long lane) {

@@ -31,8 +31,9 @@ import lib.error.Failure;
 import lib.process.Shell;
 
 /**
- * Encrypts one backup with age (age-encryption.org/v1). What was written can be read back through the same object without
- * anybody's key: each file is also encrypted for one more recipient, whose identity never leaves this object's memory.
+ * Encrypts one backup with age (age-encryption.org/v1). What was written can be read back through the same object
+ * without anybody's key: each file is also encrypted for one more recipient, whose identity never leaves this object's
+ * memory.
  */
 public final class Age {
     private static final String BINARY = "age-encryption.org/";
@@ -63,8 +64,10 @@ public final class Age {
             var writers = new ArrayList<RecipientStanzaWriter>();
             for (var name : names) writers.add(recipient(name));
             var own = new X25519KeyPairGenerator().generateKeyPair();
-            writers.add(X25519RecipientStanzaWriterFactory.newRecipientStanzaWriter(ascii(own.getPublic().getEncoded())));
-            var reader = X25519RecipientStanzaReaderFactory.newRecipientStanzaReader(ascii(own.getPrivate().getEncoded()));
+            var publicKey = ascii(own.getPublic().getEncoded());
+            writers.add(X25519RecipientStanzaWriterFactory.newRecipientStanzaWriter(publicKey));
+            var secretKey = ascii(own.getPrivate().getEncoded());
+            var reader = X25519RecipientStanzaReaderFactory.newRecipientStanzaReader(secretKey);
             return new Age(names, writers, List.of(reader));
         } catch (GeneralSecurityException e) {
             throw new IllegalStateException(e); // every JVM has X25519 and ChaCha20-Poly1305
@@ -73,7 +76,8 @@ public final class Age {
 
     private static RecipientStanzaWriter recipient(String name) {
         if (name.regionMatches(true, 0, "AGE-", 0, 4))
-            throw notARecipient("AGE-…", "it is a secret key, which belongs where backups are decrypted, not where they are made");
+            throw notARecipient("AGE-…",
+                    "it is a secret key, which belongs where backups are decrypted, not where they are made");
         if (name.startsWith("ssh-")) throw notARecipient(shortened(name), "ssh keys are not supported");
         if (!name.startsWith("age1")) throw notARecipient(shortened(name), "it does not begin with age1");
         if (name.lastIndexOf('1') > 3) throw notARecipient(shortened(name), "plugin recipients are not supported");
@@ -109,12 +113,13 @@ public final class Age {
     // ---- encrypting --------------------------------------------------------------------------
 
     /**
-     * {@code close()} writes the last block and closes {@code out}. A file without its last block is never valid: to give up,
-     * close {@code out} alone. After a failed write, {@code close()} throws.
+     * {@code close()} writes the last block and closes {@code out}. A file without its last block is never valid: to
+     * give up, close {@code out} alone. After a failed write, {@code close()} throws.
      */
     public OutputStream encrypting(OutputStream out) throws IOException {
         try {
-            return new Encrypted(new StandardEncryptingChannelFactory().newEncryptingChannel(Channels.newChannel(out), writers));
+            return new Encrypted(new StandardEncryptingChannelFactory().newEncryptingChannel(Channels.newChannel(out),
+                    writers));
         } catch (GeneralSecurityException e) {
             throw new IOException("age cannot encrypt: " + e.getMessage(), e);
         }
@@ -172,10 +177,12 @@ public final class Age {
     }
 
     /**
-     * Decrypts what anybody's age encrypted, armored or not. The stream throws an IOException where the file is damaged or cut off.
+     * Decrypts what anybody's age encrypted, armored or not. The stream throws an IOException where the file is damaged
+     * or cut off.
      *
      * @param identity a file that age-keygen wrote, or null
-     * @throws Failure usage (2): the identity file is not valid; later, while decrypting: it does not fit, or none was given
+     * @throws Failure usage (2): the identity file is not valid; later, while decrypting: it does not fit, or none was
+     * given
      */
     public static DecryptionKey key(Path identity) {
         var identities = identity == null ? List.<RecipientStanzaReader>of() : identities(identity);
@@ -192,7 +199,8 @@ public final class Age {
             return new Decrypted(factory.newDecryptingChannel(Channels.newChannel(in), List.of(identities)));
         } catch (Failure e) {
             throw e;
-        } catch (GeneralSecurityException | RuntimeException e) { // the library reads past the end of a file that was cut
+        } catch (GeneralSecurityException | RuntimeException e) {
+            // The library reads past the end of a file that was cut.
             throw new IOException("its age header is damaged or cut off", e);
         }
     }
@@ -203,7 +211,8 @@ public final class Age {
             var text = new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1);
             if (text.startsWith(BINARY) || text.startsWith(ARMORED)) throw notAnIdentity(file, "it is encrypted itself")
                     .next("decrypt it to a file that only you can read: " + decryptByHand(file, false));
-            if (text.contains("PRIVATE KEY-----") || text.startsWith("ssh-")) throw notAnIdentity(file, "ssh keys are not supported");
+            if (text.contains("PRIVATE KEY-----") || text.startsWith("ssh-"))
+                throw notAnIdentity(file, "ssh keys are not supported");
             var readers = new ArrayList<RecipientStanzaReader>();
             var number = 0;
             for (var line : text.split("\\R")) {
@@ -214,7 +223,8 @@ public final class Age {
             return readers;
         } catch (IOException e) {
             throw notAnIdentity(file, Failure.firstLine(e).replace(file + ": ", ""))
-                    .next("check its name, and who may read it: " + Shell.line("ls", "-l", file.toString())).causedBy(e);
+                    .next("check its name, and who may read it: " + Shell.line("ls", "-l", file.toString()))
+                    .causedBy(e);
         }
     }
 
@@ -223,7 +233,8 @@ public final class Age {
         var at = "line " + number;
         if (line.startsWith("AGE-PLUGIN-") || line.startsWith(SECRET) && !line.startsWith(X25519_SECRET))
             throw notAnIdentity(file, at + " is a key of a type that is not supported");
-        if (line.startsWith("age1")) throw notAnIdentity(file, at + " is a public key, and decrypting needs the secret one");
+        if (line.startsWith("age1"))
+            throw notAnIdentity(file, at + " is a public key, and decrypting needs the secret one");
         if (!line.startsWith(X25519_SECRET)) throw notAnIdentity(file, at + " does not begin with " + X25519_SECRET);
         try {
             return X25519RecipientStanzaReaderFactory.newRecipientStanzaReader(line);
@@ -251,12 +262,14 @@ public final class Age {
      * @param file encrypted, for messages
      * @param from the key file, or null
      */
-    private record Identities(Path file, List<RecipientStanzaReader> identities, Path from) implements RecipientStanzaReader {
+    private record Identities(Path file, List<RecipientStanzaReader> identities, Path from)
+            implements RecipientStanzaReader {
         @Override public FileKey getFileKey(Iterable<RecipientStanza> stanzas) {
             var types = new ArrayList<String>();
             for (var stanza : stanzas) types.add(stanza.getType());
-            if (types.contains("scrypt")) throw Failure.usage(file + " is encrypted with a passphrase, which is not supported")
-                    .next("decrypt it, then give the decrypted file: " + decryptByHand(file, false));
+            if (types.contains("scrypt"))
+                throw Failure.usage(file + " is encrypted with a passphrase, which is not supported")
+                        .next("decrypt it, then give the decrypted file: " + decryptByHand(file, false));
             for (var identity : identities) {
                 try {
                     return identity.getFileKey(stanzas);
@@ -265,7 +278,8 @@ public final class Age {
                 }
             }
             if (!types.contains("X25519"))
-                throw Failure.usage(file + " is encrypted for recipients of a type that is not supported: " + String.join(", ", types))
+                throw Failure.usage(file + " is encrypted for recipients of a type that is not supported: "
+                        + String.join(", ", types))
                         .next("decrypt it, then give the decrypted file: " + decryptByHand(file, true));
             if (from == null) throw Failure.usage(file + " is encrypted, and no identity file is given")
                     .next("give the file with its secret key: --identity FILE, or BACKUP_IDENTITY in .env");
@@ -290,7 +304,8 @@ public final class Age {
 
         @Override public int read(byte[] to, int start, int length) throws IOException {
             if (length == 0) return 0;
-            if (failed != null) throw new IOException(failed.getMessage(), failed); // never an end of file, however often it is read
+            // Never an end of file, however often it is read
+            if (failed != null) throw new IOException(failed.getMessage(), failed);
             try {
                 return from.read(ByteBuffer.wrap(to, start, length));
             } catch (PayloadException | ArmoredDecodingException | RuntimeException e) {
