@@ -646,7 +646,7 @@ class BackupFaultsTest {
         refused(1, good.substring(0, half) + "SELECT 1 / 0;\n" + good.substring(half));
         refused(1, good.substring(0, half) + "SELEKT;\n" + good.substring(half));
         refused(2, "hello");
-        refused(2, "");
+        refused(1, "");
         refused(2, "\0\1\2");
         refused(4, new String(dumped("-Fp", "--create"), StandardCharsets.UTF_8));
         refused(4, new String(dumped("-Fp", "--create", "--clean"), StandardCharsets.UTF_8));
