@@ -366,7 +366,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             to.console().event("restored", Map.of("file", to.backup.file().toString(), "database", to.db.name(), "aside", aside, "undo", undo));
             to.console().note("the previous database is kept as " + aside);
             to.console().note("go back:              " + undo);
-            to.console().note("free its disk space:  " + Script.RESET_MIGRATIONS.command("purge", replacement.run().id()));
+            to.console().note("free its disk space:  " + Runs.purgeCommand(replacement.run(), to.context.project, to.db));
             var migration = restoration.restored().lastMigration();
             if (migration != null)
                 to.console().note("its last migration:   %s.%s; python manage.py migrate --check shows whether your files match"

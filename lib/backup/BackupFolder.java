@@ -66,6 +66,20 @@ public record BackupFolder(Path path) {
         public Manifest.Level level() {
             return isGood() ? manifest.proof().level() : Manifest.Level.NONE;
         }
+
+        /** What is proven of the backup, for people. */
+        String proof() {
+            if (manifest == null || manifest.proof() == null) return "not proven: run verify";
+            var proof = manifest.proof();
+            if (proof.failure() != null) return "NOT GOOD: " + proof.failure();
+            if (manifest.file().bytes() != bytes)
+                return "NOT GOOD: it had %,d bytes, and has %,d".formatted(manifest.file().bytes(), bytes);
+            return switch (proof.level()) {
+                case NONE -> "not proven: run verify";
+                case STREAM -> manifest.content().counts() + ", read back";
+                case RESTORED -> "%s, restored %s in %.1f s".formatted(manifest.content().counts(), proof.verifiedAt().toLocalDate(), proof.restoreSeconds());
+            };
+        }
     }
 
     /** The latest first, by the time in their names; empty when there is no such folder. */
@@ -110,7 +124,7 @@ public record BackupFolder(Path path) {
     public BackupStatus status(Credentials database) {
         var all = list(database);
         var problems = all.stream().filter(entry -> entry.manifest() != null && !entry.isGood())
-                .map(entry -> entry.file().getFileName() + ": " + BackupPrinter.proof(entry)).toList();
+                .map(entry -> entry.file().getFileName() + ": " + entry.proof()).toList();
         var bytes = all.stream().mapToLong(Entry::bytes).sum();
         return BackupStatus.of(all.stream().map(BackupFolder::statusOf).toList(), bytes, problems, Instant.now());
     }

@@ -24,7 +24,7 @@ public final class BackupPrinter {
         backup.warnings().forEach(console::warn);
         console.success("backed up: " + backup.file());
         console.note("  %s, %d %% of the database's %s; %s; %.1f s".formatted(Text.size(size),
-                Math.round(100.0 * size / Math.max(1, databaseSize)), Text.size(databaseSize), counts(manifest),
+                Math.round(100.0 * size / Math.max(1, databaseSize)), Text.size(databaseSize), manifest.content().counts(),
                 manifest.source().seconds()));
         console.note("restore it in place of the database, which is kept, or beside it:");
         console.note("  " + restore(backup.file()));
@@ -50,7 +50,7 @@ public final class BackupPrinter {
     public static void printList(Console console, List<BackupFolder.Entry> backups) {
         console.note("backups:");
         for (var backup : backups) {
-            console.note("  %s  %9s  %s  %s".formatted(TIME.format(backup.taken()), Text.size(backup.bytes()), backup.file(), proof(backup)));
+            console.note("  %s  %9s  %s  %s".formatted(TIME.format(backup.taken()), Text.size(backup.bytes()), backup.file(), backup.proof()));
             var event = new LinkedHashMap<String, Object>(Map.of("file", backup.file().toString(), "database", backup.database(),
                     "taken", backup.taken().toString(), "bytes", backup.bytes(), "proof", name(backup.level())));
             if (backup.manifest() != null) event.putAll(facts(backup.file(), backup.manifest()));
@@ -70,7 +70,7 @@ public final class BackupPrinter {
     public static void printVerified(Console console, Path file, Manifest manifest, boolean compared) {
         var result = compared ? ", and every table is the same" : "; there is nothing to compare it with";
         console.success("verified: %s restores%s".formatted(file, result));
-        console.note("  %s; restored in %.1f s".formatted(counts(manifest), manifest.proof().restoreSeconds()));
+        console.note("  %s; restored in %.1f s".formatted(manifest.content().counts(), manifest.proof().restoreSeconds()));
         console.event("verified", facts(file, manifest));
     }
 
@@ -90,25 +90,6 @@ public final class BackupPrinter {
         console.note("  %d good of %d, %s on disk".formatted(status.good(), status.all(), Text.size(status.diskBytes())));
         status.problems().forEach(console::warn);
         console.event("status", status.json());
-    }
-
-    /** How well a backup is proven, for people. */
-    static String proof(BackupFolder.Entry backup) {
-        var manifest = backup.manifest();
-        if (manifest == null || manifest.proof() == null) return "not proven: run verify";
-        var proof = manifest.proof();
-        if (proof.failure() != null) return "NOT GOOD: " + proof.failure();
-        if (manifest.file().bytes() != backup.bytes())
-            return "NOT GOOD: it had %,d bytes, and has %,d".formatted(manifest.file().bytes(), backup.bytes());
-        return switch (proof.level()) {
-            case NONE -> "not proven: run verify";
-            case STREAM -> counts(manifest) + ", read back";
-            case RESTORED -> "%s, restored %s in %.1f s".formatted(counts(manifest), proof.verifiedAt().toLocalDate(), proof.restoreSeconds());
-        };
-    }
-
-    private static String counts(Manifest manifest) {
-        return "%s, %,d rows".formatted(Text.count(manifest.content().tables().size(), "table"), manifest.content().rows());
     }
 
     private static String name(Manifest.Level level) {

@@ -24,6 +24,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.backup.archive.Contents;
 import lib.files.Disk;
+import lib.files.Text;
 
 /**
  * What is known of a backup. It lies beside the backup as {@code NAME.json}: one flat JSON object with the fields of the first
@@ -87,6 +88,11 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
         /** The rows of the tables whose rows are known. */
         public long rows() {
             return tables.stream().filter(t -> t.rows >= 0).mapToLong(Table::rows).sum();
+        }
+
+        /** "44 tables, 5,691 rows". */
+        public String counts() {
+            return "%s, %,d rows".formatted(Text.count(tables.size(), "table"), rows());
         }
 
         private boolean isComplete() {

@@ -8,6 +8,7 @@ import java.time.Instant;
 import java.time.ZoneId;
 import java.util.List;
 import java.util.Map;
+import lib.cli.Script;
 import lib.error.Failure;
 import lib.files.Checkpoint;
 import lib.files.Disk;
@@ -30,7 +31,7 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
         var run = needed.get(decision.item().name());
         if (run == null || decision.keep()) return decision;
         return new Retention.Decision(decision.item(), true,
-                "kept: the only copy of what run %s dropped, until reset_migrations purge".formatted(run));
+                "kept: the only copy of what run %s dropped, until %s".formatted(run, Script.RESET_MIGRATIONS.command("purge")));
     }
 
     private static Retention.Item item(BackupFolder.Entry entry) {

@@ -200,8 +200,8 @@ public final class PlanPrinter {
         console.say("  old files  .reset/" + findings.id() + "/old" + next);
         if (!purged) console.say("  go back    " + plan.undoCommand());
         if (!purged && !(plan.run().previous() instanceof DroppedTables)) {
-            console.say("  clean up   " + plan.run().purgeCommand());
-            console.say("             drops the old state; after that there is no way back");
+            console.say("  clean up   " + Runs.purgeCommand(plan.run(), project, db)
+                    + "   (drops the old state; after that there is no way back)");
         }
         console.event("result", Map.of("run", findings.id(), "aside", location));
     }

@@ -12,6 +12,7 @@ import java.util.TreeSet;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import lib.cli.Script;
 import lib.error.Failure;
 import lib.postgres.Database;
 import lib.project.Project;
@@ -48,6 +49,16 @@ public final class Runs {
         }
         var ours = found.stream().filter(run -> run.concerns(project, db.credentials())).toList();
         return ours.isEmpty() ? List.copyOf(found) : ours;
+    }
+
+    /** The command that purges this run; all runs when there are others, because the oldest is purged first. */
+    public static String purgeCommand(Run run, Project project, Database db) {
+        try {
+            var isOnly = of(project, db).stream().allMatch(other -> other.id().equals(run.id()));
+            return isOnly ? run.purgeCommand() : Script.RESET_MIGRATIONS.command("purge", "--all");
+        } catch (IOException | Failure unreadable) {
+            return run.purgeCommand();
+        }
     }
 
     private static Set<String> ids(Path folder) throws IOException {
