@@ -216,11 +216,18 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         private List<Path> files(Context context) {
             if (which.file != null) return List.of(context.folder.resolve(which.file));
             var database = which.all ? null : top.database(context);
-            var backups = which.all ? context.folder.list() : context.folder.list(database).stream().limit(1).toList();
+            var backups = which.all ? context.folder.list() : latest(context.folder, database);
             if (!backups.isEmpty()) return backups.stream().map(BackupFolder.Entry::file).toList();
             var whose = which.all ? "" : " of " + database.database();
             throw Failure.usage("there is no backup%s in %s".formatted(whose, context.folder.path()))
                     .next("take one: " + Script.BACKUP_DATABASE.command("create"), "or name the folder: --dir DIR");
+        }
+
+        /** This database's; a machine that only verifies may reach it by another address, so the name alone counts there. */
+        private static List<BackupFolder.Entry> latest(BackupFolder folder, Credentials database) {
+            var own = folder.list(database);
+            var found = own.isEmpty() ? folder.list().stream().filter(entry -> entry.database().equals(database.database())).toList() : own;
+            return found.stream().limit(1).toList();
         }
 
         /** @throws Failure when it is the only one, or something other than the backup is wrong */

@@ -173,7 +173,7 @@ class BackupSettingsTest {
 
     @Test void a_wrong_setting_ends_a_reset_that_needs_a_backup_before_anything_is_touched() throws Exception {
         victim = new Victim(temp.resolve("w")); // as it was means: without the row
-        victim.reset().env("BACKUP_FORMAT", "tar").run("--yes", "--backup").ended(2, "BACKUP_FORMAT in environment is wrong");
+        victim.reset().env("BACKUP_FORMAT", "tar").run("--yes", "--backup").ended(2, "BACKUP_FORMAT in environment is invalid");
         victim.isAsItWas();
         victim.reset().env("BACKUP_ENCRYPT_TO", "age1nobody").run("--yes", "--purge").ended(2, "age1nobody");
         victim.isAsItWas();

@@ -145,7 +145,7 @@ class VerifyServerTest {
                 "postgresql://verifier:" + part + "@h/x?sslmode=perhaps", "postgresql://verifier:" + part + "%zz@h/x", "postgresql://verifier:" + part + "@a,b/x", "postgresql://verifier:" + part + "@%2Ftmp/x")) {
             var refused = tool.env("BACKUP_VERIFY_URL", bad).run("verify");
             assertEquals(2, refused.code(), bad + refused.all());
-            assertTrue(refused.err().contains("BACKUP_VERIFY_URL in environment is wrong: expected a URL like postgresql://user:password@host:5432/name"), refused.all());
+            assertTrue(refused.err().contains("BACKUP_VERIFY_URL in environment is invalid: expected a URL like postgresql://user:password@host:5432/name"), refused.all());
             assertFalse(refused.all().contains(part), refused.all());
         }
     }

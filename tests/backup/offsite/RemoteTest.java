@@ -232,7 +232,7 @@ class RemoteTest {
         var other = Files.write(here.resolve("other"), new byte[50_000]);
         var tampering = plain(script("rclone \"$@\" || exit\ncase \" $* \" in *' moveto '*zst.partial*) rclone copyto --ignore-times " + other + " sec:" + NAME + " ;; esac\n"))
             .secret("RCLONE_CONFIG_SEC_TYPE", "crypt").secret("RCLONE_CONFIG_SEC_REMOTE", there.toString()).secret("RCLONE_CONFIG_SEC_PASSWORD", password);
-        notProven(new Remote(tampering, "sec:"), "what was read back differs");
+        notProven(new Remote(tampering, "sec:"), "its content differs");
         assertEquals(List.of(), names(there));
     }
 
