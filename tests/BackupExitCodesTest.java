@@ -301,7 +301,7 @@ class BackupExitCodesTest {
     }
 
     private Ended run(String... args) throws IOException, InterruptedException {
-        var output = Tool.in(project, "backup_database").run(args);
+        var output = Tool.in(project, "backup_database").warmHere().run(args);
         seen.computeIfAbsent(args[0], name -> new TreeSet<>()).add(output.code());
         return new Ended(output);
     }

@@ -92,9 +92,9 @@ class BackupSettingsTest {
         assertTrue(new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1).startsWith("age-encryption.org/v1\n-> X25519 "));
         assertEquals(List.of(), readable());
         assertFalse(Files.exists(victim.root().resolve("backups")));
-        victim.tool("backup_database").warm().run("list").ended(0, file.toString(), "read back");
+        victim.tool("backup_database").warmHere().run("list").ended(0, file.toString(), "read back");
         var into = victim.db.name() + "_back";
-        victim.tool("backup_database").warm().run("restore", file.toString(), "--into", into, "--identity", identity.toString()).done();
+        victim.tool("backup_database").warmHere().run("restore", file.toString(), "--into", into, "--identity", identity.toString()).done();
         assertEquals(rows, rows(new Postgres.Db(victim.db.host(), victim.db.port(), into, victim.db.role())));
         return file;
     }
@@ -102,9 +102,9 @@ class BackupSettingsTest {
     @Test void backup_of_a_reset_is_encrypted_into_the_folder_of_the_settings() throws Exception {
         encrypted();
         var rows = rows(victim.db);
-        victim.reset().warm().run("--dry-run", "--backup").ended(0, "back up " + victim.db.name() + " into " + elsewhere);
+        victim.reset().warmHere().run("--dry-run", "--backup").ended(0, "back up " + victim.db.name() + " into " + elsewhere);
         assertFalse(Files.exists(elsewhere));
-        var reset = victim.reset().warm().run("--yes", "--backup").done();
+        var reset = victim.reset().warmHere().run("--yes", "--backup").done();
         var file = isSealed(rows);
         assertTrue(reset.out().contains("  backup     " + file + "\n"), reset.out());
         assertTrue(runs().contains('"' + file.toString() + '"'), runs());
@@ -119,17 +119,17 @@ class BackupSettingsTest {
     @Test void drop_names_the_encrypted_backup_and_its_key_as_the_way_back() throws Exception {
         encrypted();
         var rows = rows(victim.db);
-        var reset = victim.reset().warm().run("--yes", "--strategy", "drop").done();
+        var reset = victim.reset().warmHere().run("--yes", "--strategy", "drop").done();
         var file = isSealed(rows);
         var back = "backup_database restore " + file + " --identity KEY_FILE --into " + victim.db.name() + "_old";
         assertTrue(reset.out().contains("  go back    " + back + "\n"), reset.out());
-        victim.reset().warm().run("undo", "--yes").ended(4, back);
+        victim.reset().warmHere().run("undo", "--yes").ended(4, back);
     }
 
     @Test void what_a_reset_purges_is_encrypted_in_the_folder_of_the_settings() throws Exception {
         encrypted();
         var rows = rows(victim.db);
-        var reset = victim.reset().warm().run("--yes", "--purge", "--strategy", "swap").done();
+        var reset = victim.reset().warmHere().run("--yes", "--purge", "--strategy", "swap").done();
         isSealed(rows);
         var moved = migrations();
         assertTrue(reset.out().contains(", moved to " + moved + " next\n"), reset.out());
@@ -137,13 +137,13 @@ class BackupSettingsTest {
 
     @Test void purge_encrypts_into_the_folder_of_the_settings_and_prunes_nothing() throws Exception {
         var rows = rows(victim.db);
-        victim.reset().warm().run("--yes", "--strategy", "swap").done();
+        victim.reset().warmHere().run("--yes", "--strategy", "swap").done();
         var earlier = victim.folder().resolve("earlier");
-        for (int i = 0; i < 2; i++) victim.tool("backup_database").warm().run("--quiet", "--dir", earlier.toString()).done();
+        for (int i = 0; i < 2; i++) victim.tool("backup_database").warmHere().run("--quiet", "--dir", earlier.toString()).done();
         Files.move(earlier, elsewhere);
         encrypted();
         set("BACKUP_KEEP_LAST=1");
-        victim.reset().warm().run("purge", "--yes").ended(0, "into " + elsewhere);
+        victim.reset().warmHere().run("purge", "--yes").ended(0, "into " + elsewhere);
         var others = dumps(elsewhere).stream().filter(file -> !file.toString().endsWith(".age")).toList();
         assertEquals(2, others.size(), others.toString());
         for (var file : others) { // of the new, empty tables
@@ -164,7 +164,7 @@ class BackupSettingsTest {
     @Test void the_scan_for_readable_rows_finds_them_in_a_backup_that_is_not_encrypted() throws Exception {
         for (var how : List.of("none", "gzip:1", "zstd")) {
             assertEquals(List.of(), readable());
-            victim.tool("backup_database").warm().run("--quiet", "--compress", how, "--format", how.equals("none") ? "plain" : "custom").done();
+            victim.tool("backup_database").warmHere().run("--quiet", "--compress", how, "--format", how.equals("none") ? "plain" : "custom").done();
             assertEquals(dumps(victim.root().resolve("backups")), readable());
             assertEquals(1, readable().size(), how);
             for (var file : files(victim.root().resolve("backups"))) Files.delete(file);
@@ -183,7 +183,7 @@ class BackupSettingsTest {
         victim.isAsItWas();
         victim.reset().env("BACKUP_FORMAT", "tar").run("--yes").done(); // the control: without a backup it is not read
         victim.reset().env("BACKUP_FORMAT", "tar").run("purge", "--yes").ended(2, "BACKUP_FORMAT");
-        victim.reset().warm().run("undo", "--yes").done();
+        victim.reset().warmHere().run("undo", "--yes").done();
         victim.rowsAreAsTheyWere();
     }
 
@@ -192,11 +192,11 @@ class BackupSettingsTest {
         encrypted();
         var remote = victim.folder().resolve("remote");
         set("BACKUP_REMOTE=" + remote);
-        var failed = victim.reset().warm().run("--yes", "--backup", "--strategy", "swap").ended(0, ", with a copy in " + remote);
+        var failed = victim.reset().warmHere().run("--yes", "--backup", "--strategy", "swap").ended(0, ", with a copy in " + remote);
         var first = dumps(elsewhere).getFirst();
         assertTrue(failed.err().contains("warning: there is no off-site copy of " + first + ": "), failed.err());
         Files.createDirectory(remote);
-        victim.reset().warm().run("purge", "--yes").done();
+        victim.reset().warmHere().run("purge", "--yes").done();
         var copies = dumps(remote);
         assertEquals(1, copies.size(), files(remote).toString());
         assertEquals(-1, Files.mismatch(copies.getFirst(), elsewhere.resolve(copies.getFirst().getFileName())));

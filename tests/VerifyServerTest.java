@@ -48,7 +48,7 @@ class VerifyServerTest {
     @BeforeEach void a_project_with_a_backup() throws Exception {
         Files.writeString(project.resolve("manage.py"), "");
         settings(shop.port(), "");
-        tool = Tool.in(project, "backup_database");
+        tool = Tool.in(project, "backup_database").warmHere();
         tool.run("--quiet").done();
     }
 

@@ -99,7 +99,7 @@ class BackupFirstTest {
                 saysSo(1, with(victim, fake(victim, broken)).run("purge", "--yes"));
             }
             assertEquals(List.of(), dumps(victim));
-            assertDone(victim.reset().warm().run("undo", "--yes"));
+            assertDone(victim.reset().warmHere().run("undo", "--yes"));
             victim.rowsAreAsTheyWere();
             victim.filesAreAsTheyWere();
             kept += 3;
@@ -112,7 +112,7 @@ class BackupFirstTest {
         for (var pages : Sample.of("pages of room", List.of(1, 2), 1)) {
             tried++;
             DeathsTest.onFileSystem(victim.root().resolve("backups"), 4 * pages, () -> {
-                var output = victim.reset().warm().run("--yes", "--strategy", "drop");
+                var output = victim.reset().warmHere().run("--yes", "--strategy", "drop");
                 saysSo(1, output);
                 assertTrue(output.err().contains("No space left on device") && output.err().contains(victim.root() + "/backups"), output.err());
                 assertEquals(List.of(), dumps(victim));
@@ -122,9 +122,9 @@ class BackupFirstTest {
             kept++;
         }
         tried++;
-        assertDone(victim.reset().warm().run("--yes"));
-        DeathsTest.onFileSystem(victim.root().resolve("backups"), 8, () -> saysSo(1, victim.reset().warm().run("purge", "--yes")));
-        assertDone(victim.reset().warm().run("undo", "--yes"));
+        assertDone(victim.reset().warmHere().run("--yes"));
+        DeathsTest.onFileSystem(victim.root().resolve("backups"), 8, () -> saysSo(1, victim.reset().warmHere().run("purge", "--yes")));
+        assertDone(victim.reset().warmHere().run("undo", "--yes"));
         victim.rowsAreAsTheyWere();
         kept++;
     }
@@ -142,9 +142,9 @@ class BackupFirstTest {
             kept++;
         }
         tried++;
-        assertDone(victim.reset().warm().run("--yes"));
+        assertDone(victim.reset().warmHere().run("--yes"));
         assertEquals(2, victim.reset().by(hiding).run("purge", "--yes").code());
-        assertDone(victim.reset().warm().run("undo", "--yes"));
+        assertDone(victim.reset().warmHere().run("undo", "--yes"));
         victim.rowsAreAsTheyWere();
         kept++;
     }
@@ -175,10 +175,10 @@ class BackupFirstTest {
         victim.rowsAreAsTheyWere();
         for (var strategy : Sample.of("killed before the drop", List.of("swap", "park"), 1)) {
             var other = victim();
-            assertDone(other.reset().warm().run("--yes", "--strategy", strategy));
+            assertDone(other.reset().warmHere().run("--yes", "--strategy", strategy));
             killedAt(other, "before: drop .*", "purge", "--yes");
             isPrivateAndDecodes(other, dumps(other).getFirst());
-            assertDone(other.reset().warm().run("undo", "--yes"));
+            assertDone(other.reset().warmHere().run("undo", "--yes"));
             other.rowsAreAsTheyWere();
         }
     }
@@ -187,7 +187,7 @@ class BackupFirstTest {
     private static Postgres.Db restored(Victim victim) throws Exception {
         assertEquals(1, dumps(victim).size(), dumps(victim).toString());
         var into = victim.db.name() + "_back";
-        assertDone(victim.tool("backup_database").warm().run("restore", dumps(victim).getFirst().toString(), "--into", into));
+        assertDone(victim.tool("backup_database").warmHere().run("restore", dumps(victim).getFirst().toString(), "--into", into));
         return new Postgres.Db(victim.db.host(), victim.db.port(), into, victim.db.role());
     }
 
@@ -197,14 +197,14 @@ class BackupFirstTest {
 
     @Test void the_only_copy_of_what_drop_destroyed_is_not_pruned_before_its_run_is_purged() throws Exception {
         var victim = victim();
-        assertDone(victim.reset().warm().run("--yes", "--strategy", "drop"));
+        assertDone(victim.reset().warmHere().run("--yes", "--strategy", "drop"));
         var only = dumps(victim).getFirst();
-        for (int i = 0; i < 2; i++) assertDone(victim.tool("backup_database").warm().run("--keep-last", "1"));
+        for (int i = 0; i < 2; i++) assertDone(victim.tool("backup_database").warmHere().run("--keep-last", "1"));
         assertTrue(Files.exists(only));
-        var reasons = victim.tool("backup_database").warm().run("prune", "--dry-run", "--keep-last", "1");
+        var reasons = victim.tool("backup_database").warmHere().run("prune", "--dry-run", "--keep-last", "1");
         assertTrue(reasons.out().contains("kept: the only copy of what run "), reasons.all());
-        assertDone(victim.reset().warm().run("purge", "--yes", "--no-backup"));
-        assertDone(victim.tool("backup_database").warm().run("prune", "--keep-last", "1"));
+        assertDone(victim.reset().warmHere().run("purge", "--yes", "--no-backup"));
+        assertDone(victim.tool("backup_database").warmHere().run("prune", "--keep-last", "1"));
         assertFalse(Files.exists(only)); // the control: nothing else has kept it
     }
 
@@ -214,12 +214,12 @@ class BackupFirstTest {
             var before = rows(victim.db);
             var all = new ArrayList<>(List.of("--yes"));
             all.addAll(args);
-            assertDone(victim.reset().warm().run(all.toArray(String[]::new)));
+            assertDone(victim.reset().warmHere().run(all.toArray(String[]::new)));
             assertEquals(before, rows(restored(victim)));
             assertTrue(!before.equals(rows(victim.db)), "nothing was destroyed, so nothing was proven");
         }
         var victim = victim();
-        assertDone(victim.reset().warm().run("--yes", "--purge", "--strategy", "park"));
+        assertDone(victim.reset().warmHere().run("--yes", "--purge", "--strategy", "park"));
         try (var connection = restored(victim).connect(); var found = connection.createStatement().executeQuery(
                 "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'parked%'")) {
             found.next();
@@ -252,7 +252,7 @@ class BackupFirstTest {
         try (var connection = victim.db.as(dba).connect(); var statement = connection.createStatement()) {
             statement.execute("GRANT CONNECT ON DATABASE %s TO pg_monitor".formatted(victim.db.name()));
         }
-        var output = victim.reset().warm().run("--yes", "--backup");
+        var output = victim.reset().warmHere().run("--yes", "--backup");
         assertDone(output);
         assertTrue(output.out().contains("Strategy: swap") && output.out().contains("Strategy: park"), output.out());
         assertEquals(1, dumps(victim).size(), dumps(victim).toString());

@@ -253,7 +253,7 @@ class DeathsTest {
         var deaths = new ArrayList<Executable>();
         for (var strategy : Sample.of("Ctrl-C in undo", List.of("swap", "park"), 1)) deaths.add(survived("Ctrl-C in undo and purge of " + strategy, () -> {
             var victim = victim();
-            assertDone(victim.reset().warm().run("--yes", "--strategy", strategy));
+            assertDone(victim.reset().warmHere().run("--yes", "--strategy", strategy));
             var after = support.Snapshot.of(victim.db);
             var newFiles = support.Snapshot.of(victim.root());
             for (var point : List.of("before: (rename|move).*", "before: put.*", "after: put.*|undone: .*")) {
@@ -263,13 +263,13 @@ class DeathsTest {
             }
             isInterrupted(signalled(victim, "INT", "group", "before: back up.*", "purge", "--yes"));
             isInterrupted(signalled(victim, "INT", "group", "after: back up.*", "purge", "--yes"));
-            assertDone(victim.reset().warm().run("undo", "--yes")); // nothing was purged
+            assertDone(victim.reset().warmHere().run("undo", "--yes")); // nothing was purged
             victim.rowsAreAsTheyWere();
             victim.filesAreAsTheyWere();
             var half = signalled(victim, "INT", "group", "after: drop.*", "purge", "--yes", "--no-backup");
             assertEquals(3, half.code(), half.all());
             assertTrue(half.err().contains("for good") && half.err().contains("reset_migrations purge"), half.err());
-            assertDone(victim.reset().warm().run("purge", "--yes", "--no-backup"));
+            assertDone(victim.reset().warmHere().run("purge", "--yes", "--no-backup"));
             victim.isAsItWas();
         }));
         all(deaths);
@@ -330,7 +330,7 @@ class DeathsTest {
             await(terminal, seen, "the reset is done, but");
             assertEquals(3, code(terminal));
             assertEquals(List.of(), victim.pythons());
-            assertDone(victim.reset().warm().run("undo", "--yes"));
+            assertDone(victim.reset().warmHere().run("undo", "--yes"));
             victim.rowsAreAsTheyWere();
         }));
         all(deaths);
@@ -384,10 +384,10 @@ class DeathsTest {
         for (var kilobytes : Sample.of("room for the state folder", List.of(0, 16), 1)) deaths.add(survived(kilobytes + " kB for the state folder", () -> {
             var victim = victim();
             onFileSystem(victim.home, kilobytes, () -> {
-                var output = victim.reset().warm().run("--yes");
+                var output = victim.reset().warmHere().run("--yes");
                 assertDone(output); // the first copy is enough
                 assertTrue(output.err().contains("no second copy") && output.err().contains("No space left"), output.err());
-                assertDone(victim.reset().warm().run("undo", "--yes"));
+                assertDone(victim.reset().warmHere().run("undo", "--yes"));
                 victim.rowsAreAsTheyWere();
                 victim.filesAreAsTheyWere();
             });
@@ -398,10 +398,10 @@ class DeathsTest {
 
     private static void isFullOrDone(Victim victim, Path where, Ends ends, String... mayBeThere) throws Exception {
         var before = support.Snapshot.of(victim.root());
-        var output = victim.reset().warm().run("--yes");
+        var output = victim.reset().warmHere().run("--yes");
         if (output.code() == 0) {
             ends.done.incrementAndGet();
-            var undone = victim.reset().warm().run("undo", "--yes");
+            var undone = victim.reset().warmHere().run("undo", "--yes");
             if (undone.code() == 0) {
                 victim.rowsAreAsTheyWere();
                 assertEquals(before, support.Snapshot.of(victim.root()));
@@ -429,11 +429,11 @@ class DeathsTest {
         }));
         for (var left : Sample.of("room for undo", List.of(0, 4, 12, 20, 400), 1, DeathsTest::room)) deaths.add(survived(left + " kB left for undo", () -> {
             var victim = victim();
-            assertDone(victim.reset().warm().run("--yes"));
+            assertDone(victim.reset().warmHere().run("--yes"));
             onSmallDisk(victim, left, () -> {
                 var rows = support.Snapshot.of(victim.db);
                 var files = support.Snapshot.of(victim.root());
-                var output = victim.reset().warm().run("undo", "--yes");
+                var output = victim.reset().warmHere().run("undo", "--yes");
                 switch (output.code()) {
                     case 0 -> ends.done.incrementAndGet();
                     case 1 -> {
@@ -442,7 +442,7 @@ class DeathsTest {
                         assertEquals(rows, support.Snapshot.of(victim.db));
                         assertEquals(files, support.Snapshot.of(victim.root()));
                         Files.delete(victim.root().resolve(".filler"));
-                        assertDone(victim.reset().warm().run("undo", "--yes"));
+                        assertDone(victim.reset().warmHere().run("undo", "--yes"));
                     }
                     case 3 -> assertTrue(output.err().contains("but its record cannot be written: "), output.err());
                     default -> throw new IllegalStateException(output.all());
@@ -521,7 +521,7 @@ class DeathsTest {
             }),
             survived("undo of a read-only folder", () -> {
                 var victim = victim();
-                assertDone(victim.reset().warm().run("--yes"));
+                assertDone(victim.reset().warmHere().run("--yes"));
                 mode(victim.root().resolve("shop/migrations"), "r-xr-xr-x");
                 var rows = support.Snapshot.of(victim.db);
                 var output = ordinary(victim.reset()).run("undo", "--yes");

@@ -16,8 +16,8 @@ import java.util.Map;
 import lib.cli.Cli;
 
 /**
- * A JVM that runs one command after the other. A command in a process of its own costs about a second of CPU, most of it for
- * the start. Its working folder is not the project's, and it installs no signal handlers.
+ * A JVM that runs one command after the other: a process for each would cost about a second of CPU, most of it for the start.
+ * It installs no signal handlers.
  */
 final class ScriptJvm {
     private static final Gson JSON = new Gson();
@@ -26,15 +26,18 @@ final class ScriptJvm {
 
     private record Command(String script, List<String> args) {}
 
-    private final Map<String, String> environment;
+    /** @param folder null for any: commands have to name the project */
+    private record Place(Path folder, Map<String, String> environment) {}
+
+    private final Place place;
     private final Process process;
     private final BufferedReader answers;
 
-    private ScriptJvm(Map<String, String> environment) throws IOException {
-        this.environment = environment;
-        var folder = Files.createTempDirectory("scripts");
+    private ScriptJvm(Place place) throws IOException {
+        this.place = place;
+        var folder = place.folder == null ? Files.createTempDirectory("scripts") : place.folder;
         var jvm = Tool.in(folder, ScriptJvm.class.getName());
-        environment.forEach(jvm::env);
+        place.environment.forEach(jvm::env);
         process = jvm.start();
         answers = process.inputReader(StandardCharsets.UTF_8);
         var errors = process.getErrorStream();
@@ -45,7 +48,7 @@ final class ScriptJvm {
                 // nothing more to copy
             }
         });
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(folder)));
+        if (place.folder == null) Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(folder)));
     }
 
     private static void delete(Path folder) {
@@ -56,20 +59,24 @@ final class ScriptJvm {
         }
     }
 
-    /** Runs a command in a JVM with this environment, which may be one that has already run others. */
-    static Tool.Output run(Map<String, String> environment, String script, List<String> args) throws IOException, InterruptedException {
-        var jvm = take(Map.copyOf(environment));
+    /**
+     * Runs a command in a JVM with this environment, which may be one that has already run others.
+     *
+     * @param folder its working folder, or null
+     */
+    static Tool.Output run(Path folder, Map<String, String> environment, String script, List<String> args) throws IOException, InterruptedException {
+        var jvm = take(new Place(folder, Map.copyOf(environment)));
         var output = jvm.run(new Command(script, args));
         release(jvm);
         return output;
     }
 
-    private static ScriptJvm take(Map<String, String> environment) throws IOException {
+    private static ScriptJvm take(Place place) throws IOException {
         synchronized (IDLE) {
             for (var jvm : IDLE)
-                if (jvm.environment.equals(environment) && IDLE.remove(jvm)) return jvm;
+                if (jvm.place.equals(place) && IDLE.remove(jvm)) return jvm;
         }
-        return new ScriptJvm(environment);
+        return new ScriptJvm(place);
     }
 
     private static void release(ScriptJvm jvm) {

@@ -21,7 +21,9 @@ public final class Tool {
     private final Path folder;
     private final Map<String, String> environment = new LinkedHashMap<>();
     private List<String> starter = List.of();
-    private boolean warm;
+    private Reuse reuse = Reuse.NONE;
+
+    private enum Reuse { NONE, HERE, ANYWHERE }
 
     /** What it printed and how it ended. */
     public record Output(int code, String out, String err) {
@@ -68,11 +70,17 @@ public final class Tool {
     }
 
     /**
-     * {@link #run} uses a JVM that has run other commands before, where the test needs no process of its own. The folder is
-     * given as {@code --project}.
+     * {@link #run} uses a JVM that has run other commands before. For tests that need no process of their own, and no working
+     * folder either: the folder is given as {@code --project}, which messages repeat.
      */
     public Tool warm() {
-        warm = true;
+        reuse = Reuse.ANYWHERE;
+        return this;
+    }
+
+    /** {@link #run} uses a JVM that has run other commands in this folder before. */
+    public Tool warmHere() {
+        reuse = Reuse.HERE;
         return this;
     }
 
@@ -112,8 +120,11 @@ public final class Tool {
     }
 
     public Output run(String... args) throws IOException, InterruptedException {
-        if (!warm) return end(start(args));
-        return ScriptJvm.run(environment, script, Stream.concat(Stream.of(args), Stream.of("--project", folder.toString())).toList());
+        return switch (starter.isEmpty() ? reuse : Reuse.NONE) {
+            case NONE -> end(start(args));
+            case HERE -> ScriptJvm.run(folder, environment, script, List.of(args));
+            case ANYWHERE -> ScriptJvm.run(null, environment, script, Stream.concat(Stream.of(args), Stream.of("--project", folder.toString())).toList());
+        };
     }
 
     /** Reads all that it prints until it ends. */
