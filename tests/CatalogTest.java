@@ -163,7 +163,7 @@ class CatalogTest {
     }
 
     /** As README says it, and then from another folder, which is where commands are used. */
-    @Test void readmes_own_install_lines_make_commands_that_work_from_any_folder() throws Exception {
+    @Tag("exhaustive") @Test void readmes_own_install_lines_make_commands_that_work_from_any_folder() throws Exception {
         var readme = Files.readString(Repo.root().resolve("README.md"));
         var lines = readme.lines().filter(line -> line.startsWith("jbang app install ")).toList();
         assertEquals(List.of("reset-migrations", "backup-database"), lines.stream().map(line -> line.replaceFirst(".*--name (\\S+) .*", "$1")).toList());

@@ -8,6 +8,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.regex.Pattern;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
@@ -55,7 +56,7 @@ class DemoTest {
         assertTrue(Files.exists(crm.resolve("crm_backend/flows/migrations/0003_flow_archived_at.py")));
     }
 
-    @Test void a_row_changed_meanwhile_makes_it_fail_and_name_the_table_even_with_no_keep() throws Exception {
+    @Tag("exhaustive") @Test void a_row_changed_meanwhile_makes_it_fail_and_name_the_table_even_with_no_keep() throws Exception {
         var meddling = python("""
             if [ "$*" = "manage.py migrate" ] && [ -d ../.reset ]; then
                 '%s' -c '

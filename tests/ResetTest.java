@@ -87,7 +87,7 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
-    @Test void two_resets_are_undone_one_by_one_latest_first() throws Exception {
+    @Tag("exhaustive") @Test void two_resets_are_undone_one_by_one_latest_first() throws Exception {
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
         assertDone(reset("--yes"));
@@ -506,7 +506,7 @@ class ResetTest {
             """.formatted("'" + temp.resolve("started") + "'", code.indent(4).stripTrailing()));
     }
 
-    @Test void a_swap_that_cannot_be_undone_leaves_the_new_files_with_the_new_database_and_undo_continues() throws Exception {
+    @Tag("exhaustive") @Test void a_swap_that_cannot_be_undone_leaves_the_new_files_with_the_new_database_and_undo_continues() throws Exception {
         var rows = Snapshot.of(db);
         atTheCheck("""
             program = "import os, psycopg, sys, time; os.fork() and os._exit(0); c = psycopg.connect(sys.argv[1], application_name='somebody else'); time.sleep(60)"
@@ -628,7 +628,7 @@ class ResetTest {
         assertEquals(4, reset("undo", "--yes").code());
     }
 
-    @Test void the_schema_that_django_calls_current_is_the_one_that_is_reset() throws Exception {
+    @Tag("exhaustive") @Test void the_schema_that_django_calls_current_is_the_one_that_is_reset() throws Exception {
         db = Postgres.database(db.role());
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             statement.execute("CREATE TABLE public.another_programs (id int); INSERT INTO public.another_programs VALUES (1); CREATE SCHEMA crm; SET search_path = crm, public");
@@ -649,7 +649,7 @@ class ResetTest {
         assertEquals(rows, Snapshot.of(db));
     }
 
-    @Test void a_database_copy_that_differs_is_dropped_and_the_tables_are_parked() throws Exception {
+    @Tag("exhaustive") @Test void a_database_copy_that_differs_is_dropped_and_the_tables_are_parked() throws Exception {
         var dba = Postgres.role("dba", "");
         try (var connection = db.as(Postgres.SUPERUSER).connect(); var statement = connection.createStatement()) {
             statement.execute("GRANT CONNECT ON DATABASE %s TO %s WITH GRANT OPTION".formatted(db.name(), dba.name()));

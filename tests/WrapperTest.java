@@ -248,6 +248,7 @@ class WrapperTest {
 
     // ------------------------------------------------------------ getting JBang
 
+    @Tag("exhaustive")
     @Test
     void a_wrong_sha256_leaves_nothing_behind_and_says_what_to_do() throws Exception {
         script("Hi.java", says("Hi", "hi"));

@@ -19,7 +19,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import support.Sample;
 import support.Tool;
 import support.Victim;
 
@@ -31,6 +32,10 @@ class EnvFilePipeTest {
 
     /** How the settings come to the command. */
     enum Way { PROCESS_SUBSTITUTION, FIFO }
+
+    static List<Way> ways() {
+        return Sample.of("ways of giving a pipe", List.of(Way.values()), 1);
+    }
 
     @BeforeEach void a_project_without_an_env_file() throws Exception {
         victim = new Victim(temp.resolve("victim"));
@@ -83,7 +88,7 @@ class EnvFilePipeTest {
         });
     }
 
-    @ParameterizedTest @EnumSource void every_command_takes_its_settings_from_a_pipe(Way way) throws Exception {
+    @ParameterizedTest @MethodSource("ways") void every_command_takes_its_settings_from_a_pipe(Way way) throws Exception {
         run(way, "reset_migrations", "--dry-run").ended(0, "dry run: nothing was changed");
         run(way, "reset_migrations", "--yes", "--no-superuser", "--backup").ended(0, "back up " + victim.db.name());
         run(way, "reset_migrations", "status").ended(0);
