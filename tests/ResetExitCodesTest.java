@@ -267,7 +267,7 @@ class ResetExitCodesTest {
             "reset_migrations purge " + first, "reset_migrations purge --all"), "purge", second);
         assertProtected("purge", "--yes");
         assertBusy("purge", "--yes");
-        assertInterrupted("before: drop .*", "purge", "--yes", "--no-backup");
+        assertInterrupted("before: back up .*", "purge", "--yes");
         var aside = "%s_before_%s".formatted(db.name(), first.replace('-', '_'));
         try (var session = new Postgres.Db(db.host(), db.port(), aside, db.role()).connect()) {
             run("purge", "--yes", "--no-backup")

@@ -8,7 +8,6 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.plan.Step;
 import lib.postgres.Database;
-import lib.process.Shell;
 
 /** The strategy drop sets nothing aside: only a backup has the old tables. @param tables oids of the dropped tables */
 record DroppedTables(String run, String name, String schema, List<Long> tables) implements PreviousState {
@@ -68,6 +67,6 @@ record DroppedTables(String run, String name, String schema, List<Long> tables) 
     String restoreCommand(String backup) {
         var into = name + "_old";
         return backup == null ? Script.BACKUP_DATABASE.command("restore", "FILE", "--into", into)
-                : BackupPrinter.restore(Path.of(backup)) + " --into " + Shell.quoted(into);
+                : BackupPrinter.restore(Path.of(backup), "--into", into);
     }
 }

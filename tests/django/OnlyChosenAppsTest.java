@@ -209,7 +209,7 @@ class OnlyChosenAppsTest {
                 group = models.ForeignKey(Group, on_delete=models.CASCADE)
             """));
         reset("--dry-run").ended(0,
-            "the new database will not have what no migration makes in the app auth: Add field code to group");
+            "no migration makes this change of the app auth, so the new database will not have it: Add field code to group");
         resetWritesOnly(project, "blog");
         assertDependsOn("auth", "0012_alter_user_first_name_max_length", "blog");
     }
@@ -282,6 +282,6 @@ class OnlyChosenAppsTest {
         python = newestDjango();
         shopWith("models.ForeignKey('stock.Shelf', on_delete=models.CASCADE)");
         refusedWithoutAnyChange("shop (Add field what to sale) needs a migration in stock (Create model Shelf)",
-            "reset stock too: leave --apps away, or add it", "--apps", "shop");
+            "reset stock too: leave --apps out, or add it", "--apps", "shop");
     }
 }
