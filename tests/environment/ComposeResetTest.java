@@ -142,7 +142,7 @@ class ComposeResetTest {
                     .env("DJANGO_SUPERUSER_EMAIL", "anna@crm.example")
                 .env("DJANGO_SUPERUSER_PASSWORD", "s3cret of hers").run("--yes", "--superuser", "--purge");
             // nothing is dropped before that
-            said.ended(3, "left stopped", "docker compose up -d --build backend worker", "no superuser was made",
+            said.ended(3, "left stopped", "docker compose up -d --build backend worker", "no superuser was created",
                     "when all is well: reset_migrations purge");
             assertEquals("0", project.query("SELECT count(*) FROM auth_user"));
             assertNotEquals("", aside(project));
@@ -162,7 +162,7 @@ class ComposeResetTest {
             project.edit(yaml -> yaml.replaceFirst("      - ./crm_backend:/app\n",
                     "$0      - flows:/app/flows/migrations\n") + "  flows:\n");
             var before = project.snapshot();
-            reset(project).ended(4, "sees other files", "/app/flows/migrations");
+            reset(project).ended(4, "it has other files there", "/app/flows/migrations");
             assertEquals(before, project.snapshot());
         }
     }
@@ -285,7 +285,7 @@ class ComposeResetTest {
                     .replaceFirst("\n", "\nrm -f /app/customer_data/migrations/0002_initial.py\n"));
             project.start();
             reset(project)
-                    .ended(3, "customer_data/migrations/0002_initial.py", "an entrypoint may delete",
+                    .ended(3, "customer_data/migrations/0002_initial.py", "an entrypoint may do that",
                     "reset_migrations undo");
             project.tool("reset_migrations").run("undo", "--yes").done();
         }

@@ -126,7 +126,7 @@ class BlockersTest {
         var rows = Snapshot.of(db);
         try (var till = new Returning(db, "LOCK TABLE old_order IN ACCESS SHARE MODE")) {
             Thread.sleep(300);
-            assertTrue(reset(0, "--yes", "--terminate", "--strategy", strategy).out().contains("ended when it is time"));
+            assertTrue(reset(0, "--yes", "--terminate", "--strategy", strategy).out().contains("disconnected before the swap"));
         }
         assertNotEquals(rows, Snapshot.of(db));
         try (var till = new Returning(db, "LOCK TABLE shop_order IN ACCESS SHARE MODE")) {
