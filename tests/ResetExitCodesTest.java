@@ -54,7 +54,7 @@ class ResetExitCodesTest {
     }
 
     private Tool.Output run(String... args) throws Exception {
-        return tool("reset_migrations").run(args);
+        return tool("reset_migrations").warmHere().run(args);
     }
 
     private static void assertSame(Expected expected, Tool.Output output) {

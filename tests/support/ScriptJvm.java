@@ -1,10 +1,8 @@
 package support;
 
-import com.google.gson.Gson;
-import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.InputStreamReader;
+import java.io.InputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -20,7 +18,6 @@ import lib.cli.Cli;
  * It installs no signal handlers.
  */
 final class ScriptJvm {
-    private static final Gson JSON = new Gson();
     private static final int MOST_IDLE = 2;
     private static final Deque<ScriptJvm> IDLE = new ArrayDeque<>();
 
@@ -31,24 +28,28 @@ final class ScriptJvm {
 
     private final Place place;
     private final Process process;
-    private final BufferedReader answers;
+    private final JsonLines lines;
 
     private ScriptJvm(Place place) throws IOException {
         this.place = place;
         var folder = place.folder == null ? Files.createTempDirectory("scripts") : place.folder;
         var jvm = Tool.in(folder, ScriptJvm.class.getName());
         place.environment.forEach(jvm::env);
-        process = jvm.start();
-        answers = process.inputReader(StandardCharsets.UTF_8);
-        var errors = process.getErrorStream();
-        Thread.ofPlatform().daemon().start(() -> {
-            try {
-                errors.transferTo(System.err);
-            } catch (IOException ended) {
-                // nothing more to copy
-            }
-        });
+        var started = JsonLines.start(socket -> jvm.start(socket.toString()));
+        process = started.process();
+        lines = started.lines();
+        process.getOutputStream().close();
+        for (var stream : List.of(process.getInputStream(), process.getErrorStream())) Thread.ofPlatform().daemon().start(() -> copy(stream));
         if (place.folder == null) Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(folder)));
+    }
+
+    /** What commands print is in their answers; this is the JVM's own, or their children's. */
+    private static void copy(InputStream stream) {
+        try {
+            stream.transferTo(System.err);
+        } catch (IOException ended) {
+            // nothing more to copy
+        }
     }
 
     private static void delete(Path folder) {
@@ -79,29 +80,24 @@ final class ScriptJvm {
         return new ScriptJvm(place);
     }
 
-    private static void release(ScriptJvm jvm) {
+    private static void release(ScriptJvm jvm) throws IOException {
         synchronized (IDLE) {
             IDLE.addFirst(jvm);
-            if (IDLE.size() > MOST_IDLE) IDLE.removeLast().process.destroy();
+            if (IDLE.size() > MOST_IDLE) IDLE.removeLast().lines.close(); // it ends by itself
         }
     }
 
     private Tool.Output run(Command command) throws IOException, InterruptedException {
-        process.getOutputStream().write((JSON.toJson(command) + "\n").getBytes(StandardCharsets.UTF_8));
-        process.getOutputStream().flush();
-        var answer = answers.readLine();
-        if (answer == null) throw new IOException(command.script + " ended its JVM with exit code " + process.waitFor());
-        return JSON.fromJson(answer, Tool.Output.class);
+        lines.send(command);
+        var output = lines.receive(Tool.Output.class);
+        if (output == null) throw new IOException(command.script + " ended its JVM with exit code " + process.waitFor());
+        return output;
     }
 
-    /** Ends with its input, so with the JVM of the tests. */
-    public static void main(String... none) throws Exception {
-        var commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        var answers = System.out;
-        for (String line; (line = commands.readLine()) != null; ) {
-            var command = JSON.fromJson(line, Command.class);
-            answers.println(JSON.toJson(execute(command)));
-            answers.flush();
+    /** Ends with the JVM of the tests. */
+    public static void main(String... args) throws Exception {
+        try (var lines = JsonLines.connect(args[0])) {
+            for (Command command; (command = lines.receive(Command.class)) != null; ) lines.send(execute(command));
         }
     }
 

@@ -3,6 +3,7 @@ package support;
 import java.io.IOException;
 import java.lang.reflect.InvocationTargetException;
 import lib.files.Checkpoint;
+import lib.process.Interruption;
 
 /**
  * A script that gets a signal at chosen points, where a person would have to be very quick:
@@ -20,8 +21,12 @@ public final class SignalAt {
         Checkpoint.listen(point -> {
             if (!point.matches(points)) return;
             System.err.println("SignalAt: " + point);
-            if (whom.equals("python")) Thread.ofPlatform().daemon().start(() -> kill(signal, nextPython()));
-            else kill(signal, (whom.equals("group") ? "-" : "") + ProcessHandle.current().pid());
+            if (whom.equals("python")) {
+                Thread.ofPlatform().daemon().start(() -> kill(signal, nextPython()));
+                return;
+            }
+            kill(signal, (whom.equals("group") ? "-" : "") + ProcessHandle.current().pid());
+            untilItArrives();
         });
         var script = Class.forName(args[3]).getMethod("main", String[].class);
         try {
@@ -34,8 +39,18 @@ public final class SignalAt {
     private static void kill(String signal, String to) {
         try {
             new ProcessBuilder("kill", "-" + signal, "--", to).start().waitFor();
-            Thread.sleep(200); // its handler runs in another thread
         } catch (IOException | InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** Its handler runs in another thread, and ends what is running. */
+    private static void untilItArrives() {
+        var failure = new Exception();
+        try {
+            for (int i = 0; i < 100 && Interruption.asInterruption(failure) == failure; i++) Thread.sleep(50);
+            Thread.sleep(200);
+        } catch (InterruptedException e) {
             throw new IllegalStateException(e);
         }
     }

@@ -1,16 +1,6 @@
 package support;
 
-import com.google.gson.Gson;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.PrintWriter;
-import java.io.UncheckedIOException;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
-import java.nio.channels.Channels;
-import java.nio.channels.SocketChannel;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.logging.Level;
@@ -36,7 +26,6 @@ import org.junit.platform.launcher.core.LauncherFactory;
  * by side: each has its own PostgreSQL, its own children and its own System.out.
  */
 public final class TestWorker {
-    private static final Gson JSON = new Gson();
     /** It warns of each symbolic link that it deletes. */
     private static final Logger TEMP_DIR = Logger.getLogger("org.junit.jupiter.engine.extension");
 
@@ -82,27 +71,25 @@ public final class TestWorker {
     /** @param args the Unix socket that tasks come from, a line each, and that events go to */
     public static void main(String... args) throws Exception {
         TEMP_DIR.setLevel(Level.SEVERE);
-        var channel = SocketChannel.open(StandardProtocolFamily.UNIX);
-        channel.connect(UnixDomainSocketAddress.of(Path.of(args[0])));
-        var events = new PrintWriter(Channels.newWriter(channel, StandardCharsets.UTF_8), true);
+        var lines = JsonLines.connect(args[0]);
         var tasks = new LinkedBlockingQueue<Task>();
-        Thread.ofPlatform().daemon().start(() -> read(channel, tasks));
-        while (true) run(tasks.take(), events);
+        Thread.ofPlatform().daemon().start(() -> read(lines, tasks));
+        while (true) run(tasks.take(), lines);
     }
 
     /** When run_tests ends, however it ends, so does its worker, even in the middle of a test. */
-    private static void read(SocketChannel channel, LinkedBlockingQueue<Task> tasks) {
-        try (var lines = new BufferedReader(Channels.newReader(channel, StandardCharsets.UTF_8))) {
-            for (String line; (line = lines.readLine()) != null; ) tasks.add(JSON.fromJson(line, Task.class));
-        } catch (IOException | UncheckedIOException ended) {
+    private static void read(JsonLines lines, LinkedBlockingQueue<Task> tasks) {
+        try {
+            for (Task task; (task = lines.receive(Task.class)) != null; ) tasks.add(task);
+        } catch (IOException ended) {
             // as at the end of the stream
         }
         System.exit(0);
     }
 
-    private static void run(Task task, PrintWriter events) {
+    private static void run(Task task, JsonLines events) {
         LauncherFactory.create().execute(request(task), new Reporter(events));
-        events.println(JSON.toJson(new Event(Kind.ended, "", "")));
+        events.send(new Event(Kind.ended, "", ""));
     }
 
     private static LauncherDiscoveryRequest request(Task task) {
@@ -121,10 +108,10 @@ public final class TestWorker {
     }
 
     private static final class Reporter implements TestExecutionListener {
-        private final PrintWriter events;
+        private final JsonLines events;
         private TestPlan plan;
 
-        Reporter(PrintWriter events) {
+        Reporter(JsonLines events) {
             this.events = events;
         }
 
@@ -147,7 +134,7 @@ public final class TestWorker {
         }
 
         private synchronized void report(Kind kind, TestIdentifier test, String text) {
-            events.println(JSON.toJson(new Event(kind, name(test), text)));
+            events.send(new Event(kind, name(test), text));
         }
 
         /** With the method's name in front of a parameterized test's "[1] …". */

@@ -1,18 +1,8 @@
 package support;
 
-import com.google.gson.Gson;
-import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
-import java.io.PrintWriter;
-import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
-import java.net.StandardProtocolFamily;
-import java.net.UnixDomainSocketAddress;
-import java.nio.channels.Channels;
-import java.nio.channels.ServerSocketChannel;
-import java.nio.channels.SocketChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -28,36 +18,25 @@ import support.TestWorker.Task;
 public final class WorkerProcess implements AutoCloseable {
     private static final long SILENT_MINUTES = 20;
     private static final ScheduledExecutorService WATCH = Executors.newSingleThreadScheduledExecutor(Thread.ofPlatform().daemon().factory());
-    private static final Gson JSON = new Gson();
 
     private final Process process;
-    private final SocketChannel channel;
-    private final PrintWriter tasks;
-    private final BufferedReader events;
+    private final JsonLines lines;
 
-    private WorkerProcess(Process process, SocketChannel channel) {
-        this.process = process;
-        this.channel = channel;
-        tasks = new PrintWriter(Channels.newWriter(channel, StandardCharsets.UTF_8), true);
-        events = new BufferedReader(Channels.newReader(channel, StandardCharsets.UTF_8));
+    private WorkerProcess(JsonLines.Connected worker) {
+        process = worker.process();
+        lines = worker.lines();
     }
 
     /** @param printed gets each line that the tests, or what they start, print on stdout or stderr */
     public static WorkerProcess start(boolean all, long seed, Consumer<String> printed) throws IOException {
-        var folder = Files.createTempDirectory("tests"); // 0700: nobody else can connect
-        var socket = folder.resolve("socket");
-        try (var server = ServerSocketChannel.open(StandardProtocolFamily.UNIX).bind(UnixDomainSocketAddress.of(socket))) {
+        return new WorkerProcess(JsonLines.start(socket -> {
             var builder = new ProcessBuilder(command(all, seed, socket)).redirectInput(new File("/dev/null")).redirectErrorStream(true);
             builder.environment().put("JBANGW_CALL", "reset_migrations"); // as in Tool
             var process = builder.start();
             Runtime.getRuntime().addShutdownHook(new Thread(process::destroy));
             Thread.ofPlatform().daemon().start(() -> process.inputReader().lines().forEach(printed));
-            process.onExit().thenRun(() -> close(server)); // or accept would wait for ever
-            return new WorkerProcess(process, server.accept());
-        } finally {
-            Files.deleteIfExists(socket);
-            Files.delete(folder);
-        }
+            return process;
+        }));
     }
 
     private static List<String> command(boolean all, long seed, Path socket) throws IOException {
@@ -77,27 +56,18 @@ public final class WorkerProcess implements AutoCloseable {
         return (Long.parseLong(ignored.replaceAll(".*\\s", ""), 16) & 2) != 0;
     }
 
-    private static void close(ServerSocketChannel server) {
-        try {
-            server.close();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
     /**
      * Runs a class to its end.
      *
      * @throws IOException when the worker ends before that, or is ended because no test has ended for twenty minutes
      */
     public void run(Task task, Consumer<Event> told) throws IOException {
-        tasks.println(JSON.toJson(task));
+        lines.send(task);
         while (true) {
             var silent = WATCH.schedule(this::end, SILENT_MINUTES, TimeUnit.MINUTES);
-            var line = events.readLine();
-            if (line == null) throw new IOException(silent.isDone() ? "no test has ended for " + SILENT_MINUTES + " minutes" : "the JVM has ended");
+            var event = lines.receive(Event.class);
+            if (event == null) throw new IOException(silent.isDone() ? "no test has ended for " + SILENT_MINUTES + " minutes" : "the JVM has ended");
             silent.cancel(false);
-            var event = JSON.fromJson(line, Event.class);
             told.accept(event);
             if (event.kind() == TestWorker.Kind.ended) return;
         }
@@ -117,7 +87,7 @@ public final class WorkerProcess implements AutoCloseable {
 
     /** Its PostgreSQL stops with it. */
     @Override public void close() throws IOException, InterruptedException {
-        channel.close();
+        lines.close();
         if (!process.waitFor(1, TimeUnit.MINUTES)) end();
     }
 }
