@@ -99,8 +99,9 @@ class run_tests implements Callable<Integer> {
         if (!all) System.out.println("A sample of the longest tests, and without Docker (--all is everything). To repeat this sample: --seed=" + seed);
         var progress = new TestProgress(System.out, tasks.size(), verbose);
         run(tasks, progress);
-        if (progress.tests() == 0) return refused("no tests were found");
         progress.summary();
+        if (tasks.isEmpty()) return refused("no tests were found");
+        if (!progress.withoutTests().isEmpty()) return refused("no tests were found in " + String.join(", ", progress.withoutTests()));
         return progress.allPassed() ? 0 : 1;
     }
 

@@ -36,6 +36,10 @@ public final class TestProgress {
             }
         }
 
+        int sum() {
+            return passed + failed + skipped;
+        }
+
         @Override public String toString() {
             return passed + " passed, " + failed + " failed" + (skipped == 0 ? "" : ", " + skipped + " skipped");
         }
@@ -130,8 +134,9 @@ public final class TestProgress {
         }
     }
 
-    public synchronized int tests() {
-        return total.passed + total.failed + total.skipped;
+    /** Classes and methods of which no test was found. */
+    public synchronized List<String> withoutTests() {
+        return results.entrySet().stream().filter(entry -> entry.getValue().counts.sum() == 0).map(Map.Entry::getKey).toList();
     }
 
     public synchronized boolean allPassed() {
