@@ -106,7 +106,8 @@ public final class FolderLock implements AutoCloseable {
     private static Failure cannotLock(Path root, String why) {
         var failure = Failure.failed("cannot lock the project %s for this run: %s".formatted(root, why));
         if (why.contains("No space left")) {
-            return failure.next("make room there, then start again: df -h shows how full each file system is");
+            return failure.next("make room in %s, then start again: df -h shows how full each file system is"
+                .formatted(root.resolve(".reset")));
         }
         return failure.next("let %s write to %s: the lock, the records of runs and the migrations are files there"
                 .formatted(System.getProperty("user.name"), root),

@@ -33,7 +33,7 @@ import lib.django.SilenceLimit;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
-import lib.postgres.Database;
+import lib.postgres.Sql;
 import lib.process.Program;
 import lib.project.EnvFile;
 import org.junit.jupiter.api.AfterAll;
@@ -127,7 +127,7 @@ class HostileTest {
     private static String lib(String method, String... arguments) throws Exception {
         var types = new Class<?>[arguments.length];
         java.util.Arrays.fill(types, String.class);
-        var found = Database.class.getDeclaredMethod(method, types);
+        var found = Sql.class.getDeclaredMethod(method, types);
         found.setAccessible(true);
         try {
             return (String) found.invoke(null, (Object[]) arguments);
@@ -155,11 +155,11 @@ class HostileTest {
 
     @Test void names_are_quoted_and_fitted_as_the_server_reads_them() throws Exception {
         for (var name : names(new Random(SEED), 400)) tried(name, () -> {
-            query(lib("quoted", name), name);
-            var fitted = lib("fitting", name + name, "_before_20261122_0000");
+            query(lib("identifier", name), name);
+            var fitted = lib("shortened", name + name, "_before_20261122_0000");
             assertTrue(bytes(fitted) <= 63 && fitted.endsWith("_before_20261122_0000"), fitted);
             assertEquals(fitted, new String(fitted.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8), "no half letter");
-            query(lib("quoted", fitted), fitted);
+            query(lib("identifier", fitted), fitted);
             try (var statement = connection.createStatement()) {
                 s(statement);
                 var rows = statement.executeQuery("SELECT " + lib("literal", name));
