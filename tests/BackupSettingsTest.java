@@ -121,7 +121,7 @@ class BackupSettingsTest {
         var rows = rows(victim.db);
         var reset = victim.reset().warmHere().run("--yes", "--strategy", "drop").done();
         var file = isSealed(rows);
-        var back = "backup_database restore " + file + " --identity KEY_FILE --into " + victim.db.name() + "_old --project " + victim.root();
+        var back = "backup_database restore " + file + " --identity KEY_FILE --into " + victim.db.name() + "_old";
         assertTrue(reset.out().contains("  go back    " + back + "\n"), reset.out());
         victim.reset().warmHere().run("undo", "--yes").ended(4, back);
     }
