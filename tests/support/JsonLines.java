@@ -60,7 +60,7 @@ final class JsonLines implements AutoCloseable {
         return new JsonLines(SocketChannel.open(UnixDomainSocketAddress.of(socket)));
     }
 
-    void send(Object value) {
+    synchronized void send(Object value) {
         out.println(JSON.toJson(value));
     }
 

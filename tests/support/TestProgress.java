@@ -32,7 +32,7 @@ public final class TestProgress {
                 case passed -> passed++;
                 case failed -> failed++;
                 case skipped -> skipped++;
-                case ended -> { }
+                case printed, ended -> { }
             }
         }
 
@@ -92,6 +92,7 @@ public final class TestProgress {
                 failures.add("FAILED " + name + ": " + event.test());
                 print(failures.getLast() + "\n" + event.text().indent(2).stripTrailing());
             }
+            case printed -> printed(name, event.text());
             case skipped -> result.skipReasons.add(event.text().replaceFirst("^Assumption failed: ", "").lines().findFirst().orElse("no reason given"));
             case ended -> {
                 result.seconds = result.elapsed();

@@ -1,6 +1,9 @@
 package support;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.logging.Level;
@@ -31,10 +34,13 @@ public final class TestWorker {
 
     private TestWorker() {}
 
-    /** {@code ended} is the whole class; the others are one test each, or a class or method that failed or was skipped as a whole. */
-    public enum Kind { passed, failed, skipped, ended }
+    /**
+     * {@code ended} is the whole class, {@code printed} a line that a test printed; the others are one test each, or a class or
+     * method that failed or was skipped as a whole.
+     */
+    public enum Kind { passed, failed, skipped, printed, ended }
 
-    /** @param text why a test failed or was skipped */
+    /** @param text what was printed, or why a test failed or was skipped */
     public record Event(Kind kind, String test, String text) {}
 
     /**
@@ -72,9 +78,23 @@ public final class TestWorker {
     public static void main(String... args) throws Exception {
         TEMP_DIR.setLevel(Level.SEVERE);
         var lines = JsonLines.connect(args[0]);
+        System.setOut(printing(lines)); // in the order of the events
         var tasks = new LinkedBlockingQueue<Task>();
         Thread.ofPlatform().daemon().start(() -> read(lines, tasks));
         while (true) run(tasks.take(), lines);
+    }
+
+    private static PrintStream printing(JsonLines events) {
+        return new PrintStream(new ByteArrayOutputStream() {
+            @Override public synchronized void flush() {
+                var text = toString(StandardCharsets.UTF_8);
+                var end = text.lastIndexOf('\n') + 1;
+                if (end == 0) return;
+                reset();
+                writeBytes(text.substring(end).getBytes(StandardCharsets.UTF_8));
+                text.substring(0, end).lines().forEach(line -> events.send(new Event(Kind.printed, "", line)));
+            }
+        }, true, StandardCharsets.UTF_8);
     }
 
     /** When run_tests ends, however it ends, so does its worker, even in the middle of a test. */
