@@ -499,7 +499,7 @@ class BackupKillTest {
         var points = POINTS.get(scenario);
         var begun = System.nanoTime();
         var tasks = new ArrayList<LaneTask>();
-        for (var cut : Sample.of(scenario.name(), cuts(scenario), 2, Cut::kind)) tasks.add(lane -> {
+        for (var cut : Sample.of(scenario.name(), cuts(scenario), 1, Cut::kind)) tasks.add(lane -> {
             TRIED.incrementAndGet();
             try (var one = new Case(scenario, lane)) {
                 var output = one.run(cut.at, cut.kind);

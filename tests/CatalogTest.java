@@ -176,7 +176,7 @@ class CatalogTest {
     }
 
     /** README's lines for cron, with other places; cron has a short PATH, no JBang, and mails whatever is printed. */
-    @Test void readmes_portable_jar_backs_up_in_crons_surroundings_and_in_silence() throws Exception {
+    @Tag("exhaustive") @Test void readmes_portable_jar_backs_up_in_crons_surroundings_and_in_silence() throws Exception {
         var readme = Files.readString(Repo.root().resolve("README.md"));
         var export = line(readme, "jbang export portable .*").replace("/opt/backup", temp.toString());
         var made = jbang.bash(Repo.root(), export);

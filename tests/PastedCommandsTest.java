@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -94,7 +95,7 @@ class PastedCommandsTest {
         shell(named(again, "free its disk space:") + " --yes", variables).done();
     }
 
-    @Test void the_wrapper_an_installed_alias_and_a_jar_are_named_as_they_were_called() throws Exception {
+    @Tag("exhaustive") @Test void the_wrapper_an_installed_alias_and_a_jar_are_named_as_they_were_called() throws Exception {
         var jbang = JBang.in(Files.createDirectory(temp.resolve("jbang")));
         for (var line : List.of(
                 "jbang app install --name reset-migrations 'reset-migrations@" + Repo.root().resolve("jbang-catalog.json") + "'",

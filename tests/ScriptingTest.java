@@ -53,7 +53,7 @@ class ScriptingTest {
         assertTrue(output.all().contains("project ==> Project["), output.all()); // it is the interactive one
     }
 
-    @Test void the_lines_work_as_a_script_of_jshells() throws Exception {
+    @Tag("exhaustive") @Test void the_lines_work_as_a_script_of_jshells() throws Exception {
         assertReported(jsh());
     }
 

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.OldState;
@@ -74,7 +75,7 @@ class VerifyServerTest {
         assertEquals(List.of(Manifest.Level.RESTORED, Manifest.Level.RESTORED), folder().list().stream().map(BackupFolder.Entry::level).toList());
     }
 
-    @Test void a_newer_server_proves_it_too() throws Exception {
+    @Tag("exhaustive") @Test void a_newer_server_proves_it_too() throws Exception {
         var clients = PgClients.bin(17);
         assumeTrue(clients.isPresent(), "needs clients of PostgreSQL 17");
         try (var newer = OtherServer.start(17).orElse(null)) {
@@ -85,7 +86,7 @@ class VerifyServerTest {
         }
     }
 
-    @Test void text_outside_the_other_server_s_encoding_is_restored() throws Exception {
+    @Tag("exhaustive") @Test void text_outside_the_other_server_s_encoding_is_restored() throws Exception {
         OldState.run(shop, "CREATE TABLE arrow AS SELECT '→ ₤' AS way");
         tool.run("--quiet").done();
         onServer("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import lib.files.Disk;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.opentest4j.AssertionFailedError;
@@ -202,7 +203,7 @@ class OnlyChosenAppsTest {
         assertTrue(noticed.matches("(?s).*<\\[taggit/migrations/0004_auto_\\w+\\.py \\w{64}]>.*"), noticed);
     }
 
-    @Test void a_field_that_the_project_adds_to_a_packages_model_is_a_warning() throws Exception {
+    @Tag("exhaustive") @Test void a_field_that_the_project_adds_to_a_packages_model_is_a_warning() throws Exception {
         python = newestDjango();
         var project = project(Map.of("blog/models.py", FIELD_ADDED_TO_GROUP + """
             class Team(models.Model):
@@ -214,7 +215,7 @@ class OnlyChosenAppsTest {
         assertDependsOn("auth", "0012_alter_user_first_name_max_length", "blog");
     }
 
-    @Test void a_foreign_key_to_such_a_field_is_refused_by_name() throws Exception {
+    @Tag("exhaustive") @Test void a_foreign_key_to_such_a_field_is_refused_by_name() throws Exception {
         python = newestDjango();
         project(Map.of("blog/models.py", FIELD_ADDED_TO_GROUP + """
             class Team(models.Model):
@@ -224,7 +225,7 @@ class OnlyChosenAppsTest {
             "make the migrations of auth the project's own with MIGRATION_MODULES, or do without that change");
     }
 
-    @Test void a_foreign_key_to_a_model_that_a_package_has_no_migration_for_is_refused_by_name() throws Exception {
+    @Tag("exhaustive") @Test void a_foreign_key_to_a_model_that_a_package_has_no_migration_for_is_refused_by_name() throws Exception {
         python = newestDjango();
         project(Map.of("blog/models.py", """
             from django.db import models

@@ -17,6 +17,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.docker.ComposeConfig.Mount;
 import lib.docker.ComposeConfig.Port;
 import lib.docker.ComposeConfig.Service;
@@ -27,8 +28,9 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import support.Docker.Compose;
+import support.Sample;
 
 /** With each installed Compose; no engine is needed. */
 class ComposeConfigTest {
@@ -90,8 +92,15 @@ class ComposeConfigTest {
             volumes: {postgres_data: , staticfiles: }
             """;
 
+    private static final List<Compose> INSTALLED = Stream.of(Compose.values()).filter(Compose::isThere).toList();
+
+    /** A sample has one that is installed. */
+    static List<Compose> composes() {
+        return Sample.ALL || INSTALLED.isEmpty() ? List.of(Compose.values()) : Sample.of("Compose", INSTALLED, 1);
+    }
+
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void the_services_of_the_crm_are_recognized(Compose compose) throws IOException {
         env("DB_PASSWORD='pa55 word'\nREDIS_PASSWORD=x\n");
         var config = config(compose, CRM);
@@ -108,7 +117,7 @@ class ComposeConfigTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void every_notation_of_compose_files_is_read(Compose compose) throws IOException {
         env("FROM_FILE=x\n");
         var config = config(compose, """
@@ -163,7 +172,7 @@ class ComposeConfigTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void compose_itself_applies_overrides_and_profiles(Compose compose) throws IOException {
         Files.writeString(root.resolve("docker-compose.override.yml"),
                 "version: '3.8'\nservices: {db: {environment: {A: '2'}}}\n");
@@ -176,7 +185,7 @@ class ComposeConfigTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void a_rejected_configuration_is_reported_with_composes_own_message(Compose compose) throws IOException {
         assertTrue(refused(compose, CRM).contains("Please set DB_PASSWORD"));
         env("DB_PASSWORD=x");
@@ -186,7 +195,7 @@ class ComposeConfigTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void the_reported_message_contains_no_secret(Compose compose) throws IOException {
         env("DB_PASSWORD=s3cr3t-in-file\n");
         refused(compose, "services: {db: {image: a, environment: {P: s3cr3t-literal, X: '${NOT_SET:?x}'}}}");
@@ -213,14 +222,14 @@ class ComposeConfigTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void a_warning_is_not_a_failure(Compose compose) throws IOException {
         assertEquals("", config(compose, "version: '3.8'\nservices: {db: {image: a, environment: {A: '${NOT_SET}'}}}")
                 .service("db").environment().get("A"));
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void settings_that_compose_and_python_dotenv_read_differently_are_named(Compose compose) throws IOException {
         var v2 = compose == Compose.V2;
         var lines = Map.ofEntries(
@@ -245,7 +254,7 @@ class ComposeConfigTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void a_file_that_compose_does_not_read_is_not_compared(Compose compose) throws IOException {
         env("DB_PASSWORD=pa$$word");
         var other = Files.writeString(root.resolve("crm_backend/.env"), "DB_PASSWORD=pa$$word");
@@ -303,7 +312,7 @@ class ComposeConfigTest {
     }
 
     @ParameterizedTest
-    @EnumSource(Compose.class)
+    @MethodSource("composes")
     void one_folder_may_have_several_images(Compose compose) throws IOException {
         var config = config(compose, """
                 version: '3.8'

@@ -17,6 +17,7 @@ import lib.backup.BackupFile;
 import lib.backup.archive.Compression;
 import lib.environment.Environment;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
@@ -195,7 +196,7 @@ class BackupFirstTest {
         return Snapshot.of(db).stream().filter(line -> line.startsWith("rows ")).toList();
     }
 
-    @Test void the_only_copy_of_what_drop_destroyed_is_not_pruned_before_its_run_is_purged() throws Exception {
+    @Tag("exhaustive") @Test void the_only_copy_of_what_drop_destroyed_is_not_pruned_before_its_run_is_purged() throws Exception {
         var victim = victim();
         assertDone(victim.reset().warmHere().run("--yes", "--strategy", "drop"));
         var only = dumps(victim).getFirst();
@@ -229,7 +230,7 @@ class BackupFirstTest {
         }
     }
 
-    @Test void a_row_that_comes_while_the_new_state_is_built_is_in_the_backup_of_what_is_purged() throws Exception {
+    @Tag("exhaustive") @Test void a_row_that_comes_while_the_new_state_is_built_is_in_the_backup_of_what_is_purged() throws Exception {
         var victim = victim();
         var process = victim.pausing("migrate").start("--yes", "--quiet", "--purge", "--strategy", "swap");
         victim.untilPaused(process);
@@ -243,7 +244,7 @@ class BackupFirstTest {
         }
     }
 
-    @Test void a_swap_given_up_for_parking_is_backed_up_once() throws Exception {
+    @Tag("exhaustive") @Test void a_swap_given_up_for_parking_is_backed_up_once() throws Exception {
         var victim = victim();
         var dba = Postgres.role("dba", "");
         try (var connection = victim.db.as(Postgres.SUPERUSER).connect(); var statement = connection.createStatement()) {

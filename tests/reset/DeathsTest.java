@@ -210,7 +210,7 @@ class DeathsTest {
     @Test void ctrl_c_in_any_step_leaves_everything_as_it_was() throws Exception {
         var deaths = new ArrayList<Executable>();
         for (var strategy : List.of("swap", "park"))
-            for (var point : Sample.of("Ctrl-C, " + strategy, strategy.equals("swap") ? SWAP : PARK, 2)) deaths.add(signal("INT", strategy, point));
+            for (var point : Sample.of("Ctrl-C, " + strategy, strategy.equals("swap") ? SWAP : PARK, 1)) deaths.add(signal("INT", strategy, point));
         all(deaths);
     }
 
@@ -558,7 +558,7 @@ class DeathsTest {
                 assertEquals(1, output.code(), output.all());
                 assertTrue(output.err().contains(closed.toString()) && !output.err().contains("\tat "), output.err());
                 victim.isAsItWas();
-            })), 4));
+            })), 3));
     }
 
     private static void isNotWritable(Victim victim, String where, String... more) throws Exception {

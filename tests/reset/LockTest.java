@@ -26,6 +26,7 @@ import lib.postgres.Database;
 import lib.postgres.RunLock;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
@@ -142,7 +143,7 @@ class LockTest {
         assertEquals(1, Stream.of(here, there).filter(crm -> Files.exists(crm.root().resolve(".reset"))).count(), "the refused one left something behind");
     }
 
-    @Test void two_resets_that_share_nothing_do_not_disturb_each_other() throws Exception {
+    @Tag("exhaustive") @Test void two_resets_that_share_nothing_do_not_disturb_each_other() throws Exception {
         var here = project("here");
         db = Postgres.database(db.role());
         var there = project("there");

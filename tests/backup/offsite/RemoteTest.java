@@ -24,6 +24,7 @@ import lib.process.Interruption;
 import lib.process.Program;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.S3;
@@ -72,6 +73,7 @@ class RemoteTest {
         assertEquals("md5 compared", proof.toString());
     }
 
+    @Tag("exhaustive")
     @Test
     void names_may_have_spaces_percent_signs_and_umlauts() throws Exception {
         var name = "crm 100%41 [a]* Zähler #1_20261122_020000.dump";
@@ -114,6 +116,7 @@ class RemoteTest {
         assertEquals("md5 compared", new Remote(rclone, "off:crm-backups/large").upload(data, sha256(data), manifest(data)).toString(), "the rename made S3 compute it");
     }
 
+    @Tag("exhaustive")
     @Test
     void without_a_hash_of_the_servers_all_is_read_back() throws Exception {
         var rclone = inParts().env("RCLONE_S3_COPY_CUTOFF", "6M"); // the rename in parts too, as beyond 5 GB
@@ -333,6 +336,7 @@ class RemoteTest {
         }
     }
 
+    @Tag("exhaustive")
     @Test
     void a_server_that_stops_before_the_rename_leaves_a_partial_file_that_is_swept() throws Exception {
         s3();
