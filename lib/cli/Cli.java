@@ -17,11 +17,14 @@ public final class Cli {
 
     /** The options every command has; mixed in by picocli. */
     public static final class Output {
-        @CommandLine.Option(names = "--json", scope = CommandLine.ScopeType.INHERIT, description = "One JSON object a line on stdout; all that is for people goes to stderr.")
+        @CommandLine.Option(names = "--json", scope = CommandLine.ScopeType.INHERIT,
+                description = "One JSON object a line on stdout; all that is for people goes to stderr.")
         public boolean json;
-        @CommandLine.Option(names = "--verbose", scope = CommandLine.ScopeType.INHERIT, description = "Details, and stack traces of failures.")
+        @CommandLine.Option(names = "--verbose", scope = CommandLine.ScopeType.INHERIT,
+                description = "Details, and stack traces of failures.")
         public boolean verbose;
-        @CommandLine.Option(names = "--quiet", scope = CommandLine.ScopeType.INHERIT, description = "Only warnings and errors.")
+        @CommandLine.Option(names = "--quiet", scope = CommandLine.ScopeType.INHERIT,
+                description = "Only warnings and errors.")
         public boolean quiet;
         @CommandLine.Option(names = "--color", scope = CommandLine.ScopeType.INHERIT, paramLabel = "WHEN", defaultValue = "auto",
                 description = "auto, always or never (default: ${DEFAULT-VALUE}; NO_COLOR is respected).")

@@ -19,23 +19,27 @@ import lib.process.Shell;
  * Which database, and how to log in.
  *
  * @param host     name, address or the folder of a Unix socket
- * @param password null only for who makes one by hand and trusts the server to ask for none
+ * @param password null when the server is trusted to ask for none
  * @param sslmode  libpq's word, or null for the driver's default
  * @param sources  for every setting, where it came from: "DB_NAME" → "./.env", "default", "environment"
  * @param route    how to get there from here, or null: as host and port say
  */
 public record Credentials(String host, int port, String database, String user, String password, String sslmode,
                           Map<String, String> sources, Route route) {
-    public Credentials(String host, int port, String database, String user, String password, String sslmode, Map<String, String> sources) {
+    public Credentials(String host, int port, String database, String user, String password, String sslmode,
+                       Map<String, String> sources) {
         this(host, port, database, user, password, sslmode, sources, null);
     }
 
     /** Of each setting its own name, Docker's and libpq's. */
-    private static final List<List<String>> NAMES = List.of(List.of("DB_NAME", "POSTGRES_DB", "PGDATABASE"), List.of("DB_USER", "POSTGRES_USER", "PGUSER"),
+    private static final List<List<String>> NAMES = List.of(
+            List.of("DB_NAME", "POSTGRES_DB", "PGDATABASE"), List.of("DB_USER", "POSTGRES_USER", "PGUSER"),
             List.of("DB_PASSWORD", "POSTGRES_PASSWORD", "PGPASSWORD"), List.of("DB_HOST", "POSTGRES_HOST", "PGHOST"),
             List.of("DB_PORT", "POSTGRES_PORT", "PGPORT"), List.of("DB_SSLMODE", "POSTGRES_SSLMODE", "PGSSLMODE"));
+    private static final String LOOPBACK = "127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}";
     private static final String ENVIRONMENT = "environment";
-    private static final Set<String> SSLMODES = Set.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
+    private static final List<String> SSLMODES =
+            List.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
 
     /**
      * For each setting the first of these names that has a value, a name's value being the environment's or else the file's:
@@ -59,17 +63,20 @@ public record Credentials(String host, int port, String database, String user, S
     public static Credentials ofUrl(EnvFile file, String setting) {
         var value = file.get(setting);
         if (value == null || value.isBlank()) return null;
-        var from = new Setting(value, setting, file.fromEnvironment(setting) ? ENVIRONMENT : file.path().map(Path::toString).orElse(ENVIRONMENT));
+        var path = file.path().map(Path::toString).orElse(ENVIRONMENT);
+        var from = new Setting(value, setting, file.fromEnvironment(setting) ? ENVIRONMENT : path);
         var url = DatabaseUrl.parse(from);
-        if (url.user() == null || url.host() == null || url.host().startsWith("/") || url.host().contains(",")) throw DatabaseUrl.wrong(from);
+        var isServer = url.host() != null && !url.host().startsWith("/") && !url.host().contains(",");
+        if (url.user() == null || !isServer) throw DatabaseUrl.wrong(from);
         if (url.sslmode() != null && !SSLMODES.contains(url.sslmode())) throw DatabaseUrl.wrong(from);
         var port = url.port() == null ? "5432" : url.port();
-        if (!port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535) throw DatabaseUrl.wrong(from);
-        return new Credentials(url.host(), Integer.parseInt(port), url.database() == null ? "postgres" : url.database(), url.user(), url.password(),
-                url.sslmode(), Map.of());
+        if (!port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535)
+            throw DatabaseUrl.wrong(from);
+        var database = url.database() == null ? "postgres" : url.database();
+        return new Credentials(url.host(), Integer.parseInt(port), database, url.user(), url.password(), url.sslmode(), Map.of());
     }
 
-    /** All the names of the settings that are set when these names are: who sets one of them does not want another name's value for it. */
+    /** These names and all other names of the same settings: a value under one name overrides those under the others. */
     public static Set<String> namesOverriddenBy(Set<String> names) {
         var meant = new HashSet<>(names);
         for (var setting : NAMES) {
@@ -96,11 +103,11 @@ public record Credentials(String host, int port, String database, String user, S
         return new Credentials(service, servicePort, database, user, password, sslmode, sources, by);
     }
 
-    /** True when the server is this machine: a Unix socket, loopback, or this machine's own name. No name service is asked. */
+    /** True for a Unix socket, a loopback address and this machine's own name. No name service is asked. */
     public boolean isLocal() {
         if (route != null) return route.engineIsLocal();
         var name = host.toLowerCase(Locale.ROOT).replaceFirst("\\.$", "");
-        if (host.startsWith("/") || name.equals("localhost") || name.matches("127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}")) return true;
+        if (host.startsWith("/") || name.equals("localhost") || name.matches(LOOPBACK)) return true;
         return name.contains(":") ? isLoopback(name) : name.equals(Host.name().toLowerCase(Locale.ROOT));
     }
 
@@ -145,7 +152,8 @@ public record Credentials(String host, int port, String database, String user, S
             if (host.contains(",")) throw invalid("DB_HOST", "one host");
             var port = port(setting("DB_PORT", url.port(), "5432"));
             var sslmode = setting("DB_SSLMODE", url.sslmode(), null);
-            if (sslmode != null && !SSLMODES.contains(sslmode)) throw invalid("DB_SSLMODE", "one of disable, allow, prefer, require, verify-ca, verify-full");
+            if (sslmode != null && !SSLMODES.contains(sslmode)) 
+                throw invalid("DB_SSLMODE", "one of " + String.join(", ", SSLMODES));
             if (password == null) password = fromPgpass(host, port, database, user);
             var sources = new LinkedHashMap<String, String>();
             found.forEach((setting, from) -> sources.put(setting, source(setting, from)));
@@ -155,9 +163,8 @@ public record Credentials(String host, int port, String database, String user, S
         /** The password by name, or null where only the password file can know it. */
         private String password() {
             var password = setting("DB_PASSWORD", url.password(), null);
-            var nothingNamed = password == null && file.path().isEmpty()
-                    && urlSetting == null && named("DB_NAME") == null && named("POSTGRES_DB") == null && named("PGDATABASE") == null;
-            if (nothingNamed) throw noSettings();
+            var namesDatabase = urlSetting != null || namesOf("DB_NAME").stream().anyMatch(name -> named(name) != null);
+            if (password == null && file.path().isEmpty() && !namesDatabase) throw noSettings();
             return password;
         }
 
@@ -171,8 +178,13 @@ public record Credentials(String host, int port, String database, String user, S
             return password;
         }
 
+        private static List<String> namesOf(String setting) {
+            return NAMES.stream().filter(names -> names.getFirst().equals(setting)).findFirst().orElseThrow();
+        }
+
         private Failure noSettings() {
-            var looked = Stream.of(project.root(), project.backend()).distinct().map(Path::toString).collect(Collectors.joining(" or "));
+            var looked = Stream.of(project.root(), project.backend()).distinct().map(Path::toString)
+                .collect(Collectors.joining(" or "));
             return Failure.usage("no .env in " + looked + ", and neither DB_PASSWORD nor DATABASE_URL in the environment")
                 .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
         }
@@ -184,20 +196,21 @@ public record Credentials(String host, int port, String database, String user, S
             if (pgpass != null) what.append("\n  ").append(pgpass).append(" is ignored: other users can read it");
             var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do";
             return Failure.usage(what.toString()).next(pgpass == null ? List.of(add)
-                : List.of(add, "or make the password file readable for yourself alone: " + Shell.line("chmod", "600", pgpass.toString())));
+                : List.of(add, "or make the password file readable for yourself alone: "
+                    + Shell.line("chmod", "600", pgpass.toString())));
         }
 
         private String setting(String name, String fromUrl, String otherwise) {
             var from = named(name);
             if (from == null && fromUrl != null) from = new Setting(fromUrl, urlSetting.name(), urlSetting.where());
-            for (var other : NAMES.stream().filter(names -> names.getFirst().equals(name)).findFirst().orElseThrow()) if (from == null) from = named(other);
+            for (var other : namesOf(name)) if (from == null) from = named(other);
             if (from == null && otherwise != null) from = new Setting(otherwise, "", "default");
             if (from == null) return null;
             found.put(name, from);
             return from.value();
         }
 
-        /** The environment's value before the file's; an empty one counts as not set, and hides the file's as it does for Django. */
+        /** The environment's value, else the file's. An empty one counts as not set, and hides the file's as for Django. */
         private Setting named(String name) {
             var value = file.get(name);
             if (value == null || value.isEmpty()) return null;
@@ -227,7 +240,7 @@ public record Credentials(String host, int port, String database, String user, S
             var engine = named("DB_ENGINE");
             if (engine == null) return;
             var name = engine.value().toLowerCase(Locale.ROOT);
-            // Third parties wrap Django's: django_tenants.postgresql_backend, django_prometheus.db.backends.postgis, psqlextra.backend.
+            // Third parties wrap Django's: django_tenants.postgresql_backend, django_prometheus.db.backends.postgis
             if (List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale").stream().noneMatch(name::contains))
                 throw engine.notPostgres(engine.value());
         }

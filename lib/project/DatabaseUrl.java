@@ -52,7 +52,8 @@ record DatabaseUrl(String host, String port, String database, String user, Strin
         var query = new LinkedHashMap<String, String>();
         for (var pair : text.split("&")) {
             var equals = pair.indexOf('=');
-            if (equals > 0 && equals < pair.length() - 1) query.put(pair.substring(0, equals), decoded(setting, pair.substring(equals + 1)));
+            if (equals > 0 && equals < pair.length() - 1)
+                query.put(pair.substring(0, equals), decoded(setting, pair.substring(equals + 1)));
         }
         return query;
     }

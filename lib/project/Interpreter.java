@@ -24,7 +24,8 @@ import lib.process.Program;
  */
 public record Interpreter(Path python, String why, boolean virtualEnv) {
     private static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
-    private static final List<String> IN_ENVIRONMENT = WINDOWS ? List.of("Scripts/python.exe", "python.exe") : List.of("bin/python", "bin/python3");
+    private static final List<String> IN_ENVIRONMENT =
+            WINDOWS ? List.of("Scripts/python.exe", "python.exe") : List.of("bin/python", "bin/python3");
     private static final List<String> FOLDERS = List.of("venv", ".venv", "env");
 
     /**
@@ -45,7 +46,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             for (var name : FOLDERS) {
                 var candidate = folder.resolve(name);
                 // env/ may well be a folder of settings
-                if (!Files.isRegularFile(candidate.resolve("pyvenv.cfg")) && !Files.isDirectory(candidate.resolve("conda-meta"))) continue;
+                if (!isEnvironment(candidate)) continue;
                 var found = inside(candidate, skipped);
                 if (found.isPresent()) return of(found.get(), project.show(candidate), skipped);
             }
@@ -55,7 +56,8 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             if (found.isPresent()) return of(found.get(), name + " on PATH", skipped);
         }
         throw Failure.usage("no Python found: no virtual environment in the project, no python3 on PATH"
-                + skipped.stream().map(line -> "\n  " + line).collect(Collectors.joining())).next("name the project's interpreter: --python PATH");
+                + skipped.stream().map(line -> "\n  " + line).collect(Collectors.joining()))
+            .next("name the project's interpreter: --python PATH");
     }
 
     private static Interpreter of(Path python, String why, List<String> skipped) {
@@ -82,7 +84,8 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         var pythons = IN_ENVIRONMENT.stream().map(folder::resolve).toList();
         var found = pythons.stream().filter(p -> whatIsWrong(p).isEmpty()).findFirst();
         if (found.isEmpty()) {
-            var broken = pythons.stream().filter(p -> Files.exists(p, LinkOption.NOFOLLOW_LINKS)).findFirst().orElse(pythons.getFirst());
+            var broken = pythons.stream().filter(p -> Files.exists(p, LinkOption.NOFOLLOW_LINKS)).findFirst()
+                .orElse(pythons.getFirst());
             skipped.add(broken + " " + whatIsWrong(broken).orElseThrow());
         }
         return found;
@@ -101,17 +104,21 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
 
     private static boolean isVirtual(Path python) {
         for (var folder = python.getParent(); folder != null; folder = folder.equals(python.getParent()) ? folder.getParent() : null)
-            if (Files.isRegularFile(folder.resolve("pyvenv.cfg")) || Files.isDirectory(folder.resolve("conda-meta"))) return true;
+            if (isEnvironment(folder)) return true;
         return false;
+    }
+
+    private static boolean isEnvironment(Path folder) {
+        return Files.isRegularFile(folder.resolve("pyvenv.cfg")) || Files.isDirectory(folder.resolve("conda-meta"));
     }
 
     // ---- what the project needs --------------------------------------------------------------
 
-    /** The project's own list of what it needs: requirements.txt, requirements/*.txt or pyproject.toml, the backend's first. */
+    /** What the project needs: requirements.txt, requirements/*.txt or pyproject.toml, the backend's first. */
     public static Optional<Path> requirements(Project project) {
         for (var folder : new LinkedHashSet<>(List.of(project.backend(), project.root()))) {
-            var found = Stream.of("requirements.txt", "requirements/local.txt", "requirements/dev.txt", "requirements/development.txt",
-                            "requirements/base.txt").map(folder::resolve).filter(Files::isRegularFile).findFirst()
+            var found = Stream.of("requirements.txt", "requirements/local.txt", "requirements/dev.txt",
+                            "requirements/development.txt", "requirements/base.txt").map(folder::resolve).filter(Files::isRegularFile).findFirst()
                     .or(() -> firstTextFile(folder.resolve("requirements")))
                     .or(() -> Optional.of(folder.resolve("pyproject.toml")).filter(Files::isRegularFile));
             if (found.isPresent()) return found;

@@ -26,7 +26,8 @@ record Pgpass(Path path, List<List<String>> lines, Path refused) {
             if (othersMayRead(path)) return new Pgpass(path, List.of(), path);
             // Bytes that are not UTF-8 are somebody's Latin-1 password in another line, no reason to stop.
             var text = new String(Files.readAllBytes(path), StandardCharsets.UTF_8);
-            return new Pgpass(path, text.lines().filter(l -> !l.isEmpty() && !l.startsWith("#")).map(Pgpass::fields).toList(), null);
+            var lines = text.lines().filter(line -> !line.isEmpty() && !line.startsWith("#")).map(Pgpass::fields);
+            return new Pgpass(path, lines.toList(), null);
         } catch (IOException unreadable) {
             return new Pgpass(path, List.of(), null);
         }
@@ -43,7 +44,7 @@ record Pgpass(Path path, List<List<String>> lines, Path refused) {
     private static boolean othersMayRead(Path path) throws IOException {
         try {
             var others = EnumSet.allOf(PosixFilePermission.class);
-            others.removeAll(EnumSet.of(PosixFilePermission.OWNER_READ, PosixFilePermission.OWNER_WRITE, PosixFilePermission.OWNER_EXECUTE));
+            others.removeIf(permission -> permission.name().startsWith("OWNER_"));
             others.retainAll(Files.getPosixFilePermissions(path));
             return !others.isEmpty();
         } catch (UnsupportedOperationException windows) {

@@ -21,12 +21,13 @@ import lib.process.Shell;
 public record Project(Path root, Path backend) {
     private static final List<String> COMPOSE_FILES =
             List.of("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml");
-    private static final Set<String> NOT_A_BACKEND = Set.of("node_modules", "venv", ".venv", "env", "site-packages", "__pycache__");
+    private static final Set<String> NOT_A_BACKEND =
+            Set.of("node_modules", "venv", ".venv", "env", "site-packages", "__pycache__");
 
     /**
      * From {@code start} upwards to the first folder of a project: one with manage.py, or with {@code .env}, a compose file or
      * {@code .git} and manage.py at most two levels below. {@code start} itself needs no such mark. Folders without any are
-     * passed by, because a project that happens to lie beside us is not ours to reset.
+     * skipped: a project that happens to lie beside this one is not meant.
      *
      * @throws Failure no project, or several manage.py
      */
@@ -51,7 +52,8 @@ public record Project(Path root, Path backend) {
     }
 
     private static Failure several(Path folder, List<Path> managePys) {
-        return Failure.usage("more than one manage.py in " + folder + ":\n  " + String.join("\n  ", managePys.stream().map(Path::toString).toList()))
+        var all = String.join("\n  ", managePys.stream().map(Path::toString).toList());
+        return Failure.usage("more than one manage.py in " + folder + ":\n  " + all)
             .next("name the one that is meant: --project " + Shell.quoted(managePys.getFirst().getParent().toString()));
     }
 
@@ -64,7 +66,7 @@ public record Project(Path root, Path backend) {
         var above = backend;
         for (int level = 0; level < 2; level++) {
             above = above.getParent();
-            if (above == null || above.getParent() == null) break; // "/" is nobody's project
+            if (above == null || above.getParent() == null) break; // "/" is not a project
             if (isMarked(above) && managePys(above).size() == 1) root = above;
         }
         return root;
@@ -89,8 +91,8 @@ public record Project(Path root, Path backend) {
         try (Stream<Path> children = Files.list(folder)) {
             // a link to a folder beside it ("current") would be a second manage.py
             return children.filter(c -> Files.isDirectory(c, LinkOption.NOFOLLOW_LINKS))
-                    .filter(c -> !c.getFileName().toString().startsWith(".") && !NOT_A_BACKEND.contains(c.getFileName().toString()))
-                    .sorted().toList();
+                    .filter(c -> !c.getFileName().toString().startsWith("."))
+                    .filter(c -> !NOT_A_BACKEND.contains(c.getFileName().toString())).sorted().toList();
         } catch (IOException unreadable) {
             return List.of();
         }

@@ -88,7 +88,8 @@ public record Settings(Project project, EnvFile file, boolean named) {
 
     /** All whose names begin so, for a program that reads them itself; any may be a secret. */
     public Map<String, String> withPrefix(String prefix) {
-        return file.entries().stream().filter(entry -> entry.getKey().startsWith(prefix)).collect(Collectors.toMap(DotenvEntry::getKey, DotenvEntry::getValue));
+        return file.entries().stream().filter(entry -> entry.getKey().startsWith(prefix))
+            .collect(Collectors.toMap(DotenvEntry::getKey, DotenvEntry::getValue));
     }
 
     private <T> T parsed(String name, String expected, Function<String, T> parse) {
