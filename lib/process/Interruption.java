@@ -40,7 +40,7 @@ public final class Interruption {
         return () -> STOPPERS.remove(stop);
     }
 
-    /** @throws Failure 130 when a signal has come; never while shielded, as putting back uses the very code that asks here */
+    /** @throws Failure 130 after a signal; never inside {@link #uninterruptibly}, as undo uses the same code */
     public static void check() {
         if (asked && !shielded) throw new Failure(new Problem.Interrupted());
     }
@@ -48,20 +48,24 @@ public final class Interruption {
     /** A pause that a signal ends. @throws Failure 130 */
     public static void pause(Duration length) {
         try {
-            for (var end = System.nanoTime() + length.toNanos(); System.nanoTime() < end; Thread.sleep(Duration.ofMillis(50))) check();
+            var end = System.nanoTime() + length.toNanos();
+            do {
+                check();
+                Thread.sleep(Duration.ofNanos(Math.clamp(end - System.nanoTime(), 0, 50_000_000)));
+            } while (System.nanoTime() < end);
             check();
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
         }
     }
 
-    /** What failed because we were told to stop is an interruption, not a failure of its own; unless something is left to do. */
+    /** After a signal every failure is an interruption, except one that leaves something to do (exit code 3). */
     public static Exception asInterruption(Exception e) {
         var partly = e instanceof Failure f && f.problem().exit() == Problem.Exit.PARTLY;
         return asked && !partly ? new Failure(new Problem.Interrupted(), e) : e;
     }
 
-    /** Runs what must not be cut short: signals are only noted. */
+    /** Runs the work to its end. A signal that comes meanwhile takes effect afterwards. */
     public static void uninterruptibly(Runnable work) {
         var before = shielded;
         shielded = true;

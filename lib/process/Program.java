@@ -100,15 +100,15 @@ public final class Program {
     }
 
     /**
-     * In a session of its own, where the terminal's Ctrl-C does not reach it: for what is still needed then. Without setsid (macOS)
-     * Perl gives it one; without both it is reached after all.
+     * In a session of its own, where the terminal's Ctrl-C does not reach it: for what is needed to put things back. Perl starts
+     * the session where there is no setsid (macOS); without both, Ctrl-C reaches the program.
      */
     public Program inOwnSession() {
         ownSession = true;
         return this;
     }
 
-    /** For {@link #run}: what takes longer is ended, and a failure. */
+    /** For {@link #run}: a program that takes longer is stopped, and run fails. */
     public Program timeout(Duration time) {
         limit = time;
         return this;
@@ -165,7 +165,8 @@ public final class Program {
     }
 
     private Process start(ProcessBuilder builder) {
-        if (ownSession && isThere(argv.getFirst())) builder.command(Stream.concat(sessionStarter().stream(), argv.stream()).toList());
+        if (ownSession && isThere(argv.getFirst()))
+            builder.command(Stream.concat(sessionStarter().stream(), argv.stream()).toList());
         if (folder != null) builder.directory(folder.toFile());
         builder.environment().keySet().removeIf(name -> without.stream().anyMatch(name::startsWith));
         builder.environment().putAll(environment);
@@ -203,7 +204,8 @@ public final class Program {
 
     /** The same with the PATH of another environment. */
     public static Optional<Path> onPath(String name, Map<String, String> environment) {
-        return path(environment).stream().map(folder -> folder.resolve(fileName(name))).filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst();
+        return path(environment).stream().map(folder -> folder.resolve(fileName(name)))
+            .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst();
     }
 
     /** The file name of a program: with .exe on Windows. */
@@ -283,10 +285,14 @@ public final class Program {
         }
     }
 
-    /** The text without the values of secret variables whose names say that they are credentials, the shortest left out: "true" is no secret. */
+    /**
+     * The text without the values of secret variables that are credentials by their names. Values of up to four characters stay:
+     * "true" is not a secret.
+     */
     public String redact(String text) {
-        var values = secrets.entrySet().stream().filter(e -> CREDENTIAL.matcher(e.getKey()).find()).map(Map.Entry::getValue)
-            .filter(value -> value != null && value.length() > 4).sorted(Comparator.comparing(String::length).reversed()).toList();
+        var values = secrets.entrySet().stream().filter(e -> CREDENTIAL.matcher(e.getKey()).find())
+            .map(Map.Entry::getValue).filter(value -> value != null && value.length() > 4)
+            .sorted(Comparator.comparing(String::length).reversed()).toList();
         for (var value : values) text = text.replace(value, "***");
         return text;
     }
@@ -301,7 +307,7 @@ public final class Program {
         try (var in = input(process)) {
             in.write(input.getBytes(StandardCharsets.UTF_8));
         } catch (IOException notWanted) {
-            if (input.isEmpty() && relay == null) throw notWanted; // else it has ended without reading, and its exit code tells
+            if (input.isEmpty() && relay == null) throw notWanted; // else it ended without reading: its exit code tells
         }
     }
 
