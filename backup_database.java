@@ -117,7 +117,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var context = context();
         try (var environment = environment(context)) {
             var settings = options.settings(context.folder, context.settings);
-            var job = new BackupJob(context.console, settings, environment.identity(), Runs.neededBackups(context.project));
+            var job = new BackupJob(
+                    context.console, settings, environment.identity(), Runs.neededBackups(context.project));
             job.run(() -> {
                 environment.warnings().forEach(context.console::warn);
                 return programs(environment, job.previous());
@@ -149,7 +150,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var context = top.context();
             if (offSite || options.given()) {
                 var remote = options.require(context.settings);
-                BackupPrinter.printOffSite(context.console, remote.toString(), new OffSite(remote, top.database(context)).list());
+                BackupPrinter.printOffSite(
+                        context.console, remote.toString(), new OffSite(remote, top.database(context)).list());
                 return DONE;
             }
             var backups = context.folder.list();
@@ -179,7 +181,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     // ---- verify ------------------------------------------------------------------------------
 
-    @Command(name = "verify", description = "Restores a backup into a scratch database, compares every table, and drops that database again.")
+    @Command(
+            name = "verify",
+            description =
+                    "Restores a backup into a scratch database, compares every table, and drops that database again.")
     static final class Verify implements Callable<Integer> {
         @ParentCommand backup_database top;
         @ArgGroup Which which = new Which();
@@ -197,8 +202,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         }
 
         @Override public Integer call() throws Exception {
-            if (embedded) throw Failure.usage("verify no longer has --embedded: it does not start a PostgreSQL server of its own")
-                    .next("name a server where a role may create databases, in .env or in the environment: " + VerifyServer.EXAMPLE);
+            if (embedded)
+                throw Failure.usage("verify no longer has --embedded: it does not start a PostgreSQL server of its own")
+                        .next("name a server where a role may create databases, in .env or in the environment: "
+                                + VerifyServer.EXAMPLE);
             var context = top.context();
             var other = VerifyServer.named(context.settings);
             try (var environment = other == null ? top.environment(context) : null) {
@@ -226,17 +233,25 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         /** This database's; a machine that only verifies may reach it by another address, so the name alone counts there. */
         private static List<BackupFolder.Entry> latest(BackupFolder folder, Credentials database) {
             var own = folder.list(database);
-            var found = own.isEmpty() ? folder.list().stream().filter(entry -> entry.database().equals(database.database())).toList() : own;
+            var found = own.isEmpty()
+                    ? folder.list().stream()
+                            .filter(entry -> entry.database().equals(database.database()))
+                            .toList()
+                    : own;
             return found.stream().limit(1).toList();
         }
 
         /** @throws Failure when it is the only one, or something other than the backup is wrong */
         private boolean isGood(Context context, VerifyServer server, Path path, boolean only) throws IOException {
-            context.console.heading("Verifying " + path + (server.setting() == null ? "" : " on " + server.database().credentials()));
+            context.console.heading("Verifying " + path
+                    + (server.setting() == null
+                            ? ""
+                            : " on " + server.database().credentials()));
             try {
                 var file = BackupFile.of(path, decryption.key(context.settings));
                 var restoration = server.verify(file, context.console);
-                BackupPrinter.printVerified(context.console, path, file.recordRestored(restoration), restoration.compares());
+                BackupPrinter.printVerified(
+                        context.console, path, file.recordRestored(restoration), restoration.compares());
                 return true;
             } catch (Failure e) {
                 if (which.all && !Files.exists(path)) return true; // pruned meanwhile
@@ -259,17 +274,29 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     // ---- restore -----------------------------------------------------------------------------
 
-    @Command(name = "restore", description = {
-            "Restores a backup into a new database, compares every table, and puts it in place of the one in use, which is kept.",
-            "Also restores archives of pg_dump and SQL of other tools."})
+    @Command(
+            name = "restore",
+            description = {
+                "Restores a backup into a new database, compares every table, and puts it in place of the one in use,"
+                        + " which is kept.",
+                "Also restores archives of pg_dump and SQL of other tools."
+            })
     static final class RestoreBackup implements Callable<Integer> {
         @ParentCommand backup_database top;
         @Parameters(paramLabel = "FILE", description = "The backup.")
         Path file;
-        @Option(names = "--into", paramLabel = "NAME", description = "Restore into a new database of this name; the one in use is not touched.")
+
+        @Option(
+                names = "--into",
+                paramLabel = "NAME",
+                description = "Restore into a new database of this name; the one in use is not touched.")
         String into;
-        @Option(names = "--no-owner", description = "Your role owns everything that is restored, and no privileges are granted.")
+
+        @Option(
+                names = "--no-owner",
+                description = "Your role owns everything that is restored, and no privileges are granted.")
         boolean noOwner;
+
         @Option(names = "--dry-run", description = "Read the backup to its end, show the plan and change nothing.")
         boolean dryRun;
         @Option(names = "--terminate", description = "Disconnect sessions that block the restore.")
@@ -324,7 +351,13 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             to.db.ignoreSessionsFrom(services.addresses());
             var replacement = Restore.InPlace.of(to.context.project, to.db, to.backup.file(), terminate, services);
             var restoration = restoration(to, replacement.previous().scratch());
-            print(to, "Restore %s in place of database %s, which is kept as %s".formatted(to.backup.file(), to.db.name(), replacement.previous().before()),
+            print(
+                    to,
+                    "Restore %s in place of database %s, which is kept as %s"
+                            .formatted(
+                                    to.backup.file(),
+                                    to.db.name(),
+                                    replacement.previous().before()),
                     new Plan(replacement.steps(restoration, to.console())));
             PlanPrinter.printInTheWay(to.console(), replacement.sessions(), terminate);
             Guards.refuseProtected(to.db);
@@ -367,17 +400,32 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                     Text.count(restored.tables().size(), "table"), restored.rows(), compared));
         }
 
-        private static void printReplaced(Target to, Restoration restoration, Restore.InPlace replacement, String undo) {
+        private static void printReplaced(
+                Target to, Restoration restoration, Restore.InPlace replacement, String undo) {
             var aside = replacement.previous().before();
             printRestored(to, restoration, to.db.name());
-            to.console().event("restored", Map.of("file", to.backup.file().toString(), "database", to.db.name(), "aside", aside, "undo", undo));
+            to.console()
+                    .event(
+                            "restored",
+                            Map.of(
+                                    "file",
+                                    to.backup.file().toString(),
+                                    "database",
+                                    to.db.name(),
+                                    "aside",
+                                    aside,
+                                    "undo",
+                                    undo));
             to.console().note("the previous database is kept as " + aside);
             to.console().note("go back:              " + undo);
-            to.console().note("free its disk space:  " + Runs.purgeCommand(replacement.run(), to.context.project, to.db));
+            to.console()
+                    .note("free its disk space:  " + Runs.purgeCommand(replacement.run(), to.context.project, to.db));
             var migration = restoration.restored().lastMigration();
             if (migration != null)
-                to.console().note("its last migration:   %s.%s; python manage.py migrate --check shows whether your files match"
-                        .formatted(migration.app(), migration.name()));
+                to.console()
+                        .note(
+                                "its last migration:   %s.%s; python manage.py migrate --check shows whether your files match"
+                                        .formatted(migration.app(), migration.name()));
         }
     }
 
@@ -398,13 +446,17 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var policy = keep.policy(context.settings);
             if (policy.keepsAll())
                 throw Failure.usage("no --keep option says which backups to keep, so none is removed")
-                        .next("for example: --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12, or BACKUP_KEEP_DAILY=7 in .env");
+                        .next("for example: --keep-last 3 --keep-daily 7 --keep-weekly 4 --keep-monthly 12, or"
+                                + " BACKUP_KEEP_DAILY=7 in .env");
             var prune = new Prune(context.folder, database, policy, Runs.neededBackups(context.project));
             var decisions = prune.decide();
-            console.heading("Backups of %s in %s, keeping %s".formatted(database.database(), context.folder.path(), policy));
+            console.heading(
+                    "Backups of %s in %s, keeping %s".formatted(database.database(), context.folder.path(), policy));
             for (var decision : decisions) {
                 console.note("  %s  %s".formatted(decision.item().name(), decision.reason()));
-                console.event("decision", Map.of("file", decision.item().name(), "keep", decision.keep(), "reason", decision.reason()));
+                console.event(
+                        "decision",
+                        Map.of("file", decision.item().name(), "keep", decision.keep(), "reason", decision.reason()));
             }
             if (dryRun) console.success("dry run: nothing was removed");
             else console.success("removed %d of %d".formatted(prune.run().size(), decisions.size()));
@@ -419,8 +471,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         @Option(names = "--max-age", paramLabel = "AGE",
                 description = "Exit code 1 when the newest good backup is older: 90m, 26h, 2d, 1w (BACKUP_MAX_AGE).")
         String maxAge;
-        @Option(names = "--prometheus", paramLabel = "FILE",
-                description = "Also write the status for node_exporter's textfile collector, *.prom (BACKUP_PROMETHEUS).")
+
+        @Option(
+                names = "--prometheus",
+                paramLabel = "FILE",
+                description =
+                        "Also write the status for node_exporter's textfile collector, *.prom (BACKUP_PROMETHEUS).")
         Path prometheus;
 
         @Override public Integer call() throws IOException {

@@ -38,15 +38,29 @@ import support.SampleProject;
  * How long a reset takes, against the usual drop-everything script on the same project at the same time. Both sides get
  * a project and a database of their own for each run and take turns, so that a busy machine is as hard on one as on the other.
  */
-@Command(name = "bench/reset", mixinStandardHelpOptions = true, sortOptions = false,
-        description = {"Measures reset_migrations against the steps of the script it replaces (bench/original_steps.py).",
-                "Brings its own PostgreSQL and its own virtual environment; touches nothing of yours."})
+@Command(
+        name = "bench/reset",
+        mixinStandardHelpOptions = true,
+        sortOptions = false,
+        description = {
+            "Measures reset_migrations against the steps of the script it replaces (bench/original_steps.py).",
+            "Brings its own PostgreSQL and its own virtual environment; touches nothing of yours."
+        })
 public class reset implements Callable<Integer>, Cli.HasOutput {
 
-    @Option(names = "--runs", paramLabel = "N", defaultValue = "7", description = "Runs of each side on the sample; large databases get a half (default: ${DEFAULT-VALUE}).")
+    @Option(
+            names = "--runs",
+            paramLabel = "N",
+            defaultValue = "7",
+            description = "Runs of each side on the sample; large databases get a half (default: ${DEFAULT-VALUE}).")
     int runs;
-    @Option(names = "--quick", description = "One run of each and smaller databases: shows that the benchmark works, its figures mean little.")
+
+    @Option(
+            names = "--quick",
+            description =
+                    "One run of each and smaller databases: shows that the benchmark works, its figures mean little.")
     boolean quick;
+
     @Mixin Cli.Output output;
 
     /** A park of fewer tables migrates in the same transaction, so that the moving cannot be timed apart. */
@@ -92,11 +106,19 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         ours("sample");
         original("sample");
         console.heading("Machine");
-        console.say("  %d processors, load %s; %s %s, Java %s; PostgreSQL %s of the tests".formatted(Runtime.getRuntime().availableProcessors(),
-                load(), System.getProperty("os.name"), System.getProperty("os.arch"), Runtime.version().feature(), setting("server_version")));
-        console.say("  fsync %s, synchronous_commit %s: both sides wait for no disk there, which favours whoever commits often"
-                .formatted(setting("fsync"), setting("synchronous_commit")));
-        console.say("  warm: everything has run once before; sides alternate, each run on a fresh copy of project and database");
+        console.say("  %d processors, load %s; %s %s, Java %s; PostgreSQL %s of the tests"
+                .formatted(
+                        Runtime.getRuntime().availableProcessors(),
+                        load(),
+                        System.getProperty("os.name"),
+                        System.getProperty("os.arch"),
+                        Runtime.version().feature(),
+                        setting("server_version")));
+        console.say(
+                "  fsync %s, synchronous_commit %s: both sides wait for no disk there, which favours whoever commits often"
+                        .formatted(setting("fsync"), setting("synchronous_commit")));
+        console.say("  warm: everything has run once before; sides alternate, each run on a fresh copy of project and"
+                + " database");
     }
 
     /** The nine-app sample, from start to end, as users start it. */
@@ -136,7 +158,8 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
                     () -> swap.add(ours(name)),
                     () -> park.add(ours(name, "--strategy", "park")),
                     () -> original.add(original(name))));
-        heading("The sample and %,d tables more, each with 3 indexes, a sequence and a foreign key: %d runs of each".formatted(tables, count));
+        heading("The sample and %,d tables more, each with 3 indexes, a sequence and a foreign key: %d runs of each"
+                .formatted(tables, count));
         both("original: DROP TABLE … CASCADE for each table", original, Timed::outOfTheWay);
         both("swap: rename two databases", swap, Timed::outOfTheWay);
         both("park: move every object, in batches", park, Timed::outOfTheWay);
@@ -167,11 +190,18 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
             }
         heading("Swap, by number of tables");
         timed.forEach((tables, all) -> both("%,6d tables: rename".formatted(tables), all, Timed::outOfTheWay));
-        timed.forEach((tables, all) -> both("%,6d tables: look and plan".formatted(tables), all, run -> run.steps().get("plan") - version));
+        timed.forEach((tables, all) -> both(
+                "%,6d tables: look and plan".formatted(tables),
+                all,
+                run -> run.steps().get("plan") - version));
         timed.forEach((tables, all) -> both("%,6d tables: whole run".formatted(tables), all, Timed::seconds));
         var medians = timed.values().stream().map(all -> median(all, Timed::outOfTheWay)).toList();
         var least = timed.values().stream().map(all -> least(all, Timed::outOfTheWay)).toList();
-        say("most tables : fewest, rename", medians.getLast() / medians.getFirst(), least.getLast() / least.getFirst(), "aim: flat, about 1");
+        say(
+                "most tables : fewest, rename",
+                medians.getLast() / medians.getFirst(),
+                least.getLast() / least.getFirst(),
+                "aim: flat, about 1");
         for (var project : projects.values()) discard(project);
     }
 
@@ -207,18 +237,24 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         var steps = new LinkedHashMap<String, Double>();
         var way = new double[1];
         var began = System.nanoTime();
-        var timed = run(with(jbangw(Stream.concat(Stream.of("--yes", "--no-superuser", "--json"), Stream.of(more)).toArray(String[]::new)), project), line -> {
-            var event = JsonParser.parseString(line).getAsJsonObject();
-            switch (event.get("event").getAsString()) {
-                case "plan" -> steps.put("plan", (System.nanoTime() - began) / 1e9);
-                case "done" -> {
-                    var what = shortened(event);
-                    steps.put(what, event.get("seconds").getAsDouble());
-                    if (what.startsWith("rename ") || what.startsWith("move ")) way[0] = event.get("seconds").getAsDouble();
-                }
-                default -> { }
-            }
-        });
+        var timed = run(
+                with(
+                        jbangw(Stream.concat(Stream.of("--yes", "--no-superuser", "--json"), Stream.of(more))
+                                .toArray(String[]::new)),
+                        project),
+                line -> {
+                    var event = JsonParser.parseString(line).getAsJsonObject();
+                    switch (event.get("event").getAsString()) {
+                        case "plan" -> steps.put("plan", (System.nanoTime() - began) / 1e9);
+                        case "done" -> {
+                            var what = shortened(event);
+                            steps.put(what, event.get("seconds").getAsDouble());
+                            if (what.startsWith("rename ") || what.startsWith("move "))
+                                way[0] = event.get("seconds").getAsDouble();
+                        }
+                        default -> {}
+                    }
+                });
         return new Timed(timed.seconds(), steps, way[0]);
     }
 
@@ -229,10 +265,16 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     private Timed original(Project project) throws Exception {
         var steps = new LinkedHashMap<String, Double>();
-        var command = new ArrayList<>(List.of(python.toString(), Repo.root().resolve("bench/original_steps.py").toString(),
-                project.files().root().toString(), project.files().backend().toString()));
+        var command = new ArrayList<>(List.of(
+                python.toString(),
+                Repo.root().resolve("bench/original_steps.py").toString(),
+                project.files().root().toString(),
+                project.files().backend().toString()));
         try (var apps = Files.list(project.files().backend())) {
-            apps.filter(app -> Files.exists(app.resolve("models.py"))).map(app -> app.getFileName().toString()).sorted().forEach(command::add);
+            apps.filter(app -> Files.exists(app.resolve("models.py")))
+                    .map(app -> app.getFileName().toString())
+                    .sorted()
+                    .forEach(command::add);
         }
         var timed = run(command, line -> {
             var step = JsonParser.parseString(line).getAsJsonObject();
@@ -243,7 +285,12 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     private List<String> jbangw(String... args) {
         var root = Repo.root();
-        return Stream.concat(Stream.of(root.resolve("jbangw").toString(), root.resolve("reset_migrations.java").toString()), Stream.of(args)).toList();
+        return Stream.concat(
+                        Stream.of(
+                                root.resolve("jbangw").toString(),
+                                root.resolve("reset_migrations.java").toString()),
+                        Stream.of(args))
+                .toList();
     }
 
     private List<String> with(List<String> command, Project project) {
@@ -258,15 +305,22 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     private Timed run(List<String> command, Lines lines) throws Exception {
         Interruption.check();
         var errors = folder.resolve("stderr");
-        var builder = new ProcessBuilder(command).directory(folder.toFile()).redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
+        var builder = new ProcessBuilder(command)
+                .directory(folder.toFile())
+                .redirectInput(ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
                 .redirectError(errors.toFile());
         var environment = builder.environment();
-        environment.keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|PYTHONPATH|PYTHONHOME|PYTHONDONTWRITEBYTECODE|BACKUP_).*"));
+        environment
+                .keySet()
+                .removeIf(
+                        name -> name.matches(
+                                "(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|PYTHONPATH|PYTHONHOME|PYTHONDONTWRITEBYTECODE|BACKUP_).*"));
         environment.put("VIRTUAL_ENV", python.getParent().getParent().toString());
         environment.put("XDG_STATE_HOME", folder.resolve("state").toString());
         var began = System.nanoTime();
         var process = builder.start();
-        try (var handle = Interruption.onSignal(process::destroy); var out = process.inputReader(StandardCharsets.UTF_8)) {
+        try (var handle = Interruption.onSignal(process::destroy);
+                var out = process.inputReader(StandardCharsets.UTF_8)) {
             for (String line; (line = out.readLine()) != null; ) lines.line(line);
             var code = process.waitFor();
             var seconds = (System.nanoTime() - began) / 1e9;
@@ -278,7 +332,16 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     record RunFailed(List<String> command, int code, String words) implements Problem {
         @Override public Exit exit() { return Exit.FAILED; }
-        @Override public String what() { return "%s ended with exit code %d:\n%s".formatted(String.join(" ", command), code, words.strip().indent(2).stripTrailing()); }
+
+        @Override
+        public String what() {
+            return "%s ended with exit code %d:\n%s"
+                    .formatted(
+                            String.join(" ", command),
+                            code,
+                            words.strip().indent(2).stripTrailing());
+        }
+
         @Override public List<String> next() { return List.of(); }
     }
 
@@ -298,10 +361,19 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     /** A copy of the sample's files, with compiled Python as in daily use, and of a template's database. */
     private Project project(String template) throws Exception {
         var id = "b%d_%s".formatted(++made, template);
-        Postgres.execute("CREATE DATABASE %s TEMPLATE %s OWNER %s".formatted(id, template, Postgres.quoted(owner.name())));
+        Postgres.execute(
+                "CREATE DATABASE %s TEMPLATE %s OWNER %s".formatted(id, template, Postgres.quoted(owner.name())));
         var db = new Postgres.Db(Postgres.HOST, server.port(), id, owner);
         var files = SampleProject.copyTo(Files.createDirectory(folder.resolve(id))).env(db);
-        var compiled = new ProcessBuilder(python.toString(), "-m", "compileall", "-q", files.backend().toString()).inheritIO().start().waitFor();
+        var compiled = new ProcessBuilder(
+                        python.toString(),
+                        "-m",
+                        "compileall",
+                        "-q",
+                        files.backend().toString())
+                .inheritIO()
+                .start()
+                .waitFor();
         if (compiled != 0) throw new IOException("the sample does not compile");
         Postgres.execute("CHECKPOINT"); // what the copying has left to write is no part of the run
         return new Project(files, db);
@@ -309,8 +381,11 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     /** With all that a run has set aside. */
     private void discard(Project project) throws Exception {
-        try (var connection = server.connect(); var statement = connection.createStatement();
-             var names = statement.executeQuery("SELECT datname FROM pg_database WHERE datname = '%1$s' OR datname LIKE '%1$s\\_%%'".formatted(project.db().name()))) {
+        try (var connection = server.connect();
+                var statement = connection.createStatement();
+                var names = statement.executeQuery(
+                        "SELECT datname FROM pg_database WHERE datname = '%1$s' OR datname LIKE '%1$s\\_%%'"
+                                .formatted(project.db().name()))) {
             while (names.next()) Postgres.execute("DROP DATABASE " + Postgres.quoted(names.getString(1)));
         }
     }
@@ -320,7 +395,11 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             SampleProject.copyTo(Files.createDirectory(folder.resolve(name))).loadHistory(connection);
             for (int from = 0; from < tables; from += 50)
-                statement.execute(String.join("", IntStream.range(from, Math.min(from + 50, tables)).mapToObj(reset::table).toList()));
+                statement.execute(String.join(
+                        "",
+                        IntStream.range(from, Math.min(from + 50, tables))
+                                .mapToObj(reset::table)
+                                .toList()));
         }
         return name;
     }
@@ -336,7 +415,9 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     }
 
     private String setting(String name) throws Exception {
-        try (var connection = server.connect(); var statement = connection.createStatement(); var rows = statement.executeQuery("SHOW " + name)) {
+        try (var connection = server.connect();
+                var statement = connection.createStatement();
+                var rows = statement.executeQuery("SHOW " + name)) {
             rows.next();
             return rows.getString(1);
         }
@@ -364,9 +445,22 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
             if (!step.equals("plan")) both("  " + step, all, run -> run.steps().getOrDefault(step, 0.0));
     }
 
-    private void ratio(String what, List<Timed> ours, ToDoubleFunction<Timed> of, List<Timed> original, ToDoubleFunction<Timed> ofOriginal, Double aim) {
+    private void ratio(
+            String what,
+            List<Timed> ours,
+            ToDoubleFunction<Timed> of,
+            List<Timed> original,
+            ToDoubleFunction<Timed> ofOriginal,
+            Double aim) {
         var value = median(ours, of) / median(original, ofOriginal);
-        say("ours : original, " + what, value, least(ours, of) / least(original, ofOriginal), aim == null ? "" : String.format(Locale.ROOT, "aim: %.1f or less, %s", aim, value <= aim ? "reached" : "missed"));
+        say(
+                "ours : original, " + what,
+                value,
+                least(ours, of) / least(original, ofOriginal),
+                aim == null
+                        ? ""
+                        : String.format(
+                                Locale.ROOT, "aim: %.1f or less, %s", aim, value <= aim ? "reached" : "missed"));
     }
 
     private void say(String what, double ofMedians, double ofLeast, String aim) {

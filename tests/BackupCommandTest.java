@@ -38,13 +38,21 @@ class BackupCommandTest {
     }
 
     private void settings(String more) throws IOException {
-        Files.writeString(project.resolve(".env"), """
-            DB_HOST='%s'
-            DB_PORT='%d'
-            DB_NAME='%s'
-            DB_USER='%s'
-            DB_PASSWORD='%s'
-            """.formatted(db.host(), db.port(), db.name(), db.role().name(), db.role().password()) + more);
+        Files.writeString(
+                project.resolve(".env"),
+                """
+                DB_HOST='%s'
+                DB_PORT='%d'
+                DB_NAME='%s'
+                DB_USER='%s'
+                DB_PASSWORD='%s'
+                """.formatted(
+                                        db.host(),
+                                        db.port(),
+                                        db.name(),
+                                        db.role().name(),
+                                        db.role().password())
+                        + more);
     }
 
     // ---- what follows a backup -----------------------------------------------------------------
@@ -55,7 +63,17 @@ class BackupCommandTest {
         var kept = folder("nightly");
         assertEquals(2, kept.size());
         assertTrue(kept.getFirst().file().toString().endsWith(".sql.gz"), kept.toString());
-        assertEquals(0, tool.run("--quiet", "--compress", "none", "--format", "custom", "--dir", project.resolve("other").toString()).code());
+        assertEquals(
+                0,
+                tool.run(
+                                "--quiet",
+                                "--compress",
+                                "none",
+                                "--format",
+                                "custom",
+                                "--dir",
+                                project.resolve("other").toString())
+                        .code());
         assertTrue(folder("other").getFirst().file().toString().endsWith(".dump"));
         settings("BACKUP_FORMAT=tar\n");
         var wrong = tool.run();
@@ -94,7 +112,10 @@ class BackupCommandTest {
             assertEquals("", tool.run("--quiet").all());
             assertEquals(List.of("/secret-token/start ", "/secret-token "), heard);
             heard.clear();
-            Postgres.execute("REVOKE CONNECT ON DATABASE %s FROM PUBLIC, %s".formatted(Postgres.quoted(db.name()), Postgres.quoted(db.role().name())));
+            Postgres.execute("REVOKE CONNECT ON DATABASE %s FROM PUBLIC, %s"
+                    .formatted(
+                            Postgres.quoted(db.name()),
+                            Postgres.quoted(db.role().name())));
             Postgres.execute("ALTER DATABASE %s OWNER TO postgres".formatted(Postgres.quoted(db.name())));
             var failed = tool.run("--quiet");
             assertEquals(2, failed.code(), failed.all());
@@ -140,10 +161,15 @@ class BackupCommandTest {
         assertEquals(List.of(), scratch());
         var prom = project.resolve("crm.prom");
         assertEquals(0, tool.run("status", "--max-age", "1h", "--prometheus", prom.toString()).code());
-        assertTrue(Files.readString(prom).contains("last_good_restored{database=\"" + db.name() + "\"} 1"), Files.readString(prom));
+        assertTrue(
+                Files.readString(prom).contains("last_good_restored{database=\"" + db.name() + "\"} 1"),
+                Files.readString(prom));
         assertEquals(0, tool.run("--quiet").code());
         var dry = tool.run("prune", "--keep-last", "1", "--dry-run");
-        assertTrue(dry.out().contains("kept: the newest good one") && dry.out().contains("kept: the newest that was restored"), dry.out());
+        assertTrue(
+                dry.out().contains("kept: the newest good one")
+                        && dry.out().contains("kept: the newest that was restored"),
+                dry.out());
         assertEquals(2, tool.run("prune").code()); // nothing says what to keep
         assertEquals(2, folder("backups").size());
     }
@@ -164,15 +190,21 @@ class BackupCommandTest {
     @Test void verify_is_refused_when_the_role_may_not_create_databases() throws Exception {
         assertEquals(0, tool.run("--quiet").code());
         Postgres.execute("ALTER ROLE %s NOCREATEDB".formatted(Postgres.quoted(db.role().name())));
-        tool.run("verify").ended(4, "role " + db.role().name() + " may not create databases, and verify restores into a new one",
-                "have a superuser run: ALTER ROLE \"" + db.role().name() + "\" CREATEDB",
-                "or let verify use another server, in .env or in the environment: BACKUP_VERIFY_URL=postgresql://ROLE:PASSWORD@HOST:5432/postgres");
+        tool.run("verify")
+                .ended(
+                        4,
+                        "role " + db.role().name() + " may not create databases, and verify restores into a new one",
+                        "have a superuser run: ALTER ROLE \"" + db.role().name() + "\" CREATEDB",
+                        "or let verify use another server, in .env or in the environment:"
+                                + " BACKUP_VERIFY_URL=postgresql://ROLE:PASSWORD@HOST:5432/postgres");
         assertEquals(Manifest.Level.STREAM, folder("backups").getFirst().level());
     }
 
     /** As after the usual advice to start over; pg_dump lists such a schema, and one that nobody has touched it does not. */
-    @Test void a_public_schema_of_one_s_own_verifies_and_another_schema_that_is_missing_does_not() throws Exception {
-        execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMENT ON SCHEMA public IS 'ours'; CREATE TABLE kept (id int); CREATE SCHEMA other");
+    @Test
+    void a_public_schema_of_one_s_own_verifies_and_another_schema_that_is_missing_does_not() throws Exception {
+        execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMENT ON SCHEMA public IS 'ours'; CREATE TABLE"
+                + " kept (id int); CREATE SCHEMA other");
         var tool = Tool.in(project, "backup_database"); // --dir is relative to the working folder
         for (var format : List.of("custom", "plain")) {
             assertEquals(0, tool.run("--quiet", "--format", format, "--dir", format).code());
@@ -193,7 +225,8 @@ class BackupCommandTest {
         assertEquals(0, tool.run("--quiet").code());
         var file = folder("backups").getFirst().file();
         assertTrue(file.toString().endsWith(".dump.zst.age"), file.toString());
-        assertTrue(new String(Files.readAllBytes(file), java.nio.charset.StandardCharsets.ISO_8859_1).startsWith("age-encryption.org/v1\n-> X25519"));
+        assertTrue(new String(Files.readAllBytes(file), java.nio.charset.StandardCharsets.ISO_8859_1)
+                .startsWith("age-encryption.org/v1\n-> X25519"));
         assertEquals(List.of(recipient), folder("backups").getFirst().manifest().encoding().encryptedTo());
         assertEquals(0, tool.run("verify").code());
         identity("another.txt");
@@ -202,7 +235,8 @@ class BackupCommandTest {
         assertTrue(wrong.err().contains("no key in another.txt decrypts " + file), wrong.err());
         settings("");
         tool.run("verify").ended(2, file + " is encrypted, and no identity file is given");
-        assertEquals(Manifest.Level.RESTORED, folder("backups").getFirst().level()); // a wrong key says nothing of the file
+        assertEquals(
+                Manifest.Level.RESTORED, folder("backups").getFirst().level()); // a wrong key says nothing of the file
     }
 
     /** Makes a key file. @return its recipient */
@@ -215,8 +249,12 @@ class BackupCommandTest {
     @Test void a_passphrase_is_refused_with_what_to_use_instead_and_never_printed() throws Exception {
         settings("BACKUP_PASSPHRASE='four words of mine'\n");
         for (var more : List.of(List.<String>of(), List.of("--encrypt-to", identity("key.txt")))) {
-            var refused = tool.run(more.toArray(String[]::new)).ended(2, "BACKUP_PASSPHRASE is set, but backups are no longer encrypted with a passphrase",
-                    "make a key pair: age-keygen -o key.txt", "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE");
+            var refused = tool.run(more.toArray(String[]::new))
+                    .ended(
+                            2,
+                            "BACKUP_PASSPHRASE is set, but backups are no longer encrypted with a passphrase",
+                            "make a key pair: age-keygen -o key.txt",
+                            "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE");
             assertFalse(refused.all().contains("four words"), refused.all());
         }
         assertEquals(List.of(), folder("backups"));
@@ -241,7 +279,10 @@ class BackupCommandTest {
         assertEquals(0, restored.code(), restored.all());
         assertEquals("4000", one("SELECT count(*) FROM \"Order \"\"Line\"\" x\""));
         assertEquals("77s", one("SHOW statement_timeout"));
-        assertEquals(db.role().name(), one("SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()").replace("\"", ""));
+        assertEquals(
+                db.role().name(),
+                one("SELECT datdba::regrole::text FROM pg_database WHERE datname = current_database()")
+                        .replace("\"", ""));
         var run = Pattern.compile("reset_migrations undo (\\S+)").matcher(restored.out());
         assertTrue(run.find(), restored.out());
         var undone = Tool.in(project, "reset_migrations").warm().run("undo", run.group(1), "--yes");
@@ -273,7 +314,10 @@ class BackupCommandTest {
             args.addAll(more);
             var refused = tool.run(args.toArray(String[]::new));
             assertEquals(4, refused.code(), refused.all());
-            assertTrue(refused.err().contains("may not create databases") && refused.err().contains("CREATEDB"), refused.err());
+            assertTrue(
+                    refused.err().contains("may not create databases")
+                            && refused.err().contains("CREATEDB"),
+                    refused.err());
         }
         Postgres.execute("ALTER ROLE %s CREATEDB".formatted(Postgres.quoted(db.role().name())));
         assertEquals(0, tool.run("restore", name, "--into", db.name() + "_anywhere").code()); // the control
@@ -283,7 +327,14 @@ class BackupCommandTest {
         var letter = Files.writeString(project.resolve("letter.sql"), "-- my dear\nnot a dump at all\n");
         var refused = tool.run("restore", letter.toString(), "--into", "anywhere");
         assertEquals(2, refused.code(), refused.all());
-        var first = tool.run("--quiet", "--env-file", Files.writeString(project.resolve("wrong.env"), Files.readString(project.resolve(".env")).replace(db.role().password(), "not it")).toString());
+        var first = tool.run(
+                "--quiet",
+                "--env-file",
+                Files.writeString(
+                                project.resolve("wrong.env"),
+                                Files.readString(project.resolve(".env"))
+                                        .replace(db.role().password(), "not it"))
+                        .toString());
         assertTrue(first.err().contains("no backup of " + db.name() + " was made (there is no good one)"), first.err());
         assertEquals(0, tool.run("--quiet").code());
         var second = tool.run("--quiet", "--env-file", project.resolve("wrong.env").toString());
@@ -302,7 +353,9 @@ class BackupCommandTest {
         assertEquals("", tool.run("--quiet", "--keep-last", "1").all());
         assertTrue(Files.exists(other));
         assertEquals(2, folder("backups").size());
-        Files.writeString(manifest, Files.readString(manifest).replace("elsewhere:5432", "%s:%d".formatted(db.host(), db.port())));
+        Files.writeString(
+                manifest,
+                Files.readString(manifest).replace("elsewhere:5432", "%s:%d".formatted(db.host(), db.port())));
         assertEquals(0, tool.run("prune", "--keep-last", "1").code());
         assertFalse(Files.exists(other)); // the control
     }
@@ -314,7 +367,11 @@ class BackupCommandTest {
     }
 
     private List<String> scratch() throws SQLException {
-        return List.of(one("SELECT coalesce(string_agg(datname, ' '), '') FROM pg_database WHERE datname LIKE 'backup_verify_%' AND pg_get_userbyid(datdba) = current_user")).stream().filter(s -> !s.isEmpty()).toList();
+        return List.of(one("SELECT coalesce(string_agg(datname, ' '), '') FROM pg_database WHERE datname LIKE"
+                        + " 'backup_verify_%' AND pg_get_userbyid(datdba) = current_user"))
+                .stream()
+                .filter(s -> !s.isEmpty())
+                .toList();
     }
 
     private String oid() throws SQLException {

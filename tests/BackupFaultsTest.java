@@ -95,7 +95,13 @@ class BackupFaultsTest {
         kinds = new TreeMap<>();
         for (var plain : List.of(false, true))
             for (var how : List.of("zstd", "gzip", "none"))
-                kinds.put((plain ? "plain, " : "custom, ") + how, make(all.resolve(how + plain), pgDump, new Backup.Options(plain, Compression.parse(how), null, 0)).file());
+                kinds.put(
+                        (plain ? "plain, " : "custom, ") + how,
+                        make(
+                                        all.resolve(how + plain),
+                                        pgDump,
+                                        new Backup.Options(plain, Compression.parse(how), null, 0))
+                                .file());
     }
 
     @BeforeEach void a_project() throws Exception {
@@ -113,7 +119,13 @@ class BackupFaultsTest {
     }
 
     @AfterAll static void figures() {
-        System.out.println("backup faults: " + String.join("; ", FIGURES.entrySet().stream().map(f -> "%s %d of %d".formatted(f.getKey(), f.getValue()[0], f.getValue()[1])).toList()) + Sample.described());
+        System.out.println("backup faults: "
+                + String.join(
+                        "; ",
+                        FIGURES.entrySet().stream()
+                                .map(f -> "%s %d of %d".formatted(f.getKey(), f.getValue()[0], f.getValue()[1]))
+                                .toList())
+                + Sample.described());
     }
 
     // ---- damaged files -------------------------------------------------------------------------
@@ -127,7 +139,8 @@ class BackupFaultsTest {
 
     private static List<Fault> faults(byte[] whole) {
         var found = new ArrayList<Fault>();
-        for (var length : List.of(0, 1, 10, 200, whole.length * 6 / 10, whole.length - 1)) found.add(new Fault("cut at " + length, Arrays.copyOf(whole, length)));
+        for (var length : List.of(0, 1, 10, 200, whole.length * 6 / 10, whole.length - 1))
+            found.add(new Fault("cut at " + length, Arrays.copyOf(whole, length)));
         for (var at : List.of(0, 6, 60, whole.length / 3, whole.length / 2, whole.length - 30, whole.length - 1)) {
             var flipped = whole.clone();
             flipped[at] ^= 1;
@@ -143,13 +156,21 @@ class BackupFaultsTest {
                 var at = kind.getKey() + ", " + fault.name;
                 var file = put(kind.getValue());
                 Files.write(file, fault.content);
-                assertEquals(fault.content.length == whole.length, isGood(file), at); // one of the same length has to be read first
+                assertEquals(
+                        fault.content.length == whole.length,
+                        isGood(file),
+                        at); // one of the same length has to be read first
                 var verify = tool("verify", file.toString());
                 assertTrue(verify.code() == 1 || verify.code() == 2, at + verify.all());
                 assertFalse(isGood(file), at + verify.all());
                 var list = tool("list").out();
                 assertTrue(list.contains("not proven") || list.contains("NOT GOOD"), at + list);
-                if (fault.name.contains(" 6")) assertNotEquals(0, tool("restore", file.toString(), "--into", "faults_restored").code(), at);
+                if (fault.name.contains(" 6"))
+                    assertNotEquals(
+                            0,
+                            tool("restore", file.toString(), "--into", "faults_restored")
+                                    .code(),
+                            at);
                 assertEquals(databases, databases(), at);
                 counted("damaged files found", true);
             }
@@ -161,7 +182,8 @@ class BackupFaultsTest {
     }
 
     /** Packed files have checksums of their own; of the others what is cut is found, and a bit that was flipped within a value cannot be. */
-    @Test void without_its_manifest_a_damaged_file_is_never_good_unless_all_it_holds_is_there() throws Exception {
+    @Test
+    void without_its_manifest_a_damaged_file_is_never_good_unless_all_it_holds_is_there() throws Exception {
         for (var kind : kinds.entrySet()) {
             var whole = Files.readAllBytes(kind.getValue());
             for (var fault : Sample.of("damaged " + kind.getKey(), faults(whole), 1, Fault::kind)) {
@@ -199,13 +221,21 @@ class BackupFaultsTest {
     @Test void a_damaged_manifest_stops_nothing_and_makes_nothing_good() throws Exception {
         var whole = Files.readString(Manifest.fileOf(kinds.get("custom, zstd")));
         var damaged = new LinkedHashMap<String, String>();
-        for (var text : List.of("", "null", "[]", "{}", "\"x\"", "7", "{\"proof\": {}}", "\0\0\0", "[".repeat(5000))) damaged.put("it is " + text.substring(0, Math.min(20, text.length())), text);
-        for (int at = 1; at < whole.length() - 2; at += whole.length() / 25) damaged.put("cut at " + at, whole.substring(0, at));
-        for (int at = 3; at < whole.length(); at += whole.length() / 50) damaged.put("byte " + at, whole.substring(0, at) + (char) (whole.charAt(at) ^ 4) + whole.substring(at + 1));
+        for (var text : List.of("", "null", "[]", "{}", "\"x\"", "7", "{\"proof\": {}}", "\0\0\0", "[".repeat(5000)))
+            damaged.put("it is " + text.substring(0, Math.min(20, text.length())), text);
+        for (int at = 1; at < whole.length() - 2; at += whole.length() / 25)
+            damaged.put("cut at " + at, whole.substring(0, at));
+        for (int at = 3; at < whole.length(); at += whole.length() / 50)
+            damaged.put("byte " + at, whole.substring(0, at) + (char) (whole.charAt(at) ^ 4) + whole.substring(at + 1));
         var json = JsonParser.parseString(whole).getAsJsonObject();
         for (var of : List.of("", "proof", "large_objects"))
             for (var field : (of.isEmpty() ? json : json.getAsJsonObject(of)).keySet())
-                for (JsonElement value : List.of(JsonNull.INSTANCE, new JsonObject(), new JsonArray(), new JsonPrimitive("x"), new JsonPrimitive(-1))) {
+                for (JsonElement value : List.of(
+                        JsonNull.INSTANCE,
+                        new JsonObject(),
+                        new JsonArray(),
+                        new JsonPrimitive("x"),
+                        new JsonPrimitive(-1))) {
                     var copy = json.deepCopy();
                     (of.isEmpty() ? copy : copy.getAsJsonObject(of)).add(field, value);
                     damaged.put("%s %s is %s".formatted(of, field, value), copy.toString());
@@ -217,15 +247,23 @@ class BackupFaultsTest {
         }
         var file = put(kinds.get("custom, zstd"));
         var verified = 0;
-        for (var fault : Sample.of("damaged manifests", List.copyOf(damaged.entrySet()), 8, one -> one.getKey().split(" ")[0])) {
+        for (var fault : Sample.of("damaged manifests", List.copyOf(damaged.entrySet()), 8, one -> one.getKey()
+                .split(" ")[0])) {
             Files.writeString(Manifest.fileOf(file), fault.getValue());
-            for (var command : List.of("prune --keep-last 1 --dry-run", "list --json")) assertDone(tool(command.split(" ")), fault.getKey());
+            for (var command : List.of("prune --keep-last 1 --dry-run", "list --json"))
+                assertDone(tool(command.split(" ")), fault.getKey());
             var good = isGood(file);
             var status = tool("status"); // without any good backup of this database it fails
             var newest = new BackupFolder(backups).newestGood(shop.credentials());
             assertEquals(newest != null ? 0 : 1, status.code(), fault.getKey() + status.all());
             if (!fault.getKey().matches("byte .*| origin is .*")) assertEquals(good, newest != null, fault.getKey());
-            if (good && !fault.getKey().matches("(proof|large_objects)? ?(number|seconds|database_bytes|server|pg_dump|restore|database|started|format|compression|encrypted_to|extensions|last_migration) is .*") && verified++ % 6 == 0 || fault.getKey().contains("null")) {
+            if (good
+                            && !fault.getKey()
+                                    .matches("(proof|large_objects)?"
+                                                 + " ?(number|seconds|database_bytes|server|pg_dump|restore|database|started|format|compression|encrypted_to|extensions|last_migration)"
+                                                 + " is .*")
+                            && verified++ % 6 == 0
+                    || fault.getKey().contains("null")) {
                 var verify = tool("verify", file.toString());
                 assertFalse(verify.err().contains("bug in the tool"), fault.getKey() + verify.all());
                 assertEquals(verify.code() == 0, isGood(file), fault.getKey() + verify.all());
@@ -241,7 +279,8 @@ class BackupFaultsTest {
         var manifest = Manifest.fileOf(file);
         var text = Files.readString(manifest);
 
-        var renamed = Files.move(file, file.resolveSibling("faults_shop_20200101_000000.dump.zst")); // the file alone: nobody knows it
+        var renamed = Files.move(
+                file, file.resolveSibling("faults_shop_20200101_000000.dump.zst")); // the file alone: nobody knows it
         assertFalse(isGood(renamed));
         Files.move(manifest, Manifest.fileOf(renamed)); // with its manifest, which tells of another name
         assertFalse(isGood(renamed));
@@ -249,8 +288,12 @@ class BackupFaultsTest {
         Files.move(Manifest.fileOf(renamed), manifest);
         assertTrue(isGood(file)); // the control
 
-        for (var edit : List.of(List.of("\"rows\": 400", "\"rows\": 399"), List.of("\"sha256\": \"", "\"sha256\": \"0"), List.of("\"400, true\"", "\"401, true\""),
-                List.of("\"TABLE\": 2", "\"TABLE\": 3"), List.of("\"name\": \"public.customer\"", "\"name\": \"public.custom\""))) {
+        for (var edit : List.of(
+                List.of("\"rows\": 400", "\"rows\": 399"),
+                List.of("\"sha256\": \"", "\"sha256\": \"0"),
+                List.of("\"400, true\"", "\"401, true\""),
+                List.of("\"TABLE\": 2", "\"TABLE\": 3"),
+                List.of("\"name\": \"public.customer\"", "\"name\": \"public.custom\""))) {
             Files.writeString(manifest, text);
             assertTrue(text.contains(edit.getFirst()), text);
             Files.writeString(manifest, text.replaceFirst(java.util.regex.Pattern.quote(edit.get(0)), edit.get(1)));
@@ -263,20 +306,30 @@ class BackupFaultsTest {
         Files.delete(manifest); // the way out: verify makes it again
         assertDone(tool("verify", file.toString()));
         assertTrue(isGood(file));
-        assertEquals(JsonParser.parseString(text).getAsJsonObject().get("tables"), JsonParser.parseString(Files.readString(manifest)).getAsJsonObject().get("tables"));
+        assertEquals(
+                JsonParser.parseString(text).getAsJsonObject().get("tables"),
+                JsonParser.parseString(Files.readString(manifest))
+                        .getAsJsonObject()
+                        .get("tables"));
     }
 
     /** The check that everything else leans on. */
     @Test void a_row_that_is_altered_while_it_is_restored_is_noticed() throws Exception {
         var file = put(kinds.get("custom, zstd"));
-        var fake = programs("pg_restore", "%s \"$@\" || exit 1; for to; do :; done; exec %s -q \"${to#--dbname=}\" -c \"UPDATE customer SET name = 'Zoe' WHERE id = 7\"".formatted(real("pg_restore"), real("psql")));
+        var fake = programs(
+                "pg_restore",
+                "%s \"$@\" || exit 1; for to; do :; done; exec %s -q \"${to#--dbname=}\" -c \"UPDATE customer SET name = 'Zoe' WHERE id = 7\""
+                        .formatted(real("pg_restore"), real("psql")));
         var verify = process("backup_database").env("PATH", fake).run("verify", file.toString());
         assertEquals(1, verify.code(), verify.all());
         assertTrue(verify.err().contains("public.customer"), verify.all());
         assertFalse(isGood(file));
-        var refused = process("backup_database").env("PATH", fake).run("restore", file.toString(), "--into", "faults_restored");
+        var refused = process("backup_database")
+                .env("PATH", fake)
+                .run("restore", file.toString(), "--into", "faults_restored");
         assertEquals(1, refused.code(), refused.all());
-        var again = process("backup_database").warm().run("verify", file.toString()); // the control: it was not the file
+        var again =
+                process("backup_database").warm().run("verify", file.toString()); // the control: it was not the file
         assertDone(again);
         assertTrue(isGood(file));
     }
@@ -302,7 +355,12 @@ class BackupFaultsTest {
                 assertTrue(pages < 100);
             }
             assertTrue(stages.getOrDefault("manifest", 0) > 0 && stages.getOrDefault("dump", 0) > 3, stages.toString());
-            assertEquals(2, new BackupFolder(backups).list().stream().filter(BackupFolder.Entry::isGood).count()); // the control: with room it is one more
+            assertEquals(
+                    2,
+                    new BackupFolder(backups)
+                            .list().stream()
+                                    .filter(BackupFolder.Entry::isGood)
+                                    .count()); // the control: with room it is one more
 
             resize(disk, 0); // no room to note anything
             before = content();
@@ -314,7 +372,10 @@ class BackupFaultsTest {
             var damaged = tool("verify", earlier.toString(), "--dir", backups.toString());
             assertEquals(1, damaged.code(), damaged.all());
             assertTrue(damaged.err().contains("damaged"), damaged.all());
-            assertFalse(new BackupFolder(backups).list().stream().anyMatch(f -> f.file().equals(earlier) && f.isGood()), "it failed verify, and there was no room to say so");
+            assertFalse(
+                    new BackupFolder(backups)
+                            .list().stream().anyMatch(f -> f.file().equals(earlier) && f.isGood()),
+                    "it failed verify, and there was no room to say so");
             assertDone(tool("prune", "--keep-last", "1", "--dir", backups.toString()));
         } finally {
             umount(disk);
@@ -323,7 +384,12 @@ class BackupFaultsTest {
 
     private Path smallDisk(String size) throws IOException {
         var disk = Files.createDirectory(temp.resolve("disk"));
-        assumeTrue(Program.of("mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", disk.toString()).run().code() == 0, "may not mount a small tmpfs");
+        assumeTrue(
+                Program.of("mount", "-t", "tmpfs", "-o", "size=" + size, "tmpfs", disk.toString())
+                                .run()
+                                .code()
+                        == 0,
+                "may not mount a small tmpfs");
         return disk;
     }
 
@@ -357,18 +423,27 @@ class BackupFaultsTest {
             assertEquals(1, restore.code(), restore.all());
             assertTrue(restore.err().contains("too little space on the server"), restore.all());
             assertEquals(before, Snapshot.of(small));
-            assertEquals("0", OldState.text(shop, "SELECT count(*) FROM pg_database WHERE datname LIKE 'faults_small\\_%'"));
-            assertTrue(process("reset_migrations").warm().run("undo", "--yes").err().contains("no reset to go back to") );
+            assertEquals(
+                    "0", OldState.text(shop, "SELECT count(*) FROM pg_database WHERE datname LIKE 'faults_small\\_%'"));
+            assertTrue(process("reset_migrations")
+                    .warm()
+                    .run("undo", "--yes")
+                    .err()
+                    .contains("no reset to go back to"));
             assertTrue(isGood(file));
-            Program.of("mount", "-o", "remount,size=100m", disk.toString()).output(); // the control: room is all it lacked
+            Program.of("mount", "-o", "remount,size=100m", disk.toString())
+                    .output(); // the control: room is all it lacked
             assertDone(process("backup_database").warm().run("restore", file.toString(), "--yes"));
             assertDone(process("reset_migrations").warm().run("undo", "--yes"));
             assertEquals(before, Snapshot.of(small));
             assertDone(process("reset_migrations").warm().run("purge", "--yes", "--no-backup"));
         } finally {
             if (small != null) Postgres.execute("DROP DATABASE faults_small WITH (FORCE)");
-            for (var left : OldState.text(shop, "SELECT coalesce(string_agg(quote_ident(datname), ' '), '') FROM pg_database WHERE datname LIKE 'faults_small\\_%'").split(" "))
-                if (!left.isEmpty()) Postgres.execute("DROP DATABASE " + left + " WITH (FORCE)");
+            for (var left : OldState.text(
+                            shop,
+                            "SELECT coalesce(string_agg(quote_ident(datname), ' '), '') FROM pg_database WHERE datname"
+                                    + " LIKE 'faults_small\\_%'")
+                    .split(" ")) if (!left.isEmpty()) Postgres.execute("DROP DATABASE " + left + " WITH (FORCE)");
             Postgres.execute("DROP TABLESPACE IF EXISTS faults_small");
             umount(disk);
         }
@@ -382,35 +457,66 @@ class BackupFaultsTest {
         var real = real("pg_dump");
         var whole = Files.readAllBytes(kinds.get("custom, none"));
         var archive = temp.resolve("archive");
-        for (var script : List.of("%s \"$@\" | head -c 20000; kill -9 $$".formatted(real), "%s \"$@\" | head -c 20000; kill -15 $$".formatted(real), "%s \"$@\" | head -c 20000".formatted(real),
-                "%s \"$@\" | head -c 4".formatted(real), "%s \"$@\"; exit 3".formatted(real), "echo Welcome; exec %s \"$@\"".formatted(real), "%s \"$@\"; echo goodbye".formatted(real),
-                "%s \"$@\" | tail -c +2".formatted(real), "exec cat '%s'".formatted(archive), "%s \"$@\"; echo 'pg_dump: error: lost it' >&2".formatted(real), ":", "sleep 0.2; exit 1")) {
-            for (var damage : script.contains(archive.toString()) ? List.of(whole.length / 2, whole.length - 1) : List.of(0)) {
+        for (var script : List.of(
+                "%s \"$@\" | head -c 20000; kill -9 $$".formatted(real),
+                "%s \"$@\" | head -c 20000; kill -15 $$".formatted(real),
+                "%s \"$@\" | head -c 20000".formatted(real),
+                "%s \"$@\" | head -c 4".formatted(real),
+                "%s \"$@\"; exit 3".formatted(real),
+                "echo Welcome; exec %s \"$@\"".formatted(real),
+                "%s \"$@\"; echo goodbye".formatted(real),
+                "%s \"$@\" | tail -c +2".formatted(real),
+                "exec cat '%s'".formatted(archive),
+                "%s \"$@\"; echo 'pg_dump: error: lost it' >&2".formatted(real),
+                ":",
+                "sleep 0.2; exit 1")) {
+            for (var damage :
+                    script.contains(archive.toString()) ? List.of(whole.length / 2, whole.length - 1) : List.of(0)) {
                 Files.write(archive, Arrays.copyOf(whole, damage));
                 for (var format : List.of("custom", "plain")) {
                     var fake = Program.of(programs("pg_dump", script).replaceFirst(":.*", "") + "/pg_dump");
-                    var failure = assertThrows(Failure.class, () -> make(backups, fake, new Backup.Options(format.equals("plain"), Compression.parse("zstd"), null, 0)), script);
+                    var failure = assertThrows(
+                            Failure.class,
+                            () -> make(
+                                    backups,
+                                    fake,
+                                    new Backup.Options(format.equals("plain"), Compression.parse("zstd"), null, 0)),
+                            script);
                     assertEquals(Problem.Exit.FAILED, failure.problem().exit());
                     assertEquals(before, content(), script);
                     counted("dying pg_dumps that left nothing", true);
                 }
             }
         }
-        assertDone(process("backup_database").env("PATH", programs("pg_dump", "exec %s \"$@\"".formatted(real))).run("create")); // the control
+        assertDone(process("backup_database")
+                .env("PATH", programs("pg_dump", "exec %s \"$@\"".formatted(real)))
+                .run("create")); // the control
         assertEquals(2, new BackupFolder(backups).list().stream().filter(BackupFolder.Entry::isGood).count());
     }
 
-    @Tag("exhaustive") @Test void a_server_that_crashes_in_the_middle_of_a_dump_or_a_restore_costs_nothing_good() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_server_that_crashes_in_the_middle_of_a_dump_or_a_restore_costs_nothing_good() throws Exception {
         try (var server = CrashingServer.start()) {
             server.execute("CREATE DATABASE large");
             var large = server.database("large", Postgres.SUPERUSER);
-            OldState.run(large, "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 15000) i", "CHECKPOINT");
+            OldState.run(
+                    large,
+                    "CREATE TABLE t AS SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 15000) i",
+                    "CHECKPOINT");
             new SampleProject(project, project).env(large);
             var good = Backup.create(credentials(large), pgDump, backups, SILENT).file();
             var before = content();
             var rowsBefore = Snapshot.of(large);
 
-            var dumping = process("backup_database").env("PATH", programs("pg_dump", "%s \"$@\" | %s; exit ${PIPESTATUS[0]}".formatted(real("pg_dump"), paused(200_000)))).start("create");
+            var dumping = process("backup_database")
+                    .env(
+                            "PATH",
+                            programs(
+                                    "pg_dump",
+                                    "%s \"$@\" | %s; exit ${PIPESTATUS[0]}"
+                                            .formatted(real("pg_dump"), paused(200_000))))
+                    .start("create");
             untilPaused(dumping);
             server.crash();
             Files.delete(paused());
@@ -418,23 +524,35 @@ class BackupFaultsTest {
             assertEquals(1, create.code(), create.all());
             assertEquals(before, content());
 
-            var restoring = process("backup_database").env("PATH", programs("pg_restore", "%s | %s \"$@\"".formatted(paused(4_000_000), real("pg_restore")))).start("verify", good.toString());
+            var restoring = process("backup_database")
+                    .env(
+                            "PATH",
+                            programs("pg_restore", "%s | %s \"$@\"".formatted(paused(4_000_000), real("pg_restore"))))
+                    .start("verify", good.toString());
             untilPaused(restoring);
             assertEquals("1", scratches(large));
             server.crash();
             Files.delete(paused());
             var verify = process("x").end(restoring);
-            assertTrue(verify.code() == 1 || verify.code() == 3 && verify.err().contains("dropdb backup_verify_"), verify.all());
+            assertTrue(
+                    verify.code() == 1 || verify.code() == 3 && verify.err().contains("dropdb backup_verify_"),
+                    verify.all());
             if (verify.code() == 1) assertEquals("0", scratches(large));
             assertEquals(before, content()); // it says nothing of the file
             assertTrue(isGood(good));
 
-            var into = process("backup_database").env("PATH", programs("pg_restore", "%s | %s \"$@\"".formatted(paused(4_000_000), real("pg_restore")))).start("restore", good.toString(), "--yes");
+            var into = process("backup_database")
+                    .env(
+                            "PATH",
+                            programs("pg_restore", "%s | %s \"$@\"".formatted(paused(4_000_000), real("pg_restore"))))
+                    .start("restore", good.toString(), "--yes");
             untilPaused(into);
             server.crash();
             Files.delete(paused());
             var restore = process("x").end(into);
-            assertTrue(restore.code() == 1 || restore.code() == 3 && restore.err().contains("reset_migrations undo"), restore.all());
+            assertTrue(
+                    restore.code() == 1 || restore.code() == 3 && restore.err().contains("reset_migrations undo"),
+                    restore.all());
             assertEquals(rowsBefore, Snapshot.of(large));
             var undo = process("reset_migrations").warm().run("undo", "--yes");
             assertEquals(restore.code() == 1 ? 2 : 0, undo.code(), undo.all());
@@ -455,7 +573,9 @@ class BackupFaultsTest {
     @Test void a_tool_that_is_killed_while_rows_flow_leaves_what_the_next_one_sweeps() throws Exception {
         make(backups, pgDump, Backup.Options.DEFAULT);
         var before = content();
-        var dumping = process("backup_database").env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000)))).start("create");
+        var dumping = process("backup_database")
+                .env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000))))
+                .start("create");
         untilPaused(dumping);
         dumping.destroyForcibly().waitFor();
         Files.delete(paused());
@@ -471,11 +591,16 @@ class BackupFaultsTest {
 
     @Test void while_one_is_being_made_others_are_busy_verify_works_and_nothing_is_listed_too_early() throws Exception {
         var earlier = make(backups, pgDump, Backup.Options.DEFAULT).file();
-        var dumping = process("backup_database").env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000)))).start("create");
+        var dumping = process("backup_database")
+                .env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000))))
+                .start("create");
         untilPaused(dumping);
         assertEquals(5, process("backup_database").warm().run("create").code());
         assertEquals(5, tool("prune", "--keep-last", "1").code());
-        assertEquals(List.of(earlier), new BackupFolder(backups).list().stream().map(BackupFolder.Entry::file).toList());
+        assertEquals(
+                List.of(earlier),
+                new BackupFolder(backups)
+                        .list().stream().map(BackupFolder.Entry::file).toList());
         assertDone(tool("verify", "--all"));
         Files.delete(paused());
         assertDone(process("x").end(dumping));
@@ -503,7 +628,9 @@ class BackupFaultsTest {
         assertDone(tool("verify", latest.toString()));
         var left = content();
         left.keySet().removeIf(name -> name.startsWith(old.getFileName().toString()));
-        var verifying = process("backup_database").env("PATH", programs("pg_restore", "%s | %s \"$@\"".formatted(paused(20_000), real("pg_restore")))).start("verify", old.toString());
+        var verifying = process("backup_database")
+                .env("PATH", programs("pg_restore", "%s | %s \"$@\"".formatted(paused(20_000), real("pg_restore"))))
+                .start("verify", old.toString());
         untilPaused(verifying);
         assertDone(tool("prune", "--keep-last", "1"));
         assertFalse(Files.exists(old));
@@ -514,13 +641,15 @@ class BackupFaultsTest {
     }
 
     /** Both write beside the manifest; whichever comes in between, the proof is kept and nothing stays of what is gone. */
-    @Test void a_stamp_stands_whoever_comes_in_between() throws Exception {
+    @Test
+    void a_stamp_stands_whoever_comes_in_between() throws Exception {
         for (var between : List.of("create", "prune", "verify")) {
             Disk.removeTree(backups);
             var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
             var latest = make(backups, pgDump, Backup.Options.DEFAULT).file();
             assertDone(tool("verify", latest.toString()));
-            var prune = new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of());
+            var prune = new Prune(
+                    new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of());
             once("written beside " + Manifest.fileOf(old).getFileName(), () -> {
                 switch (between) {
                     case "create" -> make(backups, pgDump, Backup.Options.DEFAULT);
@@ -540,7 +669,8 @@ class BackupFaultsTest {
         var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
         assertDone(tool("verify", make(backups, pgDump, Backup.Options.DEFAULT).file().toString()));
         once("its proof is gone", () -> assertDone(process("backup_database").warm().run("verify", old.toString())));
-        new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of()).run();
+        new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of())
+                .run();
         assertFalse(Files.exists(old));
         assertWhole("verify within prune");
         counted("meetings of two", true);
@@ -566,7 +696,12 @@ class BackupFaultsTest {
     /** Each file with its manifest, and nothing else. */
     private void assertWhole(String when) throws IOException {
         var names = content().keySet();
-        for (var name : names) assertTrue(name.endsWith(Manifest.SUFFIX) ? names.contains(name.replaceFirst("\\.json$", "")) : names.contains(name + Manifest.SUFFIX), when + ": " + names);
+        for (var name : names)
+            assertTrue(
+                    name.endsWith(Manifest.SUFFIX)
+                            ? names.contains(name.replaceFirst("\\.json$", ""))
+                            : names.contains(name + Manifest.SUFFIX),
+                    when + ": " + names);
     }
 
     // ---- clocks --------------------------------------------------------------------------------
@@ -583,7 +718,9 @@ class BackupFaultsTest {
         var folder = new BackupFolder(backups);
         assertEquals(last, folder.newestGood(shop.credentials()).file());
         var left = folder.list().stream().map(BackupFolder.Entry::file).toList();
-        assertTrue(left.contains(last) && left.contains(fileIn(first)) && left.size() == 3, left.toString()); // the first is the latest by the clock, the third has not come yet
+        assertTrue(
+                left.contains(last) && left.contains(fileIn(first)) && left.size() == 3,
+                left.toString()); // the first is the latest by the clock, the third has not come yet
         assertDone(tool("status", "--max-age", "2h"));
         assertEquals(1, tool("status", "--max-age", "30m").code()); // the control
         assertDone(tool("prune", "--keep-last", "1", "--keep-daily", "1"));
@@ -597,7 +734,14 @@ class BackupFaultsTest {
     }
 
     private static Path fileIn(Tool.Output made) {
-        return Path.of(made.out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject()).filter(event -> event.get("event").getAsString().equals("backup")).findFirst().orElseThrow().get("file").getAsString());
+        return Path.of(made.out()
+                .lines()
+                .map(line -> JsonParser.parseString(line).getAsJsonObject())
+                .filter(event -> event.get("event").getAsString().equals("backup"))
+                .findFirst()
+                .orElseThrow()
+                .get("file")
+                .getAsString());
     }
 
     // ---- other people's dumps ------------------------------------------------------------------
@@ -613,7 +757,10 @@ class BackupFaultsTest {
             var whole = dump.getValue();
             Files.write(file, whole);
             assertRestores(dump.getKey()); // the control of all that follows
-            for (var length : Stream.concat(Stream.of(10, 200, whole.length - 1), Stream.of(30, 60, 90, 99).map(percent -> whole.length * percent / 100)).toList()) {
+            for (var length : Stream.concat(
+                            Stream.of(10, 200, whole.length - 1),
+                            Stream.of(30, 60, 90, 99).map(percent -> whole.length * percent / 100))
+                    .toList()) {
                 Files.write(file, Arrays.copyOf(whole, length));
                 var at = "%s cut at %,d of %,d".formatted(dump.getKey(), length, whole.length);
                 var restore = tool("restore", file.toString(), "--into", "faults_foreign");
@@ -653,7 +800,11 @@ class BackupFaultsTest {
         refused(2, "\0\1\2");
         refused(4, new String(dumped("-Fp", "--create"), StandardCharsets.UTF_8));
         refused(4, new String(dumped("-Fp", "--create", "--clean"), StandardCharsets.UTF_8));
-        refused(4, Program.of(real("pg_dumpall"), "--globals-only", "--no-role-passwords", uri("postgres")).secret("PGPASSWORD", Postgres.PASSWORD).output());
+        refused(
+                4,
+                Program.of(real("pg_dumpall"), "--globals-only", "--no-role-passwords", uri("postgres"))
+                        .secret("PGPASSWORD", Postgres.PASSWORD)
+                        .output());
         refused(4, good + "\\connect " + shop.name()); // without a line end
         refused(4, good + "SELECT 1; \\connect " + shop.name() + "\n");
         refused(4, good + "/* here */ \\c " + shop.name() + "\n");
@@ -694,7 +845,11 @@ class BackupFaultsTest {
     }
 
     private byte[] packed(String program, byte[] content) throws Exception {
-        return read(new ProcessBuilder(program, "-qc", Files.write(temp.resolve("to_pack"), content).toString()).start());
+        return read(new ProcessBuilder(
+                        program,
+                        "-qc",
+                        Files.write(temp.resolve("to_pack"), content).toString())
+                .start());
     }
 
     private static byte[] read(Process process) throws Exception {
@@ -712,7 +867,8 @@ class BackupFaultsTest {
     }
 
     private static Backup make(Path folder, Program program, Backup.Options options) throws Exception {
-        try (var writer = new BackupWriter(new PgPrograms(program, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
+        try (var writer = new BackupWriter(
+                new PgPrograms(program, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
             for (var step : writer.steps()) step.run();
             return writer.backup();
         }
@@ -725,7 +881,8 @@ class BackupFaultsTest {
     /** A copy of the backup, with its manifest, in the project's folder. */
     private Path put(Path backup) throws IOException {
         Files.createDirectories(backups);
-        for (var file : List.of(backup, Manifest.fileOf(backup))) Files.copy(file, backups.resolve(file.getFileName()), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+        for (var file : List.of(backup, Manifest.fileOf(backup)))
+            Files.copy(file, backups.resolve(file.getFileName()), java.nio.file.StandardCopyOption.REPLACE_EXISTING);
         return backups.resolve(backup.getFileName());
     }
 
@@ -736,7 +893,8 @@ class BackupFaultsTest {
     }
 
     private static BackupFolder.Entry found(Path file) {
-        return new BackupFolder(file.getParent()).list().stream().filter(f -> f.file().equals(file)).findFirst().orElseThrow();
+        return new BackupFolder(file.getParent())
+                .list().stream().filter(f -> f.file().equals(file)).findFirst().orElseThrow();
     }
 
     private static boolean isGood(Path file) {
@@ -748,13 +906,15 @@ class BackupFaultsTest {
         var found = new TreeMap<String, String>();
         if (!Files.isDirectory(backups)) return found;
         try (var files = Files.list(backups)) {
-            for (var file : files.filter(f -> !f.getFileName().toString().matches("\\.lock|\\.gitignore")).toList()) found.put(file.getFileName().toString(), Disk.sha256(Files.readAllBytes(file)));
+            for (var file : files.filter(f -> !f.getFileName().toString().matches("\\.lock|\\.gitignore"))
+                    .toList()) found.put(file.getFileName().toString(), Disk.sha256(Files.readAllBytes(file)));
         }
         return found;
     }
 
     private static List<String> databases() {
-        return List.of(OldState.text(shop, "SELECT string_agg(datname, '\n' ORDER BY datname) FROM pg_database").split("\n"));
+        return List.of(OldState.text(shop, "SELECT string_agg(datname, '\n' ORDER BY datname) FROM pg_database")
+                .split("\n"));
     }
 
     /** In this process, which is warm. */
@@ -766,7 +926,9 @@ class BackupFaultsTest {
         System.setOut(new PrintStream(out, true, StandardCharsets.UTF_8));
         System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
         try {
-            var code = Cli.commandLine(new backup_database()).execute(Stream.concat(Stream.of(args), Stream.of("--project", project.toString())).toArray(String[]::new));
+            var code = Cli.commandLine(new backup_database())
+                    .execute(Stream.concat(Stream.of(args), Stream.of("--project", project.toString()))
+                            .toArray(String[]::new));
             return new Tool.Output(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8));
         } finally {
             System.setOut(stdout);
@@ -793,8 +955,11 @@ class BackupFaultsTest {
     /** A PATH on which one of PostgreSQL's programs does this instead. */
     private String programs(String name, String script) throws IOException {
         var bin = Files.createTempDirectory(temp, "bin");
-        for (var program : List.of("pg_dump", "pg_restore", "psql")) if (!program.equals(name)) Files.createSymbolicLink(bin.resolve(program), Path.of(real(program)));
-        var file = Files.writeString(bin.resolve(name), "#!/bin/bash\n[ \"$1\" != --version ] || exec %s --version\n%s\n".formatted(real(name), script));
+        for (var program : List.of("pg_dump", "pg_restore", "psql"))
+            if (!program.equals(name)) Files.createSymbolicLink(bin.resolve(program), Path.of(real(program)));
+        var file = Files.writeString(
+                bin.resolve(name),
+                "#!/bin/bash\n[ \"$1\" != --version ] || exec %s --version\n%s\n".formatted(real(name), script));
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
         return bin + ":/usr/bin:/bin";
     }
@@ -805,12 +970,15 @@ class BackupFaultsTest {
 
     /** A part of a pipe that stops after so many bytes for as long as its file is there. */
     private String paused(int bytes) {
-        return "{ head -c %1$d; touch '%2$s'; while [ -e '%2$s' ]; do sleep 0.05; done; cat; }".formatted(bytes, paused());
+        return "{ head -c %1$d; touch '%2$s'; while [ -e '%2$s' ]; do sleep 0.05; done; cat; }"
+                .formatted(bytes, paused());
     }
 
     private void untilPaused(Process process) throws Exception {
         for (int i = 0; !Files.exists(paused()); i++) {
-            if (!process.isAlive() || i > 600) throw new AssertionError("it never paused: " + process("x").end(process).all());
+            if (!process.isAlive() || i > 600)
+                throw new AssertionError(
+                        "it never paused: " + process("x").end(process).all());
             Thread.sleep(50);
         }
     }

@@ -67,8 +67,14 @@ class BackupKillTest {
 
     /** @param command of backup_database, but for UNDO; {@code OLD}, {@code NEW}, {@code BAD} are files, {@code NEWDB} is a name */
     enum Scenario {
-        CREATE("create", "--keep-last", "2"), VERIFY("verify", "OLD"), VERIFY_DAMAGED("verify", "BAD"), INTO("restore", "NEW", "--into", "NEWDB"),
-        PRUNE("prune", "--keep-last", "1"), RESTORE("restore", "OLD", "--yes"), RESTORE_PUT_BACK("restore", "STRANGE", "--yes"), UNDO("undo", "--yes");
+        CREATE("create", "--keep-last", "2"),
+        VERIFY("verify", "OLD"),
+        VERIFY_DAMAGED("verify", "BAD"),
+        INTO("restore", "NEW", "--into", "NEWDB"),
+        PRUNE("prune", "--keep-last", "1"),
+        RESTORE("restore", "OLD", "--yes"),
+        RESTORE_PUT_BACK("restore", "STRANGE", "--yes"),
+        UNDO("undo", "--yes");
 
         final List<String> command;
 
@@ -81,7 +87,9 @@ class BackupKillTest {
         }
     }
 
-    private static final AtomicInteger TRIED = new AtomicInteger(), HELD = new AtomicInteger(), CASES = new AtomicInteger();
+    private static final AtomicInteger TRIED = new AtomicInteger(),
+            HELD = new AtomicInteger(),
+            CASES = new AtomicInteger();
     private static final Map<Scenario, List<String>> POINTS = new ConcurrentHashMap<>();
     private static final BlockingQueue<Lane> LANES = new ArrayBlockingQueue<>(2);
     private static final ExecutorService TWO = Executors.newFixedThreadPool(2);
@@ -117,7 +125,8 @@ class BackupKillTest {
                 System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
                 var script = request.script.equals("reset_migrations") ? new reset_migrations() : new backup_database();
                 var code = Cli.commandLine(script).execute(request.args.toArray(String[]::new));
-                ANSWERS.println(JSON.toJson(new Output(code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8), POINTS)));
+                ANSWERS.println(JSON.toJson(new Output(
+                        code, out.toString(StandardCharsets.UTF_8), err.toString(StandardCharsets.UTF_8), POINTS)));
                 ANSWERS.flush();
             }
         }
@@ -167,7 +176,12 @@ class BackupKillTest {
             var leaver = Postgres.role("leaver", "");
             var left = Postgres.database(leaver);
             OldState.run(left, "CREATE TABLE t (id int)");
-            strange = Backup.create(credentials(left.as(Postgres.SUPERUSER)), pgDump, this.folder.resolve("strange"), words -> {}).file();
+            strange = Backup.create(
+                            credentials(left.as(Postgres.SUPERUSER)),
+                            pgDump,
+                            this.folder.resolve("strange"),
+                            words -> {})
+                    .file();
             Postgres.execute("DROP DATABASE " + left.name());
             Postgres.execute("DROP ROLE " + leaver.name());
             OldState.run(live, "DELETE FROM invoice WHERE id > 100");
@@ -180,7 +194,8 @@ class BackupKillTest {
         }
 
         Postgres.Db copyOfLive(String name) {
-            Postgres.execute("CREATE DATABASE %s TEMPLATE %s OWNER %s".formatted(name, pristine == null ? live.name() : pristine.name(), role.name()));
+            Postgres.execute("CREATE DATABASE %s TEMPLATE %s OWNER %s"
+                    .formatted(name, pristine == null ? live.name() : pristine.name(), role.name()));
             return new Postgres.Db(live.host(), live.port(), name, role);
         }
 
@@ -203,7 +218,9 @@ class BackupKillTest {
             worker.getOutputStream().write((new Gson().toJson(request) + "\n").getBytes(StandardCharsets.UTF_8));
             worker.getOutputStream().flush();
             var line = worker.inputReader(StandardCharsets.UTF_8).readLine();
-            return line != null ? new Gson().fromJson(line, Output.class) : new Output(worker.waitFor(), "", "", List.of());
+            return line != null
+                    ? new Gson().fromJson(line, Output.class)
+                    : new Output(worker.waitFor(), "", "", List.of());
         }
 
         @Override public void close() throws Exception {
@@ -223,14 +240,19 @@ class BackupKillTest {
 
     @BeforeAll static void backupsAndPoints() throws Exception {
         for (var name : List.of("a", "b")) LANES.add(new Lane(temp.resolve(name), name));
-        onBothLanes(Stream.of(Scenario.values()).map(scenario -> (LaneTask) lane -> {
-            try (var one = new Case(scenario, lane)) {
-                var output = one.run(-1, Kind.kill);
-                assertEquals(scenario == Scenario.VERIFY_DAMAGED || scenario == Scenario.RESTORE_PUT_BACK ? 1 : 0, output.code, output.all());
-                POINTS.put(scenario, output.points);
-                one.holds(output, "");
-            }
-        }).toList());
+        onBothLanes(Stream.of(Scenario.values())
+                .map(scenario -> (LaneTask) lane -> {
+                    try (var one = new Case(scenario, lane)) {
+                        var output = one.run(-1, Kind.kill);
+                        assertEquals(
+                                scenario == Scenario.VERIFY_DAMAGED || scenario == Scenario.RESTORE_PUT_BACK ? 1 : 0,
+                                output.code,
+                                output.all());
+                        POINTS.put(scenario, output.points);
+                        one.holds(output, "");
+                    }
+                })
+                .toList());
     }
 
     private static Credentials credentials(Postgres.Db db) {
@@ -263,7 +285,11 @@ class BackupKillTest {
             for (var file : lane.files.values()) copy(file, backups);
             if (scenario == Scenario.VERIFY_DAMAGED) copy(lane.damaged, backups);
             if (scenario == Scenario.UNDO) {
-                assertDone(tool("backup_database", "restore", backups.resolve(lane.files.get("OLD").getFileName()).toString(), "--yes"));
+                assertDone(tool(
+                        "backup_database",
+                        "restore",
+                        backups.resolve(lane.files.get("OLD").getFileName()).toString(),
+                        "--yes"));
                 restored = Snapshot.of(db);
                 assertNotEquals(rows, restored);
             }
@@ -282,7 +308,8 @@ class BackupKillTest {
                 case "NEWDB" -> into;
                 default -> word;
             });
-            return lane.run(new Request(scenario == Scenario.UNDO ? "reset_migrations" : "backup_database", inProject(args), at, kind));
+            return lane.run(new Request(
+                    scenario == Scenario.UNDO ? "reset_migrations" : "backup_database", inProject(args), at, kind));
         }
 
         Output tool(String script, String... args) throws Exception {
@@ -298,21 +325,28 @@ class BackupKillTest {
         List<JsonObject> events(String kind, String script, String... args) throws Exception {
             var output = tool(script, Stream.concat(Stream.of(args), Stream.of("--json")).toArray(String[]::new));
             assertDone(output);
-            return output.out.lines().map(line -> JsonParser.parseString(line).getAsJsonObject()).filter(line -> line.get("event").getAsString().equals(kind)).toList();
+            return output.out
+                    .lines()
+                    .map(line -> JsonParser.parseString(line).getAsJsonObject())
+                    .filter(line -> line.get("event").getAsString().equals(kind))
+                    .toList();
         }
 
         /** What lies in the folder: name, and the hash of its content. */
         Map<String, String> content() throws IOException {
             var found = new TreeMap<String, String>();
             try (var all = Files.list(backups)) {
-                for (var file : all.filter(f -> !f.getFileName().toString().matches("\\.lock|\\.gitignore")).toList()) found.put(file.getFileName().toString(), Disk.sha256(Files.readAllBytes(file)));
+                for (var file : all.filter(f -> !f.getFileName().toString().matches("\\.lock|\\.gitignore"))
+                        .toList()) found.put(file.getFileName().toString(), Disk.sha256(Files.readAllBytes(file)));
             }
             return found;
         }
 
         List<String> databases() {
-            var names = OldState.text(lane.live, "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datdba = current_user::regrole AND datname NOT IN ('%s', '%s', '%s')"
-                .formatted(lane.live.name(), lane.pristine.name(), db.name()));
+            var names = OldState.text(
+                    lane.live,
+                    "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datdba = current_user::regrole AND datname NOT IN ('%s', '%s', '%s')"
+                            .formatted(lane.live.name(), lane.pristine.name(), db.name()));
             return names == null ? List.of() : List.of(names.split(" "));
         }
 
@@ -337,10 +371,13 @@ class BackupKillTest {
             for (var found : events("found", "backup_database", "list")) {
                 var file = Path.of(found.get("file").getAsString());
                 var name = file.getFileName().toString();
-                var untouched = now.get(name).equals(files.get(name)) && !name.equals(lane.damaged.getFileName().toString());
+                var untouched = now.get(name).equals(files.get(name))
+                        && !name.equals(lane.damaged.getFileName().toString());
                 if (found.get("proof").getAsString().equals("none") || untouched) continue;
                 var judged = tool("backup_database", "verify", file.toString());
-                if (scenario == Scenario.VERIFY_DAMAGED && now.get(name + Manifest.SUFFIX).equals(files.get(name + Manifest.SUFFIX))) assertEquals(1, judged.code, judged.all()); // nobody has found it out yet
+                if (scenario == Scenario.VERIFY_DAMAGED
+                        && now.get(name + Manifest.SUFFIX).equals(files.get(name + Manifest.SUFFIX)))
+                    assertEquals(1, judged.code, judged.all()); // nobody has found it out yet
                 else assertDone(judged);
             }
         }
@@ -352,12 +389,27 @@ class BackupKillTest {
                 var name = file.getKey();
                 var backup = name.replaceFirst("\\.json$", "");
                 if (file.getValue().equals(now.get(name))) continue;
-                var may = switch (scenario) {
-                    case PRUNE, CREATE -> !backup.equals(lane.files.get("NEW").getFileName().toString()) && now.get(name) == null;
-                    case VERIFY -> name.endsWith(".json") && backup.equals(lane.files.get("OLD").getFileName().toString()) && now.get(name) != null;
-                    case VERIFY_DAMAGED -> name.endsWith(".json") && backup.equals(lane.damaged.getFileName().toString());
-                    default -> false;
-                };
+                var may =
+                        switch (scenario) {
+                            case PRUNE, CREATE ->
+                                !backup.equals(lane.files
+                                                .get("NEW")
+                                                .getFileName()
+                                                .toString())
+                                        && now.get(name) == null;
+                            case VERIFY ->
+                                name.endsWith(".json")
+                                        && backup.equals(lane.files
+                                                .get("OLD")
+                                                .getFileName()
+                                                .toString())
+                                        && now.get(name) != null;
+                            case VERIFY_DAMAGED ->
+                                name.endsWith(".json")
+                                        && backup.equals(
+                                                lane.damaged.getFileName().toString());
+                            default -> false;
+                        };
                 assertTrue(may, name + " was touched");
             }
         }
@@ -368,13 +420,21 @@ class BackupKillTest {
             if (output.code != 137) assertEquals(List.of(), left);
             for (var name : left) {
                 assertTrue(name.matches("backup_verify_\\d{8}_\\d{6}_[0-9a-f]{4}"), name);
-                OldState.run(lane.live, "ALTER DATABASE %s RENAME TO backup_verify_20200101_000000_%s".formatted(name, name.substring(name.length() - 4)));
+                OldState.run(
+                        lane.live,
+                        "ALTER DATABASE %s RENAME TO backup_verify_20200101_000000_%s"
+                                .formatted(name, name.substring(name.length() - 4)));
             }
-            assertDone(tool("backup_database", "verify", backups.resolve(lane.files.get("NEW").getFileName()).toString()));
+            assertDone(tool(
+                    "backup_database",
+                    "verify",
+                    backups.resolve(lane.files.get("NEW").getFileName()).toString()));
             assertEquals(List.of(), databases());
             if (scenario != Scenario.VERIFY_DAMAGED) return;
             assertEquals(1, run(-1, Kind.kill).code);
-            assertTrue(events("found", "backup_database", "list").stream().anyMatch(found -> found.get("file").getAsString().endsWith("/" + lane.damaged.getFileName()) && found.get("proof").getAsString().equals("none")));
+            assertTrue(events("found", "backup_database", "list").stream()
+                    .anyMatch(found -> found.get("file").getAsString().endsWith("/" + lane.damaged.getFileName())
+                            && found.get("proof").getAsString().equals("none")));
         }
 
         /** The new name has all of it, or nobody has that name. */
@@ -384,11 +444,16 @@ class BackupKillTest {
             for (var left : databases()) {
                 if (left.equals(into)) continue;
                 assertTrue(left.matches("backup_restore_\\d{8}_\\d{6}_[0-9a-f]{4}"), left);
-                OldState.run(lane.live, "ALTER DATABASE %s RENAME TO backup_restore_20200101_000000_%s".formatted(left, left.substring(left.length() - 4)));
+                OldState.run(
+                        lane.live,
+                        "ALTER DATABASE %s RENAME TO backup_restore_20200101_000000_%s"
+                                .formatted(left, left.substring(left.length() - 4)));
             }
             if (!databases().contains(into)) assertDone(run(-1, Kind.kill));
             assertEquals(List.of(into), databases());
-            assertEquals(without(lane.rowsOf.get("NEW")), without(Snapshot.of(new Postgres.Db(db.host(), db.port(), into, db.role()))));
+            assertEquals(
+                    without(lane.rowsOf.get("NEW")),
+                    without(Snapshot.of(new Postgres.Db(db.host(), db.port(), into, db.role()))));
             OldState.run(lane.live, "DROP DATABASE " + into);
         }
 
@@ -399,9 +464,11 @@ class BackupKillTest {
         private void afterRestore(Output output, String point) throws Exception {
             var runs = events("run", "reset_migrations", "status");
             var open = runs.stream().filter(run -> !run.get("outcome").getAsString().equals("undone")).toList();
-            if (output.code == 0 && scenario == Scenario.RESTORE) assertEquals(without(lane.rowsOf.get("OLD")), without(Snapshot.of(db)));
+            if (output.code == 0 && scenario == Scenario.RESTORE)
+                assertEquals(without(lane.rowsOf.get("OLD")), without(Snapshot.of(db)));
             if (runs.isEmpty()) { // it never began, or was put back
-                assertTrue(List.of(1, 137).contains(output.code) || point.equals("removed, but not swept"), output.all());
+                assertTrue(
+                        List.of(1, 137).contains(output.code) || point.equals("removed, but not swept"), output.all());
                 assertEquals(List.of(), databases());
                 assertEquals(2, tool("reset_migrations", "undo", "--yes").code);
             } else if (!open.isEmpty()) {
@@ -410,12 +477,19 @@ class BackupKillTest {
                 var old = open.getFirst().get("state").getAsString().equals("OLD_IS_LIVE");
                 assertEquals(old, live.equals(rows), open.getFirst().toString());
                 if (!old) assertEquals(without(lane.rowsOf.get("OLD")), without(live)); // never half of it
-                for (var name : databases()) assertTrue(open.getFirst().get("aside").getAsString().contains(name), name + " is not named: " + open);
+                for (var name : databases())
+                    assertTrue(
+                            open.getFirst().get("aside").getAsString().contains(name), name + " is not named: " + open);
                 assertDone(tool("reset_migrations", "undo", "--yes"));
             }
             assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(db)), "after undo");
             if (!runs.isEmpty()) {
-                assertEquals("undone", events("run", "reset_migrations", "status").getFirst().get("outcome").getAsString());
+                assertEquals(
+                        "undone",
+                        events("run", "reset_migrations", "status")
+                                .getFirst()
+                                .get("outcome")
+                                .getAsString());
                 assertEquals(2, tool("reset_migrations", "undo", "--yes").code); // it is remembered
                 assertDone(tool("reset_migrations", "purge", "--all", "--no-backup", "--yes"));
             }
@@ -433,7 +507,11 @@ class BackupKillTest {
             var made = events("backup", "backup_database", "create").getFirst();
             assertFalse(before.containsKey(Path.of(made.get("file").getAsString()).getFileName().toString()));
             var now = content();
-            for (var name : now.keySet()) assertTrue(name.endsWith(".dump.zst") || name.endsWith(".json") && now.containsKey(name.replaceFirst("\\.json$", "")), name + " is left");
+            for (var name : now.keySet())
+                assertTrue(
+                        name.endsWith(".dump.zst")
+                                || name.endsWith(".json") && now.containsKey(name.replaceFirst("\\.json$", "")),
+                        name + " is left");
             var latest = events("found", "backup_database", "list").getFirst();
             assertEquals(made.get("file"), latest.get("file"));
             assertEquals("stream", latest.get("proof").getAsString());
@@ -470,7 +548,9 @@ class BackupKillTest {
     }
 
     @AfterAll static void figures() throws Exception {
-        System.out.printf("backups: %d of %d points where power was cut or an act failed hold%s%n", HELD.get(), TRIED.get(), Sample.described());
+        System.out.printf(
+                "backups: %d of %d points where power was cut or an act failed hold%s%n",
+                HELD.get(), TRIED.get(), Sample.described());
         TWO.shutdownNow();
         for (var lane : LANES) lane.close();
     }
@@ -486,67 +566,91 @@ class BackupKillTest {
         for (int at = 0; at < points.size(); at++) {
             var point = points.get(at);
             var next = at + 1 < points.size() ? points.get(at + 1) : "";
-            if (point.startsWith("after: ") && next.startsWith("before: ") || point.startsWith("finished: ") && next.startsWith("finished: ")) continue;
+            if (point.startsWith("after: ") && next.startsWith("before: ")
+                    || point.startsWith("finished: ") && next.startsWith("finished: ")) continue;
             cuts.add(new Cut(at, Kind.kill));
             if (scenario == Scenario.RESTORE || point.startsWith("before: ")) cuts.add(new Cut(at, Kind.fail));
         }
         return cuts;
     }
 
-    @ParameterizedTest @EnumSource(Scenario.class)
-    void wherever_it_is_cut_short_good_ones_stay_good_and_nothing_else_is_called_so(Scenario scenario) throws Exception {
+    @ParameterizedTest
+    @EnumSource(Scenario.class)
+    void wherever_it_is_cut_short_good_ones_stay_good_and_nothing_else_is_called_so(Scenario scenario)
+            throws Exception {
         var wrong = new ConcurrentLinkedQueue<String>();
         var points = POINTS.get(scenario);
         var begun = System.nanoTime();
         var tasks = new ArrayList<LaneTask>();
-        for (var cut : Sample.of(scenario.name(), cuts(scenario), 1, Cut::kind)) tasks.add(lane -> {
-            TRIED.incrementAndGet();
-            try (var one = new Case(scenario, lane)) {
-                var output = one.run(cut.at, cut.kind);
-                if (cut.kind == Kind.kill) assertEquals(137, output.code, output.all());
-                else assertTrue(output.err.contains("made to fail here") || output.code != 0, output.all());
-                one.holds(output, points.get(cut.at));
-                HELD.incrementAndGet();
-            } catch (Throwable e) {
-                wrong.add("%s, %s at %d, %s: %s\n  %s".formatted(scenario, cut.kind, cut.at, points.get(cut.at), e, Stream.of(e.getStackTrace()).filter(f -> f.getClassName().startsWith("BackupKill")).limit(4).toList()));
-            }
-        });
+        for (var cut : Sample.of(scenario.name(), cuts(scenario), 1, Cut::kind))
+            tasks.add(lane -> {
+                TRIED.incrementAndGet();
+                try (var one = new Case(scenario, lane)) {
+                    var output = one.run(cut.at, cut.kind);
+                    if (cut.kind == Kind.kill) assertEquals(137, output.code, output.all());
+                    else assertTrue(output.err.contains("made to fail here") || output.code != 0, output.all());
+                    one.holds(output, points.get(cut.at));
+                    HELD.incrementAndGet();
+                } catch (Throwable e) {
+                    wrong.add("%s, %s at %d, %s: %s\n  %s"
+                            .formatted(
+                                    scenario,
+                                    cut.kind,
+                                    cut.at,
+                                    points.get(cut.at),
+                                    e,
+                                    Stream.of(e.getStackTrace())
+                                            .filter(f -> f.getClassName().startsWith("BackupKill"))
+                                            .limit(4)
+                                            .toList()));
+                }
+            });
         onBothLanes(tasks);
-        System.out.printf("%s: %d points, %d cuts, %.0f s%n", scenario, points.size(), tasks.size(), (System.nanoTime() - begun) / 1e9);
+        System.out.printf(
+                "%s: %d points, %d cuts, %.0f s%n",
+                scenario, points.size(), tasks.size(), (System.nanoTime() - begun) / 1e9);
         assertEquals("", String.join("\n\n", wrong));
     }
 
     /** Each of them a state that must not be: the check finds it. */
     @Test void the_check_can_fail() throws Exception {
-        onBothLanes(List.of(lane -> {
-            try (var one = new Case(Scenario.CREATE, lane)) {
-                var done = one.run(-1, Kind.kill);
-                var old = one.backups.resolve(lane.files.get("NEW").getFileName());
-                var bytes = Files.readAllBytes(old);
-                var manifest = Files.readString(Manifest.fileOf(old));
-                bytes[bytes.length / 2] ^= 1;
-                Files.write(old, bytes); // an earlier one is altered
-                assertThrows(AssertionError.class, () -> one.holds(done, ""));
-                bytes[bytes.length / 2] ^= 1;
-                Files.write(old, bytes);
-                Files.writeString(Manifest.fileOf(old), manifest);
-                var half = one.backups.resolve(lane.live.name() + "_20240101_000000.dump.zst"); // half a file is called good
-                Files.write(half, Arrays.copyOf(bytes, bytes.length / 2));
-                Files.writeString(Manifest.fileOf(half), manifest.replace(old.getFileName().toString(), half.getFileName().toString())
-                    .replaceFirst("\"bytes\": " + bytes.length, "\"bytes\": " + bytes.length / 2));
-                assertThrows(AssertionError.class, () -> one.holds(done, ""));
-                Files.delete(half);
-                Files.delete(Manifest.fileOf(half));
-                Postgres.execute("CREATE DATABASE left_behind OWNER " + lane.role.name()); // a database is left
-                assertThrows(AssertionError.class, () -> one.holds(done, ""));
-                Postgres.execute("DROP DATABASE left_behind");
-                one.holds(done, "");
-            }
-        }, lane -> {
-            try (var one = new Case(Scenario.RESTORE, lane)) {
-                OldState.run(one.db, "UPDATE customer SET name = 'Zoe' WHERE id = 7"); // and a row is not as it was
-                assertThrows(AssertionError.class, () -> one.holds(new Output(137, "", "", List.of()), ""));
-            }
-        }));
+        onBothLanes(List.of(
+                lane -> {
+                    try (var one = new Case(Scenario.CREATE, lane)) {
+                        var done = one.run(-1, Kind.kill);
+                        var old = one.backups.resolve(lane.files.get("NEW").getFileName());
+                        var bytes = Files.readAllBytes(old);
+                        var manifest = Files.readString(Manifest.fileOf(old));
+                        bytes[bytes.length / 2] ^= 1;
+                        Files.write(old, bytes); // an earlier one is altered
+                        assertThrows(AssertionError.class, () -> one.holds(done, ""));
+                        bytes[bytes.length / 2] ^= 1;
+                        Files.write(old, bytes);
+                        Files.writeString(Manifest.fileOf(old), manifest);
+                        var half = one.backups.resolve(
+                                lane.live.name() + "_20240101_000000.dump.zst"); // half a file is called good
+                        Files.write(half, Arrays.copyOf(bytes, bytes.length / 2));
+                        Files.writeString(
+                                Manifest.fileOf(half),
+                                manifest.replace(
+                                                old.getFileName().toString(),
+                                                half.getFileName().toString())
+                                        .replaceFirst("\"bytes\": " + bytes.length, "\"bytes\": " + bytes.length / 2));
+                        assertThrows(AssertionError.class, () -> one.holds(done, ""));
+                        Files.delete(half);
+                        Files.delete(Manifest.fileOf(half));
+                        Postgres.execute("CREATE DATABASE left_behind OWNER " + lane.role.name()); // a database is left
+                        assertThrows(AssertionError.class, () -> one.holds(done, ""));
+                        Postgres.execute("DROP DATABASE left_behind");
+                        one.holds(done, "");
+                    }
+                },
+                lane -> {
+                    try (var one = new Case(Scenario.RESTORE, lane)) {
+                        OldState.run(
+                                one.db, "UPDATE customer SET name = 'Zoe' WHERE id = 7"); // and a row is not as it was
+                        assertThrows(AssertionError.class, () -> one.holds(new Output(137, "", "", List.of()), ""));
+                    }
+                }));
     }
 }

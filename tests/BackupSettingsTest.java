@@ -38,7 +38,8 @@ class BackupSettingsTest {
         elsewhere = victim.folder().resolve("elsewhere");
         var pair = new X25519KeyPairGenerator().generateKeyPair();
         recipient = new String(pair.getPublic().getEncoded(), StandardCharsets.US_ASCII);
-        identity = Files.writeString(temp.resolve("key.txt"), new String(pair.getPrivate().getEncoded(), StandardCharsets.US_ASCII));
+        identity = Files.writeString(
+                temp.resolve("key.txt"), new String(pair.getPrivate().getEncoded(), StandardCharsets.US_ASCII));
     }
 
     private void set(String... lines) throws IOException {
@@ -57,13 +58,16 @@ class BackupSettingsTest {
     }
 
     private static List<Path> dumps(Path folder) throws IOException {
-        return files(folder).stream().filter(file -> file.toString().matches(".*\\.(dump|sql)(\\.zst|\\.gz)?(\\.age)?")).toList();
+        return files(folder).stream()
+                .filter(file -> file.toString().matches(".*\\.(dump|sql)(\\.zst|\\.gz)?(\\.age)?"))
+                .toList();
     }
 
     /** The files of the project, of the user's home and of the backups that show the row, as they are or unpacked. */
     private List<Path> readable() throws IOException {
         var found = new ArrayList<Path>();
-        for (var file : files(victim.folder())) if (shows(Files.readAllBytes(file)) || shows(unpacked(file))) found.add(file);
+        for (var file : files(victim.folder()))
+            if (shows(Files.readAllBytes(file)) || shows(unpacked(file))) found.add(file);
         return found;
     }
 
@@ -89,12 +93,16 @@ class BackupSettingsTest {
         var file = dumps(elsewhere).getFirst();
         assertTrue(file.toString().endsWith(".dump.gz.age"), file.toString());
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
-        assertTrue(new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1).startsWith("age-encryption.org/v1\n-> X25519 "));
+        assertTrue(new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1)
+                .startsWith("age-encryption.org/v1\n-> X25519 "));
         assertEquals(List.of(), readable());
         assertFalse(Files.exists(victim.root().resolve("backups")));
         victim.tool("backup_database").warmHere().run("list").ended(0, file.toString(), "read back");
         var into = victim.db.name() + "_back";
-        victim.tool("backup_database").warmHere().run("restore", file.toString(), "--into", into, "--identity", identity.toString()).done();
+        victim.tool("backup_database")
+                .warmHere()
+                .run("restore", file.toString(), "--into", into, "--identity", identity.toString())
+                .done();
         assertEquals(rows, rows(new Postgres.Db(victim.db.host(), victim.db.port(), into, victim.db.role())));
         return file;
     }
@@ -102,7 +110,10 @@ class BackupSettingsTest {
     @Test void backup_of_a_reset_is_encrypted_into_the_folder_of_the_settings() throws Exception {
         encrypted();
         var rows = rows(victim.db);
-        victim.reset().warmHere().run("--dry-run", "--backup").ended(0, "back up " + victim.db.name() + " into " + elsewhere);
+        victim.reset()
+                .warmHere()
+                .run("--dry-run", "--backup")
+                .ended(0, "back up " + victim.db.name() + " into " + elsewhere);
         assertFalse(Files.exists(elsewhere));
         var reset = victim.reset().warmHere().run("--yes", "--backup").done();
         var file = isSealed(rows);
@@ -112,7 +123,8 @@ class BackupSettingsTest {
 
     private String runs() throws IOException {
         var all = new StringBuilder();
-        for (var file : files(victim.root().resolve(".reset"))) if (file.endsWith("run.json")) all.append(Files.readString(file));
+        for (var file : files(victim.root().resolve(".reset")))
+            if (file.endsWith("run.json")) all.append(Files.readString(file));
         return all.toString();
     }
 
@@ -139,7 +151,11 @@ class BackupSettingsTest {
         var rows = rows(victim.db);
         victim.reset().warmHere().run("--yes", "--strategy", "swap").done();
         var earlier = victim.folder().resolve("earlier");
-        for (int i = 0; i < 2; i++) victim.tool("backup_database").warmHere().run("--quiet", "--dir", earlier.toString()).done();
+        for (int i = 0; i < 2; i++)
+            victim.tool("backup_database")
+                    .warmHere()
+                    .run("--quiet", "--dir", earlier.toString())
+                    .done();
         Files.move(earlier, elsewhere);
         encrypted();
         set("BACKUP_KEEP_LAST=1");
@@ -164,7 +180,10 @@ class BackupSettingsTest {
     @Test void the_scan_for_readable_rows_finds_them_in_a_backup_that_is_not_encrypted() throws Exception {
         for (var how : List.of("none", "gzip:1", "zstd")) {
             assertEquals(List.of(), readable());
-            victim.tool("backup_database").warmHere().run("--quiet", "--compress", how, "--format", how.equals("none") ? "plain" : "custom").done();
+            victim.tool("backup_database")
+                    .warmHere()
+                    .run("--quiet", "--compress", how, "--format", how.equals("none") ? "plain" : "custom")
+                    .done();
             assertEquals(dumps(victim.root().resolve("backups")), readable());
             assertEquals(1, readable().size(), how);
             for (var file : files(victim.root().resolve("backups"))) Files.delete(file);
@@ -173,11 +192,17 @@ class BackupSettingsTest {
 
     @Test void a_wrong_setting_ends_a_reset_that_needs_a_backup_before_anything_is_touched() throws Exception {
         victim = new Victim(temp.resolve("w")); // as it was means: without the row
-        victim.reset().env("BACKUP_FORMAT", "tar").run("--yes", "--backup").ended(2, "BACKUP_FORMAT in environment is invalid");
+        victim.reset()
+                .env("BACKUP_FORMAT", "tar")
+                .run("--yes", "--backup")
+                .ended(2, "BACKUP_FORMAT in environment is invalid");
         victim.isAsItWas();
         victim.reset().env("BACKUP_ENCRYPT_TO", "age1nobody").run("--yes", "--purge").ended(2, "age1nobody");
         victim.isAsItWas();
-        victim.reset().env("BACKUP_PASSPHRASE", "four words").run("--yes", "--backup").ended(2, "BACKUP_PASSPHRASE is set");
+        victim.reset()
+                .env("BACKUP_PASSPHRASE", "four words")
+                .run("--yes", "--backup")
+                .ended(2, "BACKUP_PASSPHRASE is set");
         victim.isAsItWas();
         victim.reset().env("BACKUP_COMPRESS", "rar").run("--yes", "--strategy", "drop").ended(2, "rar");
         victim.isAsItWas();
@@ -192,7 +217,10 @@ class BackupSettingsTest {
         encrypted();
         var remote = victim.folder().resolve("remote");
         set("BACKUP_REMOTE=" + remote);
-        var failed = victim.reset().warmHere().run("--yes", "--backup", "--strategy", "swap").ended(0, ", with a copy in " + remote);
+        var failed = victim.reset()
+                .warmHere()
+                .run("--yes", "--backup", "--strategy", "swap")
+                .ended(0, ", with a copy in " + remote);
         var first = dumps(elsewhere).getFirst();
         assertTrue(failed.err().contains("warning: there is no off-site copy of " + first + ": "), failed.err());
         Files.createDirectory(remote);

@@ -73,7 +73,9 @@ class BackupTest {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
         assertEquals(3, backup.tables());
         assertEquals(Files.size(backup.file()), backup.bytes());
-        assertTrue(backup.file().getFileName().toString().matches(shop.name() + "_\\d{8}_\\d{6}\\.dump\\.zst"), backup.file().toString());
+        assertTrue(
+                backup.file().getFileName().toString().matches(shop.name() + "_\\d{8}_\\d{6}\\.dump\\.zst"),
+                backup.file().toString());
 
         var copy = new Postgres.Db(shop.host(), shop.port(), shop.name() + "_copy", shop.role());
         restore(backup.file(), shop, copy.name(), SILENT);
@@ -101,7 +103,10 @@ class BackupTest {
         var now = LocalDateTime.now();
         var taken = new ArrayList<Path>(); // whichever second it will be
         for (int i = 0; i < 60; i++)
-            taken.add(Files.writeString(folder().resolve(shop.name() + now.plusSeconds(i).format(DateTimeFormatter.ofPattern("'_'yyyyMMdd_HHmmss'.dump'"))), "earlier"));
+            taken.add(Files.writeString(
+                    folder().resolve(shop.name()
+                            + now.plusSeconds(i).format(DateTimeFormatter.ofPattern("'_'yyyyMMdd_HHmmss'.dump'"))),
+                    "earlier"));
         var second = Backup.create(credentials(shop), pgDump, folder(), SILENT).file();
         assertTrue(second.toString().matches(".*_\\d{6}_2\\.dump\\.zst"), second.toString());
         for (var earlier : taken) assertEquals("earlier", Files.readString(earlier));
@@ -125,7 +130,8 @@ class BackupTest {
         var first = bash("set -e\n" + command + "\necho went on");
         assertEquals(0, first.code(), first.err());
         assertTrue(first.out().contains("went on"));
-        assertEquals(rows(shop), rows(new Postgres.Db(shop.host(), shop.port(), shop.name() + "_restored", shop.role())));
+        assertEquals(
+                rows(shop), rows(new Postgres.Db(shop.host(), shop.port(), shop.name() + "_restored", shop.role())));
         var second = bash("set -e\n" + command + "\necho went on"); // the database exists by now
         assertNotEquals(0, second.code());
         assertFalse(second.out().contains("went on"));
@@ -140,7 +146,8 @@ class BackupTest {
     // ---- failures ----------------------------------------------------------------------------
 
     @Test void pg_dump_killed_half_way_leaves_nothing_and_touches_no_earlier_backup() throws Exception {
-        failsWithout(fake("%s \"$@\" | head -c 20000; kill -9 $$".formatted(pgDump)), "pg_dump failed with exit code .*");
+        failsWithout(
+                fake("%s \"$@\" | head -c 20000; kill -9 $$".formatted(pgDump)), "pg_dump failed with exit code .*");
     }
 
     @Test void sql_that_is_cut_with_exit_0_is_no_backup() throws Exception {
@@ -153,13 +160,18 @@ class BackupTest {
             Files.writeString(restore, "#!/bin/sh\n'%s' \"$@\" | %s\n".formatted(real, kept));
             Files.setPosixFilePermissions(restore, PosixFilePermissions.fromString("rwx------"));
             if (kept.equals("cat")) make(temp.resolve("plain"), fake, plain);
-            else assertMatches("\\S+\\.sql\\.partial is damaged: it cannot be read to its end: the SQL of pg_restore ends too early",
-                    assertThrows(Failure.class, () -> make(temp.resolve("cut"), fake, plain)));
+            else
+                assertMatches(
+                        "\\S+\\.sql\\.partial is damaged: it cannot be read to its end: the SQL of pg_restore ends too"
+                                + " early",
+                        assertThrows(Failure.class, () -> make(temp.resolve("cut"), fake, plain)));
         }
     }
 
     @Test void a_stream_that_is_cut_at_60_percent_with_exit_0_is_found_when_it_is_read_back() throws Exception {
-        var whole = Files.readAllBytes(make(temp.resolve("whole"), new Backup.Options(false, Compression.parse("none"), null, 0)).file());
+        var whole = Files.readAllBytes(
+                make(temp.resolve("whole"), new Backup.Options(false, Compression.parse("none"), null, 0))
+                        .file());
         var archive = temp.resolve("archive");
         var fake = fake("exec cat '%s'".formatted(archive));
         Files.write(archive, cut(whole, 60));
@@ -173,7 +185,9 @@ class BackupTest {
     @Test void words_before_the_archive_are_found() throws Exception {
         var failure = failsWithout(fake("echo 'Welcome to the database host'; exec %s \"$@\"".formatted(pgDump)),
                 "the output of pg_dump is not an archive: it starts with \"Welcome to the database host\".*");
-        assertEquals(List.of("find the wrapper, login script or TTY that prints before pg_dump does"), failure.problem().next());
+        assertEquals(
+                List.of("find the wrapper, login script or TTY that prints before pg_dump does"),
+                failure.problem().next());
     }
 
     @Test void pg_dump_that_says_nothing_is_a_failure() throws Exception {
@@ -181,8 +195,14 @@ class BackupTest {
     }
 
     @Test void an_error_on_stderr_is_a_failure_whatever_the_exit_code_but_a_warning_is_kept() throws Exception {
-        failsWithout(fake("%s \"$@\"; echo 'pg_dump: error: lost it' >&2; exit 0".formatted(pgDump)), "pg_dump failed with exit code .*");
-        var backup = Backup.create(credentials(shop), fake("echo 'pg_dump: warning: beware' >&2; exec %s \"$@\"".formatted(pgDump)), folder(), SILENT);
+        failsWithout(
+                fake("%s \"$@\"; echo 'pg_dump: error: lost it' >&2; exit 0".formatted(pgDump)),
+                "pg_dump failed with exit code .*");
+        var backup = Backup.create(
+                credentials(shop),
+                fake("echo 'pg_dump: warning: beware' >&2; exec %s \"$@\"".formatted(pgDump)),
+                folder(),
+                SILENT);
         assertEquals(List.of("pg_dump: warning: beware"), backup.warnings());
     }
 
@@ -196,9 +216,15 @@ class BackupTest {
 
     @Test void a_full_disk_leaves_nothing() throws Exception {
         var small = Files.createDirectory(temp.resolve("small"));
-        assumeTrue(Program.of("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small.toString()).run().code() == 0, "may not mount a small tmpfs");
+        assumeTrue(
+                Program.of("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small.toString())
+                                .run()
+                                .code()
+                        == 0,
+                "may not mount a small tmpfs");
         try {
-            var failure = assertThrows(Failure.class, () -> Backup.create(credentials(shop), pgDump, small.resolve("backups"), SILENT));
+            var failure = assertThrows(
+                    Failure.class, () -> Backup.create(credentials(shop), pgDump, small.resolve("backups"), SILENT));
             assertMatches("cannot write a backup to " + small.resolve("backups") + ": .*No space left.*", failure);
             assertEquals(List.of(), dumps(small.resolve("backups")));
         } finally {
@@ -207,26 +233,40 @@ class BackupTest {
     }
 
     @Test void postgresql_s_own_messages_are_explained() throws Exception {
-        assertTrue(nextAfter("pg_dump: error: server version: 17.2; pg_dump version: 15.18\npg_dump: error: aborting because of server version mismatch")
+        assertTrue(nextAfter("pg_dump: error: server version: 17.2; pg_dump version: 15.18\n"
+                        + "pg_dump: error: aborting because of server version mismatch")
                 .contains("postgresql-client-17"));
         assertTrue(nextAfter("pg_restore: error: unsupported version (1.16) in file header").contains("newer pg_dump"));
-        assertTrue(nextAfter("pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"")
+        assertTrue(nextAfter("pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter"
+                        + " \"transaction_timeout\"")
                 .contains("server's major version"));
         assertEquals("[]", nextAfter("pg_dump: error: something else"));
     }
 
     private String nextAfter(String words) throws IOException {
         Files.writeString(temp.resolve("words"), words);
-        return failsWithout(fake("cat '%s' >&2; exit 1".formatted(temp.resolve("words"))), "pg_dump failed with exit code 1:.*").problem().next().toString();
+        return failsWithout(
+                        fake("cat '%s' >&2; exit 1".formatted(temp.resolve("words"))),
+                        "pg_dump failed with exit code 1:.*")
+                .problem()
+                .next()
+                .toString();
     }
 
     // ---- one at a time, and what others left ---------------------------------------------------
 
     @Test void a_second_backup_in_the_folder_is_busy_until_the_first_has_ended() throws Exception {
-        try (var first = new BackupWriter(new PgPrograms(pgDump, credentials(shop)), new BackupFolder(folder()), Backup.Options.DEFAULT, SILENT)) {
+        try (var first = new BackupWriter(
+                new PgPrograms(pgDump, credentials(shop)),
+                new BackupFolder(folder()),
+                Backup.Options.DEFAULT,
+                SILENT)) {
             var failure = assertThrows(Failure.class, () -> Backup.create(credentials(shop), pgDump, folder(), SILENT));
             assertEquals(Problem.Exit.BUSY, failure.problem().exit());
-            assertEquals(5, cron(envFile(Postgres.SUPERUSER)).code()); // another process is kept out too, also after the attempt above
+            assertEquals(
+                    5,
+                    cron(envFile(Postgres.SUPERUSER))
+                            .code()); // another process is kept out too, also after the attempt above
             Backup.create(credentials(shop), pgDump, temp.resolve("another"), SILENT);
         }
         Backup.create(credentials(shop), pgDump, folder(), SILENT);
@@ -249,7 +289,8 @@ class BackupTest {
         var locale = Charset.forName(System.getProperty("sun.jnu.encoding")).newEncoder();
         var password = "s3'cr \"et $x" + (locale.canEncode("ä€") ? "ä€" : "");
         var role = new Postgres.Role("careful_" + System.nanoTime(), password);
-        Postgres.execute("CREATE ROLE %s LOGIN CREATEDB PASSWORD '%s'".formatted(role.name(), password.replace("'", "''")));
+        Postgres.execute(
+                "CREATE ROLE %s LOGIN CREATEDB PASSWORD '%s'".formatted(role.name(), password.replace("'", "''")));
         var db = shop("careful_" + System.nanoTime(), role);
 
         try (var control = new CommandLines(password)) {
@@ -268,7 +309,9 @@ class BackupTest {
         said.add(failure.toString());
         said.add(failure.problem().toString());
         var printing = fake("echo \"+ export PGPASSWORD=$PGPASSWORD\"");
-        said.add(assertThrows(Failure.class, () -> Backup.create(credentials(db), printing, folder(), said::add)).problem().toString());
+        said.add(assertThrows(Failure.class, () -> Backup.create(credentials(db), printing, folder(), said::add))
+                .problem()
+                .toString());
         assertFalse(said.toString().contains(password), said.toString());
         assertTrue(said.toString().contains("PGPASSWORD=[password]"), said.toString()); // they had it to say
     }
@@ -315,14 +358,19 @@ class BackupTest {
         var env = envFile(Postgres.SUPERUSER);
         var loud = cron(env);
         assertEquals(0, loud.code(), loud.err());
-        for (var expected : List.of("backed up: ", "% of the database's", "restore it in place of the database", "--exit-on-error", "backups:"))
-            assertTrue(loud.out().contains(expected), loud.out());
+        for (var expected : List.of(
+                "backed up: ",
+                "% of the database's",
+                "restore it in place of the database",
+                "--exit-on-error",
+                "backups:")) assertTrue(loud.out().contains(expected), loud.out());
         assertFalse(loud.out().contains(Postgres.PASSWORD));
         var quiet = cron(env, "--quiet");
         assertEquals("", quiet.out() + quiet.err());
         assertEquals(0, quiet.code());
         assertEquals(2, backups().size());
-        var failed = cron(envFile(new Postgres.Role("postgres", "not it")), "--quiet"); // the control: silence is not deafness
+        var failed = cron(
+                envFile(new Postgres.Role("postgres", "not it")), "--quiet"); // the control: silence is not deafness
         assertEquals(2, failed.code());
         assertTrue(failed.err().contains("password authentication failed"), failed.err());
     }
@@ -365,12 +413,57 @@ class BackupTest {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
         var env = envFile(Postgres.SUPERUSER).toString();
         var damaged = Files.write(temp.resolve("damaged.dump"), cut(Files.readAllBytes(backup.file()), 60));
-        assertEquals(1, run("restore", damaged.toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertEquals(
+                1,
+                run(
+                        "restore",
+                        damaged.toString(),
+                        "--into",
+                        "from_damaged",
+                        "--env-file",
+                        env,
+                        "--project",
+                        project().toString(),
+                        "--quiet"));
         assertFalse(exists("from_damaged"));
-        assertEquals(1, run("restore", Files.writeString(temp.resolve("wrong.sql"), "SELECT 1 / 0;").toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
-        assertEquals(2, run("restore", temp.resolve("nowhere").toString(), "--into", "from_damaged", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertEquals(
+                1,
+                run(
+                        "restore",
+                        Files.writeString(temp.resolve("wrong.sql"), "SELECT 1 / 0;")
+                                .toString(),
+                        "--into",
+                        "from_damaged",
+                        "--env-file",
+                        env,
+                        "--project",
+                        project().toString(),
+                        "--quiet"));
+        assertEquals(
+                2,
+                run(
+                        "restore",
+                        temp.resolve("nowhere").toString(),
+                        "--into",
+                        "from_damaged",
+                        "--env-file",
+                        env,
+                        "--project",
+                        project().toString(),
+                        "--quiet"));
         assertFalse(exists("from_damaged"));
-        assertEquals(0, run("restore", backup.file().toString(), "--into", "from_whole", "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertEquals(
+                0,
+                run(
+                        "restore",
+                        backup.file().toString(),
+                        "--into",
+                        "from_whole",
+                        "--env-file",
+                        env,
+                        "--project",
+                        project().toString(),
+                        "--quiet"));
         assertTrue(exists("from_whole")); // the control
     }
 
@@ -380,7 +473,16 @@ class BackupTest {
         var backup = Backup.create(credentials(db.as(Postgres.SUPERUSER)), pgDump, folder(), SILENT);
         Postgres.execute("DROP DATABASE " + Postgres.quoted(db.name()));
         Postgres.execute("DROP ROLE " + Postgres.quoted(owner.name())); // ALTER TABLE … OWNER TO will fail
-        var result = run("restore", backup.file().toString(), "--into", "half_way", "--env-file", envFile(Postgres.SUPERUSER).toString(), "--project", project().toString(), "--quiet");
+        var result = run(
+                "restore",
+                backup.file().toString(),
+                "--into",
+                "half_way",
+                "--env-file",
+                envFile(Postgres.SUPERUSER).toString(),
+                "--project",
+                project().toString(),
+                "--quiet");
         assertEquals(1, result);
         assertFalse(exists("half_way"));
     }
@@ -389,16 +491,41 @@ class BackupTest {
         var lost = shop("lost_" + System.nanoTime(), Postgres.SUPERUSER);
         var backup = Backup.create(credentials(lost), pgDump, folder(), SILENT);
         var before = rows(lost);
-        var env = Files.writeString(temp.resolve("lost.env"), Files.readString(envFile(Postgres.SUPERUSER)).replace(shop.name(), lost.name())).toString();
+        var env = Files.writeString(
+                        temp.resolve("lost.env"),
+                        Files.readString(envFile(Postgres.SUPERUSER)).replace(shop.name(), lost.name()))
+                .toString();
         Postgres.execute("DROP DATABASE " + Postgres.quoted(lost.name()));
-        assertEquals(0, run("restore", backup.file().toString(), "--into", lost.name(), "--env-file", env, "--project", project().toString(), "--quiet"));
+        assertEquals(
+                0,
+                run(
+                        "restore",
+                        backup.file().toString(),
+                        "--into",
+                        lost.name(),
+                        "--env-file",
+                        env,
+                        "--project",
+                        project().toString(),
+                        "--quiet"));
         assertEquals(before, rows(lost));
     }
 
     @Test void a_restore_never_goes_into_a_database_that_is_there() throws Exception {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
         var before = rows(shop);
-        assertEquals(4, run("restore", backup.file().toString(), "--into", shop.name(), "--env-file", envFile(Postgres.SUPERUSER).toString(), "--project", project().toString(), "--quiet"));
+        assertEquals(
+                4,
+                run(
+                        "restore",
+                        backup.file().toString(),
+                        "--into",
+                        shop.name(),
+                        "--env-file",
+                        envFile(Postgres.SUPERUSER).toString(),
+                        "--project",
+                        project().toString(),
+                        "--quiet"));
         assertTrue(exists(shop.name()));
         assertEquals(before, rows(shop));
     }
@@ -414,13 +541,21 @@ class BackupTest {
         restore(backup.file(), rooms, rooms.name() + "_good", SILENT);
         assertTrue(exists(rooms.name() + "_good"));
 
-        try (var db = Database.open(credentials(rooms))) { // the control: a constraint of the same name on another column
-            var restoration = new Restoration(BackupFile.of(backup.file(), null), new PgPrograms(pgDump, credentials(rooms)), rooms.name() + "_bad", List.of(), SILENT);
+        try (var db =
+                Database.open(credentials(rooms))) { // the control: a constraint of the same name on another column
+            var restoration = new Restoration(
+                    BackupFile.of(backup.file(), null),
+                    new PgPrograms(pgDump, credentials(rooms)),
+                    rooms.name() + "_bad",
+                    List.of(),
+                    SILENT);
             restoration.check().run();
             Restore.create(db, rooms.name() + "_bad").run();
             restoration.restore().run();
-            execute(new Postgres.Db(rooms.host(), rooms.port(), rooms.name() + "_bad", rooms.role()),
-                "ALTER TABLE booking DROP CONSTRAINT booking_room_key, ADD CONSTRAINT booking_room_key UNIQUE (status)");
+            execute(
+                    new Postgres.Db(rooms.host(), rooms.port(), rooms.name() + "_bad", rooms.role()),
+                    "ALTER TABLE booking DROP CONSTRAINT booking_room_key, ADD CONSTRAINT booking_room_key UNIQUE"
+                            + " (status)");
             assertInstanceOf(BadBackup.class, assertThrows(Failure.class, () -> restoration.compare().run()).problem());
         }
     }
@@ -428,32 +563,61 @@ class BackupTest {
     /** A database, its role or its server has a time zone; the one it is restored into has another. */
     @Test void times_are_the_same_in_whatever_zone_they_are_dumped() throws Exception {
         var zoned = Postgres.database("zoned_" + System.nanoTime(), Postgres.SUPERUSER);
-        execute(zoned, "CREATE TABLE event (id int, at timestamptz); INSERT INTO event VALUES (1, '2026-07-01 12:00+00'), (2, '2026-01-01 12:00+00')");
+        execute(
+                zoned,
+                "CREATE TABLE event (id int, at timestamptz); INSERT INTO event VALUES (1, '2026-07-01 12:00+00'), (2,"
+                        + " '2026-01-01 12:00+00')");
         execute(zoned, "ALTER DATABASE " + Postgres.quoted(zoned.name()) + " SET timezone = 'Asia/Tokyo'");
         var backup = Backup.create(credentials(zoned), pgDump, folder(), SILENT);
         restore(backup.file(), zoned, zoned.name() + "_ours", SILENT);
 
         var foreign = temp.resolve("foreign.dump"); // in Tokyo's time
-        pgDump.with("--format=custom", "--file=" + foreign, "--host=" + zoned.host(), "--port=" + zoned.port(), "--username=" + zoned.role().name(), zoned.name())
-                .secret("PGPASSWORD", Postgres.PASSWORD).output();
+        pgDump.with(
+                        "--format=custom",
+                        "--file=" + foreign,
+                        "--host=" + zoned.host(),
+                        "--port=" + zoned.port(),
+                        "--username=" + zoned.role().name(),
+                        zoned.name())
+                .secret("PGPASSWORD", Postgres.PASSWORD)
+                .output();
         restore(foreign, zoned, zoned.name() + "_foreign", SILENT);
 
-        try (var db = Database.open(credentials(zoned))) { // the controls: one hour is noticed in ours, one row in another's
-            for (var wrong : Map.of(backup.file(), "UPDATE event SET at = at + interval '1 hour' WHERE id = 1", foreign, "DELETE FROM event WHERE id = 1").entrySet()) {
+        try (var db =
+                Database.open(credentials(zoned))) { // the controls: one hour is noticed in ours, one row in another's
+            for (var wrong : Map.of(
+                            backup.file(),
+                            "UPDATE event SET at = at + interval '1 hour' WHERE id = 1",
+                            foreign,
+                            "DELETE FROM event WHERE id = 1")
+                    .entrySet()) {
                 var into = zoned.name() + "_wrong_" + System.nanoTime();
-                var restoration = new Restoration(BackupFile.of(wrong.getKey(), null), new PgPrograms(pgDump, credentials(zoned)), into, List.of(), SILENT);
+                var restoration = new Restoration(
+                        BackupFile.of(wrong.getKey(), null),
+                        new PgPrograms(pgDump, credentials(zoned)),
+                        into,
+                        List.of(),
+                        SILENT);
                 restoration.check().run();
                 Restore.create(db, into).run();
                 restoration.restore().run();
                 execute(new Postgres.Db(zoned.host(), zoned.port(), into, zoned.role()), wrong.getValue());
-                assertInstanceOf(BadBackup.class, assertThrows(Failure.class, () -> restoration.compare().run()).problem());
+                assertInstanceOf(
+                        BadBackup.class,
+                        assertThrows(Failure.class, () -> restoration.compare().run())
+                                .problem());
             }
         }
     }
 
     /** pg_dump's --exclude-table-data and --schema-only: such an archive restores to what it holds, too. */
     @Test void another_s_archive_without_the_rows_of_some_tables_is_restored() throws Exception {
-        var dump = pgDump.with("--format=custom", "--host=" + shop.host(), "--port=" + shop.port(), "--username=" + shop.role().name()).secret("PGPASSWORD", Postgres.PASSWORD);
+        var dump = pgDump.with(
+                        "--format=custom",
+                        "--host=" + shop.host(),
+                        "--port=" + shop.port(),
+                        "--username=" + shop.role().name())
+                .secret("PGPASSWORD", Postgres.PASSWORD);
         for (var without : List.of("--exclude-table-data=?rder*", "--schema-only")) {
             var archive = temp.resolve("without" + without.length() + ".dump");
             dump.with(without, "--file=" + archive, shop.name()).output();
@@ -463,19 +627,30 @@ class BackupTest {
         }
     }
 
-    @Test void archives_in_the_tar_and_directory_formats_are_refused_with_the_command_that_restores_them() throws Exception {
-        var dump = pgDump.with("--host=" + shop.host(), "--port=" + shop.port(), "--username=" + shop.role().name()).secret("PGPASSWORD", Postgres.PASSWORD);
-        var custom = "dump that database in the custom format, which is supported: pg_dump --format=custom --file=NAME.dump NAME";
+    @Test
+    void archives_in_the_tar_and_directory_formats_are_refused_with_the_command_that_restores_them() throws Exception {
+        var dump = pgDump.with(
+                        "--host=" + shop.host(),
+                        "--port=" + shop.port(),
+                        "--username=" + shop.role().name())
+                .secret("PGPASSWORD", Postgres.PASSWORD);
+        var custom =
+                "dump that database in the custom format, which is supported: pg_dump --format=custom --file=NAME.dump"
+                        + " NAME";
         for (var format : List.of("tar", "directory")) {
             var archive = temp.resolve("an archive." + format);
             dump.with("--format=" + format, "--file=" + archive, shop.name()).output();
             var problem = assertThrows(Failure.class, () -> BackupFile.of(archive, null)).problem();
             assertEquals(Problem.Exit.USAGE, problem.exit());
-            assertEquals(archive + " is a pg_dump archive in the " + format + " format, which is not supported", problem.what());
-            var restore = "createdb --template=template0 NAME && pg_restore --exit-on-error --dbname=NAME '" + archive + "'";
+            assertEquals(
+                    archive + " is a pg_dump archive in the " + format + " format, which is not supported",
+                    problem.what());
+            var restore =
+                    "createdb --template=template0 NAME && pg_restore --exit-on-error --dbname=NAME '" + archive + "'";
             assertEquals(List.of("restore it by hand: " + restore, custom), problem.next());
             var name = shop.name() + "_" + format;
-            var server = "export PGHOST=%s PGPORT=%d PGUSER=%s; ".formatted(shop.host(), shop.port(), shop.role().name());
+            var server = "export PGHOST=%s PGPORT=%d PGUSER=%s; "
+                    .formatted(shop.host(), shop.port(), shop.role().name());
             var byHand = bash(server + restore.replace("NAME", name));
             assertEquals(0, byHand.code(), byHand.err());
             assertEquals(rows(shop), rows(new Postgres.Db(shop.host(), shop.port(), name, shop.role())));
@@ -484,8 +659,12 @@ class BackupTest {
         assertEquals(0, bash("gzip -c '%s' > '%s'".formatted(temp.resolve("an archive.tar"), packed)).code());
         var problem = assertThrows(Failure.class, () -> BackupFile.of(packed, null)).problem();
         assertEquals(packed + " is a pg_dump archive in the tar format, which is not supported", problem.what());
-        assertEquals(List.of("decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: "
-                + "createdb --template=template0 NAME && pg_restore --exit-on-error --dbname=NAME UNPACKED_FILE", custom), problem.next());
+        assertEquals(
+                List.of(
+                        "decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: createdb"
+                            + " --template=template0 NAME && pg_restore --exit-on-error --dbname=NAME UNPACKED_FILE",
+                        custom),
+                problem.next());
     }
 
     // ---- helpers -------------------------------------------------------------------------------
@@ -495,15 +674,18 @@ class BackupTest {
     }
 
     private static Backup make(Path folder, Program program, Backup.Options options) throws Exception {
-        try (var writer = new BackupWriter(new PgPrograms(program, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
+        try (var writer = new BackupWriter(
+                new PgPrograms(program, credentials(shop)), new BackupFolder(folder), options, SILENT)) {
             for (var step : writer.steps()) step.run();
             return writer.backup();
         }
     }
 
-    private static void restore(Path file, Postgres.Db server, String into, Consumer<String> progress) throws Exception {
+    private static void restore(Path file, Postgres.Db server, String into, Consumer<String> progress)
+            throws Exception {
         try (var db = Database.open(credentials(server))) {
-            var restoration = new Restoration(BackupFile.of(file, null), new PgPrograms(pgDump, credentials(server)), into, List.of(), progress);
+            var restoration = new Restoration(
+                    BackupFile.of(file, null), new PgPrograms(pgDump, credentials(server)), into, List.of(), progress);
             for (var step : restoration.steps(Restore.create(db, into))) step.run();
         }
     }
@@ -520,7 +702,10 @@ class BackupTest {
     private static List<Path> dumps(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) return List.of();
         try (var files = Files.list(folder)) {
-            return files.filter(file -> file.toString().contains(".dump") && !file.toString().endsWith(".json")).sorted().toList();
+            return files.filter(file -> file.toString().contains(".dump")
+                            && !file.toString().endsWith(".json"))
+                    .sorted()
+                    .toList();
         }
     }
 
@@ -545,7 +730,8 @@ class BackupTest {
     private Program fake(String script) throws IOException {
         var bin = Files.createTempDirectory(temp, "bin");
         var real = Path.of(pgDump.toString());
-        for (var other : List.of("pg_restore", "psql")) Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
+        for (var other : List.of("pg_restore", "psql"))
+            Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
         var file = Files.writeString(bin.resolve("pg_dump"), "#!/bin/sh\n" + script + "\n");
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
         return Program.of(file.toString());
@@ -568,7 +754,8 @@ class BackupTest {
             DB_NAME='%s'
             DB_USER='%s'
             DB_PASSWORD='%s'
-            """.formatted(shop.host(), shop.port(), shop.name(), role.name(), role.password()));
+            """.formatted(
+                        shop.host(), shop.port(), shop.name(), role.name(), role.password()));
     }
 
     private static int run(String... args) {
@@ -581,9 +768,24 @@ class BackupTest {
     }
 
     private Program command(String locale, Path envFile) throws IOException {
-        return Program.of("/usr/bin/env", "-i", "PATH=/usr/bin:/bin", locale, Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1", "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"), "backup_database",
-                "create", "--dir", folder().toString(), "--project", project().toString(), "--env-file", envFile.toString());
+        return Program.of(
+                "/usr/bin/env",
+                "-i",
+                "PATH=/usr/bin:/bin",
+                locale,
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1",
+                "--enable-native-access=ALL-UNNAMED",
+                "-cp",
+                System.getProperty("java.class.path"),
+                "backup_database",
+                "create",
+                "--dir",
+                folder().toString(),
+                "--project",
+                project().toString(),
+                "--env-file",
+                envFile.toString());
     }
 
     private static Program.Output bash(String script) {
@@ -601,7 +803,8 @@ class BackupTest {
     }
 
     private static boolean exists(String database) throws SQLException {
-        try (var connection = shop.connect(); var query = connection.prepareStatement("SELECT 1 FROM pg_database WHERE datname = ?")) {
+        try (var connection = shop.connect();
+                var query = connection.prepareStatement("SELECT 1 FROM pg_database WHERE datname = ?")) {
             query.setString(1, database);
             return query.executeQuery().next();
         }
@@ -611,8 +814,11 @@ class BackupTest {
     private static Map<String, String> rows(Postgres.Db db) throws SQLException {
         var rows = new TreeMap<String, String>();
         for (var table : List.of("customer", "Order \"Line\" x", "empty")) {
-            try (var connection = db.connect(); var statement = connection.createStatement();
-                 var row = statement.executeQuery("SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t.id)), '') FROM %s t".formatted(Postgres.quoted(table)))) {
+            try (var connection = db.connect();
+                    var statement = connection.createStatement();
+                    var row = statement.executeQuery(
+                            "SELECT count(*) || ' ' || coalesce(md5(string_agg(t::text, '|' ORDER BY t.id)), '') FROM %s t"
+                                    .formatted(Postgres.quoted(table)))) {
                 row.next();
                 rows.put(table, row.getString(1));
             }

@@ -68,7 +68,9 @@ class CatalogTest {
         if (!file.startsWith(Repo.root()) || !Files.isRegularFile(file)) return null;
         if (without == null || !path.equals("lib/Lib.java")) return Files.readAllBytes(file);
         var lines = Files.readAllLines(file);
-        assertTrue(lines.removeIf(line -> line.matches("//(SOURCES|FILES) \\S*/" + Pattern.quote(without))), "no such line: " + without);
+        assertTrue(
+                lines.removeIf(line -> line.matches("//(SOURCES|FILES) \\S*/" + Pattern.quote(without))),
+                "no such line: " + without);
         return String.join("\n", lines).getBytes();
     }
 
@@ -85,7 +87,8 @@ class CatalogTest {
     @Test void every_file_of_the_library_is_listed_and_every_listed_file_is_there() throws Exception {
         var text = Files.readString(Repo.root().resolve("lib/Lib.java"));
         assertEquals(filesOfLib(), listed(text));
-        assertNotEquals(filesOfLib(), listed(text.replace("//SOURCES plan/Plan.java\n", "")), "a file that is not listed");
+        assertNotEquals(
+                filesOfLib(), listed(text.replace("//SOURCES plan/Plan.java\n", "")), "a file that is not listed");
         assertNotEquals(filesOfLib(), listed(text + "\n//SOURCES plan/Gone.java\n"), "a listed one that is not there");
         assertNotEquals(filesOfLib(), listed(text.replace("=django/describe.py", "")), "a file of the driver");
     }
@@ -99,13 +102,18 @@ class CatalogTest {
     }
 
     private static Set<String> listed(String text) {
-        return Pattern.compile("(?m)^//(?:SOURCES |FILES \\S+=)(\\S+)$").matcher(text).results().map(line -> line.group(1))
-            .collect(Collectors.toCollection(TreeSet::new));
+        return Pattern.compile("(?m)^//(?:SOURCES |FILES \\S+=)(\\S+)$")
+                .matcher(text)
+                .results()
+                .map(line -> line.group(1))
+                .collect(Collectors.toCollection(TreeSet::new));
     }
 
     /** JBang reads a catalog that it does not understand as an empty one. */
     @Test void the_catalog_names_both_scripts_and_they_are_there() throws Exception {
-        var aliases = JsonParser.parseString(Files.readString(Repo.root().resolve("jbang-catalog.json"))).getAsJsonObject().getAsJsonObject("aliases");
+        var aliases = JsonParser.parseString(Files.readString(Repo.root().resolve("jbang-catalog.json")))
+                .getAsJsonObject()
+                .getAsJsonObject("aliases");
         assertEquals(Set.of("reset-migrations", "backup-database"), aliases.keySet());
         for (var alias : aliases.entrySet()) {
             var script = alias.getValue().getAsJsonObject().get("script-ref").getAsString();
@@ -122,7 +130,8 @@ class CatalogTest {
         var help = alias("reset-migrations", "", "--help");
         assertEquals(0, help.code(), help.all());
         assertTrue(help.out().startsWith("Usage: reset_migrations "), help.all());
-        for (var file : filesOfLib()) assertTrue(served.contains("lib/" + file), file + " did not come from the address");
+        for (var file : filesOfLib())
+            assertTrue(served.contains("lib/" + file), file + " did not come from the address");
     }
 
     @Test void a_dry_run_from_a_url_has_the_driver_with_it() throws Exception {
@@ -144,13 +153,19 @@ class CatalogTest {
     }
 
     private Tool.Output dryRun(String folder) throws Exception {
-        var project = SampleProject.tiny(Files.createDirectory(temp.resolve("project")), Map.of("shop/models.py", """
-            from django.db import models
+        var project = SampleProject.tiny(
+                        Files.createDirectory(temp.resolve("project")),
+                        Map.of("shop/models.py", """
+                            from django.db import models
 
-            class Customer(models.Model):
-                name = models.TextField()
-            """, "shop/migrations/__init__.py", "")).env(Postgres.database());
-        return alias("reset-migrations", folder, "--dry-run --project '" + project.root() + "' --python '" + Python.venv() + "'");
+                            class Customer(models.Model):
+                                name = models.TextField()
+                            """, "shop/migrations/__init__.py", ""))
+                .env(Postgres.database());
+        return alias(
+                "reset-migrations",
+                folder,
+                "--dry-run --project '" + project.root() + "' --python '" + Python.venv() + "'");
     }
 
     // ---- installed ---------------------------------------------------------------------------
@@ -166,33 +181,52 @@ class CatalogTest {
     @Tag("exhaustive") @Test void readmes_own_install_lines_make_commands_that_work_from_any_folder() throws Exception {
         var readme = Files.readString(Repo.root().resolve("README.md"));
         var lines = readme.lines().filter(line -> line.startsWith("jbang app install ")).toList();
-        assertEquals(List.of("reset-migrations", "backup-database"), lines.stream().map(line -> line.replaceFirst(".*--name (\\S+) .*", "$1")).toList());
+        assertEquals(
+                List.of("reset-migrations", "backup-database"),
+                lines.stream()
+                        .map(line -> line.replaceFirst(".*--name (\\S+) .*", "$1"))
+                        .toList());
         for (var line : lines) {
             var output = jbang.bash(Repo.root(), line);
             assertEquals(0, output.code(), output.all());
         }
         for (var name : List.of("reset-migrations", "backup-database"))
-            assertSaid(name.replace('-', '_') + " " + Lib.VERSION + "\n", jbang.bash(temp, "\"$HOME/.jbang/bin/" + name + "\" --version"));
+            assertSaid(
+                    name.replace('-', '_') + " " + Lib.VERSION + "\n",
+                    jbang.bash(temp, "\"$HOME/.jbang/bin/" + name + "\" --version"));
     }
 
     /** README's lines for cron, with other places; cron has a short PATH, no JBang, and mails whatever is printed. */
-    @Tag("exhaustive") @Test void readmes_portable_jar_backs_up_in_crons_surroundings_and_in_silence() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void readmes_portable_jar_backs_up_in_crons_surroundings_and_in_silence() throws Exception {
         var readme = Files.readString(Repo.root().resolve("README.md"));
         var export = line(readme, "jbang export portable .*").replace("/opt/backup", temp.toString());
         var made = jbang.bash(Repo.root(), export);
         assertEquals(0, made.code(), made.all());
         var db = Postgres.database();
         var project = SampleProject.tiny(temp.resolve("crm"), Map.of()).env(db);
-        var cron = line(readme, "15 3 \\* \\* \\*  .*").substring("15 3 * * *  java".length()).replace("/opt/backup", temp.toString()).replace("/srv/crm", project.root().toString());
-        cron = "cd / && env -i HOME=\"$HOME\" PATH=/usr/bin:/bin '" + System.getProperty("java.home") + "/bin/java'" + cron;
+        var cron = line(readme, "15 3 \\* \\* \\*  .*")
+                .substring("15 3 * * *  java".length())
+                .replace("/opt/backup", temp.toString())
+                .replace("/srv/crm", project.root().toString());
+        cron = "cd / && env -i HOME=\"$HOME\" PATH=/usr/bin:/bin '" + System.getProperty("java.home") + "/bin/java'"
+                + cron;
         var output = jbang.bash(temp, cron);
         assertEquals(0, output.code(), output.all());
         assertEquals("", output.all());
-        assertEquals(List.of(db.name()), new BackupFolder(project.root().resolve("backups")).list().stream().map(BackupFolder.Entry::database).toList());
+        assertEquals(
+                List.of(db.name()),
+                new BackupFolder(project.root().resolve("backups"))
+                        .list().stream().map(BackupFolder.Entry::database).toList());
 
-        Files.writeString(project.root().resolve(".env"), Files.readString(project.root().resolve(".env")).replace("pa#ss", "no-such-word"));
+        Files.writeString(
+                project.root().resolve(".env"),
+                Files.readString(project.root().resolve(".env")).replace("pa#ss", "no-such-word"));
         var failed = jbang.bash(temp, cron);
-        assertTrue(failed.code() != 0 && failed.err().contains("password"), failed.all()); // silence is for when all is well
+        assertTrue(
+                failed.code() != 0 && failed.err().contains("password"),
+                failed.all()); // silence is for when all is well
         assertEquals(1, new BackupFolder(project.root().resolve("backups")).list().size());
     }
 

@@ -21,12 +21,17 @@ class DemoTest {
     @TempDir Path temp;
 
     private Tool.Output demo(String... args) throws Exception {
-        return Tool.in(temp, "demo").env("JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + temp).env("DB_NAME", "somebody_elses").env("DB_HOST", "db.example.com").run(args);
+        return Tool.in(temp, "demo")
+                .env("JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + temp)
+                .env("DB_NAME", "somebody_elses")
+                .env("DB_HOST", "db.example.com")
+                .run(args);
     }
 
     /** An interpreter that does as it is told, and a little more. */
     private Path python(String more) throws Exception {
-        var script = Files.writeString(temp.resolve("python"), "#!/bin/sh\n" + more + "\nexec '" + Python.venv() + "' \"$@\"\n");
+        var script = Files.writeString(
+                temp.resolve("python"), "#!/bin/sh\n" + more + "\nexec '" + Python.venv() + "' \"$@\"\n");
         Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwxr-xr-x"));
         return script;
     }
@@ -41,9 +46,14 @@ class DemoTest {
         var output = demo();
         assertEquals(0, output.code(), output.all());
         var out = output.out();
-        for (var said : List.of("$ python manage.py migrate\n  django.db.migrations.exceptions.NodeNotFoundError: ", "$ reset_migrations --yes\n",
-                "$ python manage.py migrate --check\n  (exit code 0", "No changes detected", "$ reset_migrations undo --yes\n",
-                "44 tables, 5,691 rows: definitions, counts and hashes as before.", "Every claim was checked and is true; "))
+        for (var said : List.of(
+                "$ python manage.py migrate\n  django.db.migrations.exceptions.NodeNotFoundError: ",
+                "$ reset_migrations --yes\n",
+                "$ python manage.py migrate --check\n  (exit code 0",
+                "No changes detected",
+                "$ reset_migrations undo --yes\n",
+                "44 tables, 5,691 rows: definitions, counts and hashes as before.",
+                "Every claim was checked and is true; "))
             assertTrue(out.contains(said), said + "\n-- is missing from --\n" + out);
         assertEquals(2, out.split(Pattern.quote("NodeNotFoundError: "), -1).length - 1, out);
         assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");
@@ -56,7 +66,9 @@ class DemoTest {
         assertTrue(Files.exists(crm.resolve("crm_backend/flows/migrations/0003_flow_archived_at.py")));
     }
 
-    @Tag("exhaustive") @Test void a_row_changed_meanwhile_makes_it_fail_and_name_the_table_even_with_no_keep() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_row_changed_meanwhile_makes_it_fail_and_name_the_table_even_with_no_keep() throws Exception {
         var meddling = python("""
             if [ "$*" = "manage.py migrate" ] && [ -d ../.reset ]; then
                 '%s' -c '
@@ -69,7 +81,10 @@ class DemoTest {
         var output = demo("--python", meddling.toString(), "--no-keep");
         assertEquals(1, output.code(), output.all());
         assertTrue(output.err().contains("database and files are as they were"), output.all());
-        assertTrue(output.err().contains("was: rows conversations_contact ") && output.err().contains("is:  rows conversations_contact "), output.all());
+        assertTrue(
+                output.err().contains("was: rows conversations_contact ")
+                        && output.err().contains("is:  rows conversations_contact "),
+                output.all());
         assertFalse(output.out().contains("Every claim was checked"), output.out());
         assertTrue(Files.isDirectory(left().getFirst().resolve("crm")), "what failed is there to look at");
     }
@@ -83,7 +98,8 @@ class DemoTest {
     @Test void help_ends_with_the_exit_codes() throws Exception {
         var output = demo("--help");
         assertEquals(0, output.code());
-        for (var said : List.of("--python", "--[no-]keep", "Exit codes:")) assertTrue(output.out().contains(said), output.out());
+        for (var said : List.of("--python", "--[no-]keep", "Exit codes:"))
+            assertTrue(output.out().contains(said), output.out());
         assertEquals(2, demo("--pyton", "x").code());
     }
 
@@ -97,8 +113,12 @@ class DemoTest {
             assertEquals(44, before.rows().size());
             assertEquals(List.of(), before.differences(demo.State.of(crm, db)));
 
-            for (var change : List.of("UPDATE flows_flow SET name = name || '!' WHERE id = 1", "DELETE FROM \"Referral Earnings\" WHERE id = 1",
-                    "DROP TABLE flows_formanswer", "CREATE TABLE extra ()", "ALTER TABLE flows_flow ALTER name DROP NOT NULL")) {
+            for (var change : List.of(
+                    "UPDATE flows_flow SET name = name || '!' WHERE id = 1",
+                    "DELETE FROM \"Referral Earnings\" WHERE id = 1",
+                    "DROP TABLE flows_formanswer",
+                    "CREATE TABLE extra ()",
+                    "ALTER TABLE flows_flow ALTER name DROP NOT NULL")) {
                 var earlier = demo.State.of(crm, db);
                 statement.execute(change);
                 assertFalse(earlier.differences(demo.State.of(crm, db)).isEmpty(), change);

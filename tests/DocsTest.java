@@ -54,12 +54,15 @@ class DocsTest {
         }
     }
 
-    private static final String README = read("README.md"), GUIDE = read("MIGRATION_RESET_GUIDE.md") + read("BACKUP_GUIDE.md");
+    private static final String README = read("README.md"),
+            GUIDE = read("MIGRATION_RESET_GUIDE.md") + read("BACKUP_GUIDE.md");
 
     private static Map<String, String> texts() throws IOException {
         var texts = new LinkedHashMap<String, String>();
         try (Stream<Path> files = Files.list(ROOT)) {
-            for (var file : files.filter(f -> f.toString().endsWith(".md")).sorted().toList()) texts.put(file.getFileName().toString(), Files.readString(file));
+            for (var file :
+                    files.filter(f -> f.toString().endsWith(".md")).sorted().toList())
+                texts.put(file.getFileName().toString(), Files.readString(file));
         }
         return texts;
     }
@@ -79,7 +82,10 @@ class DocsTest {
     }
 
     private static List<String> lessThan(String docs, String option) {
-        return undocumented(docs.replace(option, option + "-not")).stream().filter(missing -> missing.endsWith(option)).sorted().toList();
+        return undocumented(docs.replace(option, option + "-not")).stream()
+                .filter(missing -> missing.endsWith(option))
+                .sorted()
+                .toList();
     }
 
     private static List<String> undocumented(String docs) {
@@ -87,10 +93,16 @@ class DocsTest {
         var code = String.join("\n", code(docs).stream().map(Code::text).toList());
         var missing = new ArrayList<String>();
         COMMANDS.forEach((name, line) -> {
-            options(line).stream().filter(option -> !known.contains(option)).forEach(option -> missing.add(name + " " + option));
+            options(line).stream()
+                    .filter(option -> !known.contains(option))
+                    .forEach(option -> missing.add(name + " " + option));
             line.getSubcommands().forEach((sub, below) -> {
-                if (!Pattern.compile("\\b" + name + "(\\.java)? \\[?" + sub + "\\b").matcher(code).find()) missing.add(name + " " + sub);
-                options(below).stream().filter(option -> !known.contains(option)).forEach(option -> missing.add(name + " " + sub + " " + option));
+                if (!Pattern.compile("\\b" + name + "(\\.java)? \\[?" + sub + "\\b")
+                        .matcher(code)
+                        .find()) missing.add(name + " " + sub);
+                options(below).stream()
+                        .filter(option -> !known.contains(option))
+                        .forEach(option -> missing.add(name + " " + sub + " " + option));
             });
         });
         return missing;
@@ -115,16 +127,29 @@ class DocsTest {
     @Test void every_option_that_the_texts_give_to_our_commands_exists() throws Exception {
         var gone = Pattern.compile("(?m)^- Gone: .*$"); // the changelog's lines about options that no longer exist
         for (var text : texts().entrySet())
-            assertEquals(List.of(), invented(text.getKey().equals("CHANGELOG.md") ? gone.matcher(text.getValue()).replaceAll("") : text.getValue()), text.getKey());
+            assertEquals(
+                    List.of(),
+                    invented(
+                            text.getKey().equals("CHANGELOG.md")
+                                    ? gone.matcher(text.getValue()).replaceAll("")
+                                    : text.getValue()),
+                    text.getKey());
 
         assertEquals(List.of("--force"), invented("Give `--force` to it."));
         assertEquals(List.of("--force"), invented("Give --force to it."));
-        assertEquals(List.of("reset_migrations --keep-data"), invented("```bash\njbang /path/to/reset_migrations.java --yes --keep-data\n```"));
+        assertEquals(
+                List.of("reset_migrations --keep-data"),
+                invented("```bash\njbang /path/to/reset_migrations.java --yes --keep-data\n```"));
         assertEquals(List.of("reset_migrations undo --dry-run"), invented("`reset-migrations undo --yes --dry-run`"));
         assertEquals(List.of("backup_database --into"), invented("```\nbackup_database --into x\n```"));
         assertEquals(List.of("backup_database --superuser"), invented("## backup_database\n| `--superuser` | |\n"));
-        assertEquals(List.of("backup_database --all"), invented("java -jar x is no code, `java -jar /opt/backup_database.jar --all` is"));
-        assertEquals(List.of(), invented("`git stash --all`, `jbang app install --name reset-migrations reset-migrations@./x`, `--no-backup`"));
+        assertEquals(
+                List.of("backup_database --all"),
+                invented("java -jar x is no code, `java -jar /opt/backup_database.jar --all` is"));
+        assertEquals(
+                List.of(),
+                invented("`git stash --all`, `jbang app install --name reset-migrations reset-migrations@./x`,"
+                        + " `--no-backup`"));
     }
 
     /** A piece of code in a text; {@code heading} is the nearest above it. */
@@ -159,7 +184,8 @@ class DocsTest {
                 var section = CALLED.get(code.heading);
                 for (var option : all(OPTION, code.text, 0)) {
                     if (section == null && !any.contains(option)) wrong.add(option);
-                    else if (section != null && !optionsBelow(section).contains(option)) wrong.add(code.heading + " " + option);
+                    else if (section != null && !optionsBelow(section).contains(option))
+                        wrong.add(code.heading + " " + option);
                 }
             } else CALLED.forEach((name, line) -> wrong.addAll(invented(code.text, name, line)));
         }
@@ -175,15 +201,23 @@ class DocsTest {
     }
 
     private static List<String> invented(String code, String name, CommandLine line) {
-        var call = Pattern.compile("(?<![\\w-])" + name.replace("_", "[_-]") + "(?:\\.java|\\.jar)?\\s(.*)").matcher(code);
+        var call = Pattern.compile("(?<![\\w-])" + name.replace("_", "[_-]") + "(?:\\.java|\\.jar)?\\s(.*)")
+                .matcher(code);
         if (!call.find()) return List.of();
         var words = call.group(1);
-        var sub = line.getSubcommands().entrySet().stream().filter(s -> Pattern.compile("(^|[\\s\\[])" + s.getKey() + "\\b").matcher(words).find()).findFirst();
+        var sub = line.getSubcommands().entrySet().stream()
+                .filter(s -> Pattern.compile("(^|[\\s\\[])" + s.getKey() + "\\b")
+                        .matcher(words)
+                        .find())
+                .findFirst();
         var known = new TreeSet<>(options(line));
         sub.ifPresent(s -> { known.clear(); known.addAll(options(s.getValue())); });
-        // before a subcommand's name the options of the command above it stand, which picocli lets through only if both have them
-        return all(OPTION, words, 0).stream().filter(option -> !known.contains(option))
-            .map(option -> name + sub.map(s -> " " + s.getKey()).orElse("") + " " + option).toList();
+        // before a subcommand's name the options of the command above it stand, which picocli lets through only if both
+        // have them
+        return all(OPTION, words, 0).stream()
+                .filter(option -> !known.contains(option))
+                .map(option -> name + sub.map(s -> " " + s.getKey()).orElse("") + " " + option)
+                .toList();
     }
 
     // ---- exit codes, version, defaults -------------------------------------------------------
@@ -195,13 +229,22 @@ class DocsTest {
         assertFalse(codes.equals(exitCodes(README.replace("| 5 | busy", "| 6 | busy"))));
         assertFalse(codes.equals(exitCodes(README.replaceFirst("\\| 4 \\|.*\n", ""))));
         for (var command : COMMANDS.values())
-            for (var line : Stream.concat(Stream.of(command), command.getSubcommands().values().stream()).toList())
-                assertEquals(codes, line.getCommandSpec().usageMessage().exitCodeList().entrySet().stream().map(e -> e.getKey() + " " + e.getValue()).toList());
+            for (var line : Stream.concat(Stream.of(command), command.getSubcommands().values().stream())
+                    .toList())
+                assertEquals(
+                        codes,
+                        line.getCommandSpec().usageMessage().exitCodeList().entrySet().stream()
+                                .map(e -> e.getKey() + " " + e.getValue())
+                                .toList());
     }
 
     private static List<String> exitCodes(String text) {
         var table = text.substring(text.indexOf("| exit code |")).split("\n\n")[0];
-        return Pattern.compile("(?m)^\\| (\\d+) \\| (.+) \\|$").matcher(table).results().map(row -> row.group(1) + " " + row.group(2)).toList();
+        return Pattern.compile("(?m)^\\| (\\d+) \\| (.+) \\|$")
+                .matcher(table)
+                .results()
+                .map(row -> row.group(1) + " " + row.group(2))
+                .toList();
     }
 
     /** What the guide says that a meaning's exit code is, in parentheses: "(exit 4)". */
@@ -234,8 +277,21 @@ class DocsTest {
         var nothing = new Project(Path.of("/nowhere"), Path.of("/nowhere"));
         var defaults = Settings.read(nothing, null, Map.of("DB_PASSWORD", "x")).credentials();
         var table = new TreeMap<String, String>();
-        Pattern.compile("(?m)^\\| `(DB_\\w+)` \\| `([^`]+)` \\|$").matcher(GUIDE).results().forEach(row -> table.put(row.group(1), row.group(2)));
-        assertEquals(new TreeMap<>(Map.of("DB_NAME", defaults.database(), "DB_USER", defaults.user(), "DB_HOST", defaults.host(), "DB_PORT", "" + defaults.port())), table);
+        Pattern.compile("(?m)^\\| `(DB_\\w+)` \\| `([^`]+)` \\|$")
+                .matcher(GUIDE)
+                .results()
+                .forEach(row -> table.put(row.group(1), row.group(2)));
+        assertEquals(
+                new TreeMap<>(Map.of(
+                        "DB_NAME",
+                        defaults.database(),
+                        "DB_USER",
+                        defaults.user(),
+                        "DB_HOST",
+                        defaults.host(),
+                        "DB_PORT",
+                        "" + defaults.port())),
+                table);
     }
 
     // ---- troubleshooting by message ----------------------------------------------------------
@@ -256,13 +312,24 @@ class DocsTest {
 
     /** The names of the exit codes with which the sources say these words; empty when none does. */
     private static Set<String> exitsOf(String message) {
-        var parts = Stream.of(message.replaceFirst("^DB_\\w+", "…").split("…", -1)).map(String::strip).filter(part -> !part.isEmpty()).map(Pattern::quote).toList();
+        var parts = Stream.of(message.replaceFirst("^DB_\\w+", "…").split("…", -1))
+                .map(String::strip)
+                .filter(part -> !part.isEmpty())
+                .map(Pattern::quote)
+                .toList();
         var words = Pattern.compile(String.join("[^;{}]{1,200}?", parts));
         var exit = Pattern.compile("Exit\\.([A-Z]+)|Failure\\.(\\w+)\\(");
         var found = new TreeSet<String>();
         for (var source : SOURCES.values()) {
-            words.matcher(source).results().forEach(match -> found.add(exit.matcher(source.substring(Math.max(0, match.start() - 400), match.start()))
-                .results().reduce((first, last) -> last).map(last -> (last.group(1) == null ? last.group(2) : last.group(1)).toUpperCase(Locale.ROOT)).orElse("")));
+            words.matcher(source)
+                    .results()
+                    .forEach(match ->
+                            found.add(exit.matcher(source.substring(Math.max(0, match.start() - 400), match.start()))
+                                    .results()
+                                    .reduce((first, last) -> last)
+                                    .map(last -> (last.group(1) == null ? last.group(2) : last.group(1))
+                                            .toUpperCase(Locale.ROOT))
+                                    .orElse("")));
         }
         return found;
     }
@@ -270,21 +337,34 @@ class DocsTest {
     @Test void the_messages_in_the_guide_are_those_that_the_tool_says() {
         assertEquals(List.of(), neverSaid(GUIDE));
         var own = "\n### The tool's own messages\n\n";
-        assertEquals(List.of("DB_PASSWORD is missing in …"), neverSaid(own + "**`DB_PASSWORD is missing in …`** Add it.\n"));
-        assertEquals(List.of("not as code"), neverSaid(own + "**not as code** whoever searches for a message finds nothing\n"));
-        assertEquals(List.of("the run … was cut short (exit 3)"), neverSaid(own + "**`the run … was cut short`** (exit 3). Undo.\n"));
+        assertEquals(
+                List.of("DB_PASSWORD is missing in …"), neverSaid(own + "**`DB_PASSWORD is missing in …`** Add it.\n"));
+        assertEquals(
+                List.of("not as code"),
+                neverSaid(own + "**not as code** whoever searches for a message finds nothing\n"));
+        assertEquals(
+                List.of("the run … was cut short (exit 3)"),
+                neverSaid(own + "**`the run … was cut short`** (exit 3). Undo.\n"));
         assertEquals(List.of(), neverSaid(own + "**`the run … was cut short`** (exit 4). Undo.\n"));
     }
 
     private static List<String> neverSaid(String guide) {
         var section = guide.split("\n### The tool's own messages\n")[1].split("\n##")[0];
         var wrong = new ArrayList<String>();
-        for (var entry : Pattern.compile("(?m)^\\*\\*(.+?)\\*\\*( \\(exit (\\d+)\\))?").matcher(section).results().toList()) {
+        for (var entry : Pattern.compile("(?m)^\\*\\*(.+?)\\*\\*( \\(exit (\\d+)\\))?")
+                .matcher(section)
+                .results()
+                .toList()) {
             for (var message : entry.group(1).split("`\\*\\*, or \\*\\*`")) {
-                var exits = message.startsWith("`") || entry.group(1).startsWith("`") ? exitsOf(message.replace("`", "")) : Set.<String>of();
+                var exits = message.startsWith("`") || entry.group(1).startsWith("`")
+                        ? exitsOf(message.replace("`", ""))
+                        : Set.<String>of();
                 if (exits.isEmpty()) wrong.add(message.replace("`", ""));
-                else if (entry.group(3) != null && exits.stream().noneMatch(exit -> !exit.isEmpty()
-                    && Problem.Exit.valueOf(exit).code == Integer.parseInt(entry.group(3)))) wrong.add(message.replace("`", "") + entry.group(2));
+                else if (entry.group(3) != null
+                        && exits.stream()
+                                .noneMatch(exit -> !exit.isEmpty()
+                                        && Problem.Exit.valueOf(exit).code == Integer.parseInt(entry.group(3))))
+                    wrong.add(message.replace("`", "") + entry.group(2));
             }
         }
         return wrong;
@@ -299,8 +379,13 @@ class DocsTest {
             [a](MIGRATION_RESET_GUIDE.md#no-such-heading) [b](NO_SUCH.md) [c](#here) [d](#there) [e](README.md#as-a-library) [f](lib/Nowhere.java)
             # Here
             """);
-        assertEquals(List.of("DOCTORED.md: MIGRATION_RESET_GUIDE.md#no-such-heading", "DOCTORED.md: NO_SUCH.md", "DOCTORED.md: #there", "DOCTORED.md: lib/Nowhere.java"),
-            deadLinks(texts));
+        assertEquals(
+                List.of(
+                        "DOCTORED.md: MIGRATION_RESET_GUIDE.md#no-such-heading",
+                        "DOCTORED.md: NO_SUCH.md",
+                        "DOCTORED.md: #there",
+                        "DOCTORED.md: lib/Nowhere.java"),
+                deadLinks(texts));
     }
 
     private static List<String> deadLinks(Map<String, String> texts) {
@@ -311,7 +396,11 @@ class DocsTest {
                 var parts = target.split("#", 2);
                 var there = parts[0].isEmpty() ? name : parts[0];
                 var exists = texts.containsKey(there) || Files.exists(ROOT.resolve(there));
-                if (!exists || parts.length == 2 && !(texts.containsKey(there) && anchors(texts.get(there)).contains(parts[1]))) dead.add(name + ": " + target);
+                if (!exists
+                        || parts.length == 2
+                                && !(texts.containsKey(there)
+                                        && anchors(texts.get(there)).contains(parts[1])))
+                    dead.add(name + ": " + target);
             }
         });
         return dead;
@@ -322,7 +411,9 @@ class DocsTest {
         var seen = new TreeMap<String, Integer>();
         var anchors = new LinkedHashSet<String>();
         for (var heading : all(Pattern.compile("(?m)^#+ (.+)$"), text.replaceAll("(?s)```.*?```", ""), 1)) {
-            var anchor = heading.toLowerCase(java.util.Locale.ROOT).replaceAll("[^\\p{L}\\p{N} _-]", "").replace(' ', '-');
+            var anchor = heading.toLowerCase(java.util.Locale.ROOT)
+                    .replaceAll("[^\\p{L}\\p{N} _-]", "")
+                    .replace(' ', '-');
             var before = seen.merge(anchor, 1, Integer::sum) - 1;
             anchors.add(before == 0 ? anchor : anchor + "-" + before);
         }
@@ -331,19 +422,29 @@ class DocsTest {
 
     @Test void every_file_and_alias_that_the_texts_name_is_there() throws Exception {
         for (var text : texts().entrySet()) assertEquals(List.of(), missingFiles(text.getValue()), text.getKey());
-        assertEquals(List.of("reset_migration.java", "lib/Libb.java", "bench/nothing", "other-catalog.json", "reset-migrationz"), missingFiles("""
-            `jbang reset_migration.java`, `//DEPS /path/to/lib/Libb.java`, `bench/nothing`, `manage.py`, `migrate app 0001.py`, `lib/`
-            ```
-            jbang reset-migrations@./other-catalog.json
-            jbang reset-migrationz@./jbang-catalog.json
-            ./jbangw demo.java
-            ```
-            """));
+        assertEquals(
+                List.of(
+                        "reset_migration.java",
+                        "lib/Libb.java",
+                        "bench/nothing",
+                        "other-catalog.json",
+                        "reset-migrationz"),
+                missingFiles("""
+                    `jbang reset_migration.java`, `//DEPS /path/to/lib/Libb.java`, `bench/nothing`, `manage.py`, `migrate app 0001.py`, `lib/`
+                    ```
+                    jbang reset-migrations@./other-catalog.json
+                    jbang reset-migrationz@./jbang-catalog.json
+                    ./jbangw demo.java
+                    ```
+                    """));
     }
 
     /** Names with a script's or text's ending, and all below our own folders; a project's own files are Python's. */
     private static List<String> missingFiles(String text) {
-        var aliases = JsonParser.parseString(read("jbang-catalog.json")).getAsJsonObject().getAsJsonObject("aliases").keySet();
+        var aliases = JsonParser.parseString(read("jbang-catalog.json"))
+                .getAsJsonObject()
+                .getAsJsonObject("aliases")
+                .keySet();
         var missing = new ArrayList<String>();
         for (var code : code(text))
             for (var word : code.text.split("[\\s\"'()=]+")) {
@@ -351,7 +452,9 @@ class DocsTest {
                 var at = word.indexOf('@');
                 var path = word.substring(at + 1).replaceFirst("^(/path/to/|\\./|\\$PWD/)", "");
                 if (path.equals("run.json")) continue; // each run's own
-                var ours = path.matches("[\\w./-]+\\.(java|json|md|lock|cmd)") || path.matches("(lib|tests|bench|\\.ci)/[\\w./-]*") || path.equals("jbangw");
+                var ours = path.matches("[\\w./-]+\\.(java|json|md|lock|cmd)")
+                        || path.matches("(lib|tests|bench|\\.ci)/[\\w./-]*")
+                        || path.equals("jbangw");
                 if (ours && !path.startsWith("/") && !Files.exists(ROOT.resolve(path))) missing.add(path);
                 if (ours && at > 0 && !aliases.contains(word.substring(0, at))) missing.add(word.substring(0, at));
             }
@@ -359,13 +462,16 @@ class DocsTest {
     }
 
     @Test void the_guide_shows_a_whole_plan() {
-        for (var part : List.of("Set aside: ", "Replace: ", "Strategy: swap", "Steps\n", "dry run: nothing was changed"))
+        for (var part :
+                List.of("Set aside: ", "Replace: ", "Strategy: swap", "Steps\n", "dry run: nothing was changed"))
             assertTrue(GUIDE.contains(part), part);
     }
 
     @Test void no_placeholder_is_left() throws Exception {
         for (var text : texts().entrySet()) assertEquals(List.of(), placeholders(text.getValue()), text.getKey());
-        assertEquals(List.of("TRANSCRIPT", "JSHELL", "TODO"), placeholders("```\nTRANSCRIPT\n```\nJSHELL\n TODO: write, BENCHMARK\n"));
+        assertEquals(
+                List.of("TRANSCRIPT", "JSHELL", "TODO"),
+                placeholders("```\nTRANSCRIPT\n```\nJSHELL\n TODO: write, BENCHMARK\n"));
     }
 
     private static List<String> placeholders(String text) {

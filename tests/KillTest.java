@@ -65,8 +65,13 @@ class KillTest {
 
     /** Which command is killed, on what. {@code failing}: the last check finds something, so that all is put back. */
     enum Scenario {
-        SWAP("swap", false, "reset"), PARK("park", false, "reset"), PARK_IN_BATCHES("park", true, "reset"), DROP("drop", true, "reset"),
-        SWAP_PUT_BACK("swap", false, "failing"), PARK_PUT_BACK("park", false, "failing"), PARK_IN_BATCHES_PUT_BACK("park", true, "failing"),
+        SWAP("swap", false, "reset"),
+        PARK("park", false, "reset"),
+        PARK_IN_BATCHES("park", true, "reset"),
+        DROP("drop", true, "reset"),
+        SWAP_PUT_BACK("swap", false, "failing"),
+        PARK_PUT_BACK("park", false, "failing"),
+        PARK_IN_BATCHES_PUT_BACK("park", true, "failing"),
         UNDO_SWAP("swap", false, "undo"), UNDO_PARK("park", false, "undo"), UNDO_PARK_IN_BATCHES("park", true, "undo"),
         PURGE_SWAP("swap", false, "purge"), PURGE_PARK("park", true, "purge");
 
@@ -92,7 +97,9 @@ class KillTest {
         }
     }
 
-    private static final AtomicInteger TRIED = new AtomicInteger(), RECOVERED = new AtomicInteger(), DATABASES = new AtomicInteger();
+    private static final AtomicInteger TRIED = new AtomicInteger(),
+            RECOVERED = new AtomicInteger(),
+            DATABASES = new AtomicInteger();
     private static final Map<Scenario, List<String>> POINTS = new ConcurrentHashMap<>();
     private static final Map<Scenario, List<String>> NEW_SCHEMA = new ConcurrentHashMap<>();
     private static final BlockingQueue<Lane> LANES = new ArrayBlockingQueue<>(2);
@@ -115,7 +122,8 @@ class KillTest {
         private static final Gson JSON = new Gson();
         private static final PrintStream ANSWERS = System.out;
         private static final List<String> POINTS = new ArrayList<>();
-        private static final BufferedReader REQUESTS = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        private static final BufferedReader REQUESTS =
+                new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         private static Request request;
 
         public static void main(String... none) throws Exception {
@@ -129,7 +137,17 @@ class KillTest {
                 System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
                 var script = request.script.equals("reset_migrations") ? new reset_migrations() : new backup_database();
                 var code = Cli.commandLine(script).execute(request.args.toArray(String[]::new));
-                answer(Map.of("event", "end", "code", code, "out", out.toString(StandardCharsets.UTF_8), "err", err.toString(StandardCharsets.UTF_8), "points", POINTS));
+                answer(Map.of(
+                        "event",
+                        "end",
+                        "code",
+                        code,
+                        "out",
+                        out.toString(StandardCharsets.UTF_8),
+                        "err",
+                        err.toString(StandardCharsets.UTF_8),
+                        "points",
+                        POINTS));
             }
         }
 
@@ -141,12 +159,23 @@ class KillTest {
         private static void reached(String point) {
             POINTS.add(point);
             if (POINTS.size() - 1 != request.at) return;
-            var pythons = ProcessHandle.current().descendants().filter(p -> p.info().command().orElse("").contains("python")).toList();
-            answer(Map.of("event", "killing", "point", point, "pids", pythons.stream().map(ProcessHandle::pid).toList()));
+            var pythons = ProcessHandle.current()
+                    .descendants()
+                    .filter(p -> p.info().command().orElse("").contains("python"))
+                    .toList();
+            answer(Map.of(
+                    "event",
+                    "killing",
+                    "point",
+                    point,
+                    "pids",
+                    pythons.stream().map(ProcessHandle::pid).toList()));
             try {
                 if (request.kind == Kind.server) REQUESTS.readLine(); // until it has recovered
-                if (request.kind == Kind.driver || request.kind == Kind.both) pythons.forEach(ProcessHandle::destroyForcibly);
-                if (request.kind == Kind.driver) for (var python : pythons) while (CrashingServer.isAlive(python)) Thread.sleep(5);
+                if (request.kind == Kind.driver || request.kind == Kind.both)
+                    pythons.forEach(ProcessHandle::destroyForcibly);
+                if (request.kind == Kind.driver)
+                    for (var python : pythons) while (CrashingServer.isAlive(python)) Thread.sleep(5);
                 if (request.kind != Kind.jvm && request.kind != Kind.both) return;
                 new ProcessBuilder("kill", "-KILL", "" + ProcessHandle.current().pid()).start();
                 Thread.sleep(60_000);
@@ -196,7 +225,9 @@ class KillTest {
 
         private void start(Hired worker) throws IOException {
             if (worker.process != null && worker.process.isAlive()) return;
-            worker.process = Tool.in(folder, "KillTest$Worker").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start();
+            worker.process = Tool.in(folder, "KillTest$Worker")
+                    .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                    .start();
             worker.answers = worker.process.inputReader(StandardCharsets.UTF_8);
             var errors = worker.process.getErrorStream();
             Thread.ofPlatform().daemon().start(() -> {
@@ -218,25 +249,38 @@ class KillTest {
                 var said = JsonParser.parseString(line).getAsJsonObject();
                 if (said.get("event").getAsString().equals("killing")) {
                     point = said.get("point").getAsString();
-                    said.getAsJsonArray("pids").forEach(pid -> ProcessHandle.of(pid.getAsLong()).ifPresent(pythons::add));
+                    said.getAsJsonArray("pids")
+                            .forEach(pid -> ProcessHandle.of(pid.getAsLong()).ifPresent(pythons::add));
                     if (request.kind != Kind.server) continue;
                     server.crash();
                     worker.say("go on");
-                } else return new Output(said.get("code").getAsInt(), said.get("out").getAsString(), said.get("err").getAsString(),
-                    said.getAsJsonArray("points").asList().stream().map(p -> p.getAsString()).toList(), point);
+                } else
+                    return new Output(
+                            said.get("code").getAsInt(),
+                            said.get("out").getAsString(),
+                            said.get("err").getAsString(),
+                            said.getAsJsonArray("points").asList().stream()
+                                    .map(p -> p.getAsString())
+                                    .toList(),
+                            point);
             }
             var code = worker.process.waitFor();
-            for (var python : pythons) waitUntil("the driver ends with the tool", () -> !CrashingServer.isAlive(python));
+            for (var python : pythons)
+                waitUntil("the driver ends with the tool", () -> !CrashingServer.isAlive(python));
             return new Output(code, "", "", List.of(), point);
         }
 
         void waitUntilNobodyIsConnected() throws Exception {
-            waitUntil("no session and no transaction stays", () -> OldState.text(server.database("postgres", Postgres.SUPERUSER),
-                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()").equals("0"));
+            waitUntil("no session and no transaction stays", () -> OldState.text(
+                            server.database("postgres", Postgres.SUPERUSER),
+                            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <>"
+                                    + " pg_backend_pid()")
+                    .equals("0"));
         }
 
         @Override public void close() throws Exception {
-            for (var worker : List.of(victim, checker)) if (worker.process != null) worker.process.destroyForcibly().waitFor();
+            for (var worker : List.of(victim, checker))
+                if (worker.process != null) worker.process.destroyForcibly().waitFor();
             server.close();
         }
     }
@@ -266,37 +310,40 @@ class KillTest {
 
     /** Migrations in several files, one private, one a link, a helper beside them; an app without migrations. */
     private static void writeProject(Path root, boolean failing) throws IOException {
-        SampleProject.tiny(root, Map.of(
-            "shop/models.py", """
-                import os
-                from django.db import models
-                new = not os.path.exists(os.path.join(os.path.dirname(__file__), "migrations/0002_item.py"))
-                class Order(models.Model):
-                    number = models.IntegerField(help_text="%s" if new else "")
-                class Item(models.Model):
-                    order = models.ForeignKey(Order, models.CASCADE)
-                """.formatted(failing ? "new" : ""),
-            "shop/migrations/0001_initial.py", MIGRATION.formatted("", """
-                migrations.CreateModel("Order", [("id", models.BigAutoField(primary_key=True)), ("number", models.IntegerField())])"""),
-            "shop/migrations/0002_item.py", MIGRATION.formatted("('shop', '0001_initial')", """
-                migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True)), ("order", models.ForeignKey(to="shop.order", on_delete=models.CASCADE))])"""),
-            "shop/migrations/_helpers.py", "ANSWER = 42\n",
-            "crm/models.py", """
-                from django.db import models
-                class Customer(models.Model):
-                    name = models.CharField(max_length=50)
-                    email = models.CharField(max_length=50, default="")
-                """,
-            "crm/migrations/0001_initial.py", MIGRATION.formatted("", """
-                migrations.CreateModel("Customer", [("id", models.BigAutoField(primary_key=True)), ("name", models.CharField(max_length=50))])"""),
-            "linked/0002_more.py", MIGRATION.formatted("('crm', '0001_initial')", """
-                migrations.AddField("customer", "email", models.CharField(max_length=50, default=""))"""),
-            "bare/models.py", """
-                from django.db import models
-                class Note(models.Model):
-                    text = models.TextField()
-                """));
-        Files.setPosixFilePermissions(root.resolve("crm/migrations/0001_initial.py"), PosixFilePermissions.fromString("rw-r-----"));
+        SampleProject.tiny(
+                root,
+                Map.of(
+                        "shop/models.py", """
+                            import os
+                            from django.db import models
+                            new = not os.path.exists(os.path.join(os.path.dirname(__file__), "migrations/0002_item.py"))
+                            class Order(models.Model):
+                                number = models.IntegerField(help_text="%s" if new else "")
+                            class Item(models.Model):
+                                order = models.ForeignKey(Order, models.CASCADE)
+                            """.formatted(failing ? "new" : ""),
+                        "shop/migrations/0001_initial.py", MIGRATION.formatted("", """
+                            migrations.CreateModel("Order", [("id", models.BigAutoField(primary_key=True)), ("number", models.IntegerField())])"""),
+                        "shop/migrations/0002_item.py", MIGRATION.formatted("('shop', '0001_initial')", """
+                            migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True)), ("order", models.ForeignKey(to="shop.order", on_delete=models.CASCADE))])"""),
+                        "shop/migrations/_helpers.py", "ANSWER = 42\n",
+                        "crm/models.py", """
+                        from django.db import models
+                        class Customer(models.Model):
+                            name = models.CharField(max_length=50)
+                            email = models.CharField(max_length=50, default="")
+                        """,
+                        "crm/migrations/0001_initial.py", MIGRATION.formatted("", """
+                            migrations.CreateModel("Customer", [("id", models.BigAutoField(primary_key=True)), ("name", models.CharField(max_length=50))])"""),
+                        "linked/0002_more.py", MIGRATION.formatted("('crm', '0001_initial')", """
+                            migrations.AddField("customer", "email", models.CharField(max_length=50, default=""))"""),
+                        "bare/models.py", """
+                        from django.db import models
+                        class Note(models.Model):
+                            text = models.TextField()
+                        """));
+        Files.setPosixFilePermissions(
+                root.resolve("crm/migrations/0001_initial.py"), PosixFilePermissions.fromString("rw-r-----"));
         Files.createSymbolicLink(root.resolve("crm/migrations/0002_more.py"), Path.of("../../linked/0002_more.py"));
     }
 
@@ -331,11 +378,19 @@ class KillTest {
         OldState.run(small, ROWS.split(";\n"));
         lane.server.execute("CREATE DATABASE large_template TEMPLATE small_template OWNER kill_user");
         OldState.run(lane.database(template(true)), MORE);
-        for (var large : List.of(false, true)) lane.snapshots.put(template(large), Snapshot.of(lane.database(template(large))));
+        for (var large : List.of(false, true))
+            lane.snapshots.put(template(large), Snapshot.of(lane.database(template(large))));
     }
 
     /** One project on one database, and what they were like. */
-    private record Case(Scenario scenario, Lane lane, Path root, Postgres.Db db, List<String> oldRows, List<String> oldFiles, String oldOid) {
+    private record Case(
+            Scenario scenario,
+            Lane lane,
+            Path root,
+            Postgres.Db db,
+            List<String> oldRows,
+            List<String> oldFiles,
+            String oldOid) {
         static Case of(Scenario scenario, Lane lane) throws Exception {
             var name = "kill_%05d".formatted(DATABASES.incrementAndGet());
             var template = template(scenario.large);
@@ -380,20 +435,38 @@ class KillTest {
             copy(lane.state(this), lane.state());
             for (var folder : List.of(to.resolve(".reset"), lane.state()))
                 try (var records = Files.walk(folder)) {
-                    for (var record : records.filter(f -> f.endsWith("run.json")).toList())
-                        Files.writeString(record, Files.readString(record).replace(db.name(), name).replace("\"oid\": " + oldOid, "\"oid\": " + before));
+                    for (var record :
+                            records.filter(f -> f.endsWith("run.json")).toList())
+                        Files.writeString(
+                                record,
+                                Files.readString(record)
+                                        .replace(db.name(), name)
+                                        .replace("\"oid\": " + oldOid, "\"oid\": " + before));
                 }
             var there = lane.database(name);
             new SampleProject(to, to).env(there);
             var env = Snapshot.of(to).stream().filter(line -> line.startsWith(".env ")).findFirst().orElseThrow();
-            return new Case(scenario, lane, to, there, oldRows.stream().map(line -> line.replace(db.name(), name)).toList(),
-                oldFiles.stream().map(line -> line.startsWith(".env ") ? env : line).toList(), before);
+            return new Case(
+                    scenario,
+                    lane,
+                    to,
+                    there,
+                    oldRows.stream().map(line -> line.replace(db.name(), name)).toList(),
+                    oldFiles.stream()
+                            .map(line -> line.startsWith(".env ") ? env : line)
+                            .toList(),
+                    before);
         }
 
         private static void copy(Path from, Path to) throws IOException {
             try (Stream<Path> all = Files.walk(from)) {
-                for (var file : all.filter(f -> !f.toString().contains("__pycache__")).toList())
-                    Files.copy(file, to.resolve(from.relativize(file).toString()), StandardCopyOption.COPY_ATTRIBUTES, LinkOption.NOFOLLOW_LINKS);
+                for (var file :
+                        all.filter(f -> !f.toString().contains("__pycache__")).toList())
+                    Files.copy(
+                            file,
+                            to.resolve(from.relativize(file).toString()),
+                            StandardCopyOption.COPY_ATTRIBUTES,
+                            LinkOption.NOFOLLOW_LINKS);
             }
         }
 
@@ -410,13 +483,22 @@ class KillTest {
         }
 
         Output run(String script, int at, Kind kind, String... args) throws Exception {
-            return lane.run(new Request(script, Stream.concat(Stream.of(args), Stream.of("--project", root.toString())).toList(), at, kind));
+            return lane.run(new Request(
+                    script,
+                    Stream.concat(Stream.of(args), Stream.of("--project", root.toString()))
+                            .toList(),
+                    at,
+                    kind));
         }
 
         List<JsonObject> status() throws Exception {
             var output = run("status", "--json");
             assertEquals(0, output.code, output.all());
-            return output.out.lines().map(line -> JsonParser.parseString(line).getAsJsonObject()).filter(line -> line.get("event").getAsString().equals("run")).toList();
+            return output.out
+                    .lines()
+                    .map(line -> JsonParser.parseString(line).getAsJsonObject())
+                    .filter(line -> line.get("event").getAsString().equals("run"))
+                    .toList();
         }
 
         void assertOld(String when) throws Exception {
@@ -428,7 +510,10 @@ class KillTest {
         String oldState() {
             if (scenario.strategy.equals("swap")) {
                 if (oid(db).equals(oldOid)) return "OLD_IS_LIVE";
-                return OldState.text(db, "SELECT count(*) FROM pg_database WHERE oid = " + oldOid).equals("1") ? "NEW_IS_LIVE" : "GONE";
+                return OldState.text(db, "SELECT count(*) FROM pg_database WHERE oid = " + oldOid)
+                                .equals("1")
+                        ? "NEW_IS_LIVE"
+                        : "GONE";
             }
             var template = lane.database(template(scenario.large));
             var objects = """
@@ -436,32 +521,54 @@ class KillTest {
                     SELECT 'c' || c.oid FROM pg_class c WHERE relkind IN ('r', 'S') AND relnamespace %1$s
                     UNION ALL SELECT 'f' || p.oid FROM pg_proc p WHERE pronamespace %1$s
                     UNION ALL SELECT 't' || t.oid FROM pg_type t WHERE typtype = 'd' AND typnamespace %1$s) all_of (o)""";
-            var old = List.of(OldState.text(template, objects.formatted("= 'public'::regnamespace")).replaceAll("[{}]", "").split(","));
-            var live = List.of(OldState.text(db, objects.formatted("= 'public'::regnamespace")).replaceAll("[{}]", "").split(","));
-            var parked = List.of(OldState.text(db, objects.formatted("IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^parked_')")).replaceAll("[{}]", "").split(","));
+            var old = List.of(OldState.text(template, objects.formatted("= 'public'::regnamespace"))
+                    .replaceAll("[{}]", "")
+                    .split(","));
+            var live = List.of(OldState.text(db, objects.formatted("= 'public'::regnamespace"))
+                    .replaceAll("[{}]", "")
+                    .split(","));
+            var parked = List.of(
+                    OldState.text(db, objects.formatted("IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^parked_')"))
+                            .replaceAll("[{}]", "")
+                            .split(","));
             if (scenario.strategy.equals("drop")) { // what does not hang on a table stays
-                var tables = List.of(OldState.text(template, "SELECT string_agg('c' || oid, ',') FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace").split(","));
-                return live.containsAll(tables) ? "OLD_IS_LIVE" : tables.stream().noneMatch(live::contains) ? "NEW_IS_LIVE" : "HALF";
+                var tables = List.of(OldState.text(
+                                template,
+                                "SELECT string_agg('c' || oid, ',') FROM pg_class WHERE relkind = 'r' AND relnamespace"
+                                        + " = 'public'::regnamespace")
+                        .split(","));
+                return live.containsAll(tables)
+                        ? "OLD_IS_LIVE"
+                        : tables.stream().noneMatch(live::contains) ? "NEW_IS_LIVE" : "HALF";
             }
             if (live.containsAll(old)) return "OLD_IS_LIVE";
-            if (old.stream().noneMatch(live::contains)) return old.stream().anyMatch(parked::contains) ? "NEW_IS_LIVE" : "GONE";
+            if (old.stream().noneMatch(live::contains))
+                return old.stream().anyMatch(parked::contains) ? "NEW_IS_LIVE" : "GONE";
             return "HALF";
         }
 
         /** Everything of other names that came into being beside the database. */
         List<String> databasesBeside() {
-            var names = OldState.text(db, "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE current_database() || '\\_%'");
+            var names = OldState.text(
+                    db,
+                    "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE"
+                            + " current_database() || '\\_%'");
             return names == null ? List.of() : List.of(names.split(" "));
         }
 
         void drop() throws Exception {
             lane.waitUntilNobodyIsConnected();
-            for (var name : Stream.concat(Stream.of(db.name()), databasesBeside().stream()).toList().reversed()) lane.server.execute("DROP DATABASE IF EXISTS \"" + name + "\" WITH (FORCE)");
+            for (var name : Stream.concat(Stream.of(db.name()), databasesBeside().stream())
+                    .toList()
+                    .reversed()) lane.server.execute("DROP DATABASE IF EXISTS \"" + name + "\" WITH (FORCE)");
         }
     }
 
     private static List<String> schemaOnly(List<String> snapshot) {
-        return snapshot.stream().filter(line -> !line.startsWith("rows ") && !line.startsWith("sequence ") && !line.startsWith("database ")).toList();
+        return snapshot.stream()
+                .filter(line ->
+                        !line.startsWith("rows ") && !line.startsWith("sequence ") && !line.startsWith("database "))
+                .toList();
     }
 
     // ---- recording -----------------------------------------------------------------------------
@@ -527,11 +634,19 @@ class KillTest {
     private static List<Kill> kills(Scenario scenario) {
         var points = POINTS.get(scenario);
         var first = scenario.killed.equals("failing")
-            ? IntStream.range(0, points.size()).filter(i -> points.get(i).startsWith("before: check")).findFirst().orElseThrow() + 1 : 0;
+                ? IntStream.range(0, points.size())
+                                .filter(i -> points.get(i).startsWith("before: check"))
+                                .findFirst()
+                                .orElseThrow()
+                        + 1
+                : 0;
         var kills = new ArrayList<Kill>();
         for (int at = first; at < points.size(); at++) {
             kills.add(new Kill(at, Kind.jvm));
-            if (!scenario.killed.matches("reset|undo|purge") || !points.get(at).matches("before: (?!keep|back up).*|.*COMMIT|between the two.*|migrated, .*|moved some.*|dropped some")) continue;
+            if (!scenario.killed.matches("reset|undo|purge")
+                    || !points.get(at)
+                            .matches("before: (?!keep|back up).*|.*COMMIT|between the two.*|migrated, .*|moved"
+                                    + " some.*|dropped some")) continue;
             kills.add(new Kill(at, Kind.server));
             if (!scenario.isReset()) continue;
             kills.add(new Kill(at, Kind.driver));
@@ -546,19 +661,23 @@ class KillTest {
         var points = POINTS.get(scenario);
         var tasks = new ArrayList<LaneTask>();
         var begun = System.nanoTime();
-        for (var kill : Sample.of(scenario.name(), kills(scenario), 1, Kill::kind)) tasks.add(lane -> {
-            TRIED.incrementAndGet();
-            try {
-                var one = scenario.isReset() ? Case.of(scenario, lane) : Case.afterReset(scenario, lane);
-                recover(one, kill);
-                RECOVERED.incrementAndGet();
-                one.drop();
-            } catch (Throwable e) {
-                wrong.add("%s, %s killed at %d, %s: %s\n  %s".formatted(scenario, kill.kind, kill.at, points.get(kill.at), shortened("" + e), where(e)));
-            }
-        });
+        for (var kill : Sample.of(scenario.name(), kills(scenario), 1, Kill::kind))
+            tasks.add(lane -> {
+                TRIED.incrementAndGet();
+                try {
+                    var one = scenario.isReset() ? Case.of(scenario, lane) : Case.afterReset(scenario, lane);
+                    recover(one, kill);
+                    RECOVERED.incrementAndGet();
+                    one.drop();
+                } catch (Throwable e) {
+                    wrong.add("%s, %s killed at %d, %s: %s\n  %s"
+                            .formatted(scenario, kill.kind, kill.at, points.get(kill.at), shortened("" + e), where(e)));
+                }
+            });
         onBothLanes(tasks);
-        System.out.printf("%s: %d points, %d kills, %d s%n", scenario, points.size(), tasks.size(), (System.nanoTime() - begun) / 1_000_000_000);
+        System.out.printf(
+                "%s: %d points, %d kills, %d s%n",
+                scenario, points.size(), tasks.size(), (System.nanoTime() - begun) / 1_000_000_000);
         assertEquals("", String.join("\n\n", wrong));
     }
 
@@ -567,7 +686,10 @@ class KillTest {
     }
 
     private static List<StackTraceElement> where(Throwable e) {
-        return Stream.of(e.getStackTrace()).filter(frame -> frame.getClassName().startsWith("KillTest")).limit(4).toList();
+        return Stream.of(e.getStackTrace())
+                .filter(frame -> frame.getClassName().startsWith("KillTest"))
+                .limit(4)
+                .toList();
     }
 
     private static void recover(Case one, Kill kill) throws Exception {
@@ -606,7 +728,8 @@ class KillTest {
             assertNew(one);
         } else {
             assertTrue(List.of(3, 137).contains(killed.code), killed.all());
-            if (killed.code == 3) assertTrue(killed.err.contains("undo") || killed.err.contains("restore"), killed.all());
+            if (killed.code == 3)
+                assertTrue(killed.err.contains("undo") || killed.err.contains("restore"), killed.all());
             unfinished(one, run);
         }
         if (one.scenario.strategy.equals("drop") && !one.oldState().equals("OLD_IS_LIVE")) afterDrop(one, kill);
@@ -615,15 +738,23 @@ class KillTest {
 
     private static void assertNew(Case one) throws Exception {
         var schema = NEW_SCHEMA.get(one.scenario);
-        if (schema != null) assertEquals(String.join("\n", schema), String.join("\n", schemaOnly(Snapshot.of(one.db))), "the new schema");
+        if (schema != null)
+            assertEquals(
+                    String.join("\n", schema), String.join("\n", schemaOnly(Snapshot.of(one.db))), "the new schema");
         assertNotEquals(one.oldFiles, Snapshot.of(one.root));
     }
 
     /** What status says, against what is found by looking. */
     private static void assertTruthful(Case one, JsonObject run) throws Exception {
         assertEquals(one.oldState(), run.get("state").getAsString(), run.toString());
-        assertEquals(one.oldFiles.equals(Snapshot.of(one.root).stream().filter(line -> !line.contains("/~")).toList()), run.get("old_files_in_place").getAsBoolean(), run.toString());
-        for (var name : one.databasesBeside()) assertTrue(run.get("aside").getAsString().contains(name), name + " is not named: " + run);
+        assertEquals(
+                one.oldFiles.equals(Snapshot.of(one.root).stream()
+                        .filter(line -> !line.contains("/~"))
+                        .toList()),
+                run.get("old_files_in_place").getAsBoolean(),
+                run.toString());
+        for (var name : one.databasesBeside())
+            assertTrue(run.get("aside").getAsString().contains(name), name + " is not named: " + run);
     }
 
     private static void unfinished(Case one, JsonObject run) throws Exception {
@@ -632,16 +763,24 @@ class KillTest {
         if (!dropped) { // after a drop the way out is another reset
             var refused = one.run(one.scenario.reset());
             assertEquals(4, refused.code, refused.all());
-            for (var way : List.of("undo", "finish")) assertTrue(refused.err.contains("reset_migrations " + way + " " + run.get("run").getAsString()), refused.all());
+            for (var way : List.of("undo", "finish"))
+                assertTrue(
+                        refused.err.contains(
+                                "reset_migrations " + way + " " + run.get("run").getAsString()),
+                        refused.all());
         }
         var finish = one.run("finish");
         if (finish.code == 0) {
-            assertTrue(run.get("new_files_in_place").getAsBoolean() && run.get("state").getAsString().equals("NEW_IS_LIVE"), run + finish.all());
+            assertTrue(
+                    run.get("new_files_in_place").getAsBoolean()
+                            && run.get("state").getAsString().equals("NEW_IS_LIVE"),
+                    run + finish.all());
             assertNew(one);
             assertEquals("done", one.status().getFirst().get("outcome").getAsString());
         } else {
             assertEquals(4, finish.code, finish.all());
-            assertTrue(finish.err.contains(dropped ? "backup_database restore" : "reset_migrations undo"), finish.all());
+            assertTrue(
+                    finish.err.contains(dropped ? "backup_database restore" : "reset_migrations undo"), finish.all());
             assertEquals(one.oldState(), run.get("state").getAsString());
         }
         assertEquals(files, Snapshot.of(one.root));
@@ -691,7 +830,11 @@ class KillTest {
     }
 
     private static String rowsOnly(List<String> snapshot) {
-        return String.join("\n", snapshot.stream().filter(line -> line.startsWith("rows ") || line.startsWith("sequence ")).toList());
+        return String.join(
+                "\n",
+                snapshot.stream()
+                        .filter(line -> line.startsWith("rows ") || line.startsWith("sequence "))
+                        .toList());
     }
 
     // ---- after a killed undo -------------------------------------------------------------------
@@ -710,7 +853,8 @@ class KillTest {
 
     // ---- after a killed purge ------------------------------------------------------------------
 
-    private static void afterPurge(Case one, Kill kill, Output killed, List<String> rows, List<String> files) throws Exception {
+    private static void afterPurge(Case one, Kill kill, Output killed, List<String> rows, List<String> files)
+            throws Exception {
         assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(one.db)), "purge touches nothing live");
         assertEquals(files, Snapshot.of(one.root));
         var runs = one.status();
@@ -721,25 +865,31 @@ class KillTest {
                 return;
             }
             assertEquals(4, undo.code, undo.all());
-            assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(one.db)), "a refused undo touches nothing");
+            assertEquals(
+                    String.join("\n", rows), String.join("\n", Snapshot.of(one.db)), "a refused undo touches nothing");
             assertEquals(files, Snapshot.of(one.root));
         }
         var again = one.run("purge", "--yes");
         assertEquals(runs.isEmpty() ? 2 : 0, again.code, again.all());
         assertEquals(List.of(), one.status());
         assertEquals(List.of(), one.databasesBeside());
-        assertEquals("0", OldState.text(one.db, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'"));
+        assertEquals(
+                "0", OldState.text(one.db, "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'"));
         assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(one.db)));
         try (var backups = Files.walk(one.root.resolve("backups"))) {
             var kept = backups.map(Path::toString).toList();
-            assertTrue(kept.stream().anyMatch(f -> f.endsWith(".dump.zst")) && kept.stream().anyMatch(f -> f.endsWith("/old/shop/migrations/0002_item.py")), kept.toString());
+            assertTrue(
+                    kept.stream().anyMatch(f -> f.endsWith(".dump.zst"))
+                            && kept.stream().anyMatch(f -> f.endsWith("/old/shop/migrations/0002_item.py")),
+                    kept.toString());
         }
     }
 
     // ---- in the middle of a statement ----------------------------------------------------------
 
     /** Nobody is left to say ROLLBACK: the driver has to notice that the tool is gone, and the server that the driver is. */
-    @Test void a_statement_that_would_take_minutes_is_rolled_back_when_the_tool_is_killed() throws Exception {
+    @Test
+    void a_statement_that_would_take_minutes_is_rolled_back_when_the_tool_is_killed() throws Exception {
         onBothLanes(List.of(lane -> {
             var one = Case.of(Scenario.PARK, lane);
             SampleProject.write(one.root, "crm/apps.py", """
@@ -757,12 +907,22 @@ class KillTest {
                     def ready(self):
                         post_migrate.connect(wait)
                 """);
-            var tool = Tool.in(one.root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start("--yes", "--strategy", "park");
-            waitUntil("the migrations run", () -> !tool.isAlive() || OldState.text(one.db, "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep.300' AND pid <> pg_backend_pid()").equals("1"));
+            var tool = Tool.in(one.root, "reset_migrations")
+                    .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                    .start("--yes", "--strategy", "park");
+            waitUntil(
+                    "the migrations run",
+                    () -> !tool.isAlive()
+                            || OldState.text(
+                                            one.db,
+                                            "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep.300' AND"
+                                                    + " pid <> pg_backend_pid()")
+                                    .equals("1"));
             var pythons = tool.descendants().toList();
             assertFalse(pythons.isEmpty());
             tool.destroyForcibly().waitFor();
-            for (var python : pythons) waitUntil("the driver ends with the tool", () -> !CrashingServer.isAlive(python));
+            for (var python : pythons)
+                waitUntil("the driver ends with the tool", () -> !CrashingServer.isAlive(python));
             one.lane.waitUntilNobodyIsConnected();
             assertEquals(String.join("\n", one.oldRows), String.join("\n", Snapshot.of(one.db)));
             one.drop();
@@ -777,9 +937,11 @@ class KillTest {
             var one = Case.of(Scenario.SWAP, lane);
             var killed = one.killed(points.lastIndexOf("after COMMIT"), Kind.jvm, Scenario.SWAP.reset());
             one.lane.waitUntilNobodyIsConnected();
-            for (var folder : List.of(one.root.resolve(".reset"), lane.folder.resolveSibling(lane.folder.getFileName() + ".state")))
+            for (var folder : List.of(
+                    one.root.resolve(".reset"), lane.folder.resolveSibling(lane.folder.getFileName() + ".state")))
                 try (var records = Files.walk(folder)) {
-                    for (var record : records.filter(f -> f.endsWith("run.json")).toList()) Files.delete(record);
+                    for (var record :
+                            records.filter(f -> f.endsWith("run.json")).toList()) Files.delete(record);
                 }
             assertThrows(AssertionError.class, () -> afterReset(one, new Kill(0, Kind.jvm), killed));
             one.drop();

@@ -48,7 +48,8 @@ class LayersTest {
     private static Map<String, Set<String>> dependencies() throws URISyntaxException {
         var classes = Path.of(Lib.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         var out = new StringWriter();
-        var jdeps = ToolProvider.findFirst("jdeps").orElseThrow(() -> new IllegalStateException("this needs a JDK: it has jdeps"));
+        var jdeps = ToolProvider.findFirst("jdeps")
+                .orElseThrow(() -> new IllegalStateException("this needs a JDK: it has jdeps"));
         var code = jdeps.run(new PrintWriter(out, true), new PrintWriter(System.err, true),
             "-verbose:class", "-filter:none", "--multi-release", "base", "--ignore-missing-deps", classes.toString());
         assertEquals(0, code, out.toString());
@@ -56,7 +57,8 @@ class LayersTest {
         out.toString().lines().map(EDGE::matcher).filter(line -> line.matches()).forEach(edge -> {
             var from = file(edge.group(1));
             var to = file(edge.group(2));
-            if (isOurs(from) && isOurs(to) && !from.equals(to)) found.computeIfAbsent(from, name -> new TreeSet<>()).add(to);
+            if (isOurs(from) && isOurs(to) && !from.equals(to))
+                found.computeIfAbsent(from, name -> new TreeSet<>()).add(to);
         });
         return found;
     }
@@ -94,8 +96,9 @@ class LayersTest {
         var done = new TreeSet<String>();
         for (var file : dependencies.keySet()) {
             if (done.contains(file)) continue;
-            var group = reached(dependencies, file).stream().filter(other -> reached(dependencies, other).contains(file))
-                .collect(Collectors.toCollection(TreeSet::new));
+            var group = reached(dependencies, file).stream()
+                    .filter(other -> reached(dependencies, other).contains(file))
+                    .collect(Collectors.toCollection(TreeSet::new));
             if (group.size() > 1) cycles.add(group);
             done.addAll(group);
         }
@@ -116,7 +119,10 @@ class LayersTest {
     }
 
     private static List<Set<String>> acrossPackages(Collection<Set<String>> cycles) {
-        return cycles.stream().filter(cycle -> cycle.stream().map(LayersTest::packageOf).distinct().count() > 1).toList();
+        return cycles.stream()
+                .filter(cycle ->
+                        cycle.stream().map(LayersTest::packageOf).distinct().count() > 1)
+                .toList();
     }
 
     @Test void every_package_uses_only_those_below_it() throws Exception {
@@ -137,8 +143,12 @@ class LayersTest {
         planted.put("lib.django.Django", Set.of("lib.docker.ComposeConfig"));
         planted.put("lib.error.Failure", Set.of("lib.new_package.Thing"));
         planted.put("reset_migrations", Set.of("lib.reset.Run"));
-        assertEquals(Set.of("lib.postgres.Database -> lib.docker.Tunnel", "lib.django.Django -> lib.docker.ComposeConfig",
-            "lib.error.Failure -> lib.new_package.Thing: a package without a layer"), Set.copyOf(violations(planted)));
+        assertEquals(
+                Set.of(
+                        "lib.postgres.Database -> lib.docker.Tunnel",
+                        "lib.django.Django -> lib.docker.ComposeConfig",
+                        "lib.error.Failure -> lib.new_package.Thing: a package without a layer"),
+                Set.copyOf(violations(planted)));
     }
 
     @Test void a_cycle_of_five_files_and_one_across_packages_are_noticed() {

@@ -47,32 +47,45 @@ class LostRunTest {
     @BeforeEach void an_old_state() throws Exception {
         db = Postgres.database(Postgres.role("crm_user", "CREATEDB"));
         try (var connection = db.connect(); var statement = connection.createStatement()) {
-            statement.execute("CREATE TABLE shop_order (id serial PRIMARY KEY, number int, CONSTRAINT positive CHECK (number > 0)); "
-                + "INSERT INTO shop_order (number) SELECT generate_series(1, 50)");
+            statement.execute(
+                    "CREATE TABLE shop_order (id serial PRIMARY KEY, number int, CONSTRAINT positive CHECK (number >"
+                            + " 0)); INSERT INTO shop_order (number) SELECT generate_series(1, 50)");
         }
         state = temp.resolve("state");
-        crm = SampleProject.tiny(Files.createDirectory(temp.resolve("crm")).toRealPath(), Map.of("shop/models.py", """
-            from django.db import models
-            class Order(models.Model):
-                number = models.IntegerField()
-            """, "shop/migrations/0001_initial.py", """
-            from django.db import migrations
-            class Migration(migrations.Migration):
-                dependencies = []
-                operations = [migrations.RunPython(print)]
-            """, "shop/migrations/0002_by_hand.py", """
-            from django.db import migrations
-            class Migration(migrations.Migration):
-                dependencies = [("shop", "0001_gone")]
-                operations = []
-            """)).env(db);
+        crm = SampleProject.tiny(
+                        Files.createDirectory(temp.resolve("crm")).toRealPath(),
+                        Map.of(
+                                "shop/models.py",
+                                """
+                                from django.db import models
+                                class Order(models.Model):
+                                    number = models.IntegerField()
+                                """,
+                                "shop/migrations/0001_initial.py",
+                                """
+                                from django.db import migrations
+                                class Migration(migrations.Migration):
+                                    dependencies = []
+                                    operations = [migrations.RunPython(print)]
+                                """,
+                                "shop/migrations/0002_by_hand.py",
+                                """
+                                from django.db import migrations
+                                class Migration(migrations.Migration):
+                                    dependencies = [("shop", "0001_gone")]
+                                    operations = []
+                                """))
+                .env(db);
         rows = Snapshot.of(db);
         files = Snapshot.of(crm.root());
     }
 
     private Tool.Output reset(SampleProject in, String... args) throws Exception {
-        return Tool.in(in.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
-            .env("XDG_STATE_HOME", state.toString()).run(args);
+        return Tool.in(in.root(), "reset_migrations")
+                .warm()
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .env("XDG_STATE_HOME", state.toString())
+                .run(args);
     }
 
     private Tool.Output reset(String... args) throws Exception {
@@ -84,7 +97,8 @@ class LostRunTest {
     }
 
     private static void git(Path folder, String... args) throws Exception {
-        var command = new java.util.ArrayList<>(List.of("git", "-c", "user.name=ana", "-c", "user.email=ana@example.com"));
+        var command =
+                new java.util.ArrayList<>(List.of("git", "-c", "user.name=ana", "-c", "user.email=ana@example.com"));
         command.addAll(List.of(args));
         var process = new ProcessBuilder(command).directory(folder.toFile()).redirectErrorStream(true).start();
         var said = new String(process.getInputStream().readAllBytes());
@@ -132,9 +146,10 @@ class LostRunTest {
 
     private List<String> asideOnServer() throws Exception {
         var names = new java.util.ArrayList<String>();
-        try (var connection = db.connect(); var rows = connection.createStatement().executeQuery("""
-                SELECT datname FROM pg_database WHERE datname LIKE current_database() || '\\_%' UNION ALL
-                SELECT nspname FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'""")) {
+        try (var connection = db.connect();
+                var rows = connection.createStatement().executeQuery("""
+                    SELECT datname FROM pg_database WHERE datname LIKE current_database() || '\\_%' UNION ALL
+                    SELECT nspname FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'""")) {
             while (rows.next()) names.add(rows.getString(1));
         }
         return names;
@@ -157,7 +172,9 @@ class LostRunTest {
         assertTrue(Files.exists(run()));
         git(crm.root(), "clean", "-q", how.split(" ")[1]);
         assertFalse(Files.exists(crm.root().resolve(".reset")));
-        files.addAll(Snapshot.of(crm.root()).stream().filter(line -> line.startsWith(".git/") && !files.contains(line)).toList()); // git's own
+        files.addAll(Snapshot.of(crm.root()).stream()
+                .filter(line -> line.startsWith(".git/") && !files.contains(line))
+                .toList()); // git's own
         files = files.stream().filter(line -> !line.startsWith(".git/")).toList();
         lost++;
         assertEquals("NEW_IS_LIVE", status(crm).getLast().get("state").getAsString());
@@ -170,8 +187,10 @@ class LostRunTest {
     }
 
     private Path elsewhere() throws IOException {
-        Assumptions.assumeTrue(Files.isDirectory(OTHER_FILE_SYSTEM) && !Files.getFileStore(OTHER_FILE_SYSTEM).equals(Files.getFileStore(temp)),
-            "no second file system in " + OTHER_FILE_SYSTEM);
+        Assumptions.assumeTrue(
+                Files.isDirectory(OTHER_FILE_SYSTEM)
+                        && !Files.getFileStore(OTHER_FILE_SYSTEM).equals(Files.getFileStore(temp)),
+                "no second file system in " + OTHER_FILE_SYSTEM);
         return Files.createTempDirectory(OTHER_FILE_SYSTEM, "reset_migrations_test");
     }
 
@@ -186,11 +205,14 @@ class LostRunTest {
             Files.createSymbolicLink(crm.root().resolve(".reset"), Files.createDirectory(elsewhere.resolve("first")));
             state = elsewhere.resolve("second");
             assertDone(reset("--yes", "--strategy", gone.equals("first") ? "swap" : "park"));
-            assertTrue(Files.isRegularFile(elsewhere.resolve("first").resolve(run().getFileName()).resolve("run.json")));
+            assertTrue(Files.isRegularFile(
+                    elsewhere.resolve("first").resolve(run().getFileName()).resolve("run.json")));
             Disk.removeTree(gone.equals("first") ? run() : state);
             assertFound(crm);
             if (gone.equals("second")) assertPurged(crm);
-            assertTrue(Files.isSymbolicLink(crm.root().resolve(".reset")) && Files.isDirectory(elsewhere.resolve("first")), "the link is not ours to remove");
+            assertTrue(
+                    Files.isSymbolicLink(crm.root().resolve(".reset")) && Files.isDirectory(elsewhere.resolve("first")),
+                    "the link is not ours to remove");
         } finally {
             Disk.removeTree(elsewhere);
         }
@@ -198,7 +220,9 @@ class LostRunTest {
 
     @Test void the_folder_is_a_mount_of_its_own() throws Exception {
         var folder = Files.createDirectory(crm.root().resolve(".reset"));
-        var mount = new ProcessBuilder("mount", "-t", "tmpfs", "-o", "size=4m", "none", folder.toString()).redirectErrorStream(true).start();
+        var mount = new ProcessBuilder("mount", "-t", "tmpfs", "-o", "size=4m", "none", folder.toString())
+                .redirectErrorStream(true)
+                .start();
         Assumptions.assumeTrue(mount.waitFor() == 0, "may not mount");
         try {
             assertDone(reset("--yes"));
@@ -217,14 +241,19 @@ class LostRunTest {
     private SampleProject checkout() throws IOException {
         var there = Files.createDirectory(temp.resolve("there")).toRealPath();
         Files.walkFileTree(crm.root(), new SimpleFileVisitor<>() {
-            @Override public FileVisitResult preVisitDirectory(Path dir, BasicFileAttributes attributes) throws IOException {
+            @Override
+            public FileVisitResult preVisitDirectory(Path dir, BasicFileAttributes attributes) throws IOException {
                 if (dir.endsWith(".reset")) return FileVisitResult.SKIP_SUBTREE;
                 Files.createDirectories(there.resolve(crm.root().relativize(dir)));
                 return FileVisitResult.CONTINUE;
             }
 
-            @Override public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                Files.copy(file, there.resolve(crm.root().relativize(file)), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
+                Files.copy(
+                        file,
+                        there.resolve(crm.root().relativize(file)),
+                        java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
                 return FileVisitResult.CONTINUE;
             }
         });
@@ -269,10 +298,14 @@ class LostRunTest {
     @Test void a_run_of_another_project_on_a_server_of_the_same_address_is_ignored() throws Exception {
         assertDone(reset("--yes"));
         var there = checkout();
-        for (var name : asideOnServer()) Postgres.execute("COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(name))); // as if it were not this server
+        for (var name : asideOnServer())
+            Postgres.execute(
+                    "COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(name))); // as if it were not this server
         assertEquals(List.of(), status(there));
         assertEquals(2, reset(there, "undo", "--yes").code());
-        assertEquals("NEW_IS_LIVE", status(crm).getLast().get("state").getAsString()); // to its own project it is what it was
+        assertEquals(
+                "NEW_IS_LIVE",
+                status(crm).getLast().get("state").getAsString()); // to its own project it is what it was
     }
 
     // ---- no record at all --------------------------------------------------------------------
@@ -294,7 +327,10 @@ class LostRunTest {
         for (var command : new String[] {"undo", "purge"}) {
             var refused = reset(command, "--yes");
             assertEquals(4, refused.code(), refused.all());
-            assertTrue(refused.err().contains(name) && refused.err().contains(aside.get("run").getAsString()), refused.err());
+            assertTrue(
+                    refused.err().contains(name)
+                            && refused.err().contains(aside.get("run").getAsString()),
+                    refused.err());
         }
         assertFalse(Files.exists(crm.root().resolve(".reset")));
         var sql = new StringBuilder();
@@ -316,7 +352,11 @@ class LostRunTest {
         var status = reset("status");
         assertDone(status);
         var schema = asideOnServer().getFirst();
-        assertTrue(status.out().contains(schema) && status.out().contains("; it has 1 table\n") && status.out().contains("SET SCHEMA"), status.out());
+        assertTrue(
+                status.out().contains(schema)
+                        && status.out().contains("; it has 1 table\n")
+                        && status.out().contains("SET SCHEMA"),
+                status.out());
         for (var command : new String[] {"undo", "purge"}) {
             var refused = reset(command, "--yes");
             assertEquals(4, refused.code(), refused.all());
@@ -337,7 +377,11 @@ class LostRunTest {
         lost++;
         var refused = reset("undo", "--yes");
         assertEquals(4, refused.code(), refused.all());
-        assertEquals(List.of("run", "set_aside"), status(crm).stream().map(event -> event.get("event").getAsString()).toList());
+        assertEquals(
+                List.of("run", "set_aside"),
+                status(crm).stream()
+                        .map(event -> event.get("event").getAsString())
+                        .toList());
         found++;
     }
 
@@ -351,7 +395,11 @@ class LostRunTest {
     @Test void a_record_or_an_old_file_that_is_damaged_in_one_place_is_taken_from_the_other() throws Exception {
         assertDone(reset("--yes"));
         var record = Files.readString(copy().resolve("run.json"));
-        for (var text : List.of("{}", "\0\0\0", record.replaceFirst("\"aside\": \\{[^}]*}", "\"aside\": 7"), record.replace(run().getFileName().toString(), "another"))) {
+        for (var text : List.of(
+                "{}",
+                "\0\0\0",
+                record.replaceFirst("\"aside\": \\{[^}]*}", "\"aside\": 7"),
+                record.replace(run().getFileName().toString(), "another"))) {
             Files.writeString(run().resolve("run.json"), text);
             assertEquals("done", status(crm).getLast().get("outcome").getAsString());
         }
@@ -372,13 +420,18 @@ class LostRunTest {
         for (var folder : List.of(run(), copy())) cut(folder.resolve("old/shop/migrations/0001_initial.py"));
         var broken = reset("undo", "--yes");
         assertEquals(1, broken.code(), broken.all());
-        assertTrue(broken.err().contains("0001_initial.py") && broken.err().contains(run().toString()) && broken.err().contains(copy().toString()), broken.err());
+        assertTrue(
+                broken.err().contains("0001_initial.py")
+                        && broken.err().contains(run().toString())
+                        && broken.err().contains(copy().toString()),
+                broken.err());
         for (var folder : List.of(run(), copy())) cut(folder.resolve("run.json"));
         lost++;
         for (var command : new String[] {"undo", "purge", "status"}) {
             var refused = reset(command, "--yes");
             assertEquals(2, refused.code(), refused.all());
-            for (var folder : List.of(run(), copy())) assertTrue(refused.err().contains(folder.resolve("run.json").toString()), refused.err());
+            for (var folder : List.of(run(), copy()))
+                assertTrue(refused.err().contains(folder.resolve("run.json").toString()), refused.err());
             assertFalse(refused.err().contains("\tat "), refused.err());
             if (command.equals("status")) assertTrue(refused.out().contains("ALTER DATABASE"), refused.out());
         }
@@ -393,8 +446,18 @@ class LostRunTest {
         assertDone(reset("undo", "--yes"));
         assertDone(reset("undo", "--yes"));
         var aside = status(crm).stream().map(run -> run.get("aside").getAsString()).toList();
-        assertTrue(aside.get(0).matches("database .*_undone_.*") && aside.get(1).matches("schema undone_.* of database .*_undone_.*"), aside.toString());
-        assertEquals(4, reset("purge", aside.get(0).replaceAll(".*_undone_(\\d+)_(\\d+)_(\\w+)$", "$1-$2-$3"), "--yes", "--no-backup").code()); // it holds the other
+        assertTrue(
+                aside.get(0).matches("database .*_undone_.*")
+                        && aside.get(1).matches("schema undone_.* of database .*_undone_.*"),
+                aside.toString());
+        assertEquals(
+                4,
+                reset(
+                                "purge",
+                                aside.get(0).replaceAll(".*_undone_(\\d+)_(\\d+)_(\\w+)$", "$1-$2-$3"),
+                                "--yes",
+                                "--no-backup")
+                        .code()); // it holds the other
         assertDone(reset("purge", "--all", "--yes", "--no-backup"));
         assertEquals(List.of(), asideOnServer());
         assertEquals(rows, Snapshot.of(db));
@@ -403,7 +466,8 @@ class LostRunTest {
     // ---- purge and what is another run's -----------------------------------------------------
 
     private void execute(String database, String sql) throws Exception {
-        try (var connection = new Postgres.Db(db.host(), db.port(), database, db.role()).connect(); var statement = connection.createStatement()) {
+        try (var connection = new Postgres.Db(db.host(), db.port(), database, db.role()).connect();
+                var statement = connection.createStatement()) {
             statement.execute(sql);
         }
     }
@@ -411,7 +475,10 @@ class LostRunTest {
     @Test void purge_refuses_to_drop_a_database_that_holds_another_runs_schema() throws Exception {
         assertDone(reset("--yes", "--strategy", "swap"));
         var aside = asideOnServer().getFirst();
-        execute(aside, "CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations 20251122-101500-ffff: schema public as it was before'");
+        execute(
+                aside,
+                "CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations"
+                        + " 20251122-101500-ffff: schema public as it was before'");
         for (var lost : List.of(false, true)) {
             if (lost) Disk.removeTree(crm.root().resolve(".reset"));
             var refused = reset("purge", "--yes", "--no-backup");
@@ -423,7 +490,9 @@ class LostRunTest {
         assertEquals(List.of(), asideOnServer());
     }
 
-    @Tag("exhaustive") @Test void purge_refuses_to_drop_a_schema_that_another_runs_schema_depends_on() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void purge_refuses_to_drop_a_schema_that_another_runs_schema_depends_on() throws Exception {
         assertDone(reset("--yes", "--strategy", "park"));
         var aside = asideOnServer().getFirst();
         execute(db.name(), """

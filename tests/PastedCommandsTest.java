@@ -26,8 +26,9 @@ import support.Victim;
 /** The commands that messages name work when they are pasted into the shell that the script was called from. */
 @Timeout(240)
 class PastedCommandsTest {
-    private static final Pattern OWN_COMMAND = Pattern.compile(
-        "\\b(reset_migrations (undo|finish|status|purge)|backup_database (create|list|verify|restore|prune|status|fetch))\\b");
+    private static final Pattern OWN_COMMAND =
+            Pattern.compile("\\b(reset_migrations (undo|finish|status|purge)|backup_database"
+                    + " (create|list|verify|restore|prune|status|fetch))\\b");
     private static final Pattern LITERAL = Pattern.compile("\"(?:\\\\.|[^\"\\\\\n])*\"");
 
     @TempDir Path temp;
@@ -42,7 +43,9 @@ class PastedCommandsTest {
     /** A script as an executable of its own, with a space in its path: what JBANGW_CALL may name. */
     private Path executable(String script) throws IOException {
         var command = Tool.in(folder, script).command();
-        var text = "#!/bin/sh\nexec " + String.join(" ", command.stream().map(word -> "'" + word + "'").toList()) + " \"$@\"\n";
+        var text = "#!/bin/sh\nexec "
+                + String.join(
+                        " ", command.stream().map(word -> "'" + word + "'").toList()) + " \"$@\"\n";
         var bin = Files.createDirectories(folder.resolve("my tools"));
         var file = Files.writeString(bin.resolve(script), text);
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwxr-xr-x"));
@@ -53,7 +56,9 @@ class PastedCommandsTest {
     private Tool.Output shell(String line, String... variables) throws Exception {
         var builder = new ProcessBuilder("bash", "-c", line).directory(folder.toFile());
         var environment = builder.environment();
-        environment.keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|BACKUP_|JBANGW_).*"));
+        environment
+                .keySet()
+                .removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|BACKUP_|JBANGW_).*"));
         environment.put("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
         environment.put("HOME", victim.home.toString());
         environment.put("XDG_STATE_HOME", victim.home.resolve("state").toString());
@@ -95,17 +100,22 @@ class PastedCommandsTest {
         shell(named(again, "free its disk space:") + " --yes", variables).done();
     }
 
-    @Tag("exhaustive") @Test void the_wrapper_an_installed_alias_and_a_jar_are_named_as_they_were_called() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void the_wrapper_an_installed_alias_and_a_jar_are_named_as_they_were_called() throws Exception {
         var jbang = JBang.in(Files.createDirectory(temp.resolve("jbang")));
         for (var line : List.of(
-                "jbang app install --name reset-migrations 'reset-migrations@" + Repo.root().resolve("jbang-catalog.json") + "'",
-                "jbang export portable --force -O reset_migrations.jar '" + Repo.root().resolve("reset_migrations.java") + "'")) {
+                "jbang app install --name reset-migrations 'reset-migrations@"
+                        + Repo.root().resolve("jbang-catalog.json") + "'",
+                "jbang export portable --force -O reset_migrations.jar '"
+                        + Repo.root().resolve("reset_migrations.java") + "'")) {
             var output = jbang.bash(folder, line);
             assertEquals(0, output.code(), output.all());
         }
         for (var call : List.of("jbang '" + Repo.root().resolve("reset_migrations.java") + "'", "reset-migrations",
                 "\"$JAVA_HOME/bin/java\" -jar reset_migrations.jar")) {
-            var line = "export PATH=\"$HOME/.jbang/bin:$PATH\" VIRTUAL_ENV='" + Python.venv().getParent().getParent() + "'; ";
+            var line = "export PATH=\"$HOME/.jbang/bin:$PATH\" VIRTUAL_ENV='"
+                    + Python.venv().getParent().getParent() + "'; ";
             var reset = jbang.bash(folder, line + call + " --yes --no-superuser --project 'my project/project'").done();
             var back = named(reset, "go back");
             assertFalse(back.contains(" -cp "), back);
@@ -121,18 +131,27 @@ class PastedCommandsTest {
         // a lock's owner goes by the name of its command
         var code = source.replaceAll("(LockedProject\\.run|FolderLock\\.take\\w*)\\([^;]*?\"[^\"]*\"", "")
             .replaceAll("(?m)^\\s*(//|\\*|/\\*).*$", "").replaceAll("description = [^\\n]*", "");
-        LITERAL.matcher(code).results().map(literal -> literal.group()).filter(literal -> OWN_COMMAND.matcher(literal).find()).forEach(found::add);
+        LITERAL.matcher(code)
+                .results()
+                .map(literal -> literal.group())
+                .filter(literal -> OWN_COMMAND.matcher(literal).find())
+                .forEach(found::add);
         return found;
     }
 
     @Test void every_message_takes_our_commands_from_script() throws Exception {
         var spelled = new ArrayList<String>();
         try (Stream<Path> lib = Files.walk(Repo.root().resolve("lib"));
-             Stream<Path> scripts = Stream.of("reset_migrations.java", "backup_database.java").map(Repo.root()::resolve)) {
+                Stream<Path> scripts = Stream.of("reset_migrations.java", "backup_database.java")
+                        .map(Repo.root()::resolve)) {
             for (var file : Stream.concat(lib, scripts).filter(path -> path.toString().endsWith(".java")).toList())
                 spelled(Files.readString(file)).forEach(literal -> spelled.add(file.getFileName() + ": " + literal));
         }
         assertEquals(List.of(), spelled);
-        assertEquals(List.of("\"run reset_migrations undo first\""), spelled("// \"reset_migrations undo\"\nx(\"run reset_migrations undo first\");\nFolderLock.take(root, \"reset_migrations undo\")"));
+        assertEquals(
+                List.of("\"run reset_migrations undo first\""),
+                spelled("// \"reset_migrations undo\"\n"
+                        + "x(\"run reset_migrations undo first\");\n"
+                        + "FolderLock.take(root, \"reset_migrations undo\")"));
     }
 }

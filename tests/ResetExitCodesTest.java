@@ -27,11 +27,13 @@ class ResetExitCodesTest {
     @BeforeEach void project() throws Exception {
         db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         execute("CREATE TABLE shop_order (id serial PRIMARY KEY, number int)");
-        shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
-            from django.db import models
-            class Order(models.Model):
-                number = models.IntegerField()
-            """)).env(db);
+        shop = SampleProject.tiny(
+                        Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
+                            from django.db import models
+                            class Order(models.Model):
+                                number = models.IntegerField()
+                            """))
+                .env(db);
     }
 
     private void execute(String sql) throws Exception {
@@ -275,9 +277,17 @@ class ResetExitCodesTest {
                     .formatted(aside), "  → stop these programs, or add --terminate\n");
         }
         var copy = Path.of(shop.root() + ".state/reset_migrations");
-        var cut = runWith("after: drop .*", "mkdir -p '%s/~%s/in the way'".formatted(copy, first), "purge", "--yes", "--no-backup");
+        var cut = runWith(
+                "after: drop .*",
+                "mkdir -p '%s/~%s/in the way'".formatted(copy, first),
+                "purge",
+                "--yes",
+                "--no-backup");
         assertEquals(PARTLY, cut.code(), cut.all());
-        assertTrue(cut.err().contains("already dropped: database " + aside) && cut.err().contains("  → reset_migrations purge"), cut.err());
+        assertTrue(
+                cut.err().contains("already dropped: database " + aside)
+                        && cut.err().contains("  → reset_migrations purge"),
+                cut.err());
         lib.files.Disk.removeTree(copy.resolve("~" + first));
         run("purge", "--yes", first).ended(DONE, "purged: " + first);
         var output = run("purge", "--yes")

@@ -43,7 +43,8 @@ class ResetTest {
     }
 
     private Tool tool() {
-        return Tool.in(crm.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
+        return Tool.in(crm.root(), "reset_migrations")
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
     }
 
     private Tool.Output reset(String... args) throws Exception {
@@ -57,7 +58,8 @@ class ResetTest {
     /** Failed runs leave no database behind, whatever its name. */
     private java.util.List<String> databases() throws Exception {
         var names = new java.util.ArrayList<String>();
-        try (var connection = db.connect(); var rows = connection.createStatement().executeQuery("SELECT datname FROM pg_database ORDER BY 1")) {
+        try (var connection = db.connect();
+                var rows = connection.createStatement().executeQuery("SELECT datname FROM pg_database ORDER BY 1")) {
             while (rows.next()) names.add(rows.getString(1));
         }
         return names;
@@ -134,7 +136,13 @@ class ResetTest {
         for (var command : new String[] {"undo", "purge"}) {
             var output = reset(command, "--yes", "--json");
             assertDone(output);
-            var events = output.out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject().get("event").getAsString()).toList();
+            var events = output.out()
+                    .lines()
+                    .map(line -> JsonParser.parseString(line)
+                            .getAsJsonObject()
+                            .get("event")
+                            .getAsString())
+                    .toList();
             assertEquals("plan", events.getFirst());
             assertEquals("result", events.getLast());
         }
@@ -142,15 +150,22 @@ class ResetTest {
 
     @Tag("exhaustive") @Test void missing_migration_packages_are_created_and_removed_by_undo() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
-        var tiny = SampleProject.tiny(root, Map.of("shop/models.py", """
-            from django.db import models
-            class Order(models.Model):
-                number = models.IntegerField()
-            """, "config/extra.py", "MIGRATION_MODULES = {\"shop\": \"config.migrations_of.the.shop\"}\n"));
+        var tiny = SampleProject.tiny(
+                root,
+                Map.of(
+                        "shop/models.py",
+                        """
+                        from django.db import models
+                        class Order(models.Model):
+                            number = models.IntegerField()
+                        """,
+                        "config/extra.py",
+                        "MIGRATION_MODULES = {\"shop\": \"config.migrations_of.the.shop\"}\n"));
         crm = tiny.env(db = Postgres.database(db.role()));
         var files = Snapshot.of(root);
         assertDone(reset("--yes"));
-        assertTrue(Files.exists(root.resolve("config/migrations_of/__init__.py")) && Files.exists(root.resolve("config/migrations_of/the/shop/0001_initial.py")));
+        assertTrue(Files.exists(root.resolve("config/migrations_of/__init__.py"))
+                && Files.exists(root.resolve("config/migrations_of/the/shop/0001_initial.py")));
         assertEquals(0, migrateCheck());
         assertDone(reset("undo", "--yes"));
         assertEquals(files, Snapshot.of(root));
@@ -192,7 +207,9 @@ class ResetTest {
 
     @Test void env_and_settings_that_name_two_databases_are_refused_with_both_shown() throws Exception {
         var other = Postgres.database(db.role());
-        Files.writeString(crm.backend().resolve(".env"), Files.readString(crm.root().resolve(".env")).replace(db.name(), other.name()));
+        Files.writeString(
+                crm.backend().resolve(".env"),
+                Files.readString(crm.root().resolve(".env")).replace(db.name(), other.name()));
         var output = reset("--yes");
         assertEquals(4, output.code(), output.all());
         assertTrue(output.err().contains(db.name()) && output.err().contains(other.name()), output.err());
@@ -225,7 +242,9 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
-    @Tag("exhaustive") @Test void a_role_that_owns_only_the_tables_gets_the_line_for_its_dba_and_that_line_is_enough() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_role_that_owns_only_the_tables_gets_the_line_for_its_dba_and_that_line_is_enough() throws Exception {
         var role = Postgres.role("tables_only", "");
         db = Postgres.database(Postgres.SUPERUSER);
         try (var connection = db.connect(); var statement = connection.createStatement()) {
@@ -241,7 +260,11 @@ class ResetTest {
         var files = Snapshot.of(crm.root());
         var refused = reset("--yes");
         assertEquals(4, refused.code(), refused.all());
-        var lines = refused.err().lines().map(line -> line.replaceFirst("^\\W*", "")).filter(line -> line.startsWith("CREATE SCHEMA")).toList();
+        var lines = refused.err()
+                .lines()
+                .map(line -> line.replaceFirst("^\\W*", ""))
+                .filter(line -> line.startsWith("CREATE SCHEMA"))
+                .toList();
         assertFalse(lines.isEmpty(), refused.err());
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             for (var line : lines) statement.execute(line);
@@ -296,7 +319,8 @@ class ResetTest {
     }
 
     private lib.project.Credentials credentials() {
-        return new lib.project.Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
+        return new lib.project.Credentials(
+                db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
     }
 
     @Test void a_wrong_password_is_a_configuration_error_and_is_not_shown() throws Exception {
@@ -312,8 +336,10 @@ class ResetTest {
             statement.execute("CREATE TABLE kept (id int); INSERT INTO kept VALUES (1), (2)");
         }
         var settings = crm.backend().resolve("crm_backend/settings.py");
-        Files.writeString(settings, Files.readString(settings)
-            + "\nDATABASES['reports'] = {**DATABASES['default'], 'NAME': '" + other.name() + "'}\nDATABASES['again'] = dict(DATABASES['default'])\n");
+        Files.writeString(
+                settings,
+                Files.readString(settings) + "\nDATABASES['reports'] = {**DATABASES['default'], 'NAME': '"
+                        + other.name() + "'}\nDATABASES['again'] = dict(DATABASES['default'])\n");
         var before = Snapshot.of(other);
         var output = reset("--yes");
         assertDone(output);
@@ -373,7 +399,9 @@ class ResetTest {
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
 
-    @Tag("exhaustive") @Test void a_moved_project_takes_its_runs_along_and_a_copied_one_leaves_them_to_the_original() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_moved_project_takes_its_runs_along_and_a_copied_one_leaves_them_to_the_original() throws Exception {
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
         assertDone(reset("--yes"));
@@ -406,7 +434,8 @@ class ResetTest {
         assertFalse(Files.exists(crm.root().resolve(".reset")));
         try (var kept = Files.walk(crm.root().resolve("backups"))) {
             var names = kept.map(file -> file.getFileName().toString()).toList();
-            assertTrue(names.contains("0002_by_hand.py") && names.contains("0004_contact_language.py"), names.toString());
+            assertTrue(
+                    names.contains("0002_by_hand.py") && names.contains("0004_contact_language.py"), names.toString());
         }
     }
 
@@ -421,7 +450,11 @@ class ResetTest {
         assertDone(reset("--yes"));
         assertDone(reset("undo", "--yes"));
         assertDone(reset("--yes"));
-        var lines = reset("status", "--json").out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject()).toList();
+        var lines = reset("status", "--json")
+                .out()
+                .lines()
+                .map(line -> JsonParser.parseString(line).getAsJsonObject())
+                .toList();
         assertEquals(2, lines.size());
         assertTrue(lines.get(0).get("aside").getAsString().contains("_undone_"), lines.toString());
         assertTrue(lines.get(1).get("aside").getAsString().contains("_before_"), lines.toString());
@@ -429,10 +462,15 @@ class ResetTest {
 
     @Test void with_apps_only_the_named_ones_get_new_files_and_the_whole_database_is_new() throws Exception {
         var own = Postgres.database(db.role());
-        var model = "from django.db import models\nclass Thing(models.Model):\n    name = models.CharField(max_length=20)\n";
-        crm = SampleProject.tiny(Files.createDirectory(temp.resolve("two")).toRealPath(), Map.of("left/models.py", model, "right/models.py", model));
+        var model = "from django.db import models\n"
+                + "class Thing(models.Model):\n"
+                + "    name = models.CharField(max_length=20)\n";
+        crm = SampleProject.tiny(
+                Files.createDirectory(temp.resolve("two")).toRealPath(),
+                Map.of("left/models.py", model, "right/models.py", model));
         crm.env(own);
-        for (var app : new String[] {"left", "right"}) assertEquals(0, crm.manage(Python.venv(), "makemigrations", app).code());
+        for (var app : new String[] {"left", "right"})
+            assertEquals(0, crm.manage(Python.venv(), "makemigrations", app).code());
         assertEquals(0, crm.manage(Python.venv(), "makemigrations", "--empty", "left", "-n", "extra").code());
         assertEquals(0, crm.manage(Python.venv(), "migrate").code());
         var right = Files.getLastModifiedTime(crm.root().resolve("right/migrations/0001_initial.py"));
@@ -443,7 +481,9 @@ class ResetTest {
         assertEquals(0, migrateCheck());
     }
 
-    @Test void an_app_whose_migrations_lie_outside_the_project_is_left_out_and_named_and_a_linked_environment_is_not() throws Exception {
+    @Test
+    void an_app_whose_migrations_lie_outside_the_project_is_left_out_and_named_and_a_linked_environment_is_not()
+            throws Exception {
         var outside = Files.createDirectory(temp.resolve("elsewhere"));
         var migrations = crm.backend().resolve("stats/migrations");
         Files.delete(migrations.resolve("__init__.py"));
@@ -466,11 +506,15 @@ class ResetTest {
     }
 
     @Test void a_superuser_is_made_from_the_environment_without_a_terminal() throws Exception {
-        var output = tool()
-            .env("DJANGO_SUPERUSER_USERNAME", "ana").env("DJANGO_SUPERUSER_EMAIL", "ana@example.com").env("DJANGO_SUPERUSER_PASSWORD", "not-a-real-one")
-            .run("--yes", "--superuser");
+        var output = tool().env("DJANGO_SUPERUSER_USERNAME", "ana")
+                .env("DJANGO_SUPERUSER_EMAIL", "ana@example.com")
+                .env("DJANGO_SUPERUSER_PASSWORD", "not-a-real-one")
+                .run("--yes", "--superuser");
         assertDone(output);
-        try (var connection = db.connect(); var rows = connection.createStatement().executeQuery("SELECT username FROM auth_user WHERE is_superuser")) {
+        try (var connection = db.connect();
+                var rows = connection
+                        .createStatement()
+                        .executeQuery("SELECT username FROM auth_user WHERE is_superuser")) {
             assertTrue(rows.next());
             assertEquals("ana", rows.getString(1));
         }
@@ -480,14 +524,17 @@ class ResetTest {
         var output = reset("--yes", "--verbose", "--json");
         assertFalse(output.all().contains(Postgres.PASSWORD));
         try (var kept = Files.walk(crm.root().resolve(".reset"))) {
-            for (var file : kept.filter(Files::isRegularFile).toList()) assertFalse(Files.readString(file).contains(Postgres.PASSWORD), file.toString());
+            for (var file : kept.filter(Files::isRegularFile).toList())
+                assertFalse(Files.readString(file).contains(Postgres.PASSWORD), file.toString());
         }
         assertTrue(Files.readString(crm.root().resolve(".env")).contains(Postgres.PASSWORD)); // the search can find it
     }
 
     @Test void it_works_from_any_folder_inside_the_project() throws Exception {
-        var output = Tool.in(crm.backend().resolve("flows"), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
-            .env("XDG_STATE_HOME", temp.resolve("state").toString()).run("--dry-run");
+        var output = Tool.in(crm.backend().resolve("flows"), "reset_migrations")
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .env("XDG_STATE_HOME", temp.resolve("state").toString())
+                .run("--dry-run");
         assertDone(output);
     }
 
@@ -496,17 +543,24 @@ class ResetTest {
     /** Settings that run {@code code} at the second start of Django, which is the check after the swap. */
     private void atTheCheck(String code) throws IOException {
         var settings = crm.backend().resolve("crm_backend/settings.py");
-        Files.writeString(settings, Files.readString(settings) + """
+        Files.writeString(
+                settings,
+                Files.readString(settings)
+                        + """
 
-            import pathlib, subprocess, sys, time
-            started = pathlib.Path(%s)
-            if started.exists():
-            %s
-            started.touch()
-            """.formatted("'" + temp.resolve("started") + "'", code.indent(4).stripTrailing()));
+                        import pathlib, subprocess, sys, time
+                        started = pathlib.Path(%s)
+                        if started.exists():
+                        %s
+                        started.touch()
+                        """.formatted(
+                                        "'" + temp.resolve("started") + "'",
+                                        code.indent(4).stripTrailing()));
     }
 
-    @Tag("exhaustive") @Test void a_swap_that_cannot_be_undone_leaves_the_new_files_with_the_new_database_and_undo_continues() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_swap_that_cannot_be_undone_leaves_the_new_files_with_the_new_database_and_undo_continues() throws Exception {
         var rows = Snapshot.of(db);
         atTheCheck("""
             program = "import os, psycopg, sys, time; os.fork() and os._exit(0); c = psycopg.connect(sys.argv[1], application_name='somebody else'); time.sleep(60)"
@@ -520,8 +574,15 @@ class ResetTest {
         var failed = reset("--yes");
         assertEquals(3, failed.code(), failed.all());
         assertTrue(failed.err().contains("not this time") && failed.err().contains("is in use"), failed.err());
-        var next = failed.err().lines().filter(line -> line.contains("reset_migrations undo ")).findFirst().orElseThrow();
-        assertTrue(Files.readString(crm.backend().resolve("flows/migrations/0001_initial.py")).contains("Generated by Django"), "the old files met the new database");
+        var next = failed.err()
+                .lines()
+                .filter(line -> line.contains("reset_migrations undo "))
+                .findFirst()
+                .orElseThrow();
+        assertTrue(
+                Files.readString(crm.backend().resolve("flows/migrations/0001_initial.py"))
+                        .contains("Generated by Django"),
+                "the old files met the new database");
         assertEquals(4, reset("purge", "--yes").code()); // what the run keeps is needed
         assertEquals(4, reset("--yes").code());
         assertDone(reset("undo", next.replaceFirst(".* undo (\\S+).*", "$1"), "--yes", "--terminate"));
@@ -530,11 +591,18 @@ class ResetTest {
         assertEquals(files, Snapshot.of(crm.root()));
     }
 
-    @Tag("exhaustive") @Test void a_purge_that_fails_half_way_does_not_say_that_everything_is_as_it_was() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_purge_that_fails_half_way_does_not_say_that_everything_is_as_it_was() throws Exception {
         assertDone(reset("--yes"));
         assertDone(reset("undo", "--yes"));
         assertDone(reset("--yes"));
-        var aside = JsonParser.parseString(reset("status", "--json").out().lines().toList().getLast()).getAsJsonObject().get("aside").getAsString().replace("database ", "");
+        var aside = JsonParser.parseString(
+                        reset("status", "--json").out().lines().toList().getLast())
+                .getAsJsonObject()
+                .get("aside")
+                .getAsString()
+                .replace("database ", "");
         try (var other = new Postgres.Db(db.host(), db.port(), aside, db.role()).connect()) {
             assertTrue(other.isValid(1));
             var half = reset("purge", "--all", "--yes", "--no-backup");
@@ -546,30 +614,40 @@ class ResetTest {
 
     @Tag("exhaustive") @Test void ctrl_c_after_parking_in_batches_moves_every_table_back() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
-        crm = SampleProject.tiny(root, Map.of("shop/models.py", """
-            from django.db import models
-            class Order(models.Model):
-                number = models.IntegerField()
-            """, "shop/apps.py", """
-            import os, time
-            from django.apps import AppConfig
-            from django.db.models.signals import post_migrate
-            class ShopConfig(AppConfig):
-                name = "shop"
-                def ready(self):
-                    if os.path.exists("slow"):
-                        post_migrate.connect(lambda **kwargs: time.sleep(60), weak=False)
-            """, "stays/apps.py", """
-            from django.apps import AppConfig
-            class StaysConfig(AppConfig):
-                name = "stays"
-            """, "stays/migrations/0001_initial.py", """
-            from django.db import migrations
-            class Migration(migrations.Migration):
-                atomic = False
-                dependencies = []
-                operations = [migrations.RunSQL("CREATE TABLE stays_one (id int)", "DROP TABLE stays_one")]
-            """));
+        crm = SampleProject.tiny(
+                root,
+                Map.of(
+                        "shop/models.py",
+                        """
+                        from django.db import models
+                        class Order(models.Model):
+                            number = models.IntegerField()
+                        """,
+                        "shop/apps.py",
+                        """
+                        import os, time
+                        from django.apps import AppConfig
+                        from django.db.models.signals import post_migrate
+                        class ShopConfig(AppConfig):
+                            name = "shop"
+                            def ready(self):
+                                if os.path.exists("slow"):
+                                    post_migrate.connect(lambda **kwargs: time.sleep(60), weak=False)
+                        """,
+                        "stays/apps.py",
+                        """
+                        from django.apps import AppConfig
+                        class StaysConfig(AppConfig):
+                            name = "stays"
+                        """,
+                        "stays/migrations/0001_initial.py",
+                        """
+                        from django.db import migrations
+                        class Migration(migrations.Migration):
+                            atomic = False
+                            dependencies = []
+                            operations = [migrations.RunSQL("CREATE TABLE stays_one (id int)", "DROP TABLE stays_one")]
+                        """));
         db = Postgres.database(Postgres.role("parker", ""));
         crm.env(db);
         assertEquals(0, crm.manage(Python.venv(), "makemigrations", "shop").code());
@@ -577,15 +655,20 @@ class ResetTest {
         Files.createFile(root.resolve("slow"));
         var rows = Snapshot.of(db);
         var files = Snapshot.of(root);
-        var process = Tool.in(root, "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
-            .env("TMPDIR", Files.createDirectory(temp.resolve("tmp")).toString()).start("--yes", "--json", "--apps", "shop", "--strategy", "park");
+        var process = Tool.in(root, "reset_migrations")
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .env("TMPDIR", Files.createDirectory(temp.resolve("tmp")).toString())
+                .start("--yes", "--json", "--apps", "shop", "--strategy", "park");
         var lines = process.inputReader();
         while (!lines.readLine().matches(".*\"event\":\"step\".*\"run every migration\".*")) { }
         Thread.sleep(3000);
         new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
         assertEquals(130, process.waitFor(), () -> process.errorReader().lines().toList().toString());
         try (var left = Files.list(temp.resolve("tmp"))) {
-            assertEquals(java.util.List.of(), left.filter(f -> f.getFileName().toString().startsWith("reset_migrations")).toList());
+            assertEquals(
+                    java.util.List.of(),
+                    left.filter(f -> f.getFileName().toString().startsWith("reset_migrations"))
+                            .toList());
         }
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(root));
@@ -616,32 +699,50 @@ class ResetTest {
         assertDone(reset("--yes"));
         try (var logs = Files.walk(crm.root().resolve(".reset")).filter(f -> f.endsWith("log"))) {
             var log = logs.findFirst().orElseThrow();
-            assertEquals("rw-------", java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(log)));
+            assertEquals(
+                    "rw-------",
+                    java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(log)));
             var text = Files.readString(log);
-            assertTrue(text.contains("Strategy: swap") && text.contains("contenttypes.0001_initial (") && text.contains("done: "), text);
+            assertTrue(
+                    text.contains("Strategy: swap")
+                            && text.contains("contenttypes.0001_initial (")
+                            && text.contains("done: "),
+                    text);
         }
         var other = Postgres.database(db.role());
         crm.env(other);
         var status = reset("status");
         assertDone(status);
-        assertTrue(status.out().contains(db.name()) && status.out().contains("so its state is unknown") && !status.out().contains("purged"), status.out());
+        assertTrue(
+                status.out().contains(db.name())
+                        && status.out().contains("so its state is unknown")
+                        && !status.out().contains("purged"),
+                status.out());
         assertEquals(4, reset("undo", "--yes").code());
     }
 
     @Tag("exhaustive") @Test void the_schema_that_django_calls_current_is_the_one_that_is_reset() throws Exception {
         db = Postgres.database(db.role());
         try (var connection = db.connect(); var statement = connection.createStatement()) {
-            statement.execute("CREATE TABLE public.another_programs (id int); INSERT INTO public.another_programs VALUES (1); CREATE SCHEMA crm; SET search_path = crm, public");
+            statement.execute(
+                    "CREATE TABLE public.another_programs (id int); INSERT INTO public.another_programs VALUES (1);"
+                            + " CREATE SCHEMA crm; SET search_path = crm, public");
             crm.loadHistory(connection);
         }
         crm.env(db);
         var settings = crm.backend().resolve("crm_backend/settings.py");
-        Files.writeString(settings, Files.readString(settings) + "\nDATABASES['default']['OPTIONS'] = {'options': '-c search_path=crm,public'}\n");
+        Files.writeString(
+                settings,
+                Files.readString(settings)
+                        + "\nDATABASES['default']['OPTIONS'] = {'options': '-c search_path=crm,public'}\n");
         var rows = Snapshot.of(db);
         assertDone(reset("--yes"));
         assertEquals(0, migrateCheck());
-        try (var connection = db.connect(); var found = connection.createStatement().executeQuery(
-                "SELECT (SELECT count(*) FROM public.another_programs), (SELECT count(*) FROM crm.conversations_contact)")) {
+        try (var connection = db.connect();
+                var found = connection
+                        .createStatement()
+                        .executeQuery("SELECT (SELECT count(*) FROM public.another_programs), (SELECT count(*) FROM"
+                                + " crm.conversations_contact)")) {
             found.next();
             assertEquals("1 0", found.getInt(1) + " " + found.getInt(2));
         }
@@ -673,11 +774,12 @@ class ResetTest {
     @Test void a_tiny_project_with_its_own_user_model_is_reset() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
         var own = Postgres.database(db.role());
-        crm = SampleProject.tiny(root, Map.of("people/models.py", """
-            from django.contrib.auth.models import AbstractUser
-            class Person(AbstractUser):
-                pass
-            """, "config/extra.py", "AUTH_USER_MODEL = \"people.Person\"\n"));
+        crm = SampleProject.tiny(
+                root, Map.of("people/models.py", """
+                    from django.contrib.auth.models import AbstractUser
+                    class Person(AbstractUser):
+                        pass
+                    """, "config/extra.py", "AUTH_USER_MODEL = \"people.Person\"\n"));
         crm.env(own);
         db = own;
         assertDone(reset("--yes"));

@@ -26,14 +26,18 @@ class RunTestsTest {
     private static Set<String> foldersWithTests() throws IOException {
         var tests = Repo.root().resolve("tests");
         try (var files = Files.walk(tests)) {
-            return files.filter(file -> file.getFileName().toString().endsWith("Test.java")).map(file -> tests.relativize(file).toString())
-                .map(file -> file.substring(0, file.lastIndexOf('/') + 1)).collect(Collectors.toCollection(TreeSet::new));
+            return files.filter(file -> file.getFileName().toString().endsWith("Test.java"))
+                    .map(file -> tests.relativize(file).toString())
+                    .map(file -> file.substring(0, file.lastIndexOf('/') + 1))
+                    .collect(Collectors.toCollection(TreeSet::new));
         }
     }
 
     private static Set<String> sources() throws IOException {
-        return Files.readAllLines(Repo.root().resolve("tests/run_tests.java")).stream().filter(line -> line.matches("//SOURCES (?!support/|\\.\\.).*\\*.*"))
-            .map(line -> line.replaceAll("//SOURCES |\\*.*", "")).collect(Collectors.toCollection(TreeSet::new));
+        return Files.readAllLines(Repo.root().resolve("tests/run_tests.java")).stream()
+                .filter(line -> line.matches("//SOURCES (?!support/|\\.\\.).*\\*.*"))
+                .map(line -> line.replaceAll("//SOURCES |\\*.*", ""))
+                .collect(Collectors.toCollection(TreeSet::new));
     }
 
     @Test void failures_are_told_at_once_and_the_last_line_counts_everything() {
@@ -50,8 +54,14 @@ class RunTestsTest {
         progress.lost("TwoTest", "the JVM has ended");
         progress.summary();
         var lines = bytes.toString(StandardCharsets.UTF_8).lines().toList();
-        assertTrue(lines.stream().anyMatch(line -> line.matches("\\[1/2] OneTest: 1 passed, 1 failed, 1 skipped \\(no age here\\), \\d+\\.\\d s")), lines.toString());
-        assertTrue(lines.containsAll(Set.of("FAILED TwoTest: (did not come to its end)", "Slowest classes:")), lines.toString());
+        assertTrue(
+                lines.stream()
+                        .anyMatch(line -> line.matches(
+                                "\\[1/2] OneTest: 1 passed, 1 failed, 1 skipped \\(no age here\\), \\d+\\.\\d s")),
+                lines.toString());
+        assertTrue(
+                lines.containsAll(Set.of("FAILED TwoTest: (did not come to its end)", "Slowest classes:")),
+                lines.toString());
         assertEquals("1 passed, 2 failed, 1 skipped", lines.getLast());
         assertFalse(progress.allPassed());
     }

@@ -35,7 +35,9 @@ class SampleProjectTest {
 
         var deleted = sample.manage(Python.venv(), "migrate");
         assertEquals(1, deleted.code());
-        assertTrue(deleted.text().contains("NodeNotFoundError: Migration customer_data.0005_transaction_moves_money"), deleted.text());
+        assertTrue(
+                deleted.text().contains("NodeNotFoundError: Migration customer_data.0005_transaction_moves_money"),
+                deleted.text());
 
         SampleProject.write(sample.backend(), "customer_data/migrations/0004_wallet_reference.py", """
             from django.db import migrations, models
@@ -48,8 +50,12 @@ class SampleProjectTest {
         assertEquals(1, leaves.code());
         assertTrue(leaves.text().contains("(0003_flow_archived_at, 0003_step_help_text in flows)"), leaves.text());
 
-        // Negative control: with the breakage taken away the tables match the models, and nothing but the merge is to be done.
-        assertEquals(0, sample.manage(Python.venv(), "makemigrations", "--merge", "--noinput", "flows").code());
+        // Negative control: with the breakage taken away the tables match the models, and nothing but the merge is to
+        // be done.
+        assertEquals(
+                0,
+                sample.manage(Python.venv(), "makemigrations", "--merge", "--noinput", "flows")
+                        .code());
         var whole = sample.manage(Python.venv(), "migrate");
         assertEquals(0, whole.code(), whole.text());
         assertEquals(0, sample.manage(Python.venv(), "migrate", "--check").code());

@@ -33,7 +33,8 @@ class ScriptingTest {
 
     @BeforeAll static void read_the_section() throws Exception {
         jbang = JBang.in(shared);
-        var found = Pattern.compile("(?s)\n## As a library\n(.*?)\n## ").matcher(Files.readString(Repo.root().resolve("README.md")));
+        var found = Pattern.compile("(?s)\n## As a library\n(.*?)\n## ")
+                .matcher(Files.readString(Repo.root().resolve("README.md")));
         assertTrue(found.find());
         section = found.group(1).replace("/path/to/", Repo.root() + "/");
     }
@@ -42,7 +43,9 @@ class ScriptingTest {
     @BeforeEach void a_project_with_rows() throws Exception {
         db = Postgres.database();
         try (var connection = db.connect(); var statement = connection.createStatement()) {
-            statement.execute("CREATE TABLE customer AS SELECT i AS id FROM generate_series(1, 5) i; CREATE TABLE empty (id int)");
+            statement.execute(
+                    "CREATE TABLE customer AS SELECT i AS id FROM generate_series(1, 5) i; CREATE TABLE empty (id"
+                            + " int)");
         }
         project = SampleProject.tiny(temp.resolve("your-django-project"), Map.of()).env(db);
     }
@@ -58,7 +61,9 @@ class ScriptingTest {
     }
 
     /** The control: what is asserted below is not there when the database says no. README says that the exit code does not tell. */
-    @Tag("exhaustive") @Test void a_wrong_password_is_told_and_jshell_goes_on() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_wrong_password_is_told_and_jshell_goes_on() throws Exception {
         var env = project.root().resolve(".env");
         Files.writeString(env, Files.readString(env).replace("pa#ss", "no-such-word"));
         var output = jsh();
@@ -80,10 +85,15 @@ class ScriptingTest {
     private void assertReported(Tool.Output output) throws Exception {
         assertEquals(0, output.code(), output.all());
         var where = "%s@%s:%d/%s".formatted(db.role(), db.host(), db.port(), db.name());
-        for (var line : List.of(where, "        5 rows  customer", "        0 rows  empty")) assertTrue(output.out().contains(line + "\n"), line + "\n" + output.all());
+        for (var line : List.of(where, "        5 rows  customer", "        0 rows  empty"))
+            assertTrue(output.out().contains(line + "\n"), line + "\n" + output.all());
         var backups = new BackupFolder(project.root().resolve("backups")).list();
         assertEquals(1, backups.size(), output.all());
-        assertTrue(output.out().contains("2 tables backed up into backups/" + backups.getFirst().file().getFileName() + "\n"), output.all());
+        assertTrue(
+                output.out()
+                        .contains("2 tables backed up into backups/"
+                                + backups.getFirst().file().getFileName() + "\n"),
+                output.all());
         assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");
     }
 

@@ -30,7 +30,17 @@ import support.Tool;
 class SecretsTest {
     private static final String PASSWORD = "p'w \"d$x\\ üñ€ %s;";
     /** Parts of it that nothing else has, as they look plain, percent-encoded, and escaped by JSON, Python and shells. */
-    private static final List<String> TRACES = List.of("üñ€", "%c3%bc%c3%b1%e2%82%ac", "\\u00fc\\u00f1\\u20ac", "\\xfc\\xf1\\u20ac", "\\xc3\\xbc\\xc3\\xb1", "d$x", "d%24x", "d\\$x", "\\303\\274\\303\\261");
+    private static final List<String> TRACES = List.of(
+            "üñ€",
+            "%c3%bc%c3%b1%e2%82%ac",
+            "\\u00fc\\u00f1\\u20ac",
+            "\\xfc\\xf1\\u20ac",
+            "\\xc3\\xbc\\xc3\\xb1",
+            "d$x",
+            "d%24x",
+            "d\\$x",
+            "\\303\\274\\303\\261");
+
     private static int commands, found;
     private static final Set<String> PROCESSES = ConcurrentHashMap.newKeySet();
 
@@ -40,14 +50,24 @@ class SecretsTest {
 
     @BeforeEach void projectWithAPassword() throws Exception {
         var role = new Postgres.Role("secretive_" + ProcessHandle.current().pid() + "_" + System.nanoTime(), PASSWORD);
-        Postgres.execute("CREATE ROLE %s LOGIN CREATEDB PASSWORD '%s'".formatted(role.name(), PASSWORD.replace("'", "''")));
+        Postgres.execute(
+                "CREATE ROLE %s LOGIN CREATEDB PASSWORD '%s'".formatted(role.name(), PASSWORD.replace("'", "''")));
         db = Postgres.database("secret_" + System.nanoTime(), role);
-        project = SampleProject.tiny(Files.createDirectory(temp.resolve("project")).toRealPath(), Map.of("shop/models.py", "from django.db import models\nclass Book(models.Model):\n    title = models.CharField(max_length=9)\n",
-            "shop/migrations/0001_initial.py", "broken (\n")).env(db);
+        project = SampleProject.tiny(
+                        Files.createDirectory(temp.resolve("project")).toRealPath(),
+                        Map.of(
+                                "shop/models.py",
+                                "from django.db import models\n"
+                                        + "class Book(models.Model):\n"
+                                        + "    title = models.CharField(max_length=9)\n",
+                                "shop/migrations/0001_initial.py",
+                                "broken (\n"))
+                .env(db);
     }
 
     @AfterAll static void figures() {
-        System.out.printf("secrets: %d commands watched, %d processes read, found %d times%n", commands, PROCESSES.size(), found);
+        System.out.printf(
+                "secrets: %d commands watched, %d processes read, found %d times%n", commands, PROCESSES.size(), found);
     }
 
     private static List<String> traces(String text) {
@@ -86,9 +106,12 @@ class SecretsTest {
         }
     }
 
-    private Tool.Output watched(int code, String script, Map<String, String> environment, String... args) throws Exception {
+    private Tool.Output watched(int code, String script, Map<String, String> environment, String... args)
+            throws Exception {
         var state = temp.resolve("project.state");
-        var tool = Tool.in(project.root(), script).env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).env("JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + Files.createDirectories(temp.resolve("tmp")));
+        var tool = Tool.in(project.root(), script)
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .env("JAVA_TOOL_OPTIONS", "-Djava.io.tmpdir=" + Files.createDirectories(temp.resolve("tmp")));
         environment.forEach(tool::env);
         commands++;
         try (var watch = new Watch()) {
@@ -106,22 +129,31 @@ class SecretsTest {
     private static void nowhere(String where, String text) {
         var traces = traces(text);
         found += traces.size();
-        assertEquals(List.of(), traces, () -> where + " holds the password: " + text.substring(0, Math.min(4000, text.length())));
+        assertEquals(
+                List.of(),
+                traces,
+                () -> where + " holds the password: " + text.substring(0, Math.min(4000, text.length())));
     }
 
     private static void searched(String what, Path folder) throws IOException {
         if (!Files.exists(folder)) return;
         try (Stream<Path> all = Files.walk(folder)) {
-            for (var file : all.filter(f -> Files.isRegularFile(f, LinkOption.NOFOLLOW_LINKS)).toList())
-                if (!file.getFileName().toString().equals(".env")) nowhere(what + file, new String(Files.readAllBytes(file), StandardCharsets.UTF_8));
+            for (var file : all.filter(f -> Files.isRegularFile(f, LinkOption.NOFOLLOW_LINKS))
+                    .toList())
+                if (!file.getFileName().toString().equals(".env"))
+                    nowhere(what + file, new String(Files.readAllBytes(file), StandardCharsets.UTF_8));
         }
     }
 
     /** All that a run or a backup leaves is for its owner alone. */
     private void assertPrivate(Path folder) throws IOException {
         try (Stream<Path> all = Files.walk(folder)) {
-            for (var path : all.filter(p -> !p.getFileName().toString().matches("\\.gitignore|\\.lock")).toList())
-                assertEquals(Files.isDirectory(path) ? "rwx------" : "rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(path)), path.toString());
+            for (var path : all.filter(p -> !p.getFileName().toString().matches("\\.gitignore|\\.lock"))
+                    .toList())
+                assertEquals(
+                        Files.isDirectory(path) ? "rwx------" : "rw-------",
+                        PosixFilePermissions.toString(Files.getPosixFilePermissions(path)),
+                        path.toString());
         }
     }
 
@@ -131,7 +163,10 @@ class SecretsTest {
 
     @Test void a_program_with_the_password_in_its_arguments_is_caught() throws Exception {
         try (var watch = new Watch()) {
-            for (var form : List.of(PASSWORD, URLEncoder.encode(PASSWORD, StandardCharsets.UTF_8), "--dbname=postgres://u:" + PASSWORD + "@h/d")) {
+            for (var form : List.of(
+                    PASSWORD,
+                    URLEncoder.encode(PASSWORD, StandardCharsets.UTF_8),
+                    "--dbname=postgres://u:" + PASSWORD + "@h/d")) {
                 watch.seen.clear();
                 var program = new ProcessBuilder("sh", "-c", "sleep 0.2; exit", form).start();
                 program.waitFor();
@@ -139,14 +174,18 @@ class SecretsTest {
             }
         }
         var json = new com.google.gson.Gson().toJson(PASSWORD);
-        for (var form : List.of(json, "'p\\'w \"d$x\\\\ \\xfc\\xf1\\u20ac %s;'", "$'p\\'w \"d$x\\\\ üñ€'")) assertTrue(!traces(form).isEmpty(), form);
+        for (var form : List.of(json, "'p\\'w \"d$x\\\\ \\xfc\\xf1\\u20ac %s;'", "$'p\\'w \"d$x\\\\ üñ€'"))
+            assertTrue(!traces(form).isEmpty(), form);
     }
 
     @Test void every_command_keeps_it_to_itself() throws Exception {
         reset(0, "--dry-run", "--verbose");
         reset(0, "--yes", "--backup", "--strategy", "swap", "--verbose");
         reset(0, "status", "--json");
-        for (var kept : List.of(project.root().resolve(".reset"), project.root().resolve("backups"), temp.resolve("project.state/reset_migrations"))) assertPrivate(kept);
+        for (var kept : List.of(
+                project.root().resolve(".reset"),
+                project.root().resolve("backups"),
+                temp.resolve("project.state/reset_migrations"))) assertPrivate(kept);
         reset(0, "undo", "--yes", "--verbose");
         reset(0, "purge", "--yes", "--verbose");
         reset(0, "--yes", "--strategy", "park", "--json");
@@ -160,26 +199,54 @@ class SecretsTest {
         }
         watched(0, "backup_database", Map.of(), "create", "--verbose");
         watched(0, "backup_database", Map.of(), "list", "--json");
-        watched(0, "backup_database", Map.of(), "restore", dump.toString(), "--into", db.name() + "_restored", "--verbose");
+        watched(
+                0,
+                "backup_database",
+                Map.of(),
+                "restore",
+                dump.toString(),
+                "--into",
+                db.name() + "_restored",
+                "--verbose");
     }
 
     @Tag("exhaustive") @Test void a_url_with_it_percent_encoded_is_kept_as_well() throws Exception {
         var encoded = URLEncoder.encode(PASSWORD, StandardCharsets.UTF_8).replace("+", "%20");
-        Files.writeString(project.root().resolve(".env"), "DATABASE_URL='postgres://%s:%s@%s:%d/%s'\n".formatted(db.role().name(), encoded, db.host(), db.port(), db.name()));
+        Files.writeString(
+                project.root().resolve(".env"),
+                "DATABASE_URL='postgres://%s:%s@%s:%d/%s'\n"
+                        .formatted(db.role().name(), encoded, db.host(), db.port(), db.name()));
         var settings = project.root().resolve("config/settings.py");
-        Files.writeString(settings, Files.readString(settings).replace("DATABASES = ", "from urllib.parse import urlsplit, unquote\nurl = urlsplit(os.environ['DATABASE_URL'])\n"
-            + "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': url.path[1:], 'USER': url.username, 'PASSWORD': unquote(url.password), 'HOST': url.hostname, 'PORT': url.port}}\nNONE = lambda: ")
-            + "\n");
+        Files.writeString(
+                settings,
+                Files.readString(settings)
+                                .replace(
+                                        "DATABASES = ",
+                                        "from urllib.parse import urlsplit, unquote\n"
+                                                + "url = urlsplit(os.environ['DATABASE_URL'])\n"
+                                                + "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql',"
+                                                + " 'NAME': url.path[1:], 'USER': url.username, 'PASSWORD':"
+                                                + " unquote(url.password), 'HOST': url.hostname, 'PORT': url.port}}\n"
+                                                + "NONE = lambda: ")
+                        + "\n");
         reset(0, "--yes", "--backup", "--verbose");
         reset(0, "undo", "--yes");
-        Files.writeString(project.root().resolve("config/extra.py"), "import os\nraise Exception('no good: ' + os.environ['DATABASE_URL'])\n");
+        Files.writeString(
+                project.root().resolve("config/extra.py"),
+                "import os\nraise Exception('no good: ' + os.environ['DATABASE_URL'])\n");
         reset(1, "--yes", "--verbose");
     }
 
     @Test void failures_keep_it_to_themselves() throws Exception {
         var extra = project.root().resolve("config/extra.py");
-        for (var words : Sample.of("failures", List.of("raise Exception(dict(os.environ))", "raise Exception(os.environ['DB_PASSWORD'])",
-                "import json; raise Exception(json.dumps(dict(os.environ)))", "import sys; print(dict(os.environ), file=sys.stderr, flush=True); os._exit(1)"), 2)) {
+        for (var words : Sample.of(
+                "failures",
+                List.of(
+                        "raise Exception(dict(os.environ))",
+                        "raise Exception(os.environ['DB_PASSWORD'])",
+                        "import json; raise Exception(json.dumps(dict(os.environ)))",
+                        "import sys; print(dict(os.environ), file=sys.stderr, flush=True); os._exit(1)"),
+                2)) {
             Files.writeString(extra, "import os\n" + words + "\n");
             reset(1, "--yes", "--verbose");
         }
@@ -199,7 +266,12 @@ class SecretsTest {
         Files.delete(project.root().resolve("shop/apps.py"));
 
         var bin = Files.createDirectories(temp.resolve("bin"));
-        var pgDump = Files.writeString(bin.resolve("pg_dump"), "#!/bin/sh\ncase $1 in --version) echo 'pg_dump (PostgreSQL) 15.1'; exit;; esac\necho \"connection failed: $PGPASSWORD\" >&2\nexit 1\n");
+        var pgDump = Files.writeString(
+                bin.resolve("pg_dump"),
+                "#!/bin/sh\n"
+                        + "case $1 in --version) echo 'pg_dump (PostgreSQL) 15.1'; exit;; esac\n"
+                        + "echo \"connection failed: $PGPASSWORD\" >&2\n"
+                        + "exit 1\n");
         pgDump.toFile().setExecutable(true);
         watched(1, "backup_database", Map.of("PATH", bin + ":" + System.getenv("PATH")), "create", "--verbose");
 

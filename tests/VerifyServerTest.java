@@ -39,7 +39,9 @@ class VerifyServerTest {
         server = OtherServer.start(15).orElseThrow();
         onServer("CREATE ROLE verifier LOGIN CREATEDB PASSWORD '" + PASSWORD + "'");
         onServer("CREATE ROLE guest LOGIN PASSWORD '" + PASSWORD + "'");
-        shop = BackupTest.shop("verified_" + ProcessHandle.current().pid(), Postgres.role("keeper", "")); // it may not create databases
+        shop = BackupTest.shop(
+                "verified_" + ProcessHandle.current().pid(),
+                Postgres.role("keeper", "")); // it may not create databases
     }
 
     @AfterAll static void stop() throws IOException {
@@ -55,7 +57,11 @@ class VerifyServerTest {
 
     @AfterEach void nothing_is_left_on_the_other_server() {
         assertEquals(List.of("postgres", "template0", "template1"), databases(server));
-        assertEquals("guest postgres verifier", OldState.text(server.database("postgres"), "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_'"));
+        assertEquals(
+                "guest postgres verifier",
+                OldState.text(
+                        server.database("postgres"),
+                        "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_'"));
     }
 
     // ---- what it proves ------------------------------------------------------------------------
@@ -63,7 +69,11 @@ class VerifyServerTest {
     @Test void a_backup_is_proven_on_the_other_server_without_the_project_s() throws Exception {
         settings(1, "BACKUP_VERIFY_URL='" + url("verifier", PASSWORD) + "'\n"); // nothing answers on the project's port
         var verified = tool.run("verify").done();
-        assertTrue(verified.out().contains("Verifying " + file() + " on verifier@127.0.0.1:" + server.database("postgres").port() + "/postgres"), verified.all());
+        assertTrue(
+                verified.out()
+                        .contains("Verifying " + file() + " on verifier@127.0.0.1:"
+                                + server.database("postgres").port() + "/postgres"),
+                verified.all());
         assertEquals(Manifest.Level.RESTORED, level());
         secretsStay(verified);
     }
@@ -72,7 +82,9 @@ class VerifyServerTest {
         tool.run("--quiet").done();
         settings(1, "BACKUP_VERIFY_URL=postgresql://nobody@127.0.0.1:1/\n");
         tool.env("BACKUP_VERIFY_URL", url("verifier", PASSWORD)).run("verify", "--all").done();
-        assertEquals(List.of(Manifest.Level.RESTORED, Manifest.Level.RESTORED), folder().list().stream().map(BackupFolder.Entry::level).toList());
+        assertEquals(
+                List.of(Manifest.Level.RESTORED, Manifest.Level.RESTORED),
+                folder().list().stream().map(BackupFolder.Entry::level).toList());
     }
 
     @Tag("exhaustive") @Test void a_newer_server_proves_it_too() throws Exception {
@@ -80,7 +92,10 @@ class VerifyServerTest {
         assumeTrue(clients.isPresent(), "needs clients of PostgreSQL 17");
         try (var newer = OtherServer.start(17).orElse(null)) {
             assumeTrue(newer != null, "needs a server of PostgreSQL 17");
-            tool.env("PATH", clients.get() + ":" + System.getenv("PATH")).env("BACKUP_VERIFY_URL", url(newer, "postgres", Postgres.PASSWORD)).run("verify").done();
+            tool.env("PATH", clients.get() + ":" + System.getenv("PATH"))
+                    .env("BACKUP_VERIFY_URL", url(newer, "postgres", Postgres.PASSWORD))
+                    .run("verify")
+                    .done();
             assertEquals(Manifest.Level.RESTORED, level());
             assertEquals(List.of("postgres", "template0", "template1"), databases(newer));
         }
@@ -91,7 +106,9 @@ class VerifyServerTest {
         tool.run("--quiet").done();
         onServer("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'");
         try {
-            tool.env("BACKUP_VERIFY_URL", url("verifier", PASSWORD).replaceFirst("/postgres$", "/latin")).run("verify").done();
+            tool.env("BACKUP_VERIFY_URL", url("verifier", PASSWORD).replaceFirst("/postgres$", "/latin"))
+                    .run("verify")
+                    .done();
         } finally {
             onServer("DROP DATABASE latin");
             OldState.run(shop, "DROP TABLE arrow");
@@ -115,7 +132,9 @@ class VerifyServerTest {
         try (var older = OtherServer.start(14).orElse(null)) {
             assumeTrue(older != null, "needs a server of PostgreSQL 14");
             tool.env("BACKUP_VERIFY_URL", url(older, "postgres", Postgres.PASSWORD));
-            var refused = "the server of BACKUP_VERIFY_URL is PostgreSQL 14, older than the server that the backup is from: PostgreSQL 15";
+            var refused =
+                    "the server of BACKUP_VERIFY_URL is PostgreSQL 14, older than the server that the backup is from:"
+                            + " PostgreSQL 15";
             for (var withManifest : List.of(true, false)) {
                 if (!withManifest) Files.delete(Path.of(file() + ".json"));
                 tool.run("verify").ended(4, refused, "name a server of PostgreSQL 15 or newer in BACKUP_VERIFY_URL");
@@ -133,33 +152,57 @@ class VerifyServerTest {
 
     @Test void a_wrong_password_or_port_names_the_setting() throws Exception {
         var wrong = tool.env("BACKUP_VERIFY_URL", url("verifier", "not " + PASSWORD)).run("verify");
-        wrong.ended(2, "cannot use the server of BACKUP_VERIFY_URL: the password of role verifier is wrong", "correct BACKUP_VERIFY_URL, or remove it to verify on the project's server");
+        wrong.ended(
+                2,
+                "cannot use the server of BACKUP_VERIFY_URL: the password of role verifier is wrong",
+                "correct BACKUP_VERIFY_URL, or remove it to verify on the project's server");
         secretsStay(wrong);
-        secretsStay(tool.env("BACKUP_VERIFY_URL", "postgresql://verifier:%s@127.0.0.1:1/".formatted(encoded(PASSWORD))).run("verify")
-                .ended(1, "cannot use the server of BACKUP_VERIFY_URL: no PostgreSQL server answers on 127.0.0.1 port 1"));
+        secretsStay(tool.env("BACKUP_VERIFY_URL", "postgresql://verifier:%s@127.0.0.1:1/".formatted(encoded(PASSWORD)))
+                .run("verify")
+                .ended(
+                        1,
+                        "cannot use the server of BACKUP_VERIFY_URL: no PostgreSQL server answers on 127.0.0.1"
+                                + " port 1"));
         assertEquals(Manifest.Level.STREAM, level()); // it says nothing of the file
     }
 
     @Test void a_bad_url_is_a_usage_error_that_never_shows_it() throws Exception {
         var part = "s3cret-part";
-        for (var bad : List.of(part, "postgresql://" + part, "postgresql://verifier:" + part + "@/x", "postgresql://verifier:" + part + "@h:70000/x", "postgresql://verifier:" + part + "@h:x/x",
-                "postgresql://verifier:" + part + "@h/x?sslmode=perhaps", "postgresql://verifier:" + part + "%zz@h/x", "postgresql://verifier:" + part + "@a,b/x", "postgresql://verifier:" + part + "@%2Ftmp/x")) {
+        for (var bad : List.of(
+                part,
+                "postgresql://" + part,
+                "postgresql://verifier:" + part + "@/x",
+                "postgresql://verifier:" + part + "@h:70000/x",
+                "postgresql://verifier:" + part + "@h:x/x",
+                "postgresql://verifier:" + part + "@h/x?sslmode=perhaps",
+                "postgresql://verifier:" + part + "%zz@h/x",
+                "postgresql://verifier:" + part + "@a,b/x",
+                "postgresql://verifier:" + part + "@%2Ftmp/x")) {
             var refused = tool.env("BACKUP_VERIFY_URL", bad).run("verify");
             assertEquals(2, refused.code(), bad + refused.all());
-            assertTrue(refused.err().contains("BACKUP_VERIFY_URL in environment is invalid: expected a URL like postgresql://user:password@host:5432/name"), refused.all());
+            assertTrue(
+                    refused.err()
+                            .contains("BACKUP_VERIFY_URL in environment is invalid: expected a URL like"
+                                    + " postgresql://user:password@host:5432/name"),
+                    refused.all());
             assertFalse(refused.all().contains(part), refused.all());
         }
     }
 
     @Test void embedded_is_gone_and_the_message_says_what_to_use() throws Exception {
-        tool.run("verify", "--embedded").ended(2, "verify no longer has --embedded: it does not start a PostgreSQL server of its own",
-                "name a server where a role may create databases, in .env or in the environment: BACKUP_VERIFY_URL=postgresql://ROLE:PASSWORD@HOST:5432/postgres");
+        tool.run("verify", "--embedded")
+                .ended(
+                        2,
+                        "verify no longer has --embedded: it does not start a PostgreSQL server of its own",
+                        "name a server where a role may create databases, in .env or in the environment:"
+                                + " BACKUP_VERIFY_URL=postgresql://ROLE:PASSWORD@HOST:5432/postgres");
         assertFalse(tool.run("verify", "--help").all().contains("embedded"));
     }
 
     // ---- while it runs, and when it is stopped -------------------------------------------------
 
-    @Test void a_killed_verify_s_database_is_dropped_by_the_next_and_the_password_is_in_no_command_line() throws Exception {
+    @Test
+    void a_killed_verify_s_database_is_dropped_by_the_next_and_the_password_is_in_no_command_line() throws Exception {
         tool.env("BACKUP_VERIFY_URL", url("verifier", PASSWORD));
         var slow = Files.writeString(project.resolve("slow.sql"), "CREATE TABLE t (id int);\nSELECT pg_sleep(60);\n");
         var verify = tool.start("verify", slow.toString());
@@ -171,7 +214,8 @@ class VerifyServerTest {
         }
         assertTrue(commands.toString().contains("psql") && commands.toString().contains(scratch), commands.toString());
         commands.add(read(verify.pid(), "cmdline"));
-        for (var command : commands) assertFalse(command.contains(PASSWORD) || command.contains(encoded(PASSWORD)), command);
+        for (var command : commands)
+            assertFalse(command.contains(PASSWORD) || command.contains(encoded(PASSWORD)), command);
         verify.descendants().forEach(ProcessHandle::destroyForcibly);
         verify.destroyForcibly().waitFor();
         onServer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + scratch + "'");
@@ -194,7 +238,10 @@ class VerifyServerTest {
     /** The scratch database, once its restore sleeps. */
     private static String sleeping() throws InterruptedException {
         for (int i = 0; i < 600; i++) {
-            var found = OldState.text(server.database("postgres"), "SELECT coalesce(max(datname), '') FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND datname LIKE 'backup_verify_%'");
+            var found = OldState.text(
+                    server.database("postgres"),
+                    "SELECT coalesce(max(datname), '') FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND"
+                            + " datname LIKE 'backup_verify_%'");
             if (!found.isEmpty()) return found;
             Thread.sleep(50);
         }
@@ -208,13 +255,21 @@ class VerifyServerTest {
     // ---- helpers -------------------------------------------------------------------------------
 
     private void settings(int port, String more) throws IOException {
-        Files.writeString(project.resolve(".env"), """
-            DB_HOST='%s'
-            DB_PORT='%d'
-            DB_NAME='%s'
-            DB_USER='%s'
-            DB_PASSWORD='%s'
-            """.formatted(shop.host(), port, shop.name(), shop.role().name(), shop.role().password()) + more);
+        Files.writeString(
+                project.resolve(".env"),
+                """
+                DB_HOST='%s'
+                DB_PORT='%d'
+                DB_NAME='%s'
+                DB_USER='%s'
+                DB_PASSWORD='%s'
+                """.formatted(
+                                        shop.host(),
+                                        port,
+                                        shop.name(),
+                                        shop.role().name(),
+                                        shop.role().password())
+                        + more);
     }
 
     private static String url(String role, String password) {
@@ -222,7 +277,8 @@ class VerifyServerTest {
     }
 
     private static String url(OtherServer server, String role, String password) {
-        return "postgresql://%s:%s@127.0.0.1:%d/postgres".formatted(role, encoded(password), server.database("postgres").port());
+        return "postgresql://%s:%s@127.0.0.1:%d/postgres"
+                .formatted(role, encoded(password), server.database("postgres").port());
     }
 
     private static String encoded(String text) {
@@ -251,6 +307,9 @@ class VerifyServerTest {
     }
 
     private static List<String> databases(OtherServer server) {
-        return List.of(OldState.text(server.database("postgres"), "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database").split(" "));
+        return List.of(OldState.text(
+                        server.database("postgres"),
+                        "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database")
+                .split(" "));
     }
 }

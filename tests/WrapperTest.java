@@ -56,8 +56,34 @@ class WrapperTest {
     @Test
     void arguments_arrive_byte_for_byte_when_built_and_when_remembered() throws Exception {
         script("Echo.java", ECHO);
-        var nasty = List.of("a b", "", "it's", "say \"hi\"", "$HOME", "${x}", "$(date)", "`date`", "line\nline\n", "\ttab",
-            "@file", "@", "*", "?", "~", "\\", "\\n", "a\\\"b", "-", "--", "--help", "-Dx=y", "é ü 漢字 😀", "a;b|c&d<e>f", "!", "#", " ");
+        var nasty = List.of(
+                "a b",
+                "",
+                "it's",
+                "say \"hi\"",
+                "$HOME",
+                "${x}",
+                "$(date)",
+                "`date`",
+                "line\nline\n",
+                "\ttab",
+                "@file",
+                "@",
+                "*",
+                "?",
+                "~",
+                "\\",
+                "\\n",
+                "a\\\"b",
+                "-",
+                "--",
+                "--help",
+                "-Dx=y",
+                "é ü 漢字 😀",
+                "a;b|c&d<e>f",
+                "!",
+                "#",
+                " ");
         var args = Stream.concat(Stream.of("Echo.java"), nasty.stream()).toArray(String[]::new);
         for (var way : List.of("built", "remembered"))
             assertEquals(nasty, jbangw(args).ok().lines().map(WrapperTest::decode).toList(), way);
@@ -75,7 +101,10 @@ class WrapperTest {
 
     @Test
     void standard_input_reaches_the_script_whole() throws Exception {
-        script("Count.java", "class Count { public static void main(String[] a) throws Exception { System.out.println(System.in.readAllBytes().length); } }");
+        script(
+                "Count.java",
+                "class Count { public static void main(String[] a) throws Exception {"
+                        + " System.out.println(System.in.readAllBytes().length); } }");
         var input = temp.resolve("input");
         Files.write(input, new byte[300_000]);
         for (int i = 0; i < 2; i++)
@@ -84,7 +113,9 @@ class WrapperTest {
 
     @Test
     void exit_code_is_the_scripts() throws Exception {
-        script("Exit.java", "class Exit { public static void main(String[] a) { System.exit(Integer.parseInt(a[0])); } }");
+        script(
+                "Exit.java",
+                "class Exit { public static void main(String[] a) { System.exit(Integer.parseInt(a[0])); } }");
         for (int code : new int[] {0, 1, 5, 130, 255, 0}) assertEquals(code, jbangw("Exit.java", "" + code).code());
     }
 
@@ -147,7 +178,10 @@ class WrapperTest {
     @Tag("exhaustive")
     @Test
     void scripts_see_the_users_java_home_and_not_the_wrappers() throws Exception {
-        script("Home.java", "class Home { public static void main(String[] a) { System.out.println(System.getenv(\"JAVA_HOME\")); } }");
+        script(
+                "Home.java",
+                "class Home { public static void main(String[] a) { System.out.println(System.getenv(\"JAVA_HOME\"));"
+                        + " } }");
         env.put("PATH", jdk() + "/bin:" + env.get("PATH"));
         env.remove("JAVA_HOME");
         for (int i = 0; i < 2; i++) assertEquals("null", jbangw("Home.java").ok().strip());
@@ -161,9 +195,15 @@ class WrapperTest {
         var link = temp.resolve("a link");
         Files.createSymbolicLink(link, clone.resolve("jbangw"));
         var elsewhere = Files.createDirectory(temp.resolve("else where"));
-        env.put("XDG_CACHE_HOME", temp.resolve("fresh cache").toString()); // so that the symlink has to find jbangw.lock too
+        env.put(
+                "XDG_CACHE_HOME",
+                temp.resolve("fresh cache").toString()); // so that the symlink has to find jbangw.lock too
         assertEquals("hi", run(start(List.of(link.toString(), clone + "/Hi.java"), elsewhere, null)).ok().strip());
-        assertEquals("hi", run(start(List.of("../clone of it/jbangw", "../clone of it/Hi.java"), elsewhere, null)).ok().strip());
+        assertEquals(
+                "hi",
+                run(start(List.of("../clone of it/jbangw", "../clone of it/Hi.java"), elsewhere, null))
+                        .ok()
+                        .strip());
         assertEquals("hi", jbangw("./Hi.java").ok().strip());
         assertEquals("hi", run(start(List.of("bash", "jbangw", "Hi.java"), clone, null)).ok().strip());
     }
@@ -186,8 +226,13 @@ class WrapperTest {
     @Test
     void jbang_is_not_started_again_until_a_source_changes() throws Exception {
         script("Nested.java", "//SOURCES lib/One.java\n" + says("Nested", "\" + lib.One.text() + \""));
-        script("lib/One.java", "//SOURCES Two.java\n//FILES word.txt\npackage lib; public class One { public static String text() { return Two.text() + word(); }\n"
-            + "static String word() { try (var in = One.class.getResourceAsStream(\"/word.txt\")) { return new String(in.readAllBytes()); } catch (Exception e) { return e.toString(); } } }");
+        script(
+                "lib/One.java",
+                "//SOURCES Two.java\n"
+                    + "//FILES word.txt\n"
+                    + "package lib; public class One { public static String text() { return Two.text() + word(); }\n"
+                    + "static String word() { try (var in = One.class.getResourceAsStream(\"/word.txt\")) { return new"
+                    + " String(in.readAllBytes()); } catch (Exception e) { return e.toString(); } } }");
         script("lib/Two.java", TWO.formatted("aaa"));
         script("lib/word.txt", "111");
 
@@ -214,8 +259,12 @@ class WrapperTest {
     @Tag("exhaustive")
     @Test
     void a_file_added_where_a_glob_looks_is_noticed() throws Exception {
-        script("Glob.java", "//SOURCES parts/*.java\nclass Glob { public static void main(String[] a) {"
-            + " try { Class.forName(\"Late\"); System.out.println(\"late\"); } catch (ClassNotFoundException e) { System.out.println(\"none\"); } } }");
+        script(
+                "Glob.java",
+                "//SOURCES parts/*.java\n"
+                        + "class Glob { public static void main(String[] a) { try { Class.forName(\"Late\");"
+                        + " System.out.println(\"late\"); } catch (ClassNotFoundException e) {"
+                        + " System.out.println(\"none\"); } } }");
         script("parts/Early.java", "class Early {}");
         assertEquals("none", jbangw("Glob.java").ok().strip());
         assertEquals("none", quietly("Glob.java"));
@@ -241,7 +290,11 @@ class WrapperTest {
     @Tag("exhaustive")
     @Test
     void runtime_options_with_spaces_and_dollars_survive_being_remembered() throws Exception {
-        script("Options.java", "//RUNTIME_OPTIONS \"-Dx=a b$c'd\"\nclass Options { public static void main(String[] a) { System.out.println(System.getProperty(\"x\")); } }");
+        script(
+                "Options.java",
+                "//RUNTIME_OPTIONS \"-Dx=a b$c'd\"\n"
+                        + "class Options { public static void main(String[] a) {"
+                        + " System.out.println(System.getProperty(\"x\")); } }");
         assertEquals("a b$c'd", jbangw("Options.java").ok().strip());
         assertEquals("a b$c'd", quietly("Options.java"));
     }
@@ -380,7 +433,11 @@ class WrapperTest {
         Files.createSymbolicLink(sdkman.resolve("fitting"), Path.of(jdk()));
         env.put("PATH", old + "/bin:" + env.get("PATH"));
 
-        script("Version.java", "//JAVA 21+\nclass Version { public static void main(String[] a) { System.out.println(Runtime.version().feature() >= 21); } }");
+        script(
+                "Version.java",
+                "//JAVA 21+\n"
+                        + "class Version { public static void main(String[] a) {"
+                        + " System.out.println(Runtime.version().feature() >= 21); } }");
         env.put("JAVA_HOME", old.toString());
         assertEquals("true", jbangw("Version.java").ok().strip());
         env.remove("JAVA_HOME");
@@ -421,7 +478,8 @@ class WrapperTest {
     static final String TWO = "package lib; class Two { static String text() { return \"%s\"; } }";
 
     static String says(String name, String text) {
-        return "class %s { public static void main(String[] a) { System.out.println(\"%s\"); } }\n".formatted(name, text);
+        return "class %s { public static void main(String[] a) { System.out.println(\"%s\"); } }\n"
+                .formatted(name, text);
     }
 
     @BeforeAll
@@ -471,12 +529,27 @@ class WrapperTest {
     void clone_with_a_home_of_its_own() throws IOException {
         clone = Files.createDirectory(temp.resolve("clone of it"));
         home = Files.createDirectory(temp.resolve("home"));
-        for (var file : List.of("jbangw", "jbangw.lock")) Files.copy(root.resolve(file), clone.resolve(file), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
+        for (var file : List.of("jbangw", "jbangw.lock"))
+            Files.copy(root.resolve(file), clone.resolve(file), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
         var cache = Files.createDirectories(temp.resolve("cache/jbangw"));
         Files.createSymbolicLink(cache.resolve("jbang-" + VERSION), shared.resolve("jbangw/jbang-" + VERSION));
-        env.putAll(Map.of("PATH", System.getenv("PATH"), "HOME", home.toString(), "JAVA_HOME", shared.resolve("jdk").toString(), "JBANGW_REPO", url("/good"),
-            "XDG_CACHE_HOME", temp.resolve("cache").toString(), "JBANG_DIR", temp.resolve("jbang").toString(),
-            "JBANG_CACHE_DIR", temp.resolve("jbang/cache").toString(), "STARTS", temp.resolve("starts").toString()));
+        env.putAll(Map.of(
+                "PATH",
+                System.getenv("PATH"),
+                "HOME",
+                home.toString(),
+                "JAVA_HOME",
+                shared.resolve("jdk").toString(),
+                "JBANGW_REPO",
+                url("/good"),
+                "XDG_CACHE_HOME",
+                temp.resolve("cache").toString(),
+                "JBANG_DIR",
+                temp.resolve("jbang").toString(),
+                "JBANG_CACHE_DIR",
+                temp.resolve("jbang/cache").toString(),
+                "STARTS",
+                temp.resolve("starts").toString()));
     }
 
     record Ran(int code, String out, String err) {
@@ -500,7 +573,8 @@ class WrapperTest {
 
     static Ran run(Process process) throws Exception {
         var err = new StringBuffer();
-        var reader = Thread.startVirtualThread(() -> process.errorReader().lines().forEach(line -> err.append(line).append('\n')));
+        var reader = Thread.startVirtualThread(() ->
+                process.errorReader().lines().forEach(line -> err.append(line).append('\n')));
         var out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         reader.join();
         return new Ran(process.waitFor(), out, err.toString());
@@ -543,7 +617,8 @@ class WrapperTest {
             var runs = IntStream.range(0, 4).mapToObj(i -> executor.submit(() -> jbangw("Hi.java"))).toList();
             for (var one : runs) assertEquals("hi", one.get().ok().strip());
         }
-        assertEquals(2, jbangStarts(), "one built it (JBang is asked for the line, then for the sources), three waited");
+        assertEquals(
+                2, jbangStarts(), "one built it (JBang is asked for the line, then for the sources), three waited");
     }
 
     /** A cache without JBang in it. */

@@ -55,17 +55,35 @@ class run_tests implements Callable<Integer> {
     /** These come first, so that no worker is left with a long class at the end. */
     private static final List<String> LONGEST = List.of("WrapperTest", "ResetTest", "DjangoTest");
 
-    @Option(names = "--all", description = "All kill points, pairs of versions, large databases and Docker too. Without it: every command, "
-        + "option, exit code and strategy, and a sample of the kill points.")
+    @Option(
+            names = "--all",
+            description =
+                    "All kill points, pairs of versions, large databases and Docker too. Without it: every command, "
+                            + "option, exit code and strategy, and a sample of the kill points.")
     boolean all;
-    @Option(names = "--seed", paramLabel = "N", description = "Repeat the sample of an earlier run, which printed this number.")
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            description = "Repeat the sample of an earlier run, which printed this number.")
     Long seed;
+
     @Option(names = "--verbose", description = "A line for every test.")
     boolean verbose;
-    @Option(names = "--workers", paramLabel = "N", defaultValue = "2", description = "JVMs that run a class each at a time (default: ${DEFAULT-VALUE}).")
+
+    @Option(
+            names = "--workers",
+            paramLabel = "N",
+            defaultValue = "2",
+            description = "JVMs that run a class each at a time (default: ${DEFAULT-VALUE}).")
     int workers;
-    @Option(names = "--select-class", paramLabel = "CLASS", description = "Only this class; all of it, unless --seed is given. Can be repeated.")
+
+    @Option(
+            names = "--select-class",
+            paramLabel = "CLASS",
+            description = "Only this class; all of it, unless --seed is given. Can be repeated.")
     List<String> classes = List.of();
+
     @Option(names = "--select-method", paramLabel = "CLASS#METHOD", description = "Only this method. Can be repeated.")
     List<String> methods = List.of();
 
@@ -73,7 +91,9 @@ class run_tests implements Callable<Integer> {
     boolean help;
 
     public static void main(String... args) {
-        System.exit(new CommandLine(new run_tests()).setParameterExceptionHandler((e, given) -> refused(e.getMessage())).execute(args));
+        System.exit(new CommandLine(new run_tests())
+                .setParameterExceptionHandler((e, given) -> refused(e.getMessage()))
+                .execute(args));
     }
 
     private static int refused(String why) {
@@ -90,30 +110,41 @@ class run_tests implements Callable<Integer> {
         var tasks = new ArrayList<Task>();
         for (var selector : selectors) {
             var words = selector.split("#", 2);
-            var match = found.stream().filter(name -> name.equals(words[0]) || name.endsWith("." + words[0])).findFirst();
+            var match = found.stream()
+                    .filter(name -> name.equals(words[0]) || name.endsWith("." + words[0]))
+                    .findFirst();
             if (match.isEmpty()) return refused("no test class is called " + words[0]);
             tasks.add(new Task(match.get(), words.length == 1 ? null : words[1].replaceFirst("\\(.*", ""), 1));
         }
         if (selectors.isEmpty()) found.forEach(name -> tasks.add(new Task(name, null, 1)));
 
-        if (!all) System.out.println("A sample of the longest tests, and without Docker (--all is everything). To repeat this sample: --seed=" + seed);
+        if (!all)
+            System.out.println(
+                    "A sample of the longest tests, and without Docker (--all is everything). To repeat this sample:"
+                            + " --seed="
+                            + seed);
         var progress = new TestProgress(System.out, tasks.size(), verbose);
         run(tasks, progress);
         progress.summary();
         if (tasks.isEmpty()) return refused("no tests were found");
-        if (!progress.withoutTests().isEmpty()) return refused("no tests were found in " + String.join(", ", progress.withoutTests()));
+        if (!progress.withoutTests().isEmpty())
+            return refused("no tests were found in " + String.join(", ", progress.withoutTests()));
         return progress.allPassed() ? 0 : 1;
     }
 
     /** The names of the classes with tests in the jar that JBang made of the sources above, longest first. */
     private List<String> discover() throws URISyntaxException {
         var own = Path.of(run_tests.class.getProtectionDomain().getCodeSource().getLocation().toURI());
-        var request = LauncherDiscoveryRequestBuilder.request().selectors(DiscoverySelectors.selectClasspathRoots(Set.of(own)))
-            .filters(ClassNameFilter.includeClassNamePatterns(ClassNameFilter.STANDARD_INCLUDE_PATTERN));
+        var request = LauncherDiscoveryRequestBuilder.request()
+                .selectors(DiscoverySelectors.selectClasspathRoots(Set.of(own)))
+                .filters(ClassNameFilter.includeClassNamePatterns(ClassNameFilter.STANDARD_INCLUDE_PATTERN));
         if (!all) request.filters(TagFilter.excludeTags(Sample.EXHAUSTIVE));
         var plan = LauncherFactory.create().discover(request.build());
-        return plan.getRoots().stream().flatMap(engine -> plan.getChildren(engine).stream())
-            .map(test -> ((ClassSource) test.getSource().orElseThrow()).getClassName()).sorted(Comparator.comparing(run_tests::order).thenComparing(Comparator.naturalOrder())).toList();
+        return plan.getRoots().stream()
+                .flatMap(engine -> plan.getChildren(engine).stream())
+                .map(test -> ((ClassSource) test.getSource().orElseThrow()).getClassName())
+                .sorted(Comparator.comparing(run_tests::order).thenComparing(Comparator.naturalOrder()))
+                .toList();
     }
 
     private static int order(String className) {

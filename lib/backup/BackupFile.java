@@ -43,7 +43,8 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     public static BackupFile of(Path file, DecryptionKey key) {
         if (Files.isRegularFile(file.resolve("toc.dat"))) throw unsupported(file, "directory", false);
         if (!Files.isRegularFile(file))
-            throw Failure.usage("no such file: " + file).next("list the backups: " + Script.BACKUP_DATABASE.command("list"));
+            throw Failure.usage("no such file: " + file)
+                    .next("list the backups: " + Script.BACKUP_DATABASE.command("list"));
         try (var in = new BufferedInputStream(Files.newInputStream(file))) {
             in.mark(HEAD);
             var first = in.readNBytes(HEAD);
@@ -61,9 +62,11 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     }
 
     /** What a dump starts with after comments: any other text is not a dump. */
-    private static final Pattern SQL = Pattern.compile("(?is)\\A(\\uFEFF|\u00ef\u00bb\u00bf)?"
-            + "(\\s+|--[^\\n]*(\\n|\\z)|/\\*.*?(\\*/|\\z))*"
-            + "(\\z|\\\\|(SET|SELECT|BEGIN|START|CREATE|ALTER|DROP|COPY|INSERT|COMMENT|GRANT|REVOKE|TRUNCATE|DELETE|UPDATE|DO|LOCK|WITH)\\b)");
+    private static final Pattern SQL = Pattern.compile(
+            "(?is)\\A(\\uFEFF|\u00ef\u00bb\u00bf)?(\\s+|--[^\\n"
+                + "]*(\\n"
+                + "|\\z)|/\\*.*?(\\*/|\\z))*"
+                + "(\\z|\\\\|(SET|SELECT|BEGIN|START|CREATE|ALTER|DROP|COPY|INSERT|COMMENT|GRANT|REVOKE|TRUNCATE|DELETE|UPDATE|DO|LOCK|WITH)\\b)");
 
     private static Kind kind(Path file, byte[] head) {
         if (starts(head, 0, "PGDMP")) return Kind.ARCHIVE;
@@ -84,10 +87,14 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     private static Failure unsupported(Path file, String format, boolean packed) {
         var archive = packed ? "UNPACKED_FILE" : file.toString();
         var restore = Shell.line("pg_restore", "--exit-on-error", "--dbname=NAME", archive);
-        var first = packed ? "decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: " : "restore it by hand: ";
+        var first = packed
+                ? "decrypt and unpack it (age --decrypt, zstd -d, gzip -d), then restore it by hand: "
+                : "restore it by hand: ";
         return Failure.usage(file + " is a pg_dump archive in the " + format + " format, which is not supported")
-                .next(first + "createdb --template=template0 NAME && " + restore,
-                        "dump that database in the custom format, which is supported: pg_dump --format=custom --file=NAME.dump NAME");
+                .next(
+                        first + "createdb --template=template0 NAME && " + restore,
+                        "dump that database in the custom format, which is supported: pg_dump --format=custom"
+                                + " --file=NAME.dump NAME");
     }
 
     private static boolean starts(byte[] head, int at, String with) {
@@ -123,9 +130,11 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
     }
 
     private Contents readAll(InputStream plain, Consumer<String> progress) throws IOException {
-        if (kind == Kind.ARCHIVE) return Archive.read(plain, new ProgressStream(OutputStream.nullOutputStream(), progress));
+        if (kind == Kind.ARCHIVE)
+            return Archive.read(plain, new ProgressStream(OutputStream.nullOutputStream(), progress));
         // One of ours was dumped without --create, and its hash shows that it is unchanged.
-        try (var scan = new ProgressStream(manifest == null ? new SqlScan(file) : OutputStream.nullOutputStream(), progress)) {
+        try (var scan =
+                new ProgressStream(manifest == null ? new SqlScan(file) : OutputStream.nullOutputStream(), progress)) {
             plain.transferTo(scan);
         }
         return null;
@@ -168,7 +177,8 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
         try {
             record(file.toAbsolutePath(), failed);
         } catch (IOException full) {
-            Files.deleteIfExists(Manifest.fileOf(file)); // without one it does not count as good either, and this makes room
+            Files.deleteIfExists(
+                    Manifest.fileOf(file)); // without one it does not count as good either, and this makes room
             record(file.toAbsolutePath(), failed);
         }
     }
@@ -184,7 +194,8 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
             try {
                 manifest.write(file);
                 break;
-            } catch (NoSuchFileException | FileAlreadyExistsException swept) { // by a backup, or another verify writes it too
+            } catch (NoSuchFileException
+                    | FileAlreadyExistsException swept) { // by a backup, or another verify writes it too
                 if (tries == 0) throw swept;
             }
         }
@@ -197,13 +208,18 @@ public record BackupFile(Path file, Kind kind, boolean encrypted, DecryptionKey 
         try (var in = new FileDigest.In(file)) {
             var digest = in.end();
             var name = file.getFileName().toString();
-            var modified = OffsetDateTime.ofInstant(Files.getLastModifiedTime(file).toInstant(), ZoneId.systemDefault());
+            var modified =
+                    OffsetDateTime.ofInstant(Files.getLastModifiedTime(file).toInstant(), ZoneId.systemDefault());
             var compression = name.contains(".zst") ? "zstd" : name.contains(".gz") ? "gzip" : "none";
             var encryptedTo = encrypted ? List.of("unknown") : List.<String>of();
-            return new Manifest(new Manifest.StoredFile(0, name, digest.bytes(), digest.sha256()),
-                    new Manifest.Source(contents.database(), null, contents.server(), contents.pgDump(), modified, 0, 0),
-                    Manifest.Encoding.of(kind == Kind.SQL, compression, encryptedTo), Manifest.Content.of(contents, List.of()),
-                    List.of(), null);
+            return new Manifest(
+                    new Manifest.StoredFile(0, name, digest.bytes(), digest.sha256()),
+                    new Manifest.Source(
+                            contents.database(), null, contents.server(), contents.pgDump(), modified, 0, 0),
+                    Manifest.Encoding.of(kind == Kind.SQL, compression, encryptedTo),
+                    Manifest.Content.of(contents, List.of()),
+                    List.of(),
+                    null);
         }
     }
 }

@@ -32,7 +32,8 @@ import lib.project.Credentials;
 /** A folder of backups. A file in it is a backup of ours by its name; how good it is, its manifest says. */
 public record BackupFolder(Path path) {
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMdd_HHmmss", Locale.ROOT);
-    private static final Pattern NAME = Pattern.compile("(.+)_(\\d{8}_\\d{6})(?:_\\d+)?\\.(dump|sql)(\\.zst|\\.gz)?(\\.age)?");
+    private static final Pattern NAME =
+            Pattern.compile("(.+)_(\\d{8}_\\d{6})(?:_\\d+)?\\.(dump|sql)(\\.zst|\\.gz)?(\\.age)?");
     static final String PARTIAL = ".partial";
 
     public BackupFolder {
@@ -55,7 +56,9 @@ public record BackupFolder(Path path) {
 
         /** By its manifest, else by its name in this machine's zone. */
         public Instant started() {
-            return manifest != null ? manifest.source().started().toInstant() : taken.atZone(ZoneId.systemDefault()).toInstant();
+            return manifest != null
+                    ? manifest.source().started().toInstant()
+                    : taken.atZone(ZoneId.systemDefault()).toInstant();
         }
 
         /** The order of creation; 0 where it is unknown. */
@@ -77,7 +80,12 @@ public record BackupFolder(Path path) {
             return switch (proof.level()) {
                 case NONE -> "not proven: run verify";
                 case STREAM -> manifest.content().counts() + ", read back";
-                case RESTORED -> "%s, restored %s in %.1f s".formatted(manifest.content().counts(), proof.verifiedAt().toLocalDate(), proof.restoreSeconds());
+                case RESTORED ->
+                    "%s, restored %s in %.1f s"
+                            .formatted(
+                                    manifest.content().counts(),
+                                    proof.verifiedAt().toLocalDate(),
+                                    proof.restoreSeconds());
             };
         }
     }
@@ -88,7 +96,8 @@ public record BackupFolder(Path path) {
             var entries = new ArrayList<Entry>();
             for (var file : files()) {
                 var name = name(file.getFileName().toString());
-                if (name != null) entries.add(new Entry(file, name.database, name.taken, Files.size(file), Manifest.read(file)));
+                if (name != null)
+                    entries.add(new Entry(file, name.database, name.taken, Files.size(file), Manifest.read(file)));
             }
             entries.sort(Comparator.comparing(Entry::taken).thenComparing(entry -> entry.file().toString()).reversed());
             return entries;
@@ -99,7 +108,9 @@ public record BackupFolder(Path path) {
 
     /** Those of this very database: another server's backups of the same name are not counted, compared or pruned. */
     public List<Entry> list(Credentials database) {
-        return list().stream().filter(entry -> entry.database().equals(database.database()) && isFrom(entry, origin(database))).toList();
+        return list().stream()
+                .filter(entry -> entry.database().equals(database.database()) && isFrom(entry, origin(database)))
+                .toList();
     }
 
     private static boolean isFrom(Entry entry, String origin) {
@@ -108,7 +119,8 @@ public record BackupFolder(Path path) {
     }
 
     static String origin(Credentials database) {
-        return database.host() + ":" + database.port() + (database.route() == null ? "" : " in " + database.route().owner());
+        return database.host() + ":" + database.port()
+                + (database.route() == null ? "" : " in " + database.route().owner());
     }
 
     /** A backup by its path, or by its name alone as {@code list} shows it. */
@@ -132,9 +144,15 @@ public record BackupFolder(Path path) {
     private static BackupStatus.Entry statusOf(Entry entry) {
         var manifest = entry.manifest;
         var restored = entry.level() == Manifest.Level.RESTORED ? manifest.proof() : null;
-        return new BackupStatus.Entry(entry.file.getFileName().toString(), entry.number(), entry.started(), entry.bytes,
-                manifest == null ? -1 : manifest.content().rows(), entry.isGood(),
-                restored == null ? null : restored.verifiedAt().toInstant(), restored == null ? null : restored.restoreSeconds());
+        return new BackupStatus.Entry(
+                entry.file.getFileName().toString(),
+                entry.number(),
+                entry.started(),
+                entry.bytes,
+                manifest == null ? -1 : manifest.content().rows(),
+                entry.isGood(),
+                restored == null ? null : restored.verifiedAt().toInstant(),
+                restored == null ? null : restored.restoreSeconds());
     }
 
     /** What the name of a backup says. */
@@ -244,7 +262,10 @@ public record BackupFolder(Path path) {
     static FileChannel createPrivate(Path file) throws IOException {
         Set<OpenOption> options = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
         return Disk.POSIX
-                ? FileChannel.open(file, options, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))
+                ? FileChannel.open(
+                        file,
+                        options,
+                        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))
                 : FileChannel.open(file, options, new FileAttribute<?>[0]);
     }
 
@@ -272,7 +293,11 @@ public record BackupFolder(Path path) {
             if (!OURS.add(folder)) throw busy(folder);
             FileChannel opened = null;
             try {
-                opened = FileChannel.open(folder.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
+                opened = FileChannel.open(
+                        folder.resolve(".lock"),
+                        StandardOpenOption.CREATE,
+                        StandardOpenOption.WRITE,
+                        LinkOption.NOFOLLOW_LINKS);
                 if (opened.tryLock() == null) throw busy(folder);
                 channel = opened;
             } catch (IOException | RuntimeException e) {

@@ -21,7 +21,8 @@ import lib.project.Credentials;
  *
  * @param needed see {@link Prune}
  */
-public record BackupJob(Console console, BackupOptions.CreateSettings settings, Credentials database, Map<String, String> needed) {
+public record BackupJob(
+        Console console, BackupOptions.CreateSettings settings, Credentials database, Map<String, String> needed) {
 
     /**
      * @param connect checks the database and finds PostgreSQL's programs for it; its failures are reported too
@@ -34,7 +35,8 @@ public record BackupJob(Console console, BackupOptions.CreateSettings settings, 
         } catch (Failure e) {
             var failure = describe(e);
             var problem = failure.problem();
-            var reports = ping != null && problem.exit() != Problem.Exit.BUSY; // the backup that is running will report its own end
+            var reports = ping != null
+                    && problem.exit() != Problem.Exit.BUSY; // the backup that is running will report its own end
             if (reports) ping.fail(problem.exit().code, problem.what()).forEach(console::warn);
             throw failure;
         }
@@ -84,7 +86,8 @@ public record BackupJob(Console console, BackupOptions.CreateSettings settings, 
             var problem = failure.problem();
             if (problem instanceof Problem.Interrupted) throw failure;
             console.warn("there will be no off-site copy: " + problem.what());
-            return List.of(Problem.of(Problem.Exit.PARTLY, "there is no off-site copy: " + problem.what(), problem.next()));
+            return List.of(
+                    Problem.of(Problem.Exit.PARTLY, "there is no off-site copy: " + problem.what(), problem.next()));
         }
     }
 
@@ -94,8 +97,11 @@ public record BackupJob(Console console, BackupOptions.CreateSettings settings, 
         shrunk.forEach(shrinkage -> console.warn("much less than in the last good backup: " + shrinkage));
         if (!settings.alarm().strict() || shrunk.isEmpty()) return List.of();
         var what = shrunk.stream().map(ShrinkageAlarm.Shrinkage::toString).collect(Collectors.joining("; "));
-        return List.of(Problem.of(Problem.Exit.PARTLY, "much less than in the last good backup: " + what,
-                "look at the database; if the loss is intended, do nothing: the next backup is compared with this one"));
+        return List.of(Problem.of(
+                Problem.Exit.PARTLY,
+                "much less than in the last good backup: " + what,
+                "look at the database; if the loss is intended, do nothing: the next backup is compared with"
+                        + " this one"));
     }
 
     private List<Problem> prune() {
@@ -109,7 +115,8 @@ public record BackupJob(Console console, BackupOptions.CreateSettings settings, 
             return List.of();
         } catch (Failure failure) {
             var problem = failure.problem();
-            return List.of(Problem.of(Problem.Exit.PARTLY, "older backups could not be pruned: " + problem.what(), problem.next()));
+            return List.of(Problem.of(
+                    Problem.Exit.PARTLY, "older backups could not be pruned: " + problem.what(), problem.next()));
         }
     }
 
@@ -126,7 +133,8 @@ public record BackupJob(Console console, BackupOptions.CreateSettings settings, 
             return List.of();
         } catch (Failure failure) {
             if (!(failure.problem() instanceof Problem.Interrupted)) return List.of(failure.problem());
-            return List.of(Problem.of(Problem.Exit.PARTLY, "the off-site copy was interrupted", "the next backup copies this one too"));
+            return List.of(Problem.of(
+                    Problem.Exit.PARTLY, "the off-site copy was interrupted", "the next backup copies this one too"));
         }
     }
 
@@ -143,7 +151,8 @@ public record BackupJob(Console console, BackupOptions.CreateSettings settings, 
         var problem = failure.problem();
         if (problem.exit() == Problem.Exit.PARTLY || problem.exit() == Problem.Exit.INTERRUPTED) return failure;
         var age = folder().status(database).age();
-        var newest = age == null ? "there is no good one" : "the newest good one is %s old".formatted(Text.duration(age));
+        var newest =
+                age == null ? "there is no good one" : "the newest good one is %s old".formatted(Text.duration(age));
         var what = "no backup of %s was made (%s): %s".formatted(database.database(), newest, problem.what());
         return new Failure(Problem.of(problem.exit(), what, problem.next()), failure);
     }

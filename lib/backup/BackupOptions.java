@@ -36,17 +36,28 @@ public final class BackupOptions {
     public static final class Create {
         @Option(names = "--format", paramLabel = "FORMAT", description = "custom (default, an archive) or plain (SQL).")
         Format format;
-        @Option(names = "--compress", paramLabel = "HOW", description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
+
+        @Option(
+                names = "--compress",
+                paramLabel = "HOW",
+                description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
         String compress;
+
         @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1",
                 description = "Encrypt for this age recipient (age1…); can be repeated.")
         List<String> recipients;
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;
         @Mixin Keep keep = new Keep();
-        @Option(names = "--alarm-drop", paramLabel = "PERCENT",
-                description = "Warn when the rows of a table, or the size, fell by more than this since the last good backup (default: 50).")
+
+        @Option(
+                names = "--alarm-drop",
+                paramLabel = "PERCENT",
+                description =
+                        "Warn when the rows of a table, or the size, fell by more than this since the last good backup"
+                                + " (default: 50).")
         Integer alarmDrop;
+
         @Option(names = "--strict", description = "Exit with code 3 on such a fall, and prune nothing.")
         boolean strict;
         @Option(names = "--ping-url", paramLabel = "URL",
@@ -71,15 +82,21 @@ public final class BackupOptions {
             var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
             var how = settings.text(compress, "BACKUP_COMPRESS");
             var threads = settings.number(jobs, "BACKUP_JOBS");
-            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), encryption(settings), threads == null ? 1 : threads);
+            return new Backup.Options(
+                    plain,
+                    Compression.parse(how == null ? "zstd" : how),
+                    encryption(settings),
+                    threads == null ? 1 : threads);
         }
 
         /** Null: not encrypted. */
         private Age encryption(Settings settings) {
             if (settings.text(null, "BACKUP_PASSPHRASE") != null)
                 throw Failure.usage("BACKUP_PASSPHRASE is set, but backups are no longer encrypted with a passphrase")
-                        .next("make a key pair: age-keygen -o key.txt",
-                                "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE from .env and the environment");
+                        .next(
+                                "make a key pair: age-keygen -o key.txt",
+                                "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE from"
+                                        + " .env and the environment");
             var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
             return to.isEmpty() ? null : Age.to(to);
         }
@@ -87,8 +104,12 @@ public final class BackupOptions {
 
     /** Which backups are kept; all of them without any of these. */
     public static final class Keep {
-        @Option(names = "--keep-last", paramLabel = "N", description = "Keep the last N good backups, and the last one of each of")
+        @Option(
+                names = "--keep-last",
+                paramLabel = "N",
+                description = "Keep the last N good backups, and the last one of each of")
         Integer last;
+
         @Option(names = "--keep-daily", paramLabel = "N", description = "the latest N days,")
         Integer daily;
         @Option(names = "--keep-weekly", paramLabel = "N", description = "the latest N weeks,")
@@ -98,8 +119,11 @@ public final class BackupOptions {
         Integer monthly;
 
         public Retention.Policy policy(Settings settings) {
-            return new Retention.Policy(settings.number(last, "BACKUP_KEEP_LAST"), settings.number(daily, "BACKUP_KEEP_DAILY"),
-                    settings.number(weekly, "BACKUP_KEEP_WEEKLY"), settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
+            return new Retention.Policy(
+                    settings.number(last, "BACKUP_KEEP_LAST"),
+                    settings.number(daily, "BACKUP_KEEP_DAILY"),
+                    settings.number(weekly, "BACKUP_KEEP_WEEKLY"),
+                    settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
         }
     }
 
@@ -117,7 +141,9 @@ public final class BackupOptions {
         /** Null when there is none. */
         Remote remote(Settings settings) {
             var configured = settings.text(path, "BACKUP_REMOTE");
-            return configured == null ? null : new Remote(Program.of("rclone").secrets(settings.withPrefix("RCLONE_")), configured);
+            return configured == null
+                    ? null
+                    : new Remote(Program.of("rclone").secrets(settings.withPrefix("RCLONE_")), configured);
         }
 
         /** @throws Failure usage, when there is none */

@@ -23,9 +23,13 @@ public final class BackupPrinter {
         var databaseSize = manifest.source().databaseBytes();
         backup.warnings().forEach(console::warn);
         console.success("backed up: " + backup.file());
-        console.note("  %s, %d %% of the database's %s; %s; %.1f s".formatted(Text.size(size),
-                Math.round(100.0 * size / Math.max(1, databaseSize)), Text.size(databaseSize), manifest.content().counts(),
-                manifest.source().seconds()));
+        console.note("  %s, %d %% of the database's %s; %s; %.1f s"
+                .formatted(
+                        Text.size(size),
+                        Math.round(100.0 * size / Math.max(1, databaseSize)),
+                        Text.size(databaseSize),
+                        manifest.content().counts(),
+                        manifest.source().seconds()));
         console.note("restore it in place of the database, which is kept, or beside it:");
         console.note("  " + restore(backup.file()));
         console.note("  " + restore(backup.file(), "--into", "NAME"));
@@ -40,7 +44,9 @@ public final class BackupPrinter {
     /** The command that restores a backup, with a key when it needs one. @param more options */
     public static String restore(Path file, String... more) {
         var manifest = Manifest.read(file);
-        var needsKey = manifest == null ? file.toString().endsWith(".age") : !manifest.encoding().encryptedTo().isEmpty();
+        var needsKey = manifest == null
+                ? file.toString().endsWith(".age")
+                : !manifest.encoding().encryptedTo().isEmpty();
         var arguments = new ArrayList<>(List.of("restore", file.toString()));
         if (needsKey) arguments.addAll(List.of("--identity", "KEY_FILE"));
         arguments.addAll(List.of(more));
@@ -50,9 +56,19 @@ public final class BackupPrinter {
     public static void printList(Console console, List<BackupFolder.Entry> backups) {
         console.note("backups:");
         for (var backup : backups) {
-            console.note("  %s  %9s  %s  %s".formatted(TIME.format(backup.taken()), Text.size(backup.bytes()), backup.file(), backup.proof()));
-            var event = new LinkedHashMap<String, Object>(Map.of("file", backup.file().toString(), "database", backup.database(),
-                    "taken", backup.taken().toString(), "bytes", backup.bytes(), "proof", name(backup.level())));
+            console.note("  %s  %9s  %s  %s"
+                    .formatted(TIME.format(backup.taken()), Text.size(backup.bytes()), backup.file(), backup.proof()));
+            var event = new LinkedHashMap<String, Object>(Map.of(
+                    "file",
+                    backup.file().toString(),
+                    "database",
+                    backup.database(),
+                    "taken",
+                    backup.taken().toString(),
+                    "bytes",
+                    backup.bytes(),
+                    "proof",
+                    name(backup.level())));
             if (backup.manifest() != null) event.putAll(facts(backup.file(), backup.manifest()));
             console.event("found", event);
         }
@@ -63,14 +79,17 @@ public final class BackupPrinter {
         for (var copy : copies) {
             var incomplete = copy.complete() ? "" : "  incomplete: it has no manifest";
             console.note("  %9s  %s%s".formatted(Text.size(copy.bytes()), copy.name(), incomplete));
-            console.event("found", Map.of("remote", remote, "file", copy.name(), "bytes", copy.bytes(), "whole", copy.complete()));
+            console.event(
+                    "found",
+                    Map.of("remote", remote, "file", copy.name(), "bytes", copy.bytes(), "whole", copy.complete()));
         }
     }
 
     public static void printVerified(Console console, Path file, Manifest manifest, boolean compared) {
         var result = compared ? ", and every table is the same" : "; there is nothing to compare it with";
         console.success("verified: %s restores%s".formatted(file, result));
-        console.note("  %s; restored in %.1f s".formatted(manifest.content().counts(), manifest.proof().restoreSeconds()));
+        console.note("  %s; restored in %.1f s"
+                .formatted(manifest.content().counts(), manifest.proof().restoreSeconds()));
         console.event("verified", facts(file, manifest));
     }
 
@@ -81,13 +100,19 @@ public final class BackupPrinter {
             console.note("  no good backup");
         } else {
             var age = status.age() == null ? "dated in the future" : Text.duration(status.age()) + " old";
-            console.note("  newest good backup:  %s, %s, %s, %,d rows, %s".formatted(newest.file(), age, Text.size(newest.bytes()),
-                    newest.rows(), newest.restored() == null ? "read back" : "restored and compared"));
+            console.note("  newest good backup:  %s, %s, %s, %,d rows, %s"
+                    .formatted(
+                            newest.file(),
+                            age,
+                            Text.size(newest.bytes()),
+                            newest.rows(),
+                            newest.restored() == null ? "read back" : "restored and compared"));
             console.note("  last restored:       " + (status.lastRestore() == null
                     ? "never; to restore and compare one: " + Script.BACKUP_DATABASE.command("verify")
                     : "%s, %s ago".formatted(status.lastRestore().file(), Text.duration(status.restoreAge()))));
         }
-        console.note("  %d good of %d, %s on disk".formatted(status.good(), status.all(), Text.size(status.diskBytes())));
+        console.note(
+                "  %d good of %d, %s on disk".formatted(status.good(), status.all(), Text.size(status.diskBytes())));
         status.problems().forEach(console::warn);
         console.event("status", status.json());
     }

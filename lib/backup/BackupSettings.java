@@ -20,7 +20,9 @@ public record BackupSettings(BackupFolder folder, Backup.Options options, Remote
 
     /** From the environment and {@code .env}. @throws Failure configuration (2) when a setting of a new backup is wrong */
     public static BackupSettings of(Project project, Settings settings) {
-        return new BackupOptions.Create().settings(new BackupOptions.Folder().in(project, settings), settings).backups();
+        return new BackupOptions.Create()
+                .settings(new BackupOptions.Folder().in(project, settings), settings)
+                .backups();
     }
 
     /** For a caller that runs the steps of the backup. */

@@ -26,7 +26,8 @@ import lib.files.Text;
  * @param diskBytes   that they take
  * @param problems    a line each
  */
-public record BackupStatus(Instant at, Entry newest, Entry lastRestore, int good, int all, long diskBytes, List<String> problems) {
+public record BackupStatus(
+        Instant at, Entry newest, Entry lastRestore, int good, int all, long diskBytes, List<String> problems) {
     /** Two machines' clocks may differ by this much, or one may be set meanwhile. */
     private static final Duration CLOCKS_DIFFER = Duration.ofMinutes(1);
     private static final Pattern DURATION = Pattern.compile("([0-9]{1,9})([mhdw])");
@@ -48,11 +49,19 @@ public record BackupStatus(Instant at, Entry newest, Entry lastRestore, int good
     /** @param problems that the caller has found; those that the list itself shows are added */
     static BackupStatus of(List<Entry> backups, long diskBytes, List<String> problems, Instant at) {
         var good = backups.stream().filter(Entry::good).toList();
-        var newest = good.stream().max(Comparator.comparingLong(Entry::number).thenComparing(Entry::taken)).orElse(null);
-        var restored = good.stream().filter(entry -> entry.restored != null).max(Comparator.comparing(Entry::restored)).orElse(null);
+        var newest = good.stream()
+                .max(Comparator.comparingLong(Entry::number).thenComparing(Entry::taken))
+                .orElse(null);
+        var restored = good.stream()
+                .filter(entry -> entry.restored != null)
+                .max(Comparator.comparing(Entry::restored))
+                .orElse(null);
         var all = new ArrayList<>(problems);
-        good.stream().filter(entry -> isAhead(entry.taken, at)).sorted(Comparator.comparingLong(Entry::number))
-                .forEach(entry -> all.add("%s is dated in the future (%s): the clock is or was wrong".formatted(entry.file, entry.taken)));
+        good.stream()
+                .filter(entry -> isAhead(entry.taken, at))
+                .sorted(Comparator.comparingLong(Entry::number))
+                .forEach(entry -> all.add("%s is dated in the future (%s): the clock is or was wrong"
+                        .formatted(entry.file, entry.taken)));
         return new BackupStatus(at, newest, restored, good.size(), backups.size(), diskBytes, List.copyOf(all));
     }
 
@@ -99,7 +108,8 @@ public record BackupStatus(Instant at, Entry newest, Entry lastRestore, int good
         var why = missing();
         if (why == null && maxAge != null) why = stale(maxAge);
         if (why != null)
-            throw Failure.failed(why).next("take a backup and read its messages: " + Script.BACKUP_DATABASE.command("create"));
+            throw Failure.failed(why)
+                    .next("take a backup and read its messages: " + Script.BACKUP_DATABASE.command("create"));
     }
 
     private String missing() {
@@ -114,9 +124,12 @@ public record BackupStatus(Instant at, Entry newest, Entry lastRestore, int good
     private String stale(Duration maxAge) {
         var age = age();
         if (age == null)
-            return "the newest good backup, %s, is dated in the future (%s): its age is unknown".formatted(newest.file, newest.taken);
-        return age.compareTo(maxAge) <= 0 ? null
-                : "the newest good backup, %s, is %s old; the limit is %s".formatted(newest.file, Text.duration(age), Text.duration(maxAge));
+            return "the newest good backup, %s, is dated in the future (%s): its age is unknown"
+                    .formatted(newest.file, newest.taken);
+        return age.compareTo(maxAge) <= 0
+                ? null
+                : "the newest good backup, %s, is %s old; the limit is %s"
+                        .formatted(newest.file, Text.duration(age), Text.duration(maxAge));
     }
 
     // ---- for machines ------------------------------------------------------------------------
@@ -160,12 +173,16 @@ public record BackupStatus(Instant at, Entry newest, Entry lastRestore, int good
      */
     String prometheus(String database) {
         var metrics = new Metrics("{database=\"" + escaped(database) + "\"}", new StringBuilder());
-        metrics.add("last_good_timestamp_seconds", "When the newest good backup started, 0 when there is none or its date is in the future.",
+        metrics.add(
+                "last_good_timestamp_seconds",
+                "When the newest good backup started, 0 when there is none or its date is in the future.",
                 age() == null ? 0 : newest.taken.getEpochSecond());
         if (newest != null) {
             metrics.add("last_good_size_bytes", "Size of the file of the newest good backup.", newest.bytes);
             metrics.add("last_good_rows", "Rows in the newest good backup.", newest.rows);
-            metrics.add("last_good_restored", "1 when the newest good backup was restored and compared, 0 when it was only read back.",
+            metrics.add(
+                    "last_good_restored",
+                    "1 when the newest good backup was restored and compared, 0 when it was only read back.",
                     newest.restored == null ? 0 : 1);
         }
         metrics.add("last_restore_timestamp_seconds", "When a backup was last restored and compared, 0 when none was.",

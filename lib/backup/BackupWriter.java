@@ -169,12 +169,14 @@ public final class BackupWriter implements AutoCloseable {
                 dumpArchive(in);
             } catch (ProgressStream.Unwritable | Failure e) {
                 pump.join();
-                if (e instanceof ProgressStream.Unwritable) script.finish(programs::hide); // it stopped reading: report why
+                if (e instanceof ProgressStream.Unwritable)
+                    script.finish(programs::hide); // it stopped reading: report why
                 throw e;
             }
             pump.join();
             script.finish(programs::hide);
-            if (!end.text().contains(COMPLETE)) throw damaged("the SQL of " + programs.script().name() + " ends too early");
+            if (!end.text().contains(COMPLETE))
+                throw damaged("the SQL of " + programs.script().name() + " ends too early");
         }
     }
 
@@ -213,7 +215,8 @@ public final class BackupWriter implements AutoCloseable {
 
     private void readBack() {
         try (var in = new FileDigest.In(partial);
-             var plain = Compression.decompressing(options.encryption() == null ? in : options.encryption().readingBack(in))) {
+                var plain = Compression.decompressing(
+                        options.encryption() == null ? in : options.encryption().readingBack(in))) {
             var hashing = new Hashing(OutputStream.nullOutputStream());
             plain.transferTo(new ProgressStream(hashing, progress));
             var read = new Written(in.end(), hashing.bytes(), hashing.hash());
@@ -248,8 +251,14 @@ public final class BackupWriter implements AutoCloseable {
         var number = 1 + folder.list().stream().mapToLong(BackupFolder.Entry::number).max().orElse(0);
         var name = file.getFileName().toString();
         var stored = new Manifest.StoredFile(number, name, written.file.bytes(), written.file.sha256());
-        var source = new Manifest.Source(contents.database(), BackupFolder.origin(database), contents.server(), contents.pgDump(),
-                started, (System.nanoTime() - startedNanos) / 1e9, databaseBytes);
+        var source = new Manifest.Source(
+                contents.database(),
+                BackupFolder.origin(database),
+                contents.server(),
+                contents.pgDump(),
+                started,
+                (System.nanoTime() - startedNanos) / 1e9,
+                databaseBytes);
         var encoding = Manifest.Encoding.of(options.plain(), options.compression().toString(), options.encryptedTo());
         var restore = RestoreCommand.of(programs, name, options.compression(), options.encryptedTo(), options.plain(),
                 TransactionTimeoutFilter.isNeeded(contents.server(), contents.pgDump()));

@@ -29,7 +29,10 @@ public record BadBackup(Exit exit, Path file, String what, List<String> next) im
 
     /** @param start its first line */
     static Failure notADump(Path file, String start) {
-        return new Failure(new BadBackup(Exit.USAGE, file, "%s is not a dump: it starts with \"%s\"".formatted(file, start),
+        return new Failure(new BadBackup(
+                Exit.USAGE,
+                file,
+                "%s is not a dump: it starts with \"%s\"".formatted(file, start),
                 List.of("give an archive of pg_dump (-Fc) or SQL; zstd, gzip and age are recognized")));
     }
 
@@ -48,6 +51,10 @@ public record BadBackup(Exit exit, Path file, String what, List<String> next) im
 
     private static String first(List<String> differences) {
         var more = differences.size() > SHOWN ? "\n  and %,d more".formatted(differences.size() - SHOWN) : "";
-        return differences.stream().limit(SHOWN).map(difference -> "  " + difference).collect(Collectors.joining("\n")) + more;
+        return differences.stream()
+                        .limit(SHOWN)
+                        .map(difference -> "  " + difference)
+                        .collect(Collectors.joining("\n"))
+                + more;
     }
 }

@@ -33,7 +33,8 @@ import lib.files.Text;
  * @param restore commands that restore the backup without this toolkit
  * @param proof   null in a manifest that was rebuilt
  */
-public record Manifest(StoredFile file, Source source, Encoding encoding, Content content, List<String> restore, Proof proof) {
+public record Manifest(
+        StoredFile file, Source source, Encoding encoding, Content content, List<String> restore, Proof proof) {
     private static final int FORMAT = 1;
     public static final String SUFFIX = ".json";
 
@@ -54,7 +55,13 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
      * @param seconds       from the start to the durable file
      * @param databaseBytes as PostgreSQL counts them
      */
-    public record Source(String database, String origin, String server, String pgDump, OffsetDateTime started, double seconds,
+    public record Source(
+            String database,
+            String origin,
+            String server,
+            String pgDump,
+            OffsetDateTime started,
+            double seconds,
             long databaseBytes) {
         private boolean isComplete() {
             return Stream.of(database, server, pgDump, started).allMatch(Objects::nonNull);
@@ -81,8 +88,13 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
             SortedMap<String, Long> objects, List<Extension> extensions, Contents.Migration lastMigration) {
         static Content of(Contents contents, List<Extension> extensions) {
             var tables = contents.tables().entrySet().stream().map(t -> Table.of(t.getKey(), t.getValue())).toList();
-            return new Content(tables, contents.sequences(), Table.of("large objects", contents.largeObjects()), contents.kinds(),
-                    extensions, contents.lastMigration());
+            return new Content(
+                    tables,
+                    contents.sequences(),
+                    Table.of("large objects", contents.largeObjects()),
+                    contents.kinds(),
+                    extensions,
+                    contents.lastMigration());
         }
 
         /** The rows of the tables whose rows are known. */
@@ -96,7 +108,11 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
         }
 
         private boolean isComplete() {
-            return largeObjects != null && hasNoNull(tables) && hasNoNull(extensions) && hasNoNull(sequences) && hasNoNull(objects)
+            return largeObjects != null
+                    && hasNoNull(tables)
+                    && hasNoNull(extensions)
+                    && hasNoNull(sequences)
+                    && hasNoNull(objects)
                     && tables.stream().allMatch(table -> table.name != null && table.hash != null);
         }
     }
@@ -142,7 +158,8 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
     public ShrinkageAlarm.Sizes sizes() {
         var rows = content.tables.stream().collect(Collectors.toMap(Table::name, Table::rows, (a, b) -> a));
         var encrypted = encoding.encryptedTo.isEmpty() ? "" : "encrypted";
-        return new ShrinkageAlarm.Sizes(rows, file.bytes, "%s %s %s".formatted(encoding.format, encoding.compression, encrypted));
+        return new ShrinkageAlarm.Sizes(
+                rows, file.bytes, "%s %s %s".formatted(encoding.format, encoding.compression, encrypted));
     }
 
     Manifest withProof(Proof proof) {
@@ -173,7 +190,9 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
     static Manifest parse(String text, String file) {
         try {
             var json = GSON.fromJson(text, JsonObject.class);
-            if (json == null || !json.has("format_version") || json.get("format_version").getAsInt() != FORMAT) return null;
+            if (json == null
+                    || !json.has("format_version")
+                    || json.get("format_version").getAsInt() != FORMAT) return null;
             var manifest = new Manifest(GSON.fromJson(json, StoredFile.class), GSON.fromJson(json, Source.class),
                     GSON.fromJson(json, Encoding.class), GSON.fromJson(json, Content.class),
                     GSON.fromJson(json, Rest.class).restore, GSON.fromJson(json, Rest.class).proof);
@@ -188,7 +207,10 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
         var json = new JsonObject();
         json.addProperty("format_version", FORMAT);
         for (var part : List.of(file, source, encoding, content, new Rest(restore, proof)))
-            GSON.toJsonTree(part).getAsJsonObject().entrySet().forEach(field -> json.add(field.getKey(), field.getValue()));
+            GSON.toJsonTree(part)
+                    .getAsJsonObject()
+                    .entrySet()
+                    .forEach(field -> json.add(field.getKey(), field.getValue()));
         return json;
     }
 
@@ -196,7 +218,11 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
     private record Rest(List<String> restore, Proof proof) {}
 
     private boolean isComplete() {
-        return file.isComplete() && source.isComplete() && encoding.isComplete() && content.isComplete() && hasNoNull(restore)
+        return file.isComplete()
+                && source.isComplete()
+                && encoding.isComplete()
+                && content.isComplete()
+                && hasNoNull(restore)
                 && (proof == null || proof.isComplete());
     }
 
@@ -208,11 +234,13 @@ public record Manifest(StoredFile file, Source source, Encoding encoding, Conten
         return map != null && map.values().stream().allMatch(Objects::nonNull);
     }
 
-    private static final Gson GSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
+    private static final Gson GSON = new GsonBuilder()
+            .setPrettyPrinting()
+            .disableHtmlEscaping()
             .setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
-            .registerTypeAdapter(OffsetDateTime.class,
-                    (JsonSerializer<OffsetDateTime>) (time, type, context) -> new JsonPrimitive(time.toString()))
-            .registerTypeAdapter(OffsetDateTime.class,
-                    (JsonDeserializer<OffsetDateTime>) (json, type, context) -> OffsetDateTime.parse(json.getAsString()))
+            .registerTypeAdapter(OffsetDateTime.class, (JsonSerializer<OffsetDateTime>)
+                    (time, type, context) -> new JsonPrimitive(time.toString()))
+            .registerTypeAdapter(OffsetDateTime.class, (JsonDeserializer<OffsetDateTime>)
+                    (json, type, context) -> OffsetDateTime.parse(json.getAsString()))
             .create();
 }

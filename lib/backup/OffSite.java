@@ -55,7 +55,8 @@ public record OffSite(Remote remote, Credentials database) {
         for (var missing : missing(folder, backup)) {
             var name = missing.file().getFileName().toString();
             console.progress("uploading " + name);
-            var proof = remote.upload(missing.file(), missing.manifest().file().sha256(), Manifest.fileOf(missing.file()));
+            var proof =
+                    remote.upload(missing.file(), missing.manifest().file().sha256(), Manifest.fileOf(missing.file()));
             console.event("uploaded", Map.of("remote", remote.toString(), "file", name, "proof", proof.toString()));
             lines.add("%s in %s (%s)".formatted(name, remote, proof));
         }
@@ -76,7 +77,9 @@ public record OffSite(Remote remote, Credentials database) {
         remote.sweep(BackupFolder::isName, Instant.now().minus(STALE));
         if (policy.keepsAll()) return List.of();
         var items = list().stream()
-                .map(copy -> new Retention.Item(copy.name(), copy.taken(), copy.arrived().getEpochSecond(), copy.complete())).toList();
+                .map(copy -> new Retention.Item(
+                        copy.name(), copy.taken(), copy.arrived().getEpochSecond(), copy.complete()))
+                .toList();
         var pruned = Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream()
                 .filter(decision -> !decision.keep()).map(decision -> decision.item().name()).toList();
         pruned.forEach(remote::delete);

@@ -24,18 +24,27 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
     /** One decision for each backup of this database, the latest first; other files are ignored. */
     public List<Retention.Decision> decide() {
         var items = folder.list(database).stream().map(Prune::item).toList();
-        return Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream().map(this::unlessNeeded).toList();
+        return Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream()
+                .map(this::unlessNeeded)
+                .toList();
     }
 
     private Retention.Decision unlessNeeded(Retention.Decision decision) {
         var run = needed.get(decision.item().name());
         if (run == null || decision.keep()) return decision;
-        return new Retention.Decision(decision.item(), true,
-                "kept: the only copy of what run %s dropped, until %s".formatted(run, Script.RESET_MIGRATIONS.command("purge")));
+        return new Retention.Decision(
+                decision.item(),
+                true,
+                "kept: the only copy of what run %s dropped, until %s"
+                        .formatted(run, Script.RESET_MIGRATIONS.command("purge")));
     }
 
     private static Retention.Item item(BackupFolder.Entry entry) {
-        return new Retention.Item(entry.file().getFileName().toString(), entry.started(), entry.number(), entry.isGood(),
+        return new Retention.Item(
+                entry.file().getFileName().toString(),
+                entry.started(),
+                entry.number(),
+                entry.isGood(),
                 entry.level() == Manifest.Level.RESTORED);
     }
 
@@ -64,7 +73,8 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
     private void remove(Path file) throws IOException {
         var manifest = Manifest.fileOf(file);
         var unfinished = folder.path().resolve("~" + manifest.getFileName() + BackupFolder.PARTIAL);
-        if (Files.exists(manifest)) Files.move(manifest, unfinished, StandardCopyOption.REPLACE_EXISTING); // of a killed verify
+        if (Files.exists(manifest))
+            Files.move(manifest, unfinished, StandardCopyOption.REPLACE_EXISTING); // of a killed verify
         Disk.fsync(folder.path());
         Checkpoint.reached("its proof is gone");
         Files.deleteIfExists(file);

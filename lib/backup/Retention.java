@@ -113,16 +113,19 @@ public final class Retention {
             rule.fill(byClock, "", reasons);
             rule.fill(byCreation, " by the order of creation", reasons);
         }
-        for (var order : List.of(byClock, byCreation)) // the newest that is known to restore is kept whatever the rules say
-            order.stream().filter(item -> item.good && item.restored).findFirst().ifPresent(item ->
-                    reasons.computeIfAbsent(item, i -> new LinkedHashSet<>()).add("the newest that was restored"));
+        for (var order :
+                List.of(byClock, byCreation)) // the newest that is known to restore is kept whatever the rules say
+        order.stream().filter(item -> item.good && item.restored).findFirst().ifPresent(item -> reasons.computeIfAbsent(
+                        item, i -> new LinkedHashSet<>())
+                .add("the newest that was restored"));
         return items.stream().sorted(BY_CLOCK)
                 .map(item -> decide(item, policy, now, reasons.getOrDefault(item, Set.of()))).toList();
     }
 
     private static Decision decide(Item item, Policy policy, Instant now, Set<String> reasons) {
         if (policy.keepsAll()) return new Decision(item, true, "kept: no --keep rule is set");
-        if (item.taken.isAfter(now)) return new Decision(item, true, "kept: dated in the future, not counted until then");
+        if (item.taken.isAfter(now))
+            return new Decision(item, true, "kept: dated in the future, not counted until then");
         var words = String.join("; ", reasons);
         if (item.good) return reasons.isEmpty()
                 ? new Decision(item, false, "pruned: none of " + policy) : new Decision(item, true, "kept: " + words);
@@ -146,11 +149,15 @@ public final class Retention {
         }
 
         private void addReason(Item item, String itsPeriod, String order, Set<String> reasons) {
-            var reason = switch (name) {
-                case "" -> item.good ? "the newest good one" : "no newer one is good";
-                case "last" -> item.good ? "one of the last " + slots : "fewer than %d newer ones are good".formatted(slots);
-                default -> item.good ? name + ", " + itsPeriod : "there is no good one of " + itsPeriod;
-            };
+            var reason =
+                    switch (name) {
+                        case "" -> item.good ? "the newest good one" : "no newer one is good";
+                        case "last" ->
+                            item.good
+                                    ? "one of the last " + slots
+                                    : "fewer than %d newer ones are good".formatted(slots);
+                        default -> item.good ? name + ", " + itsPeriod : "there is no good one of " + itsPeriod;
+                    };
             if (!reasons.contains(reason)) reasons.add(reason + order);
         }
     }

@@ -58,7 +58,8 @@ public record ShrinkageAlarm(int percent, boolean strict) {
 
         /** "table public.shop_order: 120,000 rows, 3,000 now (-98 %)". */
         @Override public String toString() {
-            var left = now == null ? "gone" : unit == Unit.BYTES ? Text.size(now) : String.format(Locale.ROOT, "%,d", now);
+            var left =
+                    now == null ? "gone" : unit == Unit.BYTES ? Text.size(now) : String.format(Locale.ROOT, "%,d", now);
             var was = unit == Unit.BYTES ? Text.size(before) : String.format(Locale.ROOT, "%,d rows", before);
             return "%s: %s, %s now (-%d %%)".formatted(what, was, left, percent());
         }
@@ -67,9 +68,14 @@ public record ShrinkageAlarm(int percent, boolean strict) {
     /** What shrank by more than the percentage: the file first, then the tables, those that lost most rows first. */
     public List<Shrinkage> between(Sizes before, Sizes now) {
         var compared = tables(before.rows, now.rows);
-        if (before.form.equals(now.form)) compared.add(new Shrinkage("the backup", before.bytes, now.bytes, Unit.BYTES));
-        return compared.stream().filter(shrinkage -> shrinkage.exceeds(percent))
-                .sorted(Comparator.comparing(Shrinkage::unit).thenComparing(Shrinkage::lost).reversed().thenComparing(Shrinkage::what))
+        if (before.form.equals(now.form))
+            compared.add(new Shrinkage("the backup", before.bytes, now.bytes, Unit.BYTES));
+        return compared.stream()
+                .filter(shrinkage -> shrinkage.exceeds(percent))
+                .sorted(Comparator.comparing(Shrinkage::unit)
+                        .thenComparing(Shrinkage::lost)
+                        .reversed()
+                        .thenComparing(Shrinkage::what))
                 .toList();
     }
 

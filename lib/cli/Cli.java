@@ -26,7 +26,12 @@ public final class Cli {
         @CommandLine.Option(names = "--quiet", scope = CommandLine.ScopeType.INHERIT,
                 description = "Only warnings and errors.")
         public boolean quiet;
-        @CommandLine.Option(names = "--color", scope = CommandLine.ScopeType.INHERIT, paramLabel = "WHEN", defaultValue = "auto",
+
+        @CommandLine.Option(
+                names = "--color",
+                scope = CommandLine.ScopeType.INHERIT,
+                paramLabel = "WHEN",
+                defaultValue = "auto",
                 description = "auto, always or never (default: ${DEFAULT-VALUE}; NO_COLOR is respected).")
         public Console.Color color = Console.Color.auto;
 
@@ -71,7 +76,8 @@ public final class Cli {
             for (var option : above.matchedOptions())
                 if (option.scopeType() != CommandLine.ScopeType.INHERIT) {
                     var below = above.subcommand().commandSpec();
-                    throw new CommandLine.ParameterException(below.commandLine(), option.longestName() + " is no option of " + below.name());
+                    throw new CommandLine.ParameterException(
+                            below.commandLine(), option.longestName() + " is no option of " + below.name());
                 }
         Script.repeat(forLaterCommands(parsed));
         return new CommandLine.RunLast().execute(parsed);
@@ -81,7 +87,8 @@ public final class Cli {
         var words = new ArrayList<String>();
         for (var at = parsed; at != null; at = at.subcommand())
             for (var option : at.matchedOptions()) {
-                if (!(option.userObject() instanceof Field field) || !ForLaterCommands.class.isAssignableFrom(field.getDeclaringClass())) continue;
+                if (!(option.userObject() instanceof Field field)
+                        || !ForLaterCommands.class.isAssignableFrom(field.getDeclaringClass())) continue;
                 var values = option.originalStringValues();
                 words.add(option.longestName());
                 if (option.arity().max() > 0) words.add(values.getLast());
@@ -93,8 +100,12 @@ public final class Cli {
     private static void completeHead(CommandLine line) {
         var spec = line.getCommandSpec();
         spec.mixinStandardHelpOptions(true);
-        spec.usageMessage().sortOptions(false).exitCodeListHeading("%nExit codes:%n").exitCodeList(Arrays.stream(Problem.Exit.values())
-                .collect(Collectors.toMap(e -> String.valueOf(e.code), e -> e.meaning, (a, b) -> a, LinkedHashMap::new)));
+        spec.usageMessage()
+                .sortOptions(false)
+                .exitCodeListHeading("%nExit codes:%n")
+                .exitCodeList(Arrays.stream(Problem.Exit.values())
+                        .collect(Collectors.toMap(
+                                e -> String.valueOf(e.code), e -> e.meaning, (a, b) -> a, LinkedHashMap::new)));
         for (var below : line.getSubcommands().values()) {
             if (spec.versionProvider() != null) below.getCommandSpec().versionProvider(spec.versionProvider());
             completeHead(below);
@@ -123,7 +134,8 @@ public final class Cli {
 
     private static int misused(CommandLine.ParameterException e, String[] args) {
         var line = e.getCommandLine();
-        var problem = new Problem.Usage(e.getMessage(), List.of("see " + line.getCommandSpec().qualifiedName() + " --help"));
+        var problem = new Problem.Usage(
+                e.getMessage(), List.of("see " + line.getCommandSpec().qualifiedName() + " --help"));
         var output = new Output(); // picocli stopped before it had set the options
         output.json = Arrays.asList(args).contains("--json");
         output.console().error(problem);

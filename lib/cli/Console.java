@@ -174,7 +174,9 @@ public final class Console {
 
     /** @param interrupted what Ctrl-C means here: it ends the program at once, with this and its exit code */
     private String ask(String question, Problem interrupted) {
-        if (!canAsk) throw Failure.refused("no terminal to ask in: \"" + question + "\"").next("give --yes to go on without being asked");
+        if (!canAsk)
+            throw Failure.refused("no terminal to ask in: \"" + question + "\"")
+                    .next("give --yes to go on without being asked");
         try (var handle = Interruption.onSignal(() -> {
             people.println();
             error(interrupted);

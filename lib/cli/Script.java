@@ -50,8 +50,15 @@ public enum Script {
     }
 
     private static Map<String, String> properties() {
-        return Map.of("jbang.source", System.getProperty("jbang.source", ""), "script.alias", System.getProperty("script.alias", ""),
-            "java.class.path", System.getProperty("java.class.path", ""), "java.home", System.getProperty("java.home", ""));
+        return Map.of(
+                "jbang.source",
+                System.getProperty("jbang.source", ""),
+                "script.alias",
+                System.getProperty("script.alias", ""),
+                "java.class.path",
+                System.getProperty("java.class.path", ""),
+                "java.home",
+                System.getProperty("java.home", ""));
     }
 
     /**
@@ -86,22 +93,33 @@ public enum Script {
             if (Program.onPath(script.alias(), environment).isPresent()) return Optional.of(script.alias());
             var here = folder.toAbsolutePath();
             var hasCatalog = Stream.iterate(here, parent -> parent != null, Path::getParent)
-                .anyMatch(parent -> Files.isRegularFile(parent.resolve("jbang-catalog.json")) && Files.isRegularFile(parent.resolve(script.fileName())));
+                    .anyMatch(parent -> Files.isRegularFile(parent.resolve("jbang-catalog.json"))
+                            && Files.isRegularFile(parent.resolve(script.fileName())));
             return hasCatalog ? Optional.of(Shell.line(jbang(), script.alias())) : Optional.empty();
         }
 
         /** {@code java -jar} makes the jar the whole class path, and names it as it was given. */
         private Optional<String> byJar(Script script) {
             var jar = Path.of(properties.get("java.class.path"));
-            if (!jar.toString().endsWith(".jar") || jar.toString().contains(":") || !Files.isRegularFile(folder.resolve(jar))) return Optional.empty();
-            var wanted = jar.getFileName().toString().replaceFirst("reset[_-]migrations|backup[_-]database", script.fileName().replace(".java", ""));
+            if (!jar.toString().endsWith(".jar")
+                    || jar.toString().contains(":")
+                    || !Files.isRegularFile(folder.resolve(jar))) return Optional.empty();
+            var wanted = jar.getFileName()
+                    .toString()
+                    .replaceFirst(
+                            "reset[_-]migrations|backup[_-]database",
+                            script.fileName().replace(".java", ""));
             var other = jar.resolveSibling(wanted);
-            return Files.isRegularFile(folder.resolve(other)) ? Optional.of(Shell.line(java(), "-jar", other.toString())) : Optional.empty();
+            return Files.isRegularFile(folder.resolve(other))
+                    ? Optional.of(Shell.line(java(), "-jar", other.toString()))
+                    : Optional.empty();
         }
 
         /** JBang does not say which file it runs; the one in the working folder is that file or another copy of it. */
         private Optional<String> byFile(Script script) {
-            return Files.isRegularFile(folder.resolve(script.fileName())) ? Optional.of(Shell.line(jbang(), script.fileName())) : Optional.empty();
+            return Files.isRegularFile(folder.resolve(script.fileName()))
+                    ? Optional.of(Shell.line(jbang(), script.fileName()))
+                    : Optional.empty();
         }
 
         /** Long, but it works anywhere. */
@@ -120,7 +138,10 @@ public enum Script {
         }
 
         private boolean isOnPath(String name, String program) {
-            return program.equals(name) || Program.onPath(name, environment).filter(found -> isSame(found, Path.of(program))).isPresent();
+            return program.equals(name)
+                    || Program.onPath(name, environment)
+                            .filter(found -> isSame(found, Path.of(program)))
+                            .isPresent();
         }
 
         private static boolean isSame(Path one, Path other) {

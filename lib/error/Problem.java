@@ -26,7 +26,9 @@ public interface Problem {
         DONE(0, "done"),
         FAILED(1, "failed; everything is as it was"),
         USAGE(2, "usage or configuration"),
-        PARTLY(3, "done in part, or failed and not fully put back: the message names what is left and the next command"),
+        PARTLY(
+                3,
+                "done in part, or failed and not fully put back: the message names what is left and the next command"),
         REFUSED(4, "refused: a guard said no, nothing was touched"),
         BUSY(5, "busy: another run holds the lock"),
         INTERRUPTED(130, "interrupted; everything is as it was");
@@ -113,8 +115,11 @@ public interface Problem {
         public String what() { return where.isEmpty() ? words : where + ": " + words; }
         public List<String> next() {
             var there = where.isEmpty() ? "" : " " + Path.of(where).getParent();
-            if (words.contains("No space left") || words.contains("quota")) return List.of("make room there, then start again: df -h" + there + " shows how full it is");
-            if (words.contains("ermission denied") || words.contains("not permitted")) return List.of("look at who owns it and who may write: ls -ld" + there + (where.isEmpty() ? "" : " " + where));
+            if (words.contains("No space left") || words.contains("quota"))
+                return List.of("make room there, then start again: df -h" + there + " shows how full it is");
+            if (words.contains("ermission denied") || words.contains("not permitted"))
+                return List.of(
+                        "look at who owns it and who may write: ls -ld" + there + (where.isEmpty() ? "" : " " + where));
             if (words.contains("Read-only")) return List.of("mount it so that it can be written to, then start again");
             return List.of();
         }
@@ -122,7 +127,11 @@ public interface Problem {
 
     record ProgramFailed(String program, int code, String words) implements Problem {
         public Exit exit() { return Exit.FAILED; }
-        public String what() { return program + " failed with exit code " + code + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing()); }
+
+        public String what() {
+            return program + " failed with exit code " + code
+                    + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing());
+        }
     }
 
     // ---- the interpreter and Django ----------------------------------------------------------
@@ -135,7 +144,10 @@ public interface Problem {
     record UnusableName(String name) implements Problem {
         public Exit exit() { return Exit.REFUSED; }
         public String what() { return "the file name " + name + " cannot be written in this locale, or is not UTF-8"; }
-        public List<String> next() { return List.of("run it with LC_ALL=C.UTF-8", "if that does not help, rename the file"); }
+
+        public List<String> next() {
+            return List.of("run it with LC_ALL=C.UTF-8", "if that does not help, rename the file");
+        }
     }
 
     // ---- backup ------------------------------------------------------------------------------
@@ -152,16 +164,24 @@ public interface Problem {
                         + " (Debian, Ubuntu), postgresql@" + major + " (Homebrew)");
             }
             if (words.contains("max_locks_per_transaction"))
-                return List.of("it locks every table and sequence at once: raise max_locks_per_transaction in the server's postgresql.conf to their number divided by max_connections, and restart it");
+                return List.of(
+                        "it locks every table and sequence at once: raise max_locks_per_transaction in the server's"
+                                + " postgresql.conf to their number divided by max_connections, and restart it");
             if (words.contains("unsupported version") && words.contains("in file header"))
-                return List.of("the file is a newer pg_dump's: use a pg_restore of at least its major version (head -c 200 FILE | strings shows it)");
+                return List.of(
+                        "the file is a newer pg_dump's: use a pg_restore of at least its major version (head -c 200"
+                                + " FILE | strings shows it)");
             if (words.contains("unrecognized configuration parameter \"transaction_timeout\""))
-                return List.of("this pg_restore (17 or later) sends a setting that the older server does not know: use the pg_restore of the server's major version",
-                        "or leave that one line out: ( set -o pipefail; pg_restore -f - FILE | sed '1,30{/^SET transaction_timeout = 0;$/d}' | psql -v ON_ERROR_STOP=1 -d NEW_DATABASE )");
+                return List.of(
+                        "this pg_restore (17 or later) sends a setting that the older server does not know: use the"
+                                + " pg_restore of the server's major version",
+                        "or leave that one line out: ( set -o pipefail; pg_restore -f - FILE | sed '1,30{/^SET"
+                                + " transaction_timeout = 0;$/d}' | psql -v ON_ERROR_STOP=1 -d NEW_DATABASE )");
             if (words.contains("password authentication failed") || words.contains("no password supplied"))
                 return List.of("look at DB_USER and DB_PASSWORD");
             if (words.contains("lock timeout"))
-                return List.of("somebody holds a lock on a table: see pg_stat_activity and pg_blocking_pids, then try again");
+                return List.of(
+                        "somebody holds a lock on a table: see pg_stat_activity and pg_blocking_pids, then try again");
             return List.of();
         }
     }
@@ -169,6 +189,7 @@ public interface Problem {
     // ---- Docker Compose ----------------------------------------------------------------------
 
     private static String firstTen(List<String> all) {
-        return "\n  " + String.join("\n  ", all.stream().limit(10).toList()) + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
+        return "\n  " + String.join("\n  ", all.stream().limit(10).toList())
+                + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
     }
 }

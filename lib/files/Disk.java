@@ -107,7 +107,8 @@ public final class Disk {
     private static Path beside(Path file) {
         var name = file.getFileName().toString();
         var room = name.getBytes(StandardCharsets.UTF_8).length < 240; // a file system's names have 255 bytes
-        return file.resolveSibling("~" + (room ? name : sha256(name.getBytes(StandardCharsets.UTF_8))) + ".partial"); // ~: Django never takes it for a migration
+        return file.resolveSibling("~" + (room ? name : sha256(name.getBytes(StandardCharsets.UTF_8)))
+                + ".partial"); // ~: Django never takes it for a migration
     }
 
     /** Removes what a kill in the middle of {@link #replace} has left. */
@@ -158,12 +159,14 @@ public final class Disk {
     public static void removeTree(Path folder) throws IOException {
         try {
             Files.walkFileTree(folder, new SimpleFileVisitor<>() {
-                @Override public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
+                @Override
+                public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
                     Files.delete(file);
                     return FileVisitResult.CONTINUE;
                 }
 
-                @Override public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
+                @Override
+                public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
                     Files.delete(dir);
                     return FileVisitResult.CONTINUE;
                 }

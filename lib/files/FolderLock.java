@@ -132,7 +132,8 @@ public final class FolderLock implements AutoCloseable {
                 try {
                     if (lock(root, file)) return this;
                 } catch (NoSuchFileException removed) {
-                    if (!Files.isDirectory(root) || Files.isSymbolicLink(file.getParent()) && !Files.exists(file.getParent())) throw removed;
+                    if (!Files.isDirectory(root)
+                            || Files.isSymbolicLink(file.getParent()) && !Files.exists(file.getParent())) throw removed;
                 }
             }
             throw new FileSystemException(file.toString(), null, "it keeps being removed");
@@ -148,7 +149,8 @@ public final class FolderLock implements AutoCloseable {
     private boolean lock(Path root, Path file) throws IOException {
         Disk.createPrivateFolder(file.getParent());
         try {
-            FileChannel.open(file, Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE), privately()).close();
+            FileChannel.open(file, Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE), privately())
+                    .close();
         } catch (FileAlreadyExistsException there) {
             // somebody's, alive or dead
         }
@@ -204,7 +206,9 @@ public final class FolderLock implements AutoCloseable {
 
     private static FileAttribute<?>[] privately() {
         if (!Disk.POSIX) return new FileAttribute<?>[0];
-        return new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))};
+        return new FileAttribute<?>[] {
+            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))
+        };
     }
 
     public static void writeGitignore(Path runs) throws IOException {
@@ -243,7 +247,8 @@ public final class FolderLock implements AutoCloseable {
         var bytes = ByteBuffer.allocate(4096);
         channel.read(bytes, 0);
         try {
-            var holder = JSON.fromJson(new String(bytes.array(), 0, bytes.position(), StandardCharsets.UTF_8), Owner.class);
+            var holder =
+                    JSON.fromJson(new String(bytes.array(), 0, bytes.position(), StandardCharsets.UTF_8), Owner.class);
             return holder == null || holder.host() == null ? null : holder;
         } catch (JsonParseException halfWritten) {
             return null;

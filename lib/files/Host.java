@@ -31,7 +31,8 @@ public final class Host {
 
     /** Where programs keep their state: {@code XDG_STATE_HOME}, else {@code ~/.local/state}. */
     public static Optional<Path> stateFolder(Map<String, String> environment) {
-        return absolute(environment.get("XDG_STATE_HOME")).or(() -> home(environment).map(home -> home.resolve(".local/state")));
+        return absolute(environment.get("XDG_STATE_HOME"))
+                .or(() -> home(environment).map(home -> home.resolve(".local/state")));
     }
 
     /** An empty HOME, or Java's "?" for an unknown user, would be a folder below the working folder. */

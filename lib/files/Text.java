@@ -9,7 +9,9 @@ public final class Text {
 
     /** A name in one line: names of database objects may hold newlines and control characters. */
     public static String line(String text) {
-        return text.strip().replaceAll("\\s*\\R\\s*", " ").replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
+        return text.strip()
+                .replaceAll("\\s*\\R\\s*", " ")
+                .replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
     }
 
     /** "1 table", "1,200 tables". */
@@ -21,7 +23,8 @@ public final class Text {
     public static String duration(Duration time) {
         if (time.toMinutes() < 1) return time.toSeconds() + " s";
         if (time.toHours() < 1) return time.toMinutes() + " min";
-        if (time.toHours() < 48) return time.toHours() + " h" + (time.toMinutesPart() == 0 ? "" : " " + time.toMinutesPart() + " min");
+        if (time.toHours() < 48)
+            return time.toHours() + " h" + (time.toMinutesPart() == 0 ? "" : " " + time.toMinutesPart() + " min");
         return time.toDays() + " d" + (time.toHoursPart() == 0 ? "" : " " + time.toHoursPart() + " h");
     }
 

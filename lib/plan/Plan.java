@@ -91,17 +91,27 @@ public record Plan(List<Step> steps) {
                 step.finish();
                 Checkpoint.reached("finished: " + step.describe());
             } catch (Exception e) {
-                left.add(e instanceof Failure failure ? failure : Failure.failed(step.describe() + ": " + Failure.firstLine(e)).causedBy(e));
+                left.add(
+                        e instanceof Failure failure
+                                ? failure
+                                : Failure.failed(step.describe() + ": " + Failure.firstLine(e))
+                                        .causedBy(e));
             }
         }
-        if (!left.isEmpty()) throw new Failure(new NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
+        if (!left.isEmpty())
+            throw new Failure(
+                    new NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
     }
 
-    private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {
+    private static RuntimeException putBack(
+            ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {
         var putBack = new PutBack(console, next);
         Interruption.uninterruptibly(() -> putBack.undo(begun));
         var failure = Failure.of(cause);
-        if (putBack.left.isEmpty()) return failure != null ? failure : cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
+        if (putBack.left.isEmpty())
+            return failure != null
+                    ? failure
+                    : cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
         var first = failure != null ? failure.problem() : Problem.of(Problem.Exit.FAILED, cause.toString());
         return new Failure(new NotPutBack(first, putBack.left, List.copyOf(putBack.commands)), cause);
     }
@@ -123,7 +133,8 @@ public record Plan(List<Step> steps) {
             for (var steps = begun.iterator(); steps.hasNext();) {
                 var step = steps.next();
                 if (undo(step)) continue;
-                steps.forEachRemaining(waiting -> left.add("therefore not undone: " + waiting.describe())); // also stopped services
+                steps.forEachRemaining(
+                        waiting -> left.add("therefore not undone: " + waiting.describe())); // also stopped services
                 return;
             }
         }

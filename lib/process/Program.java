@@ -193,8 +193,10 @@ public final class Program {
     }
 
     private static List<Path> path(Map<String, String> environment) {
-        return Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator)).filter(folder -> !folder.isEmpty())
-            .map(folder -> Path.of(folder).toAbsolutePath()).toList();
+        return Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator))
+                .filter(folder -> !folder.isEmpty())
+                .map(folder -> Path.of(folder).toAbsolutePath())
+                .toList();
     }
 
     /** The executable of that name in the first folder of PATH that has one. */

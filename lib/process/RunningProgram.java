@@ -100,7 +100,8 @@ public final class RunningProgram implements AutoCloseable {
             listener.join();
             var ended = program.ended(code, "", words.toString());
             var said = hide.apply(ended.err());
-            if (ended.code() != 0 || ERROR.matcher(said).find()) throw new Failure(new Problem.PgProgramFailed(program.name(), ended.code(), said));
+            if (ended.code() != 0 || ERROR.matcher(said).find())
+                throw new Failure(new Problem.PgProgramFailed(program.name(), ended.code(), said));
             return said;
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);

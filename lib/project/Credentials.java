@@ -73,7 +73,8 @@ public record Credentials(String host, int port, String database, String user, S
         if (!port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535)
             throw DatabaseUrl.wrong(from);
         var database = url.database() == null ? "postgres" : url.database();
-        return new Credentials(url.host(), Integer.parseInt(port), database, url.user(), url.password(), url.sslmode(), Map.of());
+        return new Credentials(
+                url.host(), Integer.parseInt(port), database, url.user(), url.password(), url.sslmode(), Map.of());
     }
 
     /** These names and all other names of the same settings: a value under one name overrides those under the others. */
@@ -185,14 +186,17 @@ public record Credentials(String host, int port, String database, String user, S
         private Failure noSettings() {
             var looked = Stream.of(project.root(), project.backend()).distinct().map(Path::toString)
                 .collect(Collectors.joining(" or "));
-            return Failure.usage("no .env in " + looked + ", and neither DB_PASSWORD nor DATABASE_URL in the environment")
-                .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
+            return Failure.usage(
+                            "no .env in " + looked + ", and neither DB_PASSWORD nor DATABASE_URL in the environment")
+                    .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
         }
 
         /** @param pgpass ignored because other users can read it, or null */
         private Failure noPassword(Path pgpass) {
-            var what = new StringBuilder("DB_PASSWORD is not set in " + file.path().map(Path::toString).orElse("the environment"));
-            file.warnings().forEach(skipped -> what.append("\n  ").append(skipped)); // one of them may be meant to hold it
+            var what = new StringBuilder("DB_PASSWORD is not set in "
+                    + file.path().map(Path::toString).orElse("the environment"));
+            file.warnings()
+                    .forEach(skipped -> what.append("\n  ").append(skipped)); // one of them may be meant to hold it
             if (pgpass != null) what.append("\n  ").append(pgpass).append(" is ignored: other users can read it");
             var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do";
             return Failure.usage(what.toString()).next(pgpass == null ? List.of(add)
@@ -214,7 +218,12 @@ public record Credentials(String host, int port, String database, String user, S
         private Setting named(String name) {
             var value = file.get(name);
             if (value == null || value.isEmpty()) return null;
-            return new Setting(value, name, file.fromEnvironment(name) ? ENVIRONMENT : project.show(file.path().orElseThrow()));
+            return new Setting(
+                    value,
+                    name,
+                    file.fromEnvironment(name)
+                            ? ENVIRONMENT
+                            : project.show(file.path().orElseThrow()));
         }
 
         private static String source(String setting, Setting from) {
@@ -241,8 +250,8 @@ public record Credentials(String host, int port, String database, String user, S
             if (engine == null) return;
             var name = engine.value().toLowerCase(Locale.ROOT);
             // Third parties wrap Django's: django_tenants.postgresql_backend, django_prometheus.db.backends.postgis
-            if (List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale").stream().noneMatch(name::contains))
-                throw engine.notPostgres(engine.value());
+            if (List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale").stream()
+                    .noneMatch(name::contains)) throw engine.notPostgres(engine.value());
         }
     }
 }

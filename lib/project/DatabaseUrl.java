@@ -81,7 +81,8 @@ record DatabaseUrl(String host, String port, String database, String user, Strin
     }
 
     static Failure wrong(Setting setting) {
-        return setting.invalid("a URL like postgresql://user:password@host:5432/name with everything unusual percent-encoded");
+        return setting.invalid(
+                "a URL like postgresql://user:password@host:5432/name with everything unusual percent-encoded");
     }
 
     @Override

@@ -41,11 +41,17 @@ public final class EnvFile implements Dotenv {
     private enum Unreadable {
         MISSING("does not exist", "name the file that is meant: --env-file FILE"),
         FOLDER("is a folder", "name the file that is meant: --env-file FILE"),
-        FORBIDDEN("cannot be read: permission denied", "look at its owner and mode, or name another file: --env-file FILE"),
+        FORBIDDEN(
+                "cannot be read: permission denied",
+                "look at its owner and mode, or name another file: --env-file FILE"),
         BROKEN("could not be read to its end", "look at its owner and mode, or name another file: --env-file FILE"),
         TOO_LARGE("is larger than 1 MB: it is no .env file", "name the file that is meant: --env-file FILE"),
-        GROWN("has values that grow beyond 1 MB when ${…} is expanded", "look for names that are doubled from line to line"),
-        SILENT("is a pipe that nobody writes to", "start the program that writes to it, or name another file: --env-file FILE"),
+        GROWN(
+                "has values that grow beyond 1 MB when ${…} is expanded",
+                "look for names that are doubled from line to line"),
+        SILENT(
+                "is a pipe that nobody writes to",
+                "start the program that writes to it, or name another file: --env-file FILE"),
         NOT_UTF_8("is not UTF-8", "save it as UTF-8"),
         NUL("contains a NUL byte, so it is not text in UTF-8", "save it as UTF-8");
 
@@ -61,7 +67,8 @@ public final class EnvFile implements Dotenv {
     /** Why a line is skipped. */
     enum Malformed {
         NO_NAME("there is no name before the ="), OPEN_QUOTE("a quote is opened and never closed"),
-        AFTER_QUOTE("something follows the closing quote"), NO_EQUALS("a name must not contain a space, and = has to follow it");
+        AFTER_QUOTE("something follows the closing quote"),
+        NO_EQUALS("a name must not contain a space, and = has to follow it");
 
         private final String words;
 
@@ -84,7 +91,12 @@ public final class EnvFile implements Dotenv {
     private final List<MalformedLine> malformed;
     private final Map<String, String> environment;
 
-    private EnvFile(Path path, String text, Map<String, String> values, List<MalformedLine> malformed, Map<String, String> environment) {
+    private EnvFile(
+            Path path,
+            String text,
+            Map<String, String> values,
+            List<MalformedLine> malformed,
+            Map<String, String> environment) {
         this.path = path;
         this.text = text;
         this.values = Collections.unmodifiableMap(values);
@@ -246,12 +258,19 @@ public final class EnvFile implements Dotenv {
         if (bytes.length > LARGEST) throw unreadable(path, Unreadable.TOO_LARGE, 0, null);
         var buffer = ByteBuffer.wrap(bytes);
         try {
-            var text = StandardCharsets.UTF_8.newDecoder().decode(buffer).toString().replace("\r\n", "\n").replace('\r', '\n');
+            var text = StandardCharsets.UTF_8
+                    .newDecoder()
+                    .decode(buffer)
+                    .toString()
+                    .replace("\r\n", "\n")
+                    .replace('\r', '\n');
             var nul = text.indexOf('\0');
             if (nul >= 0) throw unreadable(path, Unreadable.NUL, 1 + newlines(text, 0, nul), null);
             return text;
         } catch (CharacterCodingException e) { // the decoder stops in front of the first bad byte
-            var before = new String(bytes, 0, buffer.position(), StandardCharsets.UTF_8).replace("\r\n", "\n").replace('\r', '\n');
+            var before = new String(bytes, 0, buffer.position(), StandardCharsets.UTF_8)
+                    .replace("\r\n", "\n")
+                    .replace('\r', '\n');
             // the exception itself is dropped: nothing of the file's content may reach a log
             throw unreadable(path, Unreadable.NOT_UTF_8, 1 + newlines(before, 0, before.length()), null);
         }
@@ -285,7 +304,9 @@ public final class EnvFile implements Dotenv {
 
     /** @param line from 1, or 0 where no line is to blame */
     private static Failure unreadable(Path path, Unreadable why, int line, IOException cause) {
-        return Failure.usage(path + (line > 0 ? " line " + line + ": the file " : " ") + why.words).next(why.next).causedBy(cause);
+        return Failure.usage(path + (line > 0 ? " line " + line + ": the file " : " ") + why.words)
+                .next(why.next)
+                .causedBy(cause);
     }
 
     private static int newlines(CharSequence text, int from, int to) {
@@ -295,7 +316,8 @@ public final class EnvFile implements Dotenv {
     /** python-dotenv's parser, expression by expression, on text whose line endings are line feeds. */
     private static final class Reader {
         // Python's \s for str: Java's, even with UNICODE_CHARACTER_CLASS, lacks U+001C to U+001F.
-        private static final String SPACES = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+        private static final String SPACES =
+                "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
         private static final String BLANKS = "[" + SPACES + "&&[^\\n]]*+";
 
         private static final Pattern BLANK_LINES = Pattern.compile("[" + SPACES + "]*+");
@@ -305,14 +327,17 @@ public final class EnvFile implements Dotenv {
         private static final Pattern NAME = Pattern.compile("([^=#" + SPACES + "]+)");
         private static final Pattern EQUALS = Pattern.compile("(=" + BLANKS + ")");
         // Possessive: Java's stack would overflow on a long value.
-        private static final Pattern SINGLE_QUOTED = Pattern.compile("'([^'\\\\]*+(?:\\\\.[^'\\\\]*+)*+)'", Pattern.DOTALL);
-        private static final Pattern DOUBLE_QUOTED = Pattern.compile("\"([^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+)\"", Pattern.DOTALL);
+        private static final Pattern SINGLE_QUOTED =
+                Pattern.compile("'([^'\\\\]*+(?:\\\\.[^'\\\\]*+)*+)'", Pattern.DOTALL);
+        private static final Pattern DOUBLE_QUOTED =
+                Pattern.compile("\"([^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+)\"", Pattern.DOTALL);
         private static final Pattern UNQUOTED = Pattern.compile("([^\\n]*+)");
         private static final Pattern COMMENT = Pattern.compile("(?:" + BLANKS + "#[^\\n]*+)?");
         private static final Pattern END_OF_LINE = Pattern.compile(BLANKS + "(?:\\n|\\z)");
         private static final Pattern REST_OF_LINE = Pattern.compile("[^\\n]*+\\n?");
         // The look-behind only saves time: a run of spaces is tried once, not from each of its spaces.
-        private static final Pattern TRAILING_COMMENT = Pattern.compile("(?<![" + SPACES + "])[" + SPACES + "]++#.*", Pattern.DOTALL);
+        private static final Pattern TRAILING_COMMENT =
+                Pattern.compile("(?<![" + SPACES + "])[" + SPACES + "]++#.*", Pattern.DOTALL);
         private static final Pattern TRAILING_SPACE = Pattern.compile("(?<![" + SPACES + "])[" + SPACES + "]++\\z");
         private static final Pattern SINGLE_ESCAPE = Pattern.compile("\\\\([\\\\'])");
         private static final Pattern DOUBLE_ESCAPE = Pattern.compile("\\\\([\\\\'\"abfnrtv])");
@@ -374,26 +399,34 @@ public final class EnvFile implements Dotenv {
                 case '\'' -> unescaped(SINGLE_ESCAPE, take(SINGLE_QUOTED));
                 case '"' -> unescaped(DOUBLE_ESCAPE, take(DOUBLE_QUOTED));
                 case END, '\n' -> "";
-                default -> TRAILING_SPACE.matcher(TRAILING_COMMENT.matcher(take(UNQUOTED)).replaceFirst("")).replaceFirst("");
+                default ->
+                    TRAILING_SPACE
+                            .matcher(TRAILING_COMMENT.matcher(take(UNQUOTED)).replaceFirst(""))
+                            .replaceFirst("");
             };
         }
 
         private static String unescaped(Pattern escapes, String value) {
-            return value == null ? null : escapes.matcher(value).replaceAll(m -> Matcher.quoteReplacement(switch (m.group(1)) {
-                case "a" -> "\u0007";
-                case "b" -> "\b";
-                case "f" -> "\f";
-                case "n" -> "\n";
-                case "r" -> "\r";
-                case "t" -> "\t";
-                case "v" -> "\u000b";
-                default -> m.group(1);
-            }));
+            return value == null
+                    ? null
+                    : escapes.matcher(value)
+                            .replaceAll(m -> Matcher.quoteReplacement(
+                                    switch (m.group(1)) {
+                                        case "a" -> "\u0007";
+                                        case "b" -> "\b";
+                                        case "f" -> "\f";
+                                        case "n" -> "\n";
+                                        case "r" -> "\r";
+                                        case "t" -> "\t";
+                                        case "v" -> "\u000b";
+                                        default -> m.group(1);
+                                    }));
         }
 
         /** A name of the environment, else one from further up in the file: its value is "" where it has none, not the default. */
         private String resolved(String value) {
-            var matcher = VARIABLE.matcher(value).region(0, value.lastIndexOf('}') + 1); // each unclosed one would look for its end
+            var matcher = VARIABLE.matcher(value)
+                    .region(0, value.lastIndexOf('}') + 1); // each unclosed one would look for its end
             var whole = new StringBuilder();
             while (matcher.find()) {
                 var name = matcher.group(1);
@@ -401,7 +434,8 @@ public final class EnvFile implements Dotenv {
                         : values.containsKey(name) ? values.get(name) : matcher.group(2);
                 matcher.appendReplacement(whole, known == null ? "" : Matcher.quoteReplacement(known));
                 grown += known == null ? 0 : known.length();
-                if (grown > LARGEST) throw unreadable(path, Unreadable.GROWN, 0, null); // doubled line by line it would fill the memory
+                if (grown > LARGEST)
+                    throw unreadable(path, Unreadable.GROWN, 0, null); // doubled line by line it would fill the memory
             }
             return matcher.appendTail(whole).toString();
         }

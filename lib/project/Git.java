@@ -21,9 +21,22 @@ public final class Git {
         try {
             if (folders.isEmpty()) return List.of();
             var prefix = git(root, "rev-parse", "--show-prefix").run();
-            var status = git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--ignored", "--")
-                    .with(folders.stream().map(folder -> root.relativize(folder).toString()).toArray(String[]::new)).run();
-            return prefix.code() != 0 || status.code() != 0 ? List.of() : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders, wanted);
+            var status = git(
+                            root,
+                            "status",
+                            "--porcelain=v1",
+                            "-z",
+                            "--no-renames",
+                            "--untracked-files=all",
+                            "--ignored",
+                            "--")
+                    .with(folders.stream()
+                            .map(folder -> root.relativize(folder).toString())
+                            .toArray(String[]::new))
+                    .run();
+            return prefix.code() != 0 || status.code() != 0
+                    ? List.of()
+                    : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders, wanted);
         } catch (Failure failure) {
             if (failure.problem() instanceof ProgramMissing) return List.of();
             throw failure;
@@ -44,7 +57,8 @@ public final class Git {
             var path = entry.substring(3 + prefix.length());
             var name = path.substring(path.lastIndexOf('/') + 1);
             var folder = path.substring(0, path.length() - name.length());
-            if (wanted.test(name) && folders.stream().anyMatch(one -> (root.relativize(one) + "/").equals(folder))) changes.add(new Change(path, words(entry.substring(0, 2))));
+            if (wanted.test(name) && folders.stream().anyMatch(one -> (root.relativize(one) + "/").equals(folder)))
+                changes.add(new Change(path, words(entry.substring(0, 2))));
         }
         return changes;
     }

@@ -71,7 +71,8 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             var found = IN_ENVIRONMENT.stream().map(path::resolve).filter(Files::isExecutable).findFirst();
             return of(found.orElseThrow(() -> unusable(path, "is a folder without bin/python")), "--python", List.of());
         }
-        var isName = option.getNameCount() == 1 && !option.isAbsolute() && !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
+        var isName =
+                option.getNameCount() == 1 && !option.isAbsolute() && !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
         var python = isName ? Program.onPath(option.toString(), environment).orElse(path) : path;
         var wrong = whatIsWrong(python);
         if (wrong.isPresent()) throw unusable(python, wrong.get());
@@ -97,13 +98,16 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
     }
 
     private static Optional<String> whatIsWrong(Path python) {
-        if (Files.isSymbolicLink(python) && !Files.exists(python)) return Optional.of("is a link to a Python that is gone");
+        if (Files.isSymbolicLink(python) && !Files.exists(python))
+            return Optional.of("is a link to a Python that is gone");
         if (!Files.isRegularFile(python)) return Optional.of("does not exist");
         return Files.isExecutable(python) ? Optional.empty() : Optional.of("is not executable");
     }
 
     private static boolean isVirtual(Path python) {
-        for (var folder = python.getParent(); folder != null; folder = folder.equals(python.getParent()) ? folder.getParent() : null)
+        for (var folder = python.getParent();
+                folder != null;
+                folder = folder.equals(python.getParent()) ? folder.getParent() : null)
             if (isEnvironment(folder)) return true;
         return false;
     }
@@ -117,8 +121,15 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
     /** What the project needs: requirements.txt, requirements/*.txt or pyproject.toml, the backend's first. */
     public static Optional<Path> requirements(Project project) {
         for (var folder : new LinkedHashSet<>(List.of(project.backend(), project.root()))) {
-            var found = Stream.of("requirements.txt", "requirements/local.txt", "requirements/dev.txt",
-                            "requirements/development.txt", "requirements/base.txt").map(folder::resolve).filter(Files::isRegularFile).findFirst()
+            var found = Stream.of(
+                            "requirements.txt",
+                            "requirements/local.txt",
+                            "requirements/dev.txt",
+                            "requirements/development.txt",
+                            "requirements/base.txt")
+                    .map(folder::resolve)
+                    .filter(Files::isRegularFile)
+                    .findFirst()
                     .or(() -> firstTextFile(folder.resolve("requirements")))
                     .or(() -> Optional.of(folder.resolve("pyproject.toml")).filter(Files::isRegularFile));
             if (found.isPresent()) return found;

@@ -38,7 +38,8 @@ record Pgpass(Path path, List<List<String>> lines, Path refused) {
         if (named != null && !named.isEmpty()) return Path.of(named);
         var windows = environment.get("APPDATA");
         return System.getProperty("os.name").startsWith("Windows") && windows != null
-                ? Path.of(windows, "postgresql", "pgpass.conf") : Host.home(environment).orElse(Path.of("/")).resolve(".pgpass");
+                ? Path.of(windows, "postgresql", "pgpass.conf")
+                : Host.home(environment).orElse(Path.of("/")).resolve(".pgpass");
     }
 
     private static boolean othersMayRead(Path path) throws IOException {

@@ -47,8 +47,9 @@ public record Project(Path root, Path backend) {
     }
 
     private static Failure noProject(Path from) {
-        return Failure.usage("no Django project in " + from + " or above it: no manage.py found there or up to two levels below")
-            .next("go to the project's folder, or give --project DIR");
+        return Failure.usage("no Django project in " + from
+                        + " or above it: no manage.py found there or up to two levels below")
+                .next("go to the project's folder, or give --project DIR");
     }
 
     private static Failure several(Path folder, List<Path> managePys) {
@@ -82,7 +83,11 @@ public record Project(Path root, Path backend) {
         var found = new ArrayList<Path>();
         for (var child : folders(folder)) {
             if (Files.isRegularFile(child.resolve("manage.py"))) found.add(child.resolve("manage.py"));
-            else folders(child).stream().map(f -> f.resolve("manage.py")).filter(Files::isRegularFile).forEach(found::add);
+            else
+                folders(child).stream()
+                        .map(f -> f.resolve("manage.py"))
+                        .filter(Files::isRegularFile)
+                        .forEach(found::add);
         }
         return found;
     }

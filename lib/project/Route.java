@@ -11,7 +11,8 @@ package lib.project;
  * @param engineIsLocal   true when the container engine runs on this machine
  * @param owner           for example "Compose project shop": two projects may each have crm_user@db:5432/crm
  */
-public record Route(String host, int port, SocketFactory tunnel, String hostInContainer, boolean engineIsLocal, String owner) {
+public record Route(
+        String host, int port, SocketFactory tunnel, String hostInContainer, boolean engineIsLocal, String owner) {
     /** The JDBC driver's properties socketFactory (a class name) and socketFactoryArg. */
     public record SocketFactory(String className, String argument) {}
 

@@ -12,7 +12,8 @@ record Setting(String value, String name, String where) {
     /** @param engine no secret: a part of the value at most */
     Failure notPostgres(String engine) {
         return Failure.refused("the database is not PostgreSQL: " + name + " in " + where + " says " + engine)
-            .next("this tool is for PostgreSQL only; if that file is not the one Django reads, name it: --env-file FILE");
+                .next("this tool is for PostgreSQL only; if that file is not the one Django reads, name it:"
+                        + " --env-file FILE");
     }
 
     /** Without the value. */

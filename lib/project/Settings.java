@@ -83,7 +83,11 @@ public record Settings(Project project, EnvFile file, boolean named) {
     public List<String> list(List<String> given, String name) {
         if (given != null && !given.isEmpty()) return given;
         var value = text(null, name);
-        return value == null ? List.of() : Arrays.stream(value.split("[\\s,]+")).filter(part -> !part.isEmpty()).toList();
+        return value == null
+                ? List.of()
+                : Arrays.stream(value.split("[\\s,]+"))
+                        .filter(part -> !part.isEmpty())
+                        .toList();
     }
 
     /** All whose names begin so, for a program that reads them itself; any may be a secret. */
@@ -98,7 +102,9 @@ public record Settings(Project project, EnvFile file, boolean named) {
         try {
             return parse.apply(value);
         } catch (IllegalArgumentException e) { // without the exception: its text holds the value
-            var where = file.fromEnvironment(name) ? "environment" : file.path().map(Path::toString).orElse("environment");
+            var where = file.fromEnvironment(name)
+                    ? "environment"
+                    : file.path().map(Path::toString).orElse("environment");
             throw new Setting(value, name, where).invalid(expected);
         }
     }

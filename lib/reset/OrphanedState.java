@@ -83,9 +83,12 @@ record OrphanedState(String run, String database, String schema, String words) {
             var tables = db.one("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE "
                     + "nspname = ? AND relkind IN ('r', 'p', 'f')",
                     r -> r.getInt(1), schema);
-            return List.of(("-- in database %s, in one transaction: move what is in the schema in use elsewhere "
-                    + "(ALTER TABLE … SET SCHEMA, and so on),").formatted(live),
-                    "-- then move what is in %s there; it has %s".formatted(Sql.identifier(schema), Text.count(tables, "table")));
+            return List.of(
+                    ("-- in database %s, in one transaction: move what is in the schema in use elsewhere "
+                                    + "(ALTER TABLE … SET SCHEMA, and so on),")
+                            .formatted(live),
+                    "-- then move what is in %s there; it has %s"
+                            .formatted(Sql.identifier(schema), Text.count(tables, "table")));
         }
         var elsewhere = name(live, isOld() ? "undone" : "before");
         var comment = db.texts(

@@ -78,11 +78,20 @@ final class ParkTables implements Strategy {
     private static void refuseOfOthers(DatabaseSnapshot snapshot, List<SchemaObject> others) {
         if (others.isEmpty()) return;
         var some = others.stream().limit(10).map(o -> o.identity() + " belongs to " + o.owner()).toList();
-        throw askDba("%d of the tables and other relations in schema %s do not belong to role %s:\n  %s".formatted(
-                others.size(), snapshot.schema().name(), snapshot.role().name(), String.join("\n  ", some)),
+        throw askDba(
+                "%d of the tables and other relations in schema %s do not belong to role %s:\n  %s"
+                        .formatted(
+                                others.size(),
+                                snapshot.schema().name(),
+                                snapshot.role().name(),
+                                String.join("\n  ", some)),
                 others.stream()
                         .map(o -> "ALTER %s %s OWNER TO %s;"
-                        .formatted(o.kind().toUpperCase(), o.identity(), Sql.identifier(snapshot.role().name()))).toList());
+                                .formatted(
+                                        o.kind().toUpperCase(),
+                                        o.identity(),
+                                        Sql.identifier(snapshot.role().name())))
+                        .toList());
     }
 
     private static Failure askDba(String why, List<String> statements) {
@@ -96,8 +105,7 @@ final class ParkTables implements Strategy {
         var keys = db.texts("""
                 SELECT format('%s of %s, to %s', quote_ident(conname), conrelid::regclass, confrelid::regclass)
                 FROM pg_constraint k JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-                WHERE contype = 'f' AND n.nspname <> ? AND confrelid = ANY (?) ORDER BY 1""",
-                schema, Parking.relations(moved));
+                WHERE contype = 'f' AND n.nspname <> ? AND confrelid = ANY (?) ORDER BY 1""", schema, Parking.relations(moved));
         if (!keys.isEmpty())
             throw Failure.refused(
                     "foreign keys of other schemas refer to tables of schema %s and would move with them:\n  %s"
@@ -129,7 +137,8 @@ final class ParkTables implements Strategy {
                 SELECT pg_has_role(nspowner, 'USAGE') AND NOT EXISTS (SELECT FROM pg_depend d
                     WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n')
                 FROM pg_namespace n WHERE nspname = ?""", schema)
-                && OrphanedState.schemasIn(db).stream().noneMatch(one -> one.schema().equals(schema));
+                && OrphanedState.schemasIn(db).stream()
+                        .noneMatch(one -> one.schema().equals(schema));
     }
 
     private static List<String> publications(Database db, List<SchemaObject> moved) {
@@ -149,8 +158,7 @@ final class ParkTables implements Strategy {
         var bodies = db.list("""
                 SELECT DISTINCT p.oid::regproc::text, p.prosrc
                 FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_language l ON l.oid = p.prolang
-                WHERE NOT t.tgisinternal AND t.tgrelid = ANY (?) AND l.lanname NOT IN ('c', 'internal') ORDER BY 1""",
-                r -> new Body(r.getString(1), r.getString(2)), Parking.relations(moved));
+                WHERE NOT t.tgisinternal AND t.tgrelid = ANY (?) AND l.lanname NOT IN ('c', 'internal') ORDER BY 1""", r -> new Body(r.getString(1), r.getString(2)), Parking.relations(moved));
         var warnings = new ArrayList<String>();
         for (var body : bodies) {
             var words = new HashSet<>(List.of(body.text.split("[^\\w$]+")));

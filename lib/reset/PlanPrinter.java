@@ -71,9 +71,13 @@ public final class PlanPrinter {
                         .formatted(table.rows()), Text.size(table.bytes())))).toList());
         more(console, largest.size());
         if (!found.snapshot().schema().otherObjects().isEmpty())
-            console.say("  and by kind: " + String.join(", ", found.snapshot().schema().otherObjects().entrySet().stream()
-                .map(entry -> entry.getValue() + " " + entry.getKey()).toList())
-                        + "; the new state has only those that a migration makes");
+            console.say("  and by kind: "
+                    + String.join(
+                            ", ",
+                            found.snapshot().schema().otherObjects().entrySet().stream()
+                                    .map(entry -> entry.getValue() + " " + entry.getKey())
+                                    .toList())
+                    + "; the new state has only those that a migration makes");
         var without = found.tablesWithoutMigration();
         if (without.isEmpty()) return;
         console.say("");

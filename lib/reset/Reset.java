@@ -105,7 +105,11 @@ public final class Reset {
             description = django.describe(proof.key(), options.apps);
         }
         Guards.checkSettings(description, environment.database());
-        Guards.checkSameCode(django, description, environment.composeCommand("build", String.valueOf(django.service())), options.trustImage);
+        Guards.checkSameCode(
+                django,
+                description,
+                environment.composeCommand("build", String.valueOf(django.service())),
+                options.trustImage);
         if (!snapshot.schema().name().equals(description.currentSchema()))
             snapshot = DatabaseSnapshot.of(db, description.currentSchema());
         var migrations = migrations(description);
@@ -220,7 +224,8 @@ public final class Reset {
         try {
             return run(plan);
         } catch (Failure failure) {
-            if (!(failure.problem() instanceof DatabaseCopy.Differs why) || options.strategy != StrategyChoice.Wanted.auto
+            if (!(failure.problem() instanceof DatabaseCopy.Differs why)
+                    || options.strategy != StrategyChoice.Wanted.auto
                     || !(findings.strategy() instanceof SwapDatabase swap)) throw failure;
             console.warn(why.what());
             var parked = findings.with(runnable(StrategyChoice.instead(swap, why), findings.django()));
@@ -255,9 +260,11 @@ public final class Reset {
             var changed = services.isEmpty() ? List.<String>of() : run.migrations().changedFresh(run.root());
             if (changed.isEmpty()) return null;
             return Failure.partly(("the reset is done, but new migration files were deleted or changed since %s "
-                    + "started again; an entrypoint may do that:\n  %s")
+                                    + "started again; an entrypoint may do that:\n  %s")
                             .formatted(services.names(), String.join("\n  ", changed)))
-                    .next("see the entrypoint, and: " + services.composeCommand("logs"), "to go back: " + run.undoCommand());
+                    .next(
+                            "see the entrypoint, and: " + services.composeCommand("logs"),
+                            "to go back: " + run.undoCommand());
         } catch (IOException e) {
             return doneBut(new Failure(new Problem.FileSystemSaid("comparing the new migration files",
                     Failure.firstLine(e)), e));

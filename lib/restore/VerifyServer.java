@@ -111,15 +111,15 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
     /** Another server may have another encoding; what was dumped is nearly always UTF-8. */
     private String locale() {
         var utf8 = database.is("""
-                SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database WHERE datname = current_database()""");
+            SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database WHERE datname = current_database()""");
         return setting == null || utf8 ? DatabaseCopy.locale(database) : " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
     }
 
     private void refuseOlder(int dumped) {
         if (setting == null || database.major() >= dumped) return;
-        throw Failure
-                .refused("the server of %s is PostgreSQL %d, older than the server that the backup is from: PostgreSQL %d"
-                .formatted(setting, database.major(), dumped))
+        throw Failure.refused(
+                        "the server of %s is PostgreSQL %d, older than the server that the backup is from: PostgreSQL %d"
+                                .formatted(setting, database.major(), dumped))
                 .next("name a server of PostgreSQL %d or newer in %s".formatted(dumped, setting));
     }
 

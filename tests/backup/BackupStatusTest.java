@@ -29,7 +29,15 @@ class BackupStatusTest {
     private static final Duration A_DAY = BackupStatus.parse("26h");
 
     private static Entry stream(long number, String taken) {
-        return new Entry("shop_" + number + ".dump.zst", number, Instant.parse(taken), 5000 + number, 100 * number, true, null, null);
+        return new Entry(
+                "shop_" + number + ".dump.zst",
+                number,
+                Instant.parse(taken),
+                5000 + number,
+                100 * number,
+                true,
+                null,
+                null);
     }
 
     private static Entry restored(Entry of, String at, Double seconds) {
@@ -52,7 +60,25 @@ class BackupStatusTest {
     }
 
     @Test void anything_else_is_a_usage_error() {
-        for (var bad : List.of("", "26", "h", "26 h", " 26h", "26h ", "-1h", "+1h", "0h", "00d", "1.5h", "1d12h", "26H", "26hours", "1y", "99999999999h", "٢٦h", "26h\n")) {
+        for (var bad : List.of(
+                "",
+                "26",
+                "h",
+                "26 h",
+                " 26h",
+                "26h ",
+                "-1h",
+                "+1h",
+                "0h",
+                "00d",
+                "1.5h",
+                "1d12h",
+                "26H",
+                "26hours",
+                "1y",
+                "99999999999h",
+                "٢٦h",
+                "26h\n")) {
             var problem = assertThrows(Failure.class, () -> BackupStatus.parse(bad), bad).problem();
             assertEquals(Problem.Exit.USAGE, problem.exit());
             assertEquals("invalid duration: \"" + bad + "\"", problem.what());
@@ -61,8 +87,12 @@ class BackupStatusTest {
     }
 
     @Test void an_age_is_shown_in_its_two_largest_units() {
-        assertEquals(List.of("5 s", "59 min", "1 h", "26 h", "26 h 1 min", "2 d", "3 d 4 h"),
-                Stream.of("PT5S", "PT59M59S", "PT1H", "PT26H", "PT26H1M", "P2D", "P3DT4H59M").map(Duration::parse).map(Text::duration).toList());
+        assertEquals(
+                List.of("5 s", "59 min", "1 h", "26 h", "26 h 1 min", "2 d", "3 d 4 h"),
+                Stream.of("PT5S", "PT59M59S", "PT1H", "PT26H", "PT26H1M", "P2D", "P3DT4H59M")
+                        .map(Duration::parse)
+                        .map(Text::duration)
+                        .toList());
     }
 
     // ---- fresh or stale ------------------------------------------------------------------------
@@ -81,34 +111,51 @@ class BackupStatusTest {
 
     @Test void a_good_backup_is_fresh_up_to_the_limit_and_stale_after_it() {
         assertNull(refusal(status(stream(1, "2026-11-21T10:00:00Z")), A_DAY));
-        assertEquals("the newest good backup, shop_1.dump.zst, is 26 h old; the limit is 26 h", refusal(status(stream(1, "2026-11-21T09:59:59Z")), A_DAY));
+        assertEquals(
+                "the newest good backup, shop_1.dump.zst, is 26 h old; the limit is 26 h",
+                refusal(status(stream(1, "2026-11-21T09:59:59Z")), A_DAY));
         var old = status(stream(1, "2026-11-01T00:00:00Z"));
-        assertEquals("the newest good backup, shop_1.dump.zst, is 21 d 12 h old; the limit is 26 h", refusal(old, A_DAY));
+        assertEquals(
+                "the newest good backup, shop_1.dump.zst, is 21 d 12 h old; the limit is 26 h", refusal(old, A_DAY));
         assertNull(refusal(old, null));
     }
 
     @Test void no_backup_fails_with_and_without_a_limit() {
         for (var limit : new Duration[] {A_DAY, null}) {
             assertEquals("there is no backup", refusal(status(), limit));
-            assertEquals("the only backup is not proven to be good", refusal(status(unknown(1, "2026-11-22T11:00:00Z")), limit));
+            assertEquals(
+                    "the only backup is not proven to be good",
+                    refusal(status(unknown(1, "2026-11-22T11:00:00Z")), limit));
             assertEquals("none of the 2 backups is proven to be good",
                     refusal(status(unknown(1, "2026-11-22T11:00:00Z"), unknown(2, "2026-11-22T11:30:00Z")), limit));
         }
         assertNull(status().age());
-        assertEquals("shop_1.dump.zst", status(stream(1, "2026-11-22T10:00:00Z"), unknown(2, "2026-11-22T11:00:00Z")).newest().file());
+        assertEquals(
+                "shop_1.dump.zst",
+                status(stream(1, "2026-11-22T10:00:00Z"), unknown(2, "2026-11-22T11:00:00Z"))
+                        .newest()
+                        .file());
     }
 
     @Test void the_newest_is_the_one_made_last_whatever_the_clock_said() {
         var status = status(stream(2, "2026-01-01T00:00:00Z"), stream(1, "2026-11-22T11:00:00Z"));
         assertEquals(2, status.newest().number());
-        assertEquals("the newest good backup, shop_2.dump.zst, is 325 d 12 h old; the limit is 26 h", refusal(status, A_DAY));
+        assertEquals(
+                "the newest good backup, shop_2.dump.zst, is 325 d 12 h old; the limit is 26 h",
+                refusal(status, A_DAY));
     }
 
     @Test void a_newest_backup_dated_in_the_future_is_a_problem_and_not_fresh() {
         var status = status(stream(1, "2026-11-22T11:00:00Z"), stream(2, "2027-03-01T00:00:00Z"));
-        assertEquals("the newest good backup, shop_2.dump.zst, is dated in the future (2027-03-01T00:00:00Z): its age is unknown", refusal(status, A_DAY));
-        assertEquals(List.of("shop_2.dump.zst is dated in the future (2027-03-01T00:00:00Z): the clock is or was wrong"), status.problems());
-        assertTrue(status.prometheus("shop").contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"));
+        assertEquals(
+                "the newest good backup, shop_2.dump.zst, is dated in the future (2027-03-01T00:00:00Z): its age is"
+                        + " unknown",
+                refusal(status, A_DAY));
+        assertEquals(
+                List.of("shop_2.dump.zst is dated in the future (2027-03-01T00:00:00Z): the clock is or was wrong"),
+                status.problems());
+        assertTrue(status.prometheus("shop")
+                .contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"));
         assertFalse(status.json().toString().contains("age_seconds"), status.json().toString());
     }
 
@@ -126,7 +173,8 @@ class BackupStatusTest {
     }
 
     @Test void problems_that_the_caller_found_come_first() {
-        var status = BackupStatus.of(List.of(stream(1, "2027-03-01T00:00:00Z")), 0, List.of("shop_9.dump.zst: damaged"), NOON);
+        var status = BackupStatus.of(
+                List.of(stream(1, "2027-03-01T00:00:00Z")), 0, List.of("shop_9.dump.zst: damaged"), NOON);
         assertEquals("shop_9.dump.zst: damaged", status.problems().getFirst());
         assertEquals(2, status.problems().size());
     }
@@ -134,7 +182,9 @@ class BackupStatusTest {
     // ---- the proof by a restore ------------------------------------------------------------------
 
     @Test void the_last_restore_may_be_of_an_older_backup() {
-        var status = status(restored(stream(1, "2026-11-01T03:00:00Z"), "2026-11-20T12:00:00Z", 41.5), restored(stream(2, "2026-11-10T03:00:00Z"), "2026-11-15T12:00:00Z", 40.0),
+        var status = status(
+                restored(stream(1, "2026-11-01T03:00:00Z"), "2026-11-20T12:00:00Z", 41.5),
+                restored(stream(2, "2026-11-10T03:00:00Z"), "2026-11-15T12:00:00Z", 40.0),
                 stream(3, "2026-11-22T03:00:00Z"));
         assertEquals("shop_3.dump.zst", status.newest().file());
         assertEquals("stream", status.newest().proof());
@@ -149,19 +199,25 @@ class BackupStatusTest {
 
     @Test void json_leaves_out_what_is_unknown() {
         var gson = new Gson();
-        assertEquals("{'at':'2026-11-22T12:00:00Z','good':0,'all':1,'disk_bytes':123456,'problems':[]}".replace('\'', '"'),
+        assertEquals(
+                "{'at':'2026-11-22T12:00:00Z','good':0,'all':1,'disk_bytes':123456,'problems':[]}".replace('\'', '"'),
                 gson.toJson(status(unknown(1, "2026-11-22T11:00:00Z")).json()));
-        assertEquals("""
-            {"at":"2026-11-22T12:00:00Z",\
-            "newest":{"file":"shop_2.dump.zst","taken":"2026-11-22T11:00:00Z","age_seconds":3600,"bytes":5002,"rows":200,"proof":"stream"},\
-            "last_restore":{"file":"shop_1.dump.zst","at":"2026-11-21T12:00:00Z","age_seconds":86400,"seconds":41.5},\
-            "good":2,"all":2,"disk_bytes":123456,"problems":[]}""",
-                gson.toJson(status(restored(stream(1, "2026-11-20T03:00:00Z"), "2026-11-21T12:00:00Z", 41.5), stream(2, "2026-11-22T11:00:00Z")).json()));
+        assertEquals(
+                """
+                {"at":"2026-11-22T12:00:00Z",\
+                "newest":{"file":"shop_2.dump.zst","taken":"2026-11-22T11:00:00Z","age_seconds":3600,"bytes":5002,"rows":200,"proof":"stream"},\
+                "last_restore":{"file":"shop_1.dump.zst","at":"2026-11-21T12:00:00Z","age_seconds":86400,"seconds":41.5},\
+                "good":2,"all":2,"disk_bytes":123456,"problems":[]}""",
+                gson.toJson(status(
+                                restored(stream(1, "2026-11-20T03:00:00Z"), "2026-11-21T12:00:00Z", 41.5),
+                                stream(2, "2026-11-22T11:00:00Z"))
+                        .json()));
     }
 
     // ---- Prometheus ----------------------------------------------------------------------------------
 
-    private static final Pattern SAMPLE = Pattern.compile("[a-z_]+\\{database=\"(?:[^\"\\\\\n]|\\\\[\\\\\"n])*\"} [0-9.E]+");
+    private static final Pattern SAMPLE =
+            Pattern.compile("[a-z_]+\\{database=\"(?:[^\"\\\\\n]|\\\\[\\\\\"n])*\"} [0-9.E]+");
 
     /** What violates the grammar of the format, as far as it is used here. */
     private static List<String> against(String text) {
@@ -171,14 +227,19 @@ class BackupStatusTest {
         for (var i = 0; i + 1 < lines.length; i += 3) {
             var name = lines[i].replaceFirst("# HELP (\\S+) .+", "$1");
             if (!lines[i].startsWith("# HELP backup_database_")) wrong.add(lines[i]);
-            if (i + 2 >= lines.length || !lines[i + 1].equals("# TYPE " + name + " gauge")) wrong.add("no TYPE of " + name);
-            else if (!lines[i + 2].startsWith(name + "{") || !SAMPLE.matcher(lines[i + 2]).matches()) wrong.add(lines[i + 2]);
+            if (i + 2 >= lines.length || !lines[i + 1].equals("# TYPE " + name + " gauge"))
+                wrong.add("no TYPE of " + name);
+            else if (!lines[i + 2].startsWith(name + "{")
+                    || !SAMPLE.matcher(lines[i + 2]).matches()) wrong.add(lines[i + 2]);
         }
         return wrong;
     }
 
     @Test void the_text_is_what_prometheus_reads() {
-        var text = status(restored(stream(1, "2026-11-20T03:00:00Z"), "2026-11-21T12:00:00Z", 41.5), unknown(2, "2026-11-22T11:00:00Z")).prometheus("shop");
+        var text = status(
+                        restored(stream(1, "2026-11-20T03:00:00Z"), "2026-11-21T12:00:00Z", 41.5),
+                        unknown(2, "2026-11-22T11:00:00Z"))
+                .prometheus("shop");
         assertEquals(List.of(), against(text));
         assertEquals("""
             backup_database_last_good_timestamp_seconds{database="shop"} 1795143600
@@ -194,7 +255,10 @@ class BackupStatusTest {
             backup_database_seen_timestamp_seconds{database="shop"} 1795348800
             """, text.replaceAll("(?m)^#.*\n", ""));
         assertEquals(List.of(), against(status().prometheus("shop")));
-        assertTrue(status().prometheus("shop").contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"), "a rule on the age has to fire when there is none");
+        assertTrue(
+                status().prometheus("shop")
+                        .contains("\nbackup_database_last_good_timestamp_seconds{database=\"shop\"} 0\n"),
+                "a rule on the age has to fire when there is none");
     }
 
     @Test void a_name_with_quotes_backslashes_and_line_ends_stays_one_label() {
@@ -236,7 +300,8 @@ class BackupStatusTest {
         });
         while (writer.isAlive()) {
             try (var files = Files.list(folder)) {
-                if (files.filter(f -> f.toString().endsWith(".prom")).count() != 1) strange++; // the collector takes every *.prom
+                if (files.filter(f -> f.toString().endsWith(".prom")).count() != 1)
+                    strange++; // the collector takes every *.prom
             }
             if (!texts.contains(Files.readString(file))) strange++;
             reads++;

@@ -42,7 +42,9 @@ class BackupVersionsTest {
     @TempDir Path temp;
 
     @AfterAll static void say() {
-        System.out.printf("server and client majors: %d pairs backed up, restored and compared%s%n", PAIRS.get(), Sample.described());
+        System.out.printf(
+                "server and client majors: %d pairs backed up, restored and compared%s%n",
+                PAIRS.get(), Sample.described());
     }
 
     private static List<Integer> servers() {
@@ -57,8 +59,9 @@ class BackupVersionsTest {
             for (int client : Sample.of("clients", IntStream.rangeClosed(server, 18).boxed().toList(), 1)) {
                 var bin = PgClients.bin(client);
                 if (bin.isEmpty()) continue;
-                for (var how : List.of(new Backup.Options(false, Compression.parse("zstd:1"), null, 1), new Backup.Options(true, Compression.parse("gzip"), null, 0)))
-                    restores(full, bin.get(), how);
+                for (var how : List.of(
+                        new Backup.Options(false, Compression.parse("zstd:1"), null, 1),
+                        new Backup.Options(true, Compression.parse("gzip"), null, 0))) restores(full, bin.get(), how);
                 PAIRS.incrementAndGet();
             }
         }
@@ -72,17 +75,35 @@ class BackupVersionsTest {
             backup = writer.backup();
         }
         var manifest = backup.manifest();
-        assertEquals(List.of("public.\"a \"\"strange\"\" one\"=3", "public.daily_2026=2", "public.daily_2027=1", "public.django_migrations=2", "public.empty=0", "public.none=4", "public.shop_item=500", "other.shop_item=1"),
-                manifest.content().tables().stream().map(t -> t.name() + "=" + t.rows()).sorted(Comparator.comparing((String s) -> s.startsWith("other")).thenComparing(s -> s)).toList());
+        assertEquals(
+                List.of(
+                        "public.\"a \"\"strange\"\" one\"=3",
+                        "public.daily_2026=2",
+                        "public.daily_2027=1",
+                        "public.django_migrations=2",
+                        "public.empty=0",
+                        "public.none=4",
+                        "public.shop_item=500",
+                        "other.shop_item=1"),
+                manifest.content().tables().stream()
+                        .map(t -> t.name() + "=" + t.rows())
+                        .sorted(Comparator.comparing((String s) -> s.startsWith("other"))
+                                .thenComparing(s -> s))
+                        .toList());
         assertEquals("7, true", manifest.content().sequences().get("public.counter"));
         assertEquals(2, manifest.content().largeObjects().rows());
-        assertEquals("shop 0002_more", manifest.content().lastMigration().app() + " " + manifest.content().lastMigration().name());
+        assertEquals(
+                "shop 0002_more",
+                manifest.content().lastMigration().app() + " "
+                        + manifest.content().lastMigration().name());
         try (var db = Database.open(full)) {
             var name = "restored " + System.nanoTime();
             var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, name, List.of(), SILENT);
             for (var step : restoration.steps(Restore.create(db, name))) step.run();
             assertTrue(restoration.compares());
-            execute(full.withDatabase(name), "UPDATE shop_item SET name = name || '!' WHERE id = 77"); // the control: one letter is noticed
+            execute(
+                    full.withDatabase(name),
+                    "UPDATE shop_item SET name = name || '!' WHERE id = 77"); // the control: one letter is noticed
             var altered = new Restoration(BackupFile.of(backup.file(), null), programs, name, List.of(), SILENT);
             altered.check().run();
             var failure = assertThrows(Failure.class, () -> altered.compare().run());
@@ -102,7 +123,10 @@ class BackupVersionsTest {
         }
         var failure = assertThrows(Failure.class, () -> Environment.Local.pgProgram("pg_dump", 19, folders));
         assertEquals(Problem.Exit.USAGE, failure.problem().exit());
-        assertTrue(failure.getMessage().contains("15, 16, 17, 18") && failure.problem().next().toString().contains("postgresql-client-19"), failure.getMessage() + failure.problem().next());
+        assertTrue(
+                failure.getMessage().contains("15, 16, 17, 18")
+                        && failure.problem().next().toString().contains("postgresql-client-19"),
+                failure.getMessage() + failure.problem().next());
     }
 
     @Test void an_archive_of_a_newer_pg_dump_says_which_pg_restore_it_needs() throws Exception {
@@ -112,16 +136,24 @@ class BackupVersionsTest {
         try (var there = started(15)) {
             fill(there.database("postgres").credentials(), 15);
             var full = there.database("postgres").credentials().withDatabase("every kind");
-            var backup = Backup.create(full, Program.of(newer.get().resolve("pg_dump").toString()), temp.resolve("backups"), SILENT);
+            var backup = Backup.create(
+                    full, Program.of(newer.get().resolve("pg_dump").toString()), temp.resolve("backups"), SILENT);
             var file = BackupFile.of(backup.file(), null);
             assertEquals(17, file.atLeast(15));
             try (var db = Database.open(full)) {
-                var restoration = new Restoration(file, new PgPrograms(Program.of(older.get().resolve("pg_dump").toString()), full), "too_old", List.of(), SILENT);
+                var restoration = new Restoration(
+                        file,
+                        new PgPrograms(Program.of(older.get().resolve("pg_dump").toString()), full),
+                        "too_old",
+                        List.of(),
+                        SILENT);
                 var steps = restoration.steps(Restore.create(db, "too_old"));
                 steps.get(0).run();
                 steps.get(1).run();
                 var failure = assertThrows(Failure.class, () -> steps.get(2).run());
-                assertTrue(failure.problem().next().toString().contains("newer pg_dump"), failure.problem().next().toString());
+                assertTrue(
+                        failure.problem().next().toString().contains("newer pg_dump"),
+                        failure.problem().next().toString());
                 steps.get(1).undo();
                 assertThrows(Failure.class, () -> Database.open(full.withDatabase("too_old"))); // it is gone again
             }
@@ -147,8 +179,16 @@ class BackupVersionsTest {
 
     private Optional<Contents> contents(Program pgDump, Credentials server, String how) {
         var file = temp.resolve(how.replace(':', '_') + ".dump");
-        var made = pgDump.with("-Fc", "--compress=" + how, "--file=" + file, "--host=" + server.host(), "--port=" + server.port(), "--username=" + server.user(), "every kind")
-                .secret("PGPASSWORD", server.password()).run();
+        var made = pgDump.with(
+                        "-Fc",
+                        "--compress=" + how,
+                        "--file=" + file,
+                        "--host=" + server.host(),
+                        "--port=" + server.port(),
+                        "--username=" + server.user(),
+                        "every kind")
+                .secret("PGPASSWORD", server.password())
+                .run();
         return made.code() != 0 ? Optional.empty() : Optional.of(BackupFile.of(file, null).check(SILENT));
     }
 
@@ -163,70 +203,74 @@ class BackupVersionsTest {
     private static void fill(Credentials server, int major) throws SQLException {
         execute(server, "CREATE ROLE \"some one\"");
         execute(server, "CREATE DATABASE \"every kind\" TEMPLATE template0 ENCODING 'UTF8'");
-        execute(server.withDatabase("every kind"), """
-            CREATE SCHEMA other AUTHORIZATION "some one";
-            CREATE TYPE mood AS ENUM ('glad', 'so so');
-            CREATE TYPE pair AS (a int, b text);
-            CREATE DOMAIN positive AS int CHECK (VALUE > 0);
-            CREATE SEQUENCE counter;
-            SELECT setval('counter', 7);
-            CREATE TABLE shop_item (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, name varchar(80) NOT NULL, price numeric(10, 2) CHECK (price >= 0),
-                kind varchar(9) CHECK (kind IN ('a', 'b', 'c')), mood mood DEFAULT 'glad', amount positive, data jsonb, at timestamptz DEFAULT now(), twice numeric GENERATED ALWAYS AS (price * 2) STORED,
-                blob bytea, tags text[], pair pair, parent bigint, CONSTRAINT "odd name" UNIQUE (name, kind),
-                EXCLUDE USING btree (name WITH =) WHERE (price > 1000000));
-            INSERT INTO shop_item (name, price, kind, data, blob, tags, pair, parent)
-                SELECT E'Zoë\\t\\\\' || i || E'\\n', i, 'a', jsonb_build_object('i', i, 'wörds', md5(i::text)), decode(md5(i::text), 'hex'), ARRAY['x', NULL, '\\.'], ROW(i, NULL)::pair, NULLIF(i - 1, 0)
-                FROM generate_series(1, 500) i;
-            CREATE TABLE other.shop_item (id int PRIMARY KEY, note text);
-            INSERT INTO other.shop_item VALUES (1, 'the other one');
-            CREATE TABLE "a ""strange"" one" ("select" int, "b b" text);
-            INSERT INTO "a ""strange"" one" VALUES (1, '\\.'), (2, NULL), (3, '');
-            CREATE TABLE empty (id int);
-            CREATE TABLE none ();
-            INSERT INTO none SELECT FROM generate_series(1, 4);
-            CREATE TABLE daily (day date NOT NULL, n int) PARTITION BY RANGE (day);
-            CREATE TABLE daily_2026 PARTITION OF daily FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
-            CREATE TABLE daily_2027 (n int, day date NOT NULL);
-            ALTER TABLE daily ATTACH PARTITION daily_2027 FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
-            INSERT INTO daily VALUES ('2026-02-03', 1), ('2026-02-04', 2), ('2027-02-03', 3);
-            CREATE TABLE django_migrations (id serial PRIMARY KEY, app varchar(255), name varchar(255), applied timestamptz);
-            INSERT INTO django_migrations (id, app, name, applied) VALUES (2, 'shop', '0002_more', now()), (1, 'shop', '0001_initial', now());
-            CREATE INDEX ON shop_item (lower(name)) WHERE price > 3;
-            CREATE INDEX ON shop_item USING gin (data jsonb_path_ops);
-            CREATE STATISTICS correlated ON name, kind FROM shop_item;
-            CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            COPY public.phantom (id) FROM stdin;
-            RETURN NEW; END $$;
-            CREATE TRIGGER touch BEFORE UPDATE ON shop_item FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name AND NEW.price < 0) EXECUTE FUNCTION touched();
-            CREATE VIEW cheap AS SELECT name FROM shop_item WHERE kind IN ('a', 'b') AND price < 10;
-            CREATE MATERIALIZED VIEW sums AS SELECT kind, sum(price) FROM shop_item GROUP BY kind;
-            CREATE RULE nothing AS ON DELETE TO cheap DO INSTEAD NOTHING;
-            CREATE AGGREGATE longest (text) (SFUNC = textcat, STYPE = text);
-            CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = texteq);
-            CREATE COLLATION simple FROM "C";
-            CREATE CAST (pair AS text) WITH INOUT;
-            CREATE TEXT SEARCH CONFIGURATION plain (COPY = simple);
-            ALTER TABLE shop_item ENABLE ROW LEVEL SECURITY;
-            CREATE POLICY own ON shop_item TO "some one" USING (kind IN ('a', 'b'));
-            GRANT SELECT ON shop_item TO "some one" WITH GRANT OPTION;
-            ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "some one";
-            CREATE PUBLICATION changes FOR TABLE empty;
-            CREATE FUNCTION watched() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$;
-            CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE CAST') EXECUTE FUNCTION watched();
-            COMMENT ON DATABASE "every kind" IS 'no restore into another brings this';
-            GRANT CONNECT ON DATABASE "every kind" TO "some one";
-            ALTER DATABASE "every kind" SET work_mem TO '5MB';
-            COMMENT ON TABLE shop_item IS 'what is ''sold''';
-            COMMENT ON COLUMN shop_item.name IS 'its name';
-            ALTER TABLE shop_item ADD FOREIGN KEY (parent) REFERENCES shop_item DEFERRABLE INITIALLY DEFERRED;
-            ALTER TABLE shop_item ADD CONSTRAINT later CHECK (price < 1000000) NOT VALID;
-            SELECT lo_from_bytea(4711, decode(repeat('00ff', 50000), 'hex')), lo_from_bytea(4000000001, '');
-            """ + (major >= 15 ? "CREATE TABLE nulls (a int UNIQUE NULLS NOT DISTINCT); DROP TABLE nulls;" : ""));
+        execute(
+                server.withDatabase("every kind"),
+                """
+                    CREATE SCHEMA other AUTHORIZATION "some one";
+                    CREATE TYPE mood AS ENUM ('glad', 'so so');
+                    CREATE TYPE pair AS (a int, b text);
+                    CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+                    CREATE SEQUENCE counter;
+                    SELECT setval('counter', 7);
+                    CREATE TABLE shop_item (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, name varchar(80) NOT NULL, price numeric(10, 2) CHECK (price >= 0),
+                        kind varchar(9) CHECK (kind IN ('a', 'b', 'c')), mood mood DEFAULT 'glad', amount positive, data jsonb, at timestamptz DEFAULT now(), twice numeric GENERATED ALWAYS AS (price * 2) STORED,
+                        blob bytea, tags text[], pair pair, parent bigint, CONSTRAINT "odd name" UNIQUE (name, kind),
+                        EXCLUDE USING btree (name WITH =) WHERE (price > 1000000));
+                    INSERT INTO shop_item (name, price, kind, data, blob, tags, pair, parent)
+                        SELECT E'Zoë\\t\\\\' || i || E'\\n', i, 'a', jsonb_build_object('i', i, 'wörds', md5(i::text)), decode(md5(i::text), 'hex'), ARRAY['x', NULL, '\\.'], ROW(i, NULL)::pair, NULLIF(i - 1, 0)
+                        FROM generate_series(1, 500) i;
+                    CREATE TABLE other.shop_item (id int PRIMARY KEY, note text);
+                    INSERT INTO other.shop_item VALUES (1, 'the other one');
+                    CREATE TABLE "a ""strange"" one" ("select" int, "b b" text);
+                    INSERT INTO "a ""strange"" one" VALUES (1, '\\.'), (2, NULL), (3, '');
+                    CREATE TABLE empty (id int);
+                    CREATE TABLE none ();
+                    INSERT INTO none SELECT FROM generate_series(1, 4);
+                    CREATE TABLE daily (day date NOT NULL, n int) PARTITION BY RANGE (day);
+                    CREATE TABLE daily_2026 PARTITION OF daily FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+                    CREATE TABLE daily_2027 (n int, day date NOT NULL);
+                    ALTER TABLE daily ATTACH PARTITION daily_2027 FOR VALUES FROM ('2027-01-01') TO ('2028-01-01');
+                    INSERT INTO daily VALUES ('2026-02-03', 1), ('2026-02-04', 2), ('2027-02-03', 3);
+                    CREATE TABLE django_migrations (id serial PRIMARY KEY, app varchar(255), name varchar(255), applied timestamptz);
+                    INSERT INTO django_migrations (id, app, name, applied) VALUES (2, 'shop', '0002_more', now()), (1, 'shop', '0001_initial', now());
+                    CREATE INDEX ON shop_item (lower(name)) WHERE price > 3;
+                    CREATE INDEX ON shop_item USING gin (data jsonb_path_ops);
+                    CREATE STATISTICS correlated ON name, kind FROM shop_item;
+                    CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                    COPY public.phantom (id) FROM stdin;
+                    RETURN NEW; END $$;
+                    CREATE TRIGGER touch BEFORE UPDATE ON shop_item FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name AND NEW.price < 0) EXECUTE FUNCTION touched();
+                    CREATE VIEW cheap AS SELECT name FROM shop_item WHERE kind IN ('a', 'b') AND price < 10;
+                    CREATE MATERIALIZED VIEW sums AS SELECT kind, sum(price) FROM shop_item GROUP BY kind;
+                    CREATE RULE nothing AS ON DELETE TO cheap DO INSTEAD NOTHING;
+                    CREATE AGGREGATE longest (text) (SFUNC = textcat, STYPE = text);
+                    CREATE OPERATOR === (LEFTARG = text, RIGHTARG = text, FUNCTION = texteq);
+                    CREATE COLLATION simple FROM "C";
+                    CREATE CAST (pair AS text) WITH INOUT;
+                    CREATE TEXT SEARCH CONFIGURATION plain (COPY = simple);
+                    ALTER TABLE shop_item ENABLE ROW LEVEL SECURITY;
+                    CREATE POLICY own ON shop_item TO "some one" USING (kind IN ('a', 'b'));
+                    GRANT SELECT ON shop_item TO "some one" WITH GRANT OPTION;
+                    ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO "some one";
+                    CREATE PUBLICATION changes FOR TABLE empty;
+                    CREATE FUNCTION watched() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN END $$;
+                    CREATE EVENT TRIGGER watch ON ddl_command_end WHEN TAG IN ('CREATE CAST') EXECUTE FUNCTION watched();
+                    COMMENT ON DATABASE "every kind" IS 'no restore into another brings this';
+                    GRANT CONNECT ON DATABASE "every kind" TO "some one";
+                    ALTER DATABASE "every kind" SET work_mem TO '5MB';
+                    COMMENT ON TABLE shop_item IS 'what is ''sold''';
+                    COMMENT ON COLUMN shop_item.name IS 'its name';
+                    ALTER TABLE shop_item ADD FOREIGN KEY (parent) REFERENCES shop_item DEFERRABLE INITIALLY DEFERRED;
+                    ALTER TABLE shop_item ADD CONSTRAINT later CHECK (price < 1000000) NOT VALID;
+                    SELECT lo_from_bytea(4711, decode(repeat('00ff', 50000), 'hex')), lo_from_bytea(4000000001, '');
+                    """ + (major >= 15 ? "CREATE TABLE nulls (a int UNIQUE NULLS NOT DISTINCT); DROP TABLE nulls;" : ""));
     }
 
     private static void execute(Credentials database, String sql) throws SQLException {
-        var url = "jdbc:postgresql://%s:%d/%s".formatted(database.host(), database.port(), database.database().replace(" ", "%20"));
-        try (var connection = DriverManager.getConnection(url, database.user(), database.password()); var statement = connection.createStatement()) {
+        var url = "jdbc:postgresql://%s:%d/%s"
+                .formatted(database.host(), database.port(), database.database().replace(" ", "%20"));
+        try (var connection = DriverManager.getConnection(url, database.user(), database.password());
+                var statement = connection.createStatement()) {
             statement.execute(sql);
         }
     }

@@ -36,9 +36,26 @@ class CompressionTest {
     @Test void its_text_is_read_and_given_back() {
         assertEquals(new Compression(Compression.Kind.ZSTD, 3), Compression.parse("zstd"));
         assertEquals(new Compression(Compression.Kind.GZIP, 6), Compression.parse(" gzip "));
-        for (var text : List.of("zstd:1", "zstd:19", "gzip:1", "gzip:9", "none")) assertEquals(text, Compression.parse(text).toString());
-        assertEquals(List.of(".zst", ".gz", ""), List.of("zstd", "gzip", "none").stream().map(text -> Compression.parse(text).suffix()).toList());
-        for (var text : List.of("", "lz4", "zstd:", "zstd:0", "zstd:20", "zstd:-1", "gzip:10", "none:1", "zstd:3x", "ZSTD", "zstd:003", "zstd:3\n4")) {
+        for (var text : List.of("zstd:1", "zstd:19", "gzip:1", "gzip:9", "none"))
+            assertEquals(text, Compression.parse(text).toString());
+        assertEquals(
+                List.of(".zst", ".gz", ""),
+                List.of("zstd", "gzip", "none").stream()
+                        .map(text -> Compression.parse(text).suffix())
+                        .toList());
+        for (var text : List.of(
+                "",
+                "lz4",
+                "zstd:",
+                "zstd:0",
+                "zstd:20",
+                "zstd:-1",
+                "gzip:10",
+                "none:1",
+                "zstd:3x",
+                "ZSTD",
+                "zstd:003",
+                "zstd:3\n4")) {
             var failure = assertThrows(Failure.class, () -> Compression.parse(text), text);
             assertEquals(Problem.Exit.USAGE, failure.problem().exit());
             assertTrue(failure.problem().what().contains(text));
@@ -49,7 +66,8 @@ class CompressionTest {
         for (var text : List.of("zstd", "zstd:9", "gzip", "none")) {
             for (var size : new int[] {0, 1, 2, 3, 4, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 3_000_000}) {
                 var plain = Samples.realistic(size);
-                for (var workers : new int[] {0, 2}) assertArrayEquals(plain, unpacked(packed(text, plain, workers)), text + " " + size);
+                for (var workers : new int[] {0, 2})
+                    assertArrayEquals(plain, unpacked(packed(text, plain, workers)), text + " " + size);
             }
         }
     }
@@ -62,7 +80,12 @@ class CompressionTest {
             var packed = packed(text, plain, 1);
             var between = System.nanoTime();
             assertArrayEquals(plain, unpacked(packed));
-            figures.append(" %s %.1f:1, %.0f and %.0f MB/s;".formatted(text, (double) plain.length / packed.length, 20e9 / (between - began), 20e9 / (System.nanoTime() - between)));
+            figures.append(" %s %.1f:1, %.0f and %.0f MB/s;"
+                    .formatted(
+                            text,
+                            (double) plain.length / packed.length,
+                            20e9 / (between - began),
+                            20e9 / (System.nanoTime() - between)));
         }
         System.out.println("packing and unpacking 20 MB:" + figures);
     }
@@ -87,12 +110,29 @@ class CompressionTest {
     @Test void whatever_follows_its_end_is_an_error() throws IOException {
         for (var text : PACKING) {
             var packed = packed(text, Samples.realistic(2000), 0);
-            for (var more : List.of(new byte[1], new byte[2], new byte[3], new byte[4], new byte[9], new byte[100_000], new byte[] {0x28}, new byte[] {0x1f}, new byte[] {0x1f, (byte) 0x8b},
+            for (var more : List.of(
+                    new byte[1],
+                    new byte[2],
+                    new byte[3],
+                    new byte[4],
+                    new byte[9],
+                    new byte[100_000],
+                    new byte[] {0x28},
+                    new byte[] {0x1f},
+                    new byte[] {0x1f, (byte) 0x8b},
                     "-- end".getBytes(StandardCharsets.US_ASCII))) {
-                assertThrows(IOException.class, () -> unpacked(Samples.join(packed, more)), text + " with " + more.length + " more");
+                assertThrows(
+                        IOException.class,
+                        () -> unpacked(Samples.join(packed, more)),
+                        text + " with " + more.length + " more");
             }
         }
-        assertArrayEquals(Samples.realistic(9), new GZIPInputStream(new ByteArrayInputStream(Samples.join(packed("gzip", Samples.realistic(9), 0), new byte[5]))).readAllBytes(), "Java's own says nothing: why there is another");
+        assertArrayEquals(
+                Samples.realistic(9),
+                new GZIPInputStream(new ByteArrayInputStream(
+                                Samples.join(packed("gzip", Samples.realistic(9), 0), new byte[5])))
+                        .readAllBytes(),
+                "Java's own says nothing: why there is another");
     }
 
     @Test void a_flipped_bit_is_an_error_or_changes_nothing() throws IOException {
@@ -105,16 +145,25 @@ class CompressionTest {
                 flipped[bit / 8] ^= (byte) (1 << bit % 8);
                 try {
                     var back = unpacked(flipped);
-                    if (bit >= 32) assertArrayEquals(plain, back, text + " bit " + bit); // in the first four bytes it is another kind of file
+                    if (bit >= 32)
+                        assertArrayEquals(
+                                plain,
+                                back,
+                                text + " bit " + bit); // in the first four bytes it is another kind of file
                     else if (!Arrays.equals(plain, back)) assertArrayEquals(flipped, back, text + " bit " + bit);
                     harmless++;
                 } catch (IOException e) {
                     // as it should be
                 }
             }
-            assertTrue(harmless < 32 + 10 * 8, text + " harmless: " + harmless); // the first four bytes, and gzip's time and system
+            assertTrue(
+                    harmless < 32 + 10 * 8,
+                    text + " harmless: " + harmless); // the first four bytes, and gzip's time and system
         }
-        assertThrows(IOException.class, () -> unpacked(withoutChecksum(plain)), "the control: something else than the checksum is wrong in it");
+        assertThrows(
+                IOException.class,
+                () -> unpacked(withoutChecksum(plain)),
+                "the control: something else than the checksum is wrong in it");
     }
 
     /** Flips the last bit of the checksum alone: nothing but the checksum can tell. */
@@ -149,12 +198,18 @@ class CompressionTest {
             assumeTrue(Tool.isInstalled(program), program + " is not installed");
             var file = temp.resolve("x" + Compression.parse(program).suffix());
             Files.write(file, packed(program, Samples.realistic(500_000), 2));
-            var process = new ProcessBuilder(program, "-dc", file.toString()).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+            var process = new ProcessBuilder(program, "-dc", file.toString())
+                    .redirectError(ProcessBuilder.Redirect.INHERIT)
+                    .start();
             assertArrayEquals(Samples.realistic(500_000), process.getInputStream().readAllBytes());
             assertEquals(0, process.waitFor());
         }
-        var listed = new ProcessBuilder("zstd", "-lv", temp.resolve("x.zst").toString()).redirectErrorStream(true).start();
-        assertTrue(new String(listed.getInputStream().readAllBytes(), StandardCharsets.UTF_8).contains("XXH64"), "has a checksum");
+        var listed = new ProcessBuilder("zstd", "-lv", temp.resolve("x.zst").toString())
+                .redirectErrorStream(true)
+                .start();
+        assertTrue(
+                new String(listed.getInputStream().readAllBytes(), StandardCharsets.UTF_8).contains("XXH64"),
+                "has a checksum");
     }
 
     @Test void an_error_of_the_disk_is_passed_on_and_no_end_is_written_after_it() throws IOException {
@@ -192,14 +247,28 @@ class CompressionTest {
 
     /** In a JVM that does not even have zstd on its class path. */
     @Test void only_zstd_needs_zstd() throws Exception {
-        var without = Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator)).filter(jar -> !jar.contains("zstd-jni")).collect(Collectors.joining(File.pathSeparator));
-        assertEquals("none 5 gzip 5 zstd 1: zstd's native library does not load", child(without, "none", "gzip", "zstd"));
+        var without = Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
+                .filter(jar -> !jar.contains("zstd-jni"))
+                .collect(Collectors.joining(File.pathSeparator));
+        assertEquals(
+                "none 5 gzip 5 zstd 1: zstd's native library does not load", child(without, "none", "gzip", "zstd"));
         assertEquals("zstd 5", child(System.getProperty("java.class.path"), "zstd"), "the control");
-        assertEquals("gzip 5 zstd 1: zstd's native library does not load", child(System.getProperty("java.class.path"), "-DZstdTempFolder=" + temp.resolve("missing"), "gzip", "zstd"));
+        assertEquals(
+                "gzip 5 zstd 1: zstd's native library does not load",
+                child(
+                        System.getProperty("java.class.path"),
+                        "-DZstdTempFolder=" + temp.resolve("missing"),
+                        "gzip",
+                        "zstd"));
     }
 
     private static String child(String classPath, String... arguments) throws Exception {
-        var command = new java.util.ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1", "--enable-native-access=ALL-UNNAMED", "-cp", classPath));
+        var command = new java.util.ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:TieredStopAtLevel=1",
+                "--enable-native-access=ALL-UNNAMED",
+                "-cp",
+                classPath));
         for (var argument : arguments) if (argument.startsWith("-D")) command.add(argument);
         command.add(Child.class.getName());
         for (var argument : arguments) if (!argument.startsWith("-D")) command.add(argument);
@@ -214,7 +283,8 @@ class CompressionTest {
                 try {
                     System.out.print(text + " " + unpacked(packed(text, new byte[5], 0)).length + " ");
                 } catch (Failure e) {
-                    System.out.print(text + " " + e.problem().exit().code + ": " + e.problem().what().replaceFirst("(?s): .*", "") + " ");
+                    System.out.print(text + " " + e.problem().exit().code + ": "
+                            + e.problem().what().replaceFirst("(?s): .*", "") + " ");
                 }
             }
         }

@@ -26,7 +26,9 @@ class ShrinkageAlarmTest {
     }
 
     @Test void a_table_that_lost_most_of_its_rows_is_named_with_both_numbers() {
-        assertEquals(List.of("table public.shop_order: 120,000 rows, 3,000 now (-98 %)"), shrunk(Map.of("public.shop_order", 120_000L), Map.of("public.shop_order", 3_000L), 50));
+        assertEquals(
+                List.of("table public.shop_order: 120,000 rows, 3,000 now (-98 %)"),
+                shrunk(Map.of("public.shop_order", 120_000L), Map.of("public.shop_order", 3_000L), 50));
     }
 
     @Test void nothing_is_said_of_tables_that_grew_or_stayed_or_are_new() {
@@ -42,28 +44,49 @@ class ShrinkageAlarmTest {
     }
 
     @Test void thirds_and_large_numbers_are_not_rounded_into_an_alarm() {
-        assertEquals(List.of(), shrunk(Map.of("a", 300L, "b", 4_000_000_000_000_000L), Map.of("a", 201L, "b", 2_680_000_000_000_000L), 33));
-        assertEquals(2, shrunk(Map.of("a", 300L, "b", 4_000_000_000_000_000L), Map.of("a", 200L, "b", 2_679_999_999_999_999L), 33).size());
+        assertEquals(
+                List.of(),
+                shrunk(
+                        Map.of("a", 300L, "b", 4_000_000_000_000_000L),
+                        Map.of("a", 201L, "b", 2_680_000_000_000_000L),
+                        33));
+        assertEquals(
+                2,
+                shrunk(
+                                Map.of("a", 300L, "b", 4_000_000_000_000_000L),
+                                Map.of("a", 200L, "b", 2_679_999_999_999_999L),
+                                33)
+                        .size());
     }
 
     @Test void a_table_that_is_gone_has_fallen_wholly_and_an_empty_one_too() {
-        assertEquals(List.of("table a: 1,000 rows, gone now (-100 %)", "table b: 900 rows, 0 now (-100 %)"), shrunk(Map.of("a", 1000L, "b", 900L), Map.of("b", 0L), 99));
+        assertEquals(
+                List.of("table a: 1,000 rows, gone now (-100 %)", "table b: 900 rows, 0 now (-100 %)"),
+                shrunk(Map.of("a", 1000L, "b", 900L), Map.of("b", 0L), 99));
     }
 
     @Test void a_hundred_percent_is_said_only_when_nothing_is_left() {
-        assertEquals(List.of("table a: 1,000,000 rows, 1 now (-99 %)"), shrunk(Map.of("a", 1_000_000L), Map.of("a", 1L), 50));
+        assertEquals(
+                List.of("table a: 1,000,000 rows, 1 now (-99 %)"),
+                shrunk(Map.of("a", 1_000_000L), Map.of("a", 1L), 50));
     }
 
     @Test void tables_of_few_rows_make_no_noise_each_but_count_together() {
         assertEquals(List.of(), shrunk(Map.of("queue", 99L), Map.of("queue", 0L), 50));
-        assertEquals(List.of("table queue: 100 rows, 0 now (-100 %)"), shrunk(Map.of("queue", 100L), Map.of("queue", 0L), 50));
+        assertEquals(
+                List.of("table queue: 100 rows, 0 now (-100 %)"),
+                shrunk(Map.of("queue", 100L), Map.of("queue", 0L), 50));
         var before = new TreeMap<String, Long>();
         for (var i = 0; i < 40; i++) before.put("t%02d".formatted(i), 50L);
         var now = new TreeMap<String, Long>();
         now.put("t00", 50L);
-        assertEquals(List.of("the 40 tables of fewer than 100 rows together: 2,000 rows, 50 now (-98 %)"), shrunk(before, now, 50));
+        assertEquals(
+                List.of("the 40 tables of fewer than 100 rows together: 2,000 rows, 50 now (-98 %)"),
+                shrunk(before, now, 50));
         now.put("t01", 1_000_000L); // one that grew makes up for no other
-        assertEquals(List.of("the 40 tables of fewer than 100 rows together: 2,000 rows, 100 now (-95 %)"), shrunk(before, now, 50));
+        assertEquals(
+                List.of("the 40 tables of fewer than 100 rows together: 2,000 rows, 100 now (-95 %)"),
+                shrunk(before, now, 50));
     }
 
     @Test void the_file_comes_first_then_the_most_rows_lost_whatever_the_order_of_the_input() {
@@ -71,12 +94,22 @@ class ShrinkageAlarmTest {
         before.put("small", 200L);
         before.put("large", 100_000L);
         before.put("alike", 200L);
-        assertEquals(List.of("the backup: 1.2 GB, 300.0 MB now (-75 %)", "table large: 100,000 rows, 10,000 now (-90 %)", "table alike: 200 rows, 0 now (-100 %)",
-                "table small: 200 rows, 0 now (-100 %)"), words(new Sizes(before, 1_200_000_000, ZSTD), new Sizes(Map.of("small", 0L, "large", 10_000L, "alike", 0L), 300_000_000, ZSTD), 50));
+        assertEquals(
+                List.of(
+                        "the backup: 1.2 GB, 300.0 MB now (-75 %)",
+                        "table large: 100,000 rows, 10,000 now (-90 %)",
+                        "table alike: 200 rows, 0 now (-100 %)",
+                        "table small: 200 rows, 0 now (-100 %)"),
+                words(
+                        new Sizes(before, 1_200_000_000, ZSTD),
+                        new Sizes(Map.of("small", 0L, "large", 10_000L, "alike", 0L), 300_000_000, ZSTD),
+                        50));
     }
 
     @Test void sizes_of_another_form_are_not_compared() {
-        assertEquals(List.of(), words(new Sizes(Map.of(), 1_000_000, "custom none"), new Sizes(Map.of(), 200_000, ZSTD), 50));
+        assertEquals(
+                List.of(),
+                words(new Sizes(Map.of(), 1_000_000, "custom none"), new Sizes(Map.of(), 200_000, ZSTD), 50));
         assertEquals(1, words(new Sizes(Map.of(), 1_000_000, ZSTD), new Sizes(Map.of(), 200_000, ZSTD), 50).size());
     }
 

@@ -17,8 +17,8 @@ import org.junit.jupiter.api.io.TempDir;
 class ScriptTest {
     @TempDir Path temp;
     private final Map<String, String> environment = new HashMap<>(Map.of("PATH", "/nowhere"));
-    private final Map<String, String> properties =
-        new HashMap<>(Map.of("jbang.source", "", "script.alias", "", "java.class.path", "/a.jar:/b c.jar", "java.home", "/opt/jdk"));
+    private final Map<String, String> properties = new HashMap<>(Map.of(
+            "jbang.source", "", "script.alias", "", "java.class.path", "/a.jar:/b c.jar", "java.home", "/opt/jdk"));
 
     @AfterEach void forget() {
         Script.repeat(List.of());
@@ -31,14 +31,17 @@ class ScriptTest {
     }
 
     private void program(String name) throws IOException {
-        Files.createFile(temp.resolve(name), PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwxr-xr-x")));
+        Files.createFile(
+                temp.resolve(name), PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwxr-xr-x")));
     }
 
     @Test void the_wrapper_says_how_it_was_called() {
         environment.put("JBANGW_CALL", "./jbangw reset_migrations.java");
         is("./jbangw reset_migrations.java", "./jbangw backup_database.java");
         environment.put("JBANGW_CALL", "/srv/my\\ tools/jbangw /srv/my\\ tools/demo.java");
-        is("/srv/my\\ tools/jbangw /srv/my\\ tools/reset_migrations.java", "/srv/my\\ tools/jbangw /srv/my\\ tools/backup_database.java");
+        is(
+                "/srv/my\\ tools/jbangw /srv/my\\ tools/reset_migrations.java",
+                "/srv/my\\ tools/jbangw /srv/my\\ tools/backup_database.java");
     }
 
     @Test void an_alias_that_is_installed_is_a_command() throws IOException {
@@ -51,7 +54,8 @@ class ScriptTest {
 
     @Test void an_alias_that_is_not_installed_is_found_in_the_nearest_catalog() throws IOException {
         properties.put("script.alias", "reset-migrations");
-        for (var name : List.of("jbang-catalog.json", "reset_migrations.java", "backup_database.java")) Files.createFile(temp.resolve(name));
+        for (var name : List.of("jbang-catalog.json", "reset_migrations.java", "backup_database.java"))
+            Files.createFile(temp.resolve(name));
         is("jbang reset-migrations", "jbang backup-database");
         Files.delete(temp.resolve("jbang-catalog.json"));
         is("jbang reset_migrations.java", "jbang backup_database.java");
@@ -61,7 +65,9 @@ class ScriptTest {
         properties.put("java.class.path", "my tools/backup_database.jar");
         Files.createFile(Files.createDirectory(temp.resolve("my tools")).resolve("backup_database.jar"));
         Files.createFile(temp.resolve("my tools/reset_migrations.jar"));
-        is("/opt/jdk/bin/java -jar 'my tools/reset_migrations.jar'", "/opt/jdk/bin/java -jar 'my tools/backup_database.jar'");
+        is(
+                "/opt/jdk/bin/java -jar 'my tools/reset_migrations.jar'",
+                "/opt/jdk/bin/java -jar 'my tools/backup_database.jar'");
     }
 
     @Test void jbang_runs_the_file_in_the_working_folder() throws IOException {
@@ -78,12 +84,17 @@ class ScriptTest {
     }
 
     @Test void without_any_of_these_the_class_is_started() {
-        is("/opt/jdk/bin/java -cp '/a.jar:/b c.jar' reset_migrations", "/opt/jdk/bin/java -cp '/a.jar:/b c.jar' backup_database");
+        is(
+                "/opt/jdk/bin/java -cp '/a.jar:/b c.jar' reset_migrations",
+                "/opt/jdk/bin/java -cp '/a.jar:/b c.jar' backup_database");
     }
 
     @Test void the_options_that_name_the_project_are_repeated() {
         Script.repeat(List.of("--project", "/srv/my project", "--docker"));
-        assertTrue(Script.RESET_MIGRATIONS.command("undo", "20261122-193352-1ddc")
-            .endsWith(" undo 20261122-193352-1ddc --project '/srv/my project' --docker"), Script.RESET_MIGRATIONS.command());
+        assertTrue(
+                Script.RESET_MIGRATIONS
+                        .command("undo", "20261122-193352-1ddc")
+                        .endsWith(" undo 20261122-193352-1ddc --project '/srv/my project' --docker"),
+                Script.RESET_MIGRATIONS.command());
     }
 }

@@ -37,6 +37,7 @@ class OnlyChosenAppsTest {
         setuptools<81; python_version >= "3.12"
         legacy-cgi; python_version >= "3.13"
         """;
+
     private static final String TAGGED_BLOG = """
         from django.db import models
         from taggit.managers import TaggableManager
@@ -162,8 +163,8 @@ class OnlyChosenAppsTest {
 
     @Test void a_package_whose_models_want_a_migration_gets_none() throws Exception {
         python = venv(DJANGO_3_2);
-        var project = project(Map.of("blog/models.py", TAGGED_BLOG, "config/extra.py", WITH_TAGGIT,
-            "blog/migrations/0001_initial.py", """
+        var project = project(Map.of(
+                "blog/models.py", TAGGED_BLOG, "config/extra.py", WITH_TAGGIT, "blog/migrations/0001_initial.py", """
                 from django.db import migrations
 
                 class Migration(migrations.Migration):
@@ -209,8 +210,11 @@ class OnlyChosenAppsTest {
             class Team(models.Model):
                 group = models.ForeignKey(Group, on_delete=models.CASCADE)
             """));
-        reset("--dry-run").ended(0,
-            "no migration makes this change of the app auth, so the new database will not have it: Add field code to group");
+        reset("--dry-run")
+                .ended(
+                        0,
+                        "no migration makes this change of the app auth, so the new database will not have it: Add"
+                                + " field code to group");
         resetWritesOnly(project, "blog");
         assertDependsOn("auth", "0012_alter_user_first_name_max_length", "blog");
     }
@@ -225,7 +229,9 @@ class OnlyChosenAppsTest {
             "make the migrations of auth the project's own with MIGRATION_MODULES, or do without that change");
     }
 
-    @Tag("exhaustive") @Test void a_foreign_key_to_a_model_that_a_package_has_no_migration_for_is_refused_by_name() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_foreign_key_to_a_model_that_a_package_has_no_migration_for_is_refused_by_name() throws Exception {
         python = newestDjango();
         project(Map.of("blog/models.py", """
             from django.db import models
@@ -243,23 +249,24 @@ class OnlyChosenAppsTest {
 
     // ---- own apps that --apps leaves out -----------------------------------------------------
 
-    private static final Map<String, String> STOCK = Map.of("stock/models.py", """
-        from django.db import models
+    private static final Map<String, String> STOCK =
+            Map.of("stock/models.py", """
+                from django.db import models
 
-        class Item(models.Model):
-            price = models.IntegerField(null=True)
+                class Item(models.Model):
+                    price = models.IntegerField(null=True)
 
-        class Shelf(models.Model):
-            pass
-        """, "stock/migrations/0001_first.py", """
-        from django.db import migrations, models
+                class Shelf(models.Model):
+                    pass
+                """, "stock/migrations/0001_first.py", """
+                from django.db import migrations, models
 
-        class Migration(migrations.Migration):
-            initial = True
-            dependencies = []
-            operations = [migrations.CreateModel("Item", [
-                ("id", models.BigAutoField(primary_key=True, serialize=False))])]
-        """);
+                class Migration(migrations.Migration):
+                    initial = True
+                    dependencies = []
+                    operations = [migrations.CreateModel("Item", [
+                        ("id", models.BigAutoField(primary_key=True, serialize=False))])]
+                """);
 
     private SampleProject shopWith(String field) throws IOException {
         var files = new HashMap<>(STOCK);

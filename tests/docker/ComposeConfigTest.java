@@ -47,50 +47,50 @@ class ComposeConfigTest {
 
     /** Like the project that the tool was first made for. */
     private static final String CRM = """
-            services:
-              db:
-                image: postgres:15-alpine
-                container_name: crm_db
-                volumes: ["postgres_data:/var/lib/postgresql/data/"]
-                environment:
-                  POSTGRES_DB: ${DB_NAME:-crm_dev}
-                  POSTGRES_PASSWORD: ${DB_PASSWORD:?Please set DB_PASSWORD in .env file}
-                ports: ["5432:5432"]
-                healthcheck:
-                  test: ["CMD-SHELL", "pg_isready -U $${POSTGRES_USER:-crm_user}"]
-              redis:
-                image: redis:7-alpine
-                command: redis-server --requirepass ${REDIS_PASSWORD:-x}
-                ports: ["6379:6379"]
-              backend:
-                build: ./crm_backend
-                volumes: ["./crm_backend:/app", "staticfiles:/app/static", "./crm_backend/media:/app/media"]
-                ports: ["8000:8000"]
-                env_file: ["./.env"]
-                environment: [DJANGO_SETTINGS_MODULE=crm_backend.settings, DB_HOST=db]
-                depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}}
-              frontend:
-                build: {context: ./crm-frontend, args: {API: "http://localhost:8000"}}
-                depends_on: [backend]
-              celery_beat:
-                build: ./crm_backend
-                volumes: ["./crm_backend:/app"]
-                env_file: ["./.env"]
-                environment: [DB_HOST=db]
-                depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: service_started}}
-              celery_worker:
-                build: ./crm_backend
-                volumes: ["./crm_backend:/app"]
-                env_file: ["./.env"]
-                environment: [DB_HOST=db]
-                depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: service_started}}
-              nginx_proxy:
-                image: nginx:alpine
-                ports: ["80:80"]
-                volumes: ["./nginx.conf:/etc/nginx/nginx.conf:ro", "./crm_backend/media:/app/media:ro", "staticfiles:/srv/static:ro"]
-                depends_on: [backend, frontend]
-            volumes: {postgres_data: , staticfiles: }
-            """;
+        services:
+          db:
+            image: postgres:15-alpine
+            container_name: crm_db
+            volumes: ["postgres_data:/var/lib/postgresql/data/"]
+            environment:
+              POSTGRES_DB: ${DB_NAME:-crm_dev}
+              POSTGRES_PASSWORD: ${DB_PASSWORD:?Please set DB_PASSWORD in .env file}
+            ports: ["5432:5432"]
+            healthcheck:
+              test: ["CMD-SHELL", "pg_isready -U $${POSTGRES_USER:-crm_user}"]
+          redis:
+            image: redis:7-alpine
+            command: redis-server --requirepass ${REDIS_PASSWORD:-x}
+            ports: ["6379:6379"]
+          backend:
+            build: ./crm_backend
+            volumes: ["./crm_backend:/app", "staticfiles:/app/static", "./crm_backend/media:/app/media"]
+            ports: ["8000:8000"]
+            env_file: ["./.env"]
+            environment: [DJANGO_SETTINGS_MODULE=crm_backend.settings, DB_HOST=db]
+            depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}}
+          frontend:
+            build: {context: ./crm-frontend, args: {API: "http://localhost:8000"}}
+            depends_on: [backend]
+          celery_beat:
+            build: ./crm_backend
+            volumes: ["./crm_backend:/app"]
+            env_file: ["./.env"]
+            environment: [DB_HOST=db]
+            depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: service_started}}
+          celery_worker:
+            build: ./crm_backend
+            volumes: ["./crm_backend:/app"]
+            env_file: ["./.env"]
+            environment: [DB_HOST=db]
+            depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: service_started}}
+          nginx_proxy:
+            image: nginx:alpine
+            ports: ["80:80"]
+            volumes: ["./nginx.conf:/etc/nginx/nginx.conf:ro", "./crm_backend/media:/app/media:ro", "staticfiles:/srv/static:ro"]
+            depends_on: [backend, frontend]
+        volumes: {postgres_data: , staticfiles: }
+        """;
 
     private static final List<Compose> INSTALLED = Stream.of(Compose.values()).filter(Compose::isThere).toList();
 
@@ -121,31 +121,31 @@ class ComposeConfigTest {
     void every_notation_of_compose_files_is_read(Compose compose) throws IOException {
         env("FROM_FILE=x\n");
         var config = config(compose, """
-                version: "3.8"
-                services:
-                  db:
-                    image: postgres:15
-                    hostname: dbhost
-                    container_name: crm_db
-                    expose: ["5433"]
-                    ports: ["5432", "127.0.0.1:5434:5432", "[::1]:7000-7001:8000-8001/udp", {target: 9000, published: 9001}]
-                    environment: {NUMBER: 015.0, WORD: "true", DOLLAR: "a$$b$$$$c", EMPTY: "", FROM_FILE: , FROM_NOWHERE_AT_ALL: , LINES: "a\\nb", COLON: "a: b # c", SAYS: "yes", OCTAL: "0o14"}
-                    networks: {default: {aliases: [pg, database]}}
-                  web:
-                    build: .
-                    links: ["db:thedb"]
-                    working_dir: /srv
-                    user: "1000:1000"
-                    environment: [LIST=a=b, EMPTY=]
-                    volumes: ["./crm_backend:/app:ro", "named:/v", "/anonymous", {type: bind, source: ./crm_backend, target: /b, read_only: true}]
-                    healthcheck: {disable: true}
-                  host:
-                    image: busybox
-                    network_mode: host
-                    depends_on: [web]
-                    healthcheck: {test: ["CMD", "true"]}
-                volumes: {named: }
-                """);
+            version: "3.8"
+            services:
+              db:
+                image: postgres:15
+                hostname: dbhost
+                container_name: crm_db
+                expose: ["5433"]
+                ports: ["5432", "127.0.0.1:5434:5432", "[::1]:7000-7001:8000-8001/udp", {target: 9000, published: 9001}]
+                environment: {NUMBER: 015.0, WORD: "true", DOLLAR: "a$$b$$$$c", EMPTY: "", FROM_FILE: , FROM_NOWHERE_AT_ALL: , LINES: "a\\nb", COLON: "a: b # c", SAYS: "yes", OCTAL: "0o14"}
+                networks: {default: {aliases: [pg, database]}}
+              web:
+                build: .
+                links: ["db:thedb"]
+                working_dir: /srv
+                user: "1000:1000"
+                environment: [LIST=a=b, EMPTY=]
+                volumes: ["./crm_backend:/app:ro", "named:/v", "/anonymous", {type: bind, source: ./crm_backend, target: /b, read_only: true}]
+                healthcheck: {disable: true}
+              host:
+                image: busybox
+                network_mode: host
+                depends_on: [web]
+                healthcheck: {test: ["CMD", "true"]}
+            volumes: {named: }
+            """);
         var db = config.service("db");
         assertEquals(Set.of("db", "dbhost", "crm_db", "pg", "database", "thedb"), db.hosts());
         assertEquals(Map.of("WORD", "true", "DOLLAR", "a$b$$c", "EMPTY", "", "FROM_FILE", "x", "LINES", "a\nb", "COLON",
@@ -176,7 +176,9 @@ class ComposeConfigTest {
     void compose_itself_applies_overrides_and_profiles(Compose compose) throws IOException {
         Files.writeString(root.resolve("docker-compose.override.yml"),
                 "version: '3.8'\nservices: {db: {environment: {A: '2'}}}\n");
-        var yaml = "version: '3.8'\nservices: {db: {image: postgres, environment: {A: '1'}}, tools: {image: busybox, profiles: [dev]}}\n";
+        var yaml = "version: '3.8'\n"
+                + "services: {db: {image: postgres, environment: {A: '1'}}, tools: {image: busybox, profiles:"
+                + " [dev]}}\n";
         var config = config(compose, yaml);
         assertEquals("2", config.service("db").environment().get("A"));
         assertEquals(List.of("db"), config.services().stream().map(Service::name).toList());
@@ -266,11 +268,11 @@ class ComposeConfigTest {
     @Test
     void between_two_databases_the_host_decides_then_the_port() throws IOException {
         var config = any("""
-                services:
-                  main: {image: "timescale/timescaledb-ha:pg15", ports: ["5433:5432"]}
-                  other: {image: "ghcr.io/pgvector/pgvector:pg16", ports: ["5434:5432"], hostname: vectors}
-                  exporter: {image: "prometheuscommunity/postgres-exporter"}
-                """);
+            services:
+              main: {image: "timescale/timescaledb-ha:pg15", ports: ["5433:5432"]}
+              other: {image: "ghcr.io/pgvector/pgvector:pg16", ports: ["5434:5432"], hostname: vectors}
+              exporter: {image: "prometheuscommunity/postgres-exporter"}
+            """);
         assertEquals("other", config.database("vectors", 5432).orElseThrow().name());
         assertEquals("main", config.database("localhost", 5433).orElseThrow().name());
         var problem = assertThrows(Failure.class, () -> config.database("localhost", 5432)).problem();
@@ -282,11 +284,11 @@ class ComposeConfigTest {
     @Test
     void a_custom_image_is_recognized_by_its_port_or_folder_and_not_confused_with_the_app() throws IOException {
         var config = any("""
-                services:
-                  store: {build: ./store, environment: {POSTGRES_PASSWORD: x}, volumes: ["d:/var/lib/postgresql/data"]}
-                  web: {build: ./crm_backend, environment: {POSTGRES_PASSWORD: x, POSTGRES_DB: x}}
-                volumes: {d: }
-                """);
+            services:
+              store: {build: ./store, environment: {POSTGRES_PASSWORD: x}, volumes: ["d:/var/lib/postgresql/data"]}
+              web: {build: ./crm_backend, environment: {POSTGRES_PASSWORD: x, POSTGRES_DB: x}}
+            volumes: {d: }
+            """);
         assertEquals("store", config.database("localhost", 5432).orElseThrow().name());
         assertEquals(Optional.empty(), any("services: {web: {image: nginx}}").database("localhost", 5432));
     }
@@ -294,13 +296,13 @@ class ComposeConfigTest {
     @Test
     void a_pooler_is_not_the_database_and_its_clients_use_the_database() throws IOException {
         var config = any("""
-                services:
-                  db: {image: "bitnami/postgresql:15"}
-                  pool: {image: "edoburu/pgbouncer", environment: {DATABASE_URL: "postgres://crm:x@db:5432/crm"}}
-                  reports: {image: metabase, environment: {MB_DB_HOST: pool}}
-                  web: {build: ./crm_backend, environment: {DB_HOST: pool}}
-                  front: {image: nginx, environment: {UPSTREAM: "http://web:8000", NAME: dbase}, depends_on: [web, pool]}
-                """);
+            services:
+              db: {image: "bitnami/postgresql:15"}
+              pool: {image: "edoburu/pgbouncer", environment: {DATABASE_URL: "postgres://crm:x@db:5432/crm"}}
+              reports: {image: metabase, environment: {MB_DB_HOST: pool}}
+              web: {build: ./crm_backend, environment: {DB_HOST: pool}}
+              front: {image: nginx, environment: {UPSTREAM: "http://web:8000", NAME: dbase}, depends_on: [web, pool]}
+            """);
         var db = config.database("pool", 6432).orElseThrow();
         assertEquals("db", db.name());
         assertEquals(Set.of("pool", "reports", "web"),
@@ -315,15 +317,15 @@ class ComposeConfigTest {
     @MethodSource("composes")
     void one_folder_may_have_several_images(Compose compose) throws IOException {
         var config = config(compose, """
-                version: '3.8'
-                services:
-                  db: {image: postgres}
-                  web: {build: ./crm_backend, depends_on: [db]}
-                  beat: {build: {context: ./crm_backend, dockerfile: ./Dockerfile}}
-                  proxy: {build: {context: ./crm_backend, dockerfile: nginx.Dockerfile}, ports: ["80:80"], depends_on: [web]}
-                  docs: {build: {context: ./crm_backend, target: docs}, ports: ["8001:80"]}
-                  worker: {build: {context: ./crm_backend, target: worker}}
-                """);
+            version: '3.8'
+            services:
+              db: {image: postgres}
+              web: {build: ./crm_backend, depends_on: [db]}
+              beat: {build: {context: ./crm_backend, dockerfile: ./Dockerfile}}
+              proxy: {build: {context: ./crm_backend, dockerfile: nginx.Dockerfile}, ports: ["80:80"], depends_on: [web]}
+              docs: {build: {context: ./crm_backend, target: docs}, ports: ["8001:80"]}
+              worker: {build: {context: ./crm_backend, target: worker}}
+            """);
         assertEquals(Set.of("web", "beat", "worker"), config.users(config.service("db"), config.service("web")));
     }
 
@@ -332,19 +334,19 @@ class ComposeConfigTest {
         var backend = root.resolve("crm_backend");
         // a frontend and a proxy see the whole project and publish a port, but do not use the database
         assertEquals("web", any("""
-                services:
-                  assets: {build: {context: ., dockerfile: assets/Dockerfile}, ports: ["3000:3000"]}
-                  db: {image: postgres}
-                  proxy: {image: nginx, volumes: [".:/srv"], ports: ["80:80"], depends_on: [web]}
-                  web: {build: ./crm_backend, depends_on: [db]}
-                """).app(backend).orElseThrow().name());
+            services:
+              assets: {build: {context: ., dockerfile: assets/Dockerfile}, ports: ["3000:3000"]}
+              db: {image: postgres}
+              proxy: {image: nginx, volumes: [".:/srv"], ports: ["80:80"], depends_on: [web]}
+              web: {build: ./crm_backend, depends_on: [db]}
+            """).app(backend).orElseThrow().name());
         // without ports: the one that others depend on, then the one with the fewest dependencies
         assertEquals("web", any("""
-                services: {a_worker: {build: ./crm_backend, depends_on: [web, redis]}, redis: {image: redis}, web: {build: ./crm_backend, depends_on: [redis]}}
-                """).app(backend).orElseThrow().name());
+            services: {a_worker: {build: ./crm_backend, depends_on: [web, redis]}, redis: {image: redis}, web: {build: ./crm_backend, depends_on: [redis]}}
+            """).app(backend).orElseThrow().name());
         assertEquals("web", any("""
-                services: {a_worker: {build: ./crm_backend, depends_on: [redis]}, redis: {image: redis}, web: {build: ./crm_backend}}
-                """).app(backend).orElseThrow().name());
+            services: {a_worker: {build: ./crm_backend, depends_on: [redis]}, redis: {image: redis}, web: {build: ./crm_backend}}
+            """).app(backend).orElseThrow().name());
         assertEquals(Optional.empty(),
                 any("services: {web: {build: ./elsewhere}, media: {image: nginx, volumes: ['./crm_backend/media:/m']}}")
                 .app(backend));

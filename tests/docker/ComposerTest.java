@@ -72,7 +72,10 @@ class ComposerTest {
                 "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?");
         assertProblem("the docker engine does not run",
                 "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct");
-        assertProblem("the docker engine does not run", "WARNING: Error loading config file: open /root/.docker/config.json: permission denied\nCannot connect to the Docker daemon");
+        assertProblem(
+                "the docker engine does not run",
+                "WARNING: Error loading config file: open /root/.docker/config.json: permission denied\n"
+                        + "Cannot connect to the Docker daemon");
         assertProblem("no permission to talk to docker",
                 "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock");
         assertProblem("docker does not work", "client version 1.50 is too new. Maximum supported API version is 1.41");

@@ -365,7 +365,12 @@ class ContainerExecTest {
 
     @Test void when_this_process_is_killed_psql_does_not_commit_half_a_script() throws Exception {
         var us = us("psql");
-        within(10, "nothing was run", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'idle in transaction'").equals("1"));
+        within(
+                10,
+                "nothing was run",
+                () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'idle"
+                                + " in transaction'")
+                        .equals("1"));
         us.destroyForcibly();
         within(5, "its session goes on",
                 () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
@@ -376,7 +381,12 @@ class ContainerExecTest {
         var process = bare(psql()).start();
         process.getOutputStream().write("CREATE TABLE truncated (i int);\nSELECT 1;\n".getBytes());
         process.getOutputStream().flush();
-        within(10, "nothing was run", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'idle in transaction'").equals("1"));
+        within(
+                10,
+                "nothing was run",
+                () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'idle"
+                                + " in transaction'")
+                        .equals("1"));
         process.destroyForcibly();
         within(10, "not committed", () -> one("SELECT to_regclass('truncated')") != null);
         execute("DROP TABLE truncated");
@@ -388,7 +398,12 @@ class ContainerExecTest {
         try (var in = psql.input(process)) {
             in.write("CREATE TABLE truncated (i int);\nSELECT pg_sleep(60);\n".getBytes());
         }
-        within(10, "nothing was run", () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND query LIKE '%sleep(60)%'").equals("1"));
+        within(
+                10,
+                "nothing was run",
+                () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND query LIKE"
+                                + " '%sleep(60)%'")
+                        .equals("1"));
         Program.kill(process);
         within(5, "its session goes on",
                 () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
@@ -416,7 +431,8 @@ class ContainerExecTest {
         var shop = here.withDatabase("shop");
         try (var db = DriverManager.getConnection("jdbc:postgresql://" + shop.host()
                 + "/shop", shop.user(), shop.password()); var statement = db.createStatement()) {
-            statement.execute("CREATE TABLE item AS SELECT i, md5(i::text) AS name, now() AS at FROM generate_series(1, 100000) i");
+            statement.execute("CREATE TABLE item AS SELECT i, md5(i::text) AS name, now() AS at FROM generate_series(1,"
+                    + " 100000) i");
         }
         var programs = new PgPrograms(ContainerExec.of(exec(), List.of("pg_dump")), shop);
         for (var plain : List.of(false, true)) {

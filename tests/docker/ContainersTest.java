@@ -61,24 +61,24 @@ class ContainersTest {
     @EnumSource(Compose.class)
     void containers_are_read_as_they_are(Compose compose) throws IOException {
         begin(compose, """
-                version: "3.8"
-                services:
-                  main:
-                    image: %s
-                    command: [sleep, "1000"]
-                    working_dir: /srv
-                    user: "12:34"
-                    environment: {DB_PASSWORD: s3cr3t}
-                    ports: ["5432", "127.0.0.1::5433", "6000/udp"]
-                    expose: ["7000"]
-                    volumes: ["./:/app:ro", "kept:/v"]
-                    healthcheck: {test: ["CMD", "true"], interval: 1s}
-                  loop: {image: %1$s, command: [sh, -c, "exit 3"], restart: unless-stopped}
-                  done: {image: %1$s, command: [sh, -c, "exit 4"]}
-                  ill: {image: %1$s, command: [sleep, "1000"], healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1}}
-                  idle: {image: %1$s, command: [sleep, "1000"], profiles: [dev]}
-                volumes: {kept: }
-                """.formatted(Docker.BARE));
+            version: "3.8"
+            services:
+              main:
+                image: %s
+                command: [sleep, "1000"]
+                working_dir: /srv
+                user: "12:34"
+                environment: {DB_PASSWORD: s3cr3t}
+                ports: ["5432", "127.0.0.1::5433", "6000/udp"]
+                expose: ["7000"]
+                volumes: ["./:/app:ro", "kept:/v"]
+                healthcheck: {test: ["CMD", "true"], interval: 1s}
+              loop: {image: %1$s, command: [sh, -c, "exit 3"], restart: unless-stopped}
+              done: {image: %1$s, command: [sh, -c, "exit 4"]}
+              ill: {image: %1$s, command: [sleep, "1000"], healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1}}
+              idle: {image: %1$s, command: [sleep, "1000"], profiles: [dev]}
+            volumes: {kept: }
+            """.formatted(Docker.BARE));
         compose("up", "-d");
         compose("run", "-d", "-T", "main", "sleep", "1000");
         var all = await(services -> services.get("main").state().health() == Health.HEALTHY
@@ -142,22 +142,27 @@ class ContainersTest {
     @EnumSource(Compose.class)
     void the_environment_of_the_configuration_is_the_containers_environment(Compose compose) throws IOException {
         Files.writeString(root.resolve(".env"), """
-                DB_A=1$$2
-                DB_B='p$a$$b\\n'
-                DB_C=p${DB_A}x
-                DB_D="a\\"b\\\\c$$d"
-                DB_E='it\\'s'
-                DB_F=a#b #c
-                DB_G="line\\nfeed"
-                export DB_H=a\\b
-                DB_I='${DB_A}'
-                DB_J=
-                DB_K="pa$word"
-                """);
+            DB_A=1$$2
+            DB_B='p$a$$b\\n'
+            DB_C=p${DB_A}x
+            DB_D="a\\"b\\\\c$$d"
+            DB_E='it\\'s'
+            DB_F=a#b #c
+            DB_G="line\\nfeed"
+            export DB_H=a\\b
+            DB_I='${DB_A}'
+            DB_J=
+            DB_K="pa$word"
+            """);
         var names = List.of("A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K");
-        begin(compose, "version: '3.8'\nservices: {a: {image: %s, command: [sleep, '1000'], env_file: .env, environment: {LITERAL: 'a$$b$$$$c', NUMBER: 0x10, FLOAT: 1.50, %s}}}"
-                .formatted(Docker.BARE, names.stream().map(n -> "OF_%1$s: \"${DB_%1$s}\"".formatted(n))
-                        .collect(Collectors.joining(", "))));
+        begin(
+                compose,
+                "version: '3.8'\nservices: {a: {image: %s, command: [sleep, '1000'], env_file: .env, environment: {LITERAL: 'a$$b$$$$c', NUMBER: 0x10, FLOAT: 1.50, %s}}}"
+                        .formatted(
+                                Docker.BARE,
+                                names.stream()
+                                        .map(n -> "OF_%1$s: \"${DB_%1$s}\"".formatted(n))
+                                        .collect(Collectors.joining(", "))));
         compose("up", "--no-start");
         var real = new TreeMap<String, String>();
         var id = Containers.of(composer).getFirst().id();

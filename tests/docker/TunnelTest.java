@@ -274,15 +274,24 @@ class TunnelTest {
 
     private static void assertNoProgram(Failure failure, String container) {
         assertEquals(Problem.Exit.FAILED, failure.problem().exit());
-        assertEquals("container %s has none of bash, python3, perl and nc (other than OpenBSD's), so its database can be reached only through a published port"
-            .formatted(container.substring(0, 12)), failure.getMessage());
-        assertEquals(List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it again, and set DB_HOST=localhost"),
-            failure.problem().next());
+        assertEquals(
+                "container %s has none of bash, python3, perl and nc (other than OpenBSD's), so its database can be reached only through a published port"
+                        .formatted(container.substring(0, 12)),
+                failure.getMessage());
+        assertEquals(
+                List.of("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it"
+                        + " again, and set DB_HOST=localhost"),
+                failure.problem().next());
     }
 
     @Test void openbsds_nc_is_not_used() {
         var bare = bare();
-        Containers.sh(bare, "printf '#!/bin/sh\\necho \"OpenBSD netcat (Debian patchlevel 1.219-1)\" >&2\\nexit 1\\n' >/bin/nc; chmod +x /bin/nc");
+        Containers.sh(
+                bare,
+                "printf '#!/bin/sh\\n"
+                        + "echo \"OpenBSD netcat (Debian patchlevel 1.219-1)\" >&2\\n"
+                        + "exit 1\\n"
+                        + "' >/bin/nc; chmod +x /bin/nc");
         assertNoProgram(Failure.findIn(refused(bare, Containers.address(server), 5432)), bare);
         Containers.sh(bare, "printf '#!/bin/sh\\necho \"no route\" >&2\\nexit 1\\n' >/bin/nc");
         assertEquals("no connection to port 5432 in container %s: no route".formatted(bare.substring(0, 12)),

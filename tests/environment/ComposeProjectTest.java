@@ -39,7 +39,9 @@ class ComposeProjectTest {
 
             var before = project.snapshot();
             assertEquals(before, project.snapshot());
-            project.query("UPDATE conversations_contact SET display_name = display_name || '!' WHERE id = (SELECT min(id) FROM conversations_contact)");
+            project.query(
+                    "UPDATE conversations_contact SET display_name = display_name || '!' WHERE id = (SELECT min(id)"
+                            + " FROM conversations_contact)");
             assertNotEquals(before, project.snapshot());
 
             // a lost session ends the worker, and the engine restarts it

@@ -262,7 +262,7 @@ class ComposeResetTest {
                     .ended(1, "engine does not run");
             project.tool("backup_database").env("DOCKER_HOST", "unix:///nowhere").run().ended(1, "engine does not run");
             project.tool("reset_migrations").run("--docker", "--local").ended(2, "exclude each other");
-            project.tool("reset_migrations").run("--local", "--dry-run").ended(2, "no host called db");
+            project.tool("reset_migrations").run("--local", "--dry-run").ended(2, "unknown host db");
             project.tool("reset_migrations").run("--dry-run", "--app-service", "db").ended(2, "no Python");
 
             assertEquals(before, project.snapshot());

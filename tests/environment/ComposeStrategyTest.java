@@ -64,8 +64,13 @@ class ComposeStrategyTest {
 
     @Test @Execution(CONCURRENT) void a_superuser_is_created_in_the_container_without_a_terminal() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V1).start()) {
-            project.tool("reset_migrations").run("--yes", "--superuser")
-                .ended(3, "DJANGO_SUPERUSER_", "docker-compose run --rm --no-deps --workdir /app --entrypoint /usr/bin/python backend manage.py createsuperuser");
+            project.tool("reset_migrations")
+                    .run("--yes", "--superuser")
+                    .ended(
+                            3,
+                            "DJANGO_SUPERUSER_",
+                            "docker-compose run --rm --no-deps --workdir /app --entrypoint /usr/bin/python backend"
+                                    + " manage.py createsuperuser");
             project.awaitSessions(); // the reset itself is done
             assertEquals("0", project.query("SELECT count(*) FROM auth_user"));
 

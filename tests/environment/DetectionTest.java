@@ -30,13 +30,21 @@ class DetectionTest {
             var local = Postgres.database();
             project.editEnv(text -> text.replaceAll("(?m)^DB_.*\n?", "")).root();
             var env = Files.readString(project.root().resolve(".env"));
-            Files.writeString(project.root().resolve(".env"), env + """
-                    DB_NAME='%s'
-                    DB_USER='%s'
-                    DB_PASSWORD='%s'
-                    DB_HOST='%s'
-                    DB_PORT='%d'
-                    """.formatted(local.name(), local.role().name(), local.role().password(), local.host(), local.port()));
+            Files.writeString(
+                    project.root().resolve(".env"),
+                    env
+                            + """
+                            DB_NAME='%s'
+                            DB_USER='%s'
+                            DB_PASSWORD='%s'
+                            DB_HOST='%s'
+                            DB_PORT='%d'
+                            """.formatted(
+                                            local.name(),
+                                            local.role().name(),
+                                            local.role().password(),
+                                            local.host(),
+                                            local.port()));
             ended(4, project.tool("backup_database").run(), "there are two possible databases: .env names ");
             ended(4, project.tool("reset_migrations").run("--dry-run"),
                     "give --docker for the service's database, or --local for the one that .env names");

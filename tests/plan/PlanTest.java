@@ -17,7 +17,8 @@ class PlanTest {
     private final Console console = new Console(new Console.Options(true, false, false, Console.Color.never));
 
     private Step step(String name) {
-        return Step.of(name, () -> acts.add("run " + name), () -> acts.add("undo " + name), () -> acts.add("finish " + name));
+        return Step.of(
+                name, () -> acts.add("run " + name), () -> acts.add("undo " + name), () -> acts.add("finish " + name));
     }
 
     private Step failing(String name, Exception with) {
@@ -54,16 +55,33 @@ class PlanTest {
     }
 
     @Test void what_is_gone_for_good_holds_nothing_up() {
-        var dropped = Step.of("drop", () -> {}, () -> { throw new Failure(new Lost(Problem.Exit.REFUSED, "tables were dropped")); }, () -> {});
+        var dropped = Step.of(
+                "drop",
+                () -> {},
+                () -> {
+                    throw new Failure(new Lost(Problem.Exit.REFUSED, "tables were dropped"));
+                },
+                () -> {});
         var plan = new Plan(List.of(step("a"), dropped, failing("c", new IOException("disk"))));
-        assertEquals(Problem.Exit.PARTLY, assertThrows(Failure.class, () -> plan.run(console, () -> "")).problem().exit());
+        assertEquals(
+                Problem.Exit.PARTLY,
+                assertThrows(Failure.class, () -> plan.run(console, () -> ""))
+                        .problem()
+                        .exit());
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
     }
 
     @Test void services_that_do_not_start_hold_nothing_up_either_and_their_command_is_named() {
-        var services = Step.of("stop", () -> {}, () -> { throw new Failure(new Stopped("docker-compose start backend")); }, () -> {});
+        var services = Step.of(
+                "stop",
+                () -> {},
+                () -> {
+                    throw new Failure(new Stopped("docker-compose start backend"));
+                },
+                () -> {});
         var plan = new Plan(List.of(step("a"), services, failing("c", new IOException("disk"))));
-        var left = (NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x")).problem();
+        var left = (NotPutBack) assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x"))
+                .problem();
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
         assertEquals(List.of("docker-compose start backend"), left.next());
     }
@@ -81,7 +99,11 @@ class PlanTest {
     }
 
     @Test void what_cannot_be_finished_is_put_back_no_more_but_is_no_success_either() {
-        var plan = new Plan(List.of(Step.of("a", () -> {}, () -> acts.add("undo a"), () -> { throw new IOException("disk full"); }), step("b")));
+        var plan = new Plan(List.of(
+                Step.of("a", () -> {}, () -> acts.add("undo a"), () -> {
+                    throw new IOException("disk full");
+                }),
+                step("b")));
         var failure = assertThrows(Failure.class, () -> plan.run(console, () -> ""));
         assertEquals(List.of("run b", "finish b"), acts);
         assertEquals(Problem.Exit.PARTLY, failure.problem().exit());

@@ -80,18 +80,52 @@ class CredentialsTest {
         env("DB_NAME=crm", "DB_PASSWORD=pw", "DB_HOST=db");
         environment.putAll(Map.of("DB_HOST", "other", "POSTGRES_DB", "not_this", "PGUSER", "psql_user"));
         assertEquals("psql_user:pw@other:5432/crm null", all());
-        assertEquals(Map.of("DB_NAME", ".env", "DB_PASSWORD", ".env", "DB_HOST", "environment", "DB_USER", "PGUSER in environment", "DB_PORT", "default"),
+        assertEquals(
+                Map.of(
+                        "DB_NAME",
+                        ".env",
+                        "DB_PASSWORD",
+                        ".env",
+                        "DB_HOST",
+                        "environment",
+                        "DB_USER",
+                        "PGUSER in environment",
+                        "DB_PORT",
+                        "default"),
                 read().sources());
     }
 
     @Test void each_kind_of_name_gives_way_to_the_one_before_it() {
-        environment.putAll(Map.of("PGDATABASE", "d4", "PGUSER", "u4", "PGPASSWORD", "p4", "PGHOST", "h4", "PGPORT", "4", "PGSSLMODE", "prefer"));
+        environment.putAll(Map.of(
+                "PGDATABASE",
+                "d4",
+                "PGUSER",
+                "u4",
+                "PGPASSWORD",
+                "p4",
+                "PGHOST",
+                "h4",
+                "PGPORT",
+                "4",
+                "PGSSLMODE",
+                "prefer"));
         assertEquals("u4:p4@h4:4/d4 prefer", all());
-        environment.putAll(Map.of("POSTGRES_DB", "d3", "POSTGRES_USER", "u3", "POSTGRES_PASSWORD", "p3", "POSTGRES_HOST", "h3", "POSTGRES_PORT", "3"));
+        environment.putAll(Map.of(
+                "POSTGRES_DB",
+                "d3",
+                "POSTGRES_USER",
+                "u3",
+                "POSTGRES_PASSWORD",
+                "p3",
+                "POSTGRES_HOST",
+                "h3",
+                "POSTGRES_PORT",
+                "3"));
         assertEquals("u3:p3@h3:3/d3 prefer", all());
         environment.put("DATABASE_URL", "postgres://u2:p2@h2:2/d2?sslmode=require");
         assertEquals("u2:p2@h2:2/d2 require", all());
-        environment.putAll(Map.of("DB_USER", "u1", "DB_PASSWORD", "p1", "DB_HOST", "h1", "DB_PORT", "1", "DB_SSLMODE", "disable"));
+        environment.putAll(
+                Map.of("DB_USER", "u1", "DB_PASSWORD", "p1", "DB_HOST", "h1", "DB_PORT", "1", "DB_SSLMODE", "disable"));
         assertEquals("u1:p1@h1:1/d2 disable", all());
         environment.put("DB_NAME", "d1");
         assertEquals("u1:p1@h1:1/d1 disable", all());
@@ -132,7 +166,8 @@ class CredentialsTest {
                 Map.entry("postgres://u%40x:p%23%2F%3A%25+w@h/d%20e", "u@x:p#/:%+w@h:5432/d e null"),
                 Map.entry("postgres://u:p%C3%A9@h/d", "u:pé@h:5432/d null"),
                 Map.entry("postgres://u:p@ss:w@h/d", "u:p@ss:w@h:5432/d null"),
-                Map.entry("postgres://u:p@my_db:1/d?sslmode=verify-full&connect_timeout=3", "u:p@my_db:1/d verify-full"),
+                Map.entry(
+                        "postgres://u:p@my_db:1/d?sslmode=verify-full&connect_timeout=3", "u:p@my_db:1/d verify-full"),
                 Map.entry("postgres://u:p@[::1]:1/d", "u:p@::1:1/d null"),
                 Map.entry("postgres://u:p@[fe80::1]/d", "u:p@fe80::1:5432/d null"),
                 Map.entry("postgres://u:p@%2Fvar%2Frun%2Fpostgresql/d", "u:p@/var/run/postgresql:5432/d null"),
@@ -147,10 +182,21 @@ class CredentialsTest {
     }
 
     @Test void urls_that_are_none_are_refused_without_being_shown() {
-        for (var url : List.of(SECRET, "postgres:u:" + SECRET, "postgres://u:" + SECRET + "%zz@h/d", "postgres://u:" + SECRET + "%4@h/d", "postgres://u:" + SECRET + "@[::1/d",
-                "postgres://u:" + SECRET + "@::1]/d", "://u:" + SECRET + "@h/d", "u:" + SECRET + "://x")) {
+        for (var url : List.of(
+                SECRET,
+                "postgres:u:" + SECRET,
+                "postgres://u:" + SECRET + "%zz@h/d",
+                "postgres://u:" + SECRET + "%4@h/d",
+                "postgres://u:" + SECRET + "@[::1/d",
+                "postgres://u:" + SECRET + "@::1]/d",
+                "://u:" + SECRET + "@h/d",
+                "u:" + SECRET + "://x")) {
             environment.put("DATABASE_URL", url);
-            assertEquals("2: DATABASE_URL in environment is invalid: expected a URL like postgresql://user:password@host:5432/name with everything unusual percent-encoded", problem(), url);
+            assertEquals(
+                    "2: DATABASE_URL in environment is invalid: expected a URL like"
+                            + " postgresql://user:password@host:5432/name with everything unusual percent-encoded",
+                    problem(),
+                    url);
         }
         environment.put("DATABASE_URL", "postgres://u:" + SECRET + "@h:12x/d");
         assertEquals("2: DATABASE_URL in environment is invalid: expected a port number from 1 to 65535", problem());
@@ -163,14 +209,20 @@ class CredentialsTest {
     // ---- what is wrong -----------------------------------------------------------------------
 
     @Test void without_file_and_password_all_places_are_named() {
-        assertEquals("2: no .env in %s or %s, and neither DB_PASSWORD nor DATABASE_URL in the environment".formatted(root, project.backend()), problem());
+        assertEquals(
+                "2: no .env in %s or %s, and neither DB_PASSWORD nor DATABASE_URL in the environment"
+                        .formatted(root, project.backend()),
+                problem());
         environment.put("DB_PASSWORD", "pw");
         assertEquals("crm_user:pw@localhost:5432/whatsapp_crm_dev null", all());
     }
 
     @Test void a_missing_password_names_the_file_and_its_unreadable_lines() throws IOException {
         env("DB_NAME=crm", "DB_PASSWORD='" + SECRET);
-        assertEquals("2: DB_PASSWORD is not set in %1$s\n  %1$s line 2 is skipped, by Django too: a quote is opened and never closed".formatted(root.resolve(".env")), problem());
+        assertEquals(
+                "2: DB_PASSWORD is not set in %1$s\n  %1$s line 2 is skipped, by Django too: a quote is opened and never closed"
+                        .formatted(root.resolve(".env")),
+                problem());
     }
 
     @Test void a_wrong_port_or_sslmode_names_file_and_name_but_no_value() throws IOException {
@@ -179,16 +231,31 @@ class CredentialsTest {
             assertEquals("2: DB_PORT in .env is invalid: expected a port number from 1 to 65535", problem());
         }
         env("DB_PASSWORD=pw", "PGSSLMODE=" + SECRET);
-        assertEquals("2: PGSSLMODE in .env is invalid: expected one of disable, allow, prefer, require, verify-ca, verify-full", problem());
+        assertEquals(
+                "2: PGSSLMODE in .env is invalid: expected one of disable, allow, prefer, require, verify-ca,"
+                        + " verify-full",
+                problem());
     }
 
     @Test void another_engine_is_refused_by_name_and_postgresqls_are_not() throws IOException {
-        for (var engine : List.of("django.db.backends.mysql", "django.db.backends.sqlite3", "django.contrib.gis.db.backends.spatialite", "django_cockroachdb", "oracle")) {
+        for (var engine : List.of(
+                "django.db.backends.mysql",
+                "django.db.backends.sqlite3",
+                "django.contrib.gis.db.backends.spatialite",
+                "django_cockroachdb",
+                "oracle")) {
             env("DB_PASSWORD=" + SECRET, "DB_ENGINE=" + engine);
             assertEquals("4: the database is not PostgreSQL: DB_ENGINE in .env says " + engine, problem());
         }
-        for (var engine : List.of("django.db.backends.postgresql", "django.db.backends.postgresql_psycopg2", "django.contrib.gis.db.backends.postgis", "postgresql",
-                "PostgreSQL", "django_tenants.postgresql_backend", "psqlextra.backend", "psycopg")) {
+        for (var engine : List.of(
+                "django.db.backends.postgresql",
+                "django.db.backends.postgresql_psycopg2",
+                "django.contrib.gis.db.backends.postgis",
+                "postgresql",
+                "PostgreSQL",
+                "django_tenants.postgresql_backend",
+                "psqlextra.backend",
+                "psycopg")) {
             env("DB_PASSWORD=pw", "DB_ENGINE=" + engine);
             assertEquals("pw", read().password(), engine);
         }
@@ -198,7 +265,15 @@ class CredentialsTest {
 
     @Test void the_first_fitting_line_of_pgpass_decides() throws IOException {
         env("DB_NAME=crm", "DB_USER=u", "DB_HOST=db");
-        var file = pgpass("rw-------", "# a comment:5432:crm:u:no", "", "too:few", "db:5433:crm:u:no", "db:*:other:u:no", "*:5432:*:u:first", "*:*:*:*:second");
+        var file = pgpass(
+                "rw-------",
+                "# a comment:5432:crm:u:no",
+                "",
+                "too:few",
+                "db:5433:crm:u:no",
+                "db:*:other:u:no",
+                "*:5432:*:u:first",
+                "*:*:*:*:second");
         assertEquals("first", read().password());
         assertEquals(file.toString(), read().sources().get("DB_PASSWORD"));
         environment.put("DB_USER", "v");
@@ -216,8 +291,13 @@ class CredentialsTest {
     @Test void a_pgpass_that_others_can_read_is_ignored_with_a_warning() throws IOException {
         env("DB_NAME=crm");
         var file = pgpass("rw-r--r--", "*:*:*:*:" + SECRET);
-        assertEquals("2: DB_PASSWORD is not set in %s\n  %s is ignored: other users can read it".formatted(root.resolve(".env"), file), problem());
-        assertEquals("or make the password file readable for yourself alone: chmod 600 " + file, failure().next().getLast());
+        assertEquals(
+                "2: DB_PASSWORD is not set in %s\n  %s is ignored: other users can read it"
+                        .formatted(root.resolve(".env"), file),
+                problem());
+        assertEquals(
+                "or make the password file readable for yourself alone: chmod 600 " + file,
+                failure().next().getLast());
         pgpass("rw-------", "*:*:*:*:" + SECRET);
         assertEquals(SECRET, read().password());
         pgpass("rw-------", "*:*:*:somebody_else:" + SECRET);
@@ -243,14 +323,25 @@ class CredentialsTest {
         var local = Environment.of(settings, new Interpreter(root.resolve("venv/bin/python"), "a test", true));
         assertEquals(SECRET, credentials.password()); // it is there to be shown
         var program = local.python("manage.py");
-        for (var each : List.of(settings, settings.file(), credentials, credentials.withDatabase("other"), local, local.describe(), local.warnings(), program, program.argv(), credentials.sources()))
+        for (var each : List.of(
+                settings,
+                settings.file(),
+                credentials,
+                credentials.withDatabase("other"),
+                local,
+                local.describe(),
+                local.warnings(),
+                program,
+                program.argv(),
+                credentials.sources()))
             assertFalse(each.toString().contains(SECRET), each.getClass().getName());
         assertEquals("crm_user@localhost:5432/crm", credentials.toString());
     }
 
     /** A record's own toString shows every component: those that hold settings must have one of their own. */
     @Test void every_record_that_reads_settings_has_its_own_text() {
-        for (var each : List.of(Setting.class, DatabaseUrl.class, Pgpass.class)) assertTrue(writesItself(each), each.getName());
+        for (var each : List.of(Setting.class, DatabaseUrl.class, Pgpass.class))
+            assertTrue(writesItself(each), each.getName());
         assertTrue(writesItself(Credentials.class) && writesItself(Environment.Local.class));
         assertFalse(writesItself(Project.class)); // a record of paths has the usual one
     }
@@ -265,8 +356,10 @@ class CredentialsTest {
     }
 
     @Test void local_is_what_lies_on_this_machine() throws IOException {
-        for (var host : List.of("localhost", "127.0.0.1", "127.1.2.3", "::1", "/tmp")) assertTrue(at(host).isLocal(), host);
-        for (var host : List.of("db", "10.0.0.1", "localhost.example", "127.example.org")) assertFalse(at(host).isLocal(), host);
+        for (var host : List.of("localhost", "127.0.0.1", "127.1.2.3", "::1", "/tmp"))
+            assertTrue(at(host).isLocal(), host);
+        for (var host : List.of("db", "10.0.0.1", "localhost.example", "127.example.org"))
+            assertFalse(at(host).isLocal(), host);
     }
 
     private Credentials at(String host) throws IOException {

@@ -88,7 +88,9 @@ class EnvFilePipeTest {
         });
     }
 
-    @ParameterizedTest @MethodSource("ways") void every_command_takes_its_settings_from_a_pipe(Way way) throws Exception {
+    @ParameterizedTest
+    @MethodSource("ways")
+    void every_command_takes_its_settings_from_a_pipe(Way way) throws Exception {
         run(way, "reset_migrations", "--dry-run").ended(0, "dry run: nothing was changed");
         run(way, "reset_migrations", "--yes", "--no-superuser", "--backup").ended(0, "back up " + victim.db.name());
         run(way, "reset_migrations", "status").ended(0);
@@ -116,8 +118,10 @@ class EnvFilePipeTest {
     /** The control: a pipe that was read before has nothing more to say. */
     @Test void a_second_read_of_a_pipe_is_noticed() throws Exception {
         for (var script : List.of("reset_migrations", "backup_database"))
-            bash("exec 9< <(printf %s \"$SETTINGS\"); cat <&9 >/dev/null; exec \"$@\" --env-file /dev/fd/9", script, "status", "--json")
-                .ended(2, "DB_PASSWORD is not set in /dev/fd/9");
+            bash(
+                            "exec 9< <(printf %s \"$SETTINGS\"); cat <&9 >/dev/null; exec \"$@\" --env-file /dev/fd/9",
+                            script, "status", "--json")
+                    .ended(2, "DB_PASSWORD is not set in /dev/fd/9");
 
         var fifo = fifo();
         writer(fifo, new AtomicInteger());
@@ -129,9 +133,15 @@ class EnvFilePipeTest {
     @Test void a_pipe_that_is_missing_or_that_nobody_writes_to_is_named() throws Exception {
         var fifo = fifo();
         for (var script : List.of("reset_migrations", "backup_database")) {
-            victim.tool(script).run("status", "--env-file", fifo.toString())
-                .ended(2, "error: " + fifo + " is a pipe that nobody writes to", "→ start the program that writes to it, or name another file: --env-file FILE");
-            victim.tool(script).run("status", "--env-file", temp.resolve("none").toString()).ended(2, "error: " + temp.resolve("none") + " does not exist");
+            victim.tool(script)
+                    .run("status", "--env-file", fifo.toString())
+                    .ended(
+                            2,
+                            "error: " + fifo + " is a pipe that nobody writes to",
+                            "→ start the program that writes to it, or name another file: --env-file FILE");
+            victim.tool(script)
+                    .run("status", "--env-file", temp.resolve("none").toString())
+                    .ended(2, "error: " + temp.resolve("none") + " does not exist");
         }
     }
 

@@ -37,78 +37,253 @@ class EnvFileTest {
     /** Every one is a document of its own. */
     private static final List<String> LINES = List.of(
             // plain
-            "A=1", "A=", "A", "A =1", "A= 1", "  A  =  1  ", "\tA\t=\t1\t", "A=a b c", "A==", "A=b=c", "A=b==", "a.b-c/d=1", "1A=1", "Ä=ö", "=1", " =1", "A=1\n=2\nB=3",
+            "A=1",
+            "A=",
+            "A",
+            "A =1",
+            "A= 1",
+            "  A  =  1  ",
+            "\tA\t=\t1\t",
+            "A=a b c",
+            "A==",
+            "A=b=c",
+            "A=b==",
+            "a.b-c/d=1",
+            "1A=1",
+            "Ä=ö",
+            "=1",
+            " =1",
+            "A=1\n=2\nB=3",
             // quotes
-            "A='1'", "A=\"1\"", "A=''", "A=\"\"", "A='a b'", "A='it\\'s'", "A=\"say \\\"x\\\"\"", "A='a\"b'", "A=\"a'b\"", "A='open", "A=\"open", "A='open\nB=2", "A=\"open\nB=2",
-            "A='x' y", "A='x'y", "A='x' # c", "A='x'# c", "A='x'#", "A='a''b'", "A=\"a\"\"b\"", "A=x'y'", "A=x\"y z\"", "A='x'   ", "A=`x`", "A=  'x'", "A='end\\'", "A='end\\\\'", "A=\"end\\\\\"",
+            "A='1'",
+            "A=\"1\"",
+            "A=''",
+            "A=\"\"",
+            "A='a b'",
+            "A='it\\'s'",
+            "A=\"say \\\"x\\\"\"",
+            "A='a\"b'",
+            "A=\"a'b\"",
+            "A='open",
+            "A=\"open",
+            "A='open\nB=2",
+            "A=\"open\nB=2",
+            "A='x' y",
+            "A='x'y",
+            "A='x' # c",
+            "A='x'# c",
+            "A='x'#",
+            "A='a''b'",
+            "A=\"a\"\"b\"",
+            "A=x'y'",
+            "A=x\"y z\"",
+            "A='x'   ",
+            "A=`x`",
+            "A=  'x'",
+            "A='end\\'",
+            "A='end\\\\'",
+            "A=\"end\\\\\"",
             // escapes
-            "A=\"a\\nb\"", "A='a\\nb'", "A=a\\nb", "A=\"\\a\\b\\f\\r\\t\\v\\\\\\'\\\"\"", "A=\"\\x41\\u0041\\101\\0\"", "A='\\\\'", "A='\\\\n'", "A=\"\\\\n\"", "A=\"\\q\\$\\`\"", "A=a\\ b", "A=C:\\dir\\new", "A='C:\\dir\\new'", "A=\"C:\\dir\\new\"", "A=\\", "A=\"x\\",
+            "A=\"a\\nb\"",
+            "A='a\\nb'",
+            "A=a\\nb",
+            "A=\"\\a\\b\\f\\r\\t\\v\\\\\\'\\\"\"",
+            "A=\"\\x41\\u0041\\101\\0\"",
+            "A='\\\\'",
+            "A='\\\\n'",
+            "A=\"\\\\n\"",
+            "A=\"\\q\\$\\`\"",
+            "A=a\\ b",
+            "A=C:\\dir\\new",
+            "A='C:\\dir\\new'",
+            "A=\"C:\\dir\\new\"",
+            "A=\\",
+            "A=\"x\\",
             // comments
-            "# c", "   # c", "#A=1", "A=1 # c", "A=1 #", "A=pa#ss", "A=pa #ss", "A=#x", "A= #x", "A=  # x", "A='a#b'", "A=\"a # b\"", "A # c", "A#c", "A#=1", "A=1\t# c", "A=1 \\# c", "export # c", "A=1# c",
+            "# c",
+            "   # c",
+            "#A=1",
+            "A=1 # c",
+            "A=1 #",
+            "A=pa#ss",
+            "A=pa #ss",
+            "A=#x",
+            "A= #x",
+            "A=  # x",
+            "A='a#b'",
+            "A=\"a # b\"",
+            "A # c",
+            "A#c",
+            "A#=1",
+            "A=1\t# c",
+            "A=1 \\# c",
+            "export # c",
+            "A=1# c",
             // export
-            "export A=1", "export  A=1", "export\tA=1", "export A", "export", "export=1", "export =1", "exportA=1", "export export A=1", "export 'A'=1", " export A=1", "EXPORT A=1",
+            "export A=1",
+            "export  A=1",
+            "export\tA=1",
+            "export A",
+            "export",
+            "export=1",
+            "export =1",
+            "exportA=1",
+            "export export A=1",
+            "export 'A'=1",
+            " export A=1",
+            "EXPORT A=1",
             // names
-            "'A'=1", "'A B'=1", "'A=B'=1", "''=1", "'A=1", "\"A\"=1", "A B=1", "A B", "A:1", "A: 1", "'A'", "'A\nB'=1", "A'B=1",
+            "'A'=1",
+            "'A B'=1",
+            "'A=B'=1",
+            "''=1",
+            "'A=1",
+            "\"A\"=1",
+            "A B=1",
+            "A B",
+            "A:1",
+            "A: 1",
+            "'A'",
+            "'A\nB'=1",
+            "A'B=1",
             // interpolation
-            "A=${HOME}", "A=1\nB=${A}", "A=1\nB='${A}'", "A=1\nB=\"${A}\"", "A=1\nB=$A", "B=${A}", "B=${A:-d}", "B=${A:-}", "B=${A-d}", "B=${A:d}", "A=\nB=${A:-d}", "A\nB=${A:-d}", "B=${A:-${C}}", "A=1\nB=${A}-x${A}", "A=x${A}", "B=${}", "B=${:-x}", "B=${A", "B=\\${HOME}",
-            "A=1\nA=${A}2\nA=${A}3", "A=${B}\nB=1", "B=${A:-a b # c}", "B=\"${A:-a\nb}\"", "IN_ENV=file\nB=${IN_ENV}", "B=${IN_ENV:-d}", "A=a$b\\\\c\nB=${A}", "B=${EMPTY_IN_ENV:-d}", "A=$1\\1\nB='${A}'",
+            "A=${HOME}",
+            "A=1\nB=${A}",
+            "A=1\nB='${A}'",
+            "A=1\nB=\"${A}\"",
+            "A=1\nB=$A",
+            "B=${A}",
+            "B=${A:-d}",
+            "B=${A:-}",
+            "B=${A-d}",
+            "B=${A:d}",
+            "A=\nB=${A:-d}",
+            "A\nB=${A:-d}",
+            "B=${A:-${C}}",
+            "A=1\nB=${A}-x${A}",
+            "A=x${A}",
+            "B=${}",
+            "B=${:-x}",
+            "B=${A",
+            "B=\\${HOME}",
+            "A=1\nA=${A}2\nA=${A}3",
+            "A=${B}\nB=1",
+            "B=${A:-a b # c}",
+            "B=\"${A:-a\nb}\"",
+            "IN_ENV=file\nB=${IN_ENV}",
+            "B=${IN_ENV:-d}",
+            "A=a$b\\\\c\nB=${A}",
+            "B=${EMPTY_IN_ENV:-d}",
+            "A=$1\\1\nB='${A}'",
             // several lines
-            "A='1\n2\n3'\nB=4", "A=\"1\n2\n\"\nB=4", "A='1\n#2\n'\n#B=3", "A=1\n\n\n\nB=2", "\n\n  \n A=1", "A=1\n   ", "A=1\n\n\n=x\n\n\n B C\n", "A='1\n2' x\nB=3", "A=\"x\ny\nz\nB=1\nC=2",
+            "A='1\n2\n3'\nB=4",
+            "A=\"1\n2\n\"\nB=4",
+            "A='1\n#2\n'\n#B=3",
+            "A=1\n\n\n\nB=2",
+            "\n\n  \n A=1",
+            "A=1\n   ",
+            "A=1\n\n\n=x\n\n\n B C\n",
+            "A='1\n2' x\nB=3",
+            "A=\"x\ny\nz\nB=1\nC=2",
             // line endings
-            "A=1\r\nB=2\r\n", "A='1\r\n2'\r\nB=3", "A=1\rB=2\r", "A=\"1\r2\"\n", "A=\r\nB=2", "A\r\nB", "=\r\n=\r\nA B\r\n", "\r\n\r\nA=1", "A=1\n\rB=2",
+            "A=1\r\nB=2\r\n",
+            "A='1\r\n2'\r\nB=3",
+            "A=1\rB=2\r",
+            "A=\"1\r2\"\n",
+            "A=\r\nB=2",
+            "A\r\nB",
+            "=\r\n=\r\nA B\r\n",
+            "\r\n\r\nA=1",
+            "A=1\n\rB=2",
             // byte order marks
-            "\ufeffA=1", "\ufeff\ufeffA=1", "\ufeff\nA=1", "\ufeff# c\nA=1", "A=1\n\ufeffB=2", "\ufeff",
+            "\ufeffA=1",
+            "\ufeff\ufeffA=1",
+            "\ufeff\nA=1",
+            "\ufeff# c\nA=1",
+            "A=1\n\ufeffB=2",
+            "\ufeff",
             // duplicates, empty, nothing
-            "A=1\nB=2\nA=3", "A=1\nA", "A\nA=1", "", "\n", " ", "\r\n", "\n\n\n",
+            "A=1\nB=2\nA=3",
+            "A=1\nA",
+            "A\nA=1",
+            "",
+            "\n",
+            " ",
+            "\r\n",
+            "\n\n\n",
             // Unicode
-            "A=żółć", "A='日本 # x'", "A=\"🐘\\n\"", "A=a\u00a0# c", "A=1\u2003", "\u3000A=1", "A\u2028=1", "A=x\u2028y # z", "A=x\u0085#y", "A=x\u001c#y", "A=x\u001f", "A=x\u200b", "A=\u000bx\f", "🐘=1", "A=x\u180e", "A=e\u0301",
+            "A=żółć",
+            "A='日本 # x'",
+            "A=\"🐘\\n\"",
+            "A=a\u00a0# c",
+            "A=1\u2003",
+            "\u3000A=1",
+            "A\u2028=1",
+            "A=x\u2028y # z",
+            "A=x\u0085#y",
+            "A=x\u001c#y",
+            "A=x\u001f",
+            "A=x\u200b",
+            "A=\u000bx\f",
+            "🐘=1",
+            "A=x\u180e",
+            "A=e\u0301",
             // the rows of the table that dotenv-java reads otherwise
-            "DB_NAME='crm'", "PASS=pa#ss", "G=\"a\\nb \\\" c\"", "A=1\nH=${A}-x", "Q='it\\'s'");
+            "DB_NAME='crm'",
+            "PASS=pa#ss",
+            "G=\"a\\nb \\\" c\"",
+            "A=1\nH=${A}-x",
+            "Q='it\\'s'");
 
     private static final String ORACLE = """
-            import io, json, logging, os, sys, tempfile
-            from dotenv import load_dotenv
-            from dotenv.main import DotEnv
-            from dotenv.parser import parse_stream
-            logging.disable(logging.CRITICAL)
-            documents = json.load(io.TextIOWrapper(sys.stdin.buffer, 'utf-8', newline=''))
-            environment, answers = dict(os.environ), []
-            path = os.path.join(sys.argv[1], '.env')
-            for document in documents:
-                with open(path, 'wb') as file:
-                    file.write(document.encode('utf-8'))
-                values = DotEnv(path, override=False, encoding='utf-8').dict()
-                malformed = []
-                with open(path, encoding='utf-8') as file:
-                    for binding in parse_stream(file):
-                        if binding.error:
-                            text = binding.original.string
-                            malformed.append(binding.original.line + text[:len(text) - len(text.lstrip())].count('\\n'))
-                try:
-                    load_dotenv(path)
-                    exported = {k: v for k, v in os.environ.items() if environment.get(k) != v}
-                except ValueError:
-                    exported = None
-                for name in set(os.environ) - set(environment):
-                    del os.environ[name]
-                answers.append([list(values.items()), malformed, exported])
-            json.dump([environment, answers], sys.stdout)
-            """;
+        import io, json, logging, os, sys, tempfile
+        from dotenv import load_dotenv
+        from dotenv.main import DotEnv
+        from dotenv.parser import parse_stream
+        logging.disable(logging.CRITICAL)
+        documents = json.load(io.TextIOWrapper(sys.stdin.buffer, 'utf-8', newline=''))
+        environment, answers = dict(os.environ), []
+        path = os.path.join(sys.argv[1], '.env')
+        for document in documents:
+            with open(path, 'wb') as file:
+                file.write(document.encode('utf-8'))
+            values = DotEnv(path, override=False, encoding='utf-8').dict()
+            malformed = []
+            with open(path, encoding='utf-8') as file:
+                for binding in parse_stream(file):
+                    if binding.error:
+                        text = binding.original.string
+                        malformed.append(binding.original.line + text[:len(text) - len(text.lstrip())].count('\\n'))
+            try:
+                load_dotenv(path)
+                exported = {k: v for k, v in os.environ.items() if environment.get(k) != v}
+            except ValueError:
+                exported = None
+            for name in set(os.environ) - set(environment):
+                del os.environ[name]
+            answers.append([list(values.items()), malformed, exported])
+        json.dump([environment, answers], sys.stdout)
+        """;
 
     /** What was read: names and values in order, skipped lines, what a process would get. */
-    private record Reading(List<Map.Entry<String, String>> values, List<Integer> malformed, Map<String, String> exported) {}
+    private record Reading(
+            List<Map.Entry<String, String>> values, List<Integer> malformed, Map<String, String> exported) {}
 
     private record Oracle(Map<String, String> environment, List<Reading> readings) {}
 
     private Oracle oracle(List<String> documents) throws Exception {
-        var builder = new ProcessBuilder(Python.venv().toString(), "-c", ORACLE, folder.toString()).redirectError(ProcessBuilder.Redirect.INHERIT);
+        var builder = new ProcessBuilder(Python.venv().toString(), "-c", ORACLE, folder.toString())
+                .redirectError(ProcessBuilder.Redirect.INHERIT);
         builder.environment().keySet().removeIf(name -> name.matches("[A-H]|Ä|export|PYTHON_DOTENV_DISABLED"));
-        builder.environment().putAll(Map.of("IN_ENV", "environment", "EMPTY_IN_ENV", "", "HOME", "/home/x", "PYTHONIOENCODING", "utf-8"));
+        builder.environment()
+                .putAll(Map.of(
+                        "IN_ENV", "environment", "EMPTY_IN_ENV", "", "HOME", "/home/x", "PYTHONIOENCODING", "utf-8"));
         var process = builder.start();
         try (var in = process.getOutputStream()) {
             in.write(new Gson().toJson(documents).getBytes(UTF_8));
         }
-        var answer = JsonParser.parseString(new String(process.getInputStream().readAllBytes(), UTF_8)).getAsJsonArray();
+        var answer = JsonParser.parseString(new String(process.getInputStream().readAllBytes(), UTF_8))
+                .getAsJsonArray();
         assertEquals(0, process.waitFor());
         var environment = new LinkedHashMap<String, String>();
         answer.get(0).getAsJsonObject().asMap().forEach((name, value) -> environment.put(name, value.getAsString()));
@@ -118,11 +293,15 @@ class EnvFileTest {
             var values = new ArrayList<Map.Entry<String, String>>();
             for (var pair : parts.get(0).getAsJsonArray()) {
                 var value = pair.getAsJsonArray().get(1);
-                values.add(entry(pair.getAsJsonArray().get(0).getAsString(), value.isJsonNull() ? null : value.getAsString()));
+                values.add(entry(
+                        pair.getAsJsonArray().get(0).getAsString(), value.isJsonNull() ? null : value.getAsString()));
             }
             var malformed = parts.get(1).getAsJsonArray().asList().stream().map(n -> n.getAsInt()).toList();
-            Map<String, String> exported = parts.get(2).isJsonNull() ? null : parts.get(2).getAsJsonObject().asMap().entrySet().stream()
-                    .collect(Collectors.toMap(Map.Entry::getKey, e -> e.getValue().getAsString()));
+            Map<String, String> exported = parts.get(2).isJsonNull()
+                    ? null
+                    : parts.get(2).getAsJsonObject().asMap().entrySet().stream()
+                            .collect(Collectors.toMap(
+                                    Map.Entry::getKey, e -> e.getValue().getAsString()));
             readings.add(new Reading(values, malformed, exported));
         }
         return new Oracle(environment, readings);
@@ -139,7 +318,10 @@ class EnvFileTest {
     private Reading ours(String document, Map<String, String> environment) throws IOException {
         var file = EnvFile.read(write(document), environment);
         var values = file.values().entrySet().stream().map(e -> entry(e.getKey(), e.getValue())).toList();
-        return new Reading(values, file.malformed().stream().map(EnvFile.MalformedLine::line).toList(), file.forDjango(new Project(folder, folder)));
+        return new Reading(
+                values,
+                file.malformed().stream().map(EnvFile.MalformedLine::line).toList(),
+                file.forDjango(new Project(folder, folder)));
     }
 
     private void assertSame(List<String> documents) throws Exception {
@@ -165,13 +347,17 @@ class EnvFileTest {
     }
 
     @Test void generated_documents_are_read_as_python_dotenv_reads_them() throws Exception {
-        var pieces = new String[] {"A", "B", "C", "IN_ENV", "=", "=", "=", "'", "\"", "\\", "#", " #", " ", "\t", "\n", "\n", "\r\n", "\r", "${", "}", "${A}", "${B:-", ":-", "$", "export ", "export",
-            "x", "1", "é", "🐘", "\u00a0", "\u2028", "\u0085", "\u001c", "\ufeff", "\\n", "\\'", "\\\"", "A='", "B=\"", "\nC=", "'\n", "\"\n"};
+        var pieces = new String[] {
+            "A", "B", "C", "IN_ENV", "=", "=", "=", "'", "\"", "\\", "#", " #", " ", "\t", "\n", "\n", "\r\n", "\r",
+            "${", "}", "${A}", "${B:-", ":-", "$", "export ", "export", "x", "1", "é", "🐘", "\u00a0", "\u2028",
+            "\u0085", "\u001c", "\ufeff", "\\n", "\\'", "\\\"", "A='", "B=\"", "\nC=", "'\n", "\"\n"
+        };
         var random = new Random(20_261_122);
         var documents = new ArrayList<String>();
         for (int i = 0; i < 600; i++) {
             var document = new StringBuilder();
-            for (int length = 2 + random.nextInt(40); length > 0; length--) document.append(pieces[random.nextInt(pieces.length)]);
+            for (int length = 2 + random.nextInt(40); length > 0; length--)
+                document.append(pieces[random.nextInt(pieces.length)]);
             documents.add(document.toString());
         }
         assertSame(documents);
@@ -183,8 +369,14 @@ class EnvFileTest {
         var oracle = oracle(documents);
         for (int i = 0; i < documents.size(); i++) {
             write(documents.get(i));
-            var theirs = Dotenv.configure().directory(folder.toString()).ignoreIfMalformed().load()
-                    .entries(Dotenv.Filter.DECLARED_IN_ENV_FILE).stream().map(e -> entry(e.getKey(), e.getValue())).toList();
+            var theirs = Dotenv.configure()
+                    .directory(folder.toString())
+                    .ignoreIfMalformed()
+                    .load()
+                    .entries(Dotenv.Filter.DECLARED_IN_ENV_FILE)
+                    .stream()
+                    .map(e -> entry(e.getKey(), e.getValue()))
+                    .toList();
             assertNotEquals(oracle.readings.get(i).values, theirs, documents.get(i));
         }
         assertEquals(oracle.readings.get(0).values, List.of(entry("V", "crm")));
@@ -208,12 +400,20 @@ class EnvFileTest {
     }
 
     @Test void no_value_is_in_the_words_for_it() throws IOException {
-        var file = EnvFile.read(write("DB_PASSWORD=t0psecret\nx t0psecret\n='t0psecret'\nB='a' t0psecret\nA='t0psecret"), Map.of());
+        var file = EnvFile.read(
+                write("DB_PASSWORD=t0psecret\nx t0psecret\n='t0psecret'\nB='a' t0psecret\nA='t0psecret"), Map.of());
         assertEquals(List.of(2, 3, 4, 5), file.malformed().stream().map(EnvFile.MalformedLine::line).toList());
-        assertEquals(List.of(EnvFile.Malformed.NO_EQUALS, EnvFile.Malformed.NO_NAME, EnvFile.Malformed.AFTER_QUOTE, EnvFile.Malformed.OPEN_QUOTE),
+        assertEquals(
+                List.of(
+                        EnvFile.Malformed.NO_EQUALS,
+                        EnvFile.Malformed.NO_NAME,
+                        EnvFile.Malformed.AFTER_QUOTE,
+                        EnvFile.Malformed.OPEN_QUOTE),
                 file.malformed().stream().map(EnvFile.MalformedLine::why).toList());
         assertFalse((file + " " + file.malformed() + file.warnings()).contains("t0psecret"));
-        assertTrue(file.warnings().getFirst().startsWith(folder.resolve(".env") + " line 2 "), file.warnings().getFirst());
+        assertTrue(
+                file.warnings().getFirst().startsWith(folder.resolve(".env") + " line 2 "),
+                file.warnings().getFirst());
     }
 
     // ---- what is no .env ---------------------------------------------------------------------
@@ -257,9 +457,17 @@ class EnvFileTest {
     }
 
     @Test void long_values_neither_overflow_the_stack_nor_take_long() throws IOException {
-        for (var document : List.of("A='" + "x\\'".repeat(300_000) + "'", "A=\"" + "\\n".repeat(400_000), "A=x" + " ".repeat(900_000) + "y # z", "A='" + "\n".repeat(900_000) + "'", "=\n".repeat(300_000)))
+        for (var document : List.of(
+                "A='" + "x\\'".repeat(300_000) + "'",
+                "A=\"" + "\\n".repeat(400_000),
+                "A=x" + " ".repeat(900_000) + "y # z",
+                "A='" + "\n".repeat(900_000) + "'",
+                "=\n".repeat(300_000)))
             assertTimeoutPreemptively(Duration.ofSeconds(10), () -> EnvFile.read(write(document), Map.of()));
-        assertEquals("x" + " ".repeat(900_000) + "y", EnvFile.read(write("A=x" + " ".repeat(900_000) + "y # z"), Map.of()).get("A"));
+        assertEquals(
+                "x" + " ".repeat(900_000) + "y",
+                EnvFile.read(write("A=x" + " ".repeat(900_000) + "y # z"), Map.of())
+                        .get("A"));
     }
 
     // ---- which file, and for whom ------------------------------------------------------------

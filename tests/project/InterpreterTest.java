@@ -55,7 +55,9 @@ class InterpreterTest {
     private String unusable(Path option) {
         var problem = assertThrows(Failure.class, () -> find(option)).problem();
         assertEquals(2, problem.exit().code);
-        assertEquals(List.of("give --python the interpreter of the project's virtual environment, such as venv/bin/python"), problem.next());
+        assertEquals(
+                List.of("give --python the interpreter of the project's virtual environment, such as venv/bin/python"),
+                problem.next());
         return problem.what();
     }
 
@@ -68,7 +70,9 @@ class InterpreterTest {
         var active = venv("active");
         environment.put("VIRTUAL_ENV", root.resolve("active").toString());
         assertEquals(new Interpreter(active, "$VIRTUAL_ENV", true), find(null));
-        assertEquals(new Interpreter(root.resolve("usr/bin/python3"), "--python", false), find(root.resolve("usr/bin/python3")));
+        assertEquals(
+                new Interpreter(root.resolve("usr/bin/python3"), "--python", false),
+                find(root.resolve("usr/bin/python3")));
     }
 
     @Test void python_serves_where_there_is_no_python3() throws IOException {
@@ -141,7 +145,10 @@ class InterpreterTest {
     }
 
     private List<String> install() {
-        return new DjangoProblem.NoDjango("/x/python", Interpreter.requirements(project).map(Path::toString).orElse(null)).install();
+        return new DjangoProblem.NoDjango(
+                        "/x/python",
+                        Interpreter.requirements(project).map(Path::toString).orElse(null))
+                .install();
     }
 
     private static List<String> with(List<String> some, String... more) {
@@ -151,10 +158,12 @@ class InterpreterTest {
     // ---- the environment around it -----------------------------------------------------------
 
     private Environment.Local environment() {
-        return Environment.of(Settings.read(project, null, environment), Interpreter.find(project, Python.venv(), environment));
+        return Environment.of(
+                Settings.read(project, null, environment), Interpreter.find(project, Python.venv(), environment));
     }
 
-    private static final String SHOW = "import os; print(os.getcwd(), os.environ.get('DB_NAME'), os.environ.get('PYTHONDONTWRITEBYTECODE'))";
+    private static final String SHOW =
+            "import os; print(os.getcwd(), os.environ.get('DB_NAME'), os.environ.get('PYTHONDONTWRITEBYTECODE'))";
 
     @Test void python_runs_in_the_backend_with_the_roots_env() throws IOException {
         Files.writeString(root.resolve(".env"), "DB_NAME='crm'\nDB_PASSWORD=pw");
@@ -176,7 +185,8 @@ class InterpreterTest {
     // ---- PostgreSQL's programs ---------------------------------------------------------------
 
     private Path pgDump(String folder, String version) throws IOException {
-        return program(root.resolve(folder).resolve("pg_dump"), "echo 'pg_dump (PostgreSQL) " + version + "'").getParent();
+        return program(root.resolve(folder).resolve("pg_dump"), "echo 'pg_dump (PostgreSQL) " + version + "'")
+                .getParent();
     }
 
     private static String choose(int major, Path... folders) {
@@ -193,7 +203,8 @@ class InterpreterTest {
         var same = pgDump("other", "15.2");
         assertEquals(same + "/pg_dump", choose(15, same, fits));
         var problem = assertThrows(Failure.class, () -> choose(18, old, newer, fits)).problem();
-        assertEquals("the server is PostgreSQL 18, but pg_dump is installed only in version 14, 15, 17", problem.what());
+        assertEquals(
+                "the server is PostgreSQL 18, but pg_dump is installed only in version 14, 15, 17", problem.what());
         assertEquals(2, problem.exit().code);
     }
 
@@ -201,7 +212,8 @@ class InterpreterTest {
         var silent = program(root.resolve("silent/pg_dump"), "exit 1").getParent();
         program(root.resolve("debian/pg_wrapper"), "echo 'pg_dump (PostgreSQL) 15.1'");
         Files.createSymbolicLink(root.resolve("debian/pg_dump"), root.resolve("debian/pg_wrapper"));
-        var failure = assertThrows(Failure.class, () -> choose(15, silent, root.resolve("debian"), root.resolve("nowhere")));
+        var failure =
+                assertThrows(Failure.class, () -> choose(15, silent, root.resolve("debian"), root.resolve("nowhere")));
         assertEquals("pg_dump is not installed, or not on PATH", failure.getMessage());
     }
 }

@@ -26,7 +26,12 @@ class ProjectTest {
     }
 
     private void assertFound(String root, String backend, String start) {
-        assertEquals(new Project(folder.resolve(root).normalize(), folder.resolve(backend).normalize()), Project.find(folder.resolve(start)), start);
+        assertEquals(
+                new Project(
+                        folder.resolve(root).normalize(),
+                        folder.resolve(backend).normalize()),
+                Project.find(folder.resolve(start)),
+                start);
     }
 
     private static Problem problemFrom(Path start) {
@@ -37,7 +42,10 @@ class ProjectTest {
 
     private static void assertNone(Path start) {
         var problem = problemFrom(start);
-        assertEquals("no Django project in %s or above it: no manage.py found there or up to two levels below".formatted(start), problem.what());
+        assertEquals(
+                "no Django project in %s or above it: no manage.py found there or up to two levels below"
+                        .formatted(start),
+                problem.what());
         assertEquals(List.of("go to the project's folder, or give --project DIR"), problem.next());
     }
 
@@ -52,15 +60,22 @@ class ProjectTest {
         file("p/backend/manage.py");
         folder("p/backend/shop/migrations");
         folder("p/frontend/src/components");
-        for (var start : List.of("p", "p/backend", "p/backend/shop", "p/backend/shop/migrations", "p/frontend", "p/frontend/src/components", "p/../p"))
-            assertFound("p", "p/backend", start);
+        for (var start : List.of(
+                "p",
+                "p/backend",
+                "p/backend/shop",
+                "p/backend/shop/migrations",
+                "p/frontend",
+                "p/frontend/src/components",
+                "p/../p")) assertFound("p", "p/backend", start);
     }
 
     @Test void manage_py_two_levels_below_is_found_and_three_levels_are_not() throws IOException {
         file("p/docker-compose.yml");
         file("p/services/web/manage.py");
         folder("p/services/web/shop");
-        for (var start : List.of("p", "p/services", "p/services/web", "p/services/web/shop")) assertFound("p", "p/services/web", start);
+        for (var start : List.of("p", "p/services", "p/services/web", "p/services/web/shop"))
+            assertFound("p", "p/services/web", start);
         file("deep/.env");
         file("deep/a/b/c/manage.py");
         assertNone(folder.resolve("deep"));
@@ -85,7 +100,8 @@ class ProjectTest {
         var one = file("p/api/manage.py");
         var two = file("p/web/manage.py");
         var problem = problemFrom(folder.resolve("p"));
-        assertEquals("more than one manage.py in %s:\n  %s\n  %s".formatted(folder.resolve("p"), one, two), problem.what());
+        assertEquals(
+                "more than one manage.py in %s:\n  %s\n  %s".formatted(folder.resolve("p"), one, two), problem.what());
         assertEquals(List.of("name the one that is meant: --project " + one.getParent()), problem.next());
         assertFound("p/api", "p/api", "p/api");
     }

@@ -46,26 +46,36 @@ class BackupFirstTest {
     }
 
     private static String pgDump(Victim victim) {
-        return Environment.withoutDjango(lib.project.Project.find(victim.root()), victim.db.credentials()).pgProgram("pg_dump", 15).toString();
+        return Environment.withoutDjango(lib.project.Project.find(victim.root()), victim.db.credentials())
+                .pgProgram("pg_dump", 15)
+                .toString();
     }
 
     /** A folder for PATH with a pg_dump that does this instead. */
     private Path fake(Victim victim, String script) throws IOException {
         var bin = Files.createTempDirectory(temp, "bin");
         var real = Path.of(pgDump(victim));
-        for (var other : List.of("pg_restore", "createdb", "dropdb")) Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
-        var file = Files.writeString(bin.resolve("pg_dump"), "#!/bin/sh\n[ \"$1\" = --version ] && exec %1$s --version\n%2$s\n".formatted(real, script.replace("REAL", real.toString())));
+        for (var other : List.of("pg_restore", "createdb", "dropdb"))
+            Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
+        var file = Files.writeString(
+                bin.resolve("pg_dump"),
+                "#!/bin/sh\n[ \"$1\" = --version ] && exec %1$s --version\n%2$s\n"
+                        .formatted(real, script.replace("REAL", real.toString())));
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
         return bin;
     }
 
-    private static final List<String> BROKEN = List.of("REAL \"$@\" | head -c 2000; kill -9 $$", "echo Welcome; exec REAL \"$@\"", "REAL \"$@\" | head -c 2000");
+    private static final List<String> BROKEN = List.of(
+            "REAL \"$@\" | head -c 2000; kill -9 $$", "echo Welcome; exec REAL \"$@\"", "REAL \"$@\" | head -c 2000");
 
     private static List<Path> dumps(Victim victim) throws IOException {
         var folder = victim.root().resolve("backups");
         if (!Files.isDirectory(folder)) return List.of();
         try (Stream<Path> files = Files.list(folder)) {
-            return files.filter(f -> f.toString().contains(".dump") && !f.toString().endsWith(".json")).sorted().toList(); // finished or partial
+            return files.filter(
+                            f -> f.toString().contains(".dump") && !f.toString().endsWith(".json"))
+                    .sorted()
+                    .toList(); // finished or partial
         }
     }
 
@@ -94,7 +104,10 @@ class BackupFirstTest {
         for (var strategy : Sample.of("purge without an archive", List.of("swap", "park"), 1)) {
             var victim = victim();
             tried++;
-            saysSo(3, with(victim, fake(victim, BROKEN.getFirst())).run("--yes", "--purge", "--strategy", strategy)); // the reset is done, the purge is not
+            saysSo(
+                    3,
+                    with(victim, fake(victim, BROKEN.getFirst()))
+                            .run("--yes", "--purge", "--strategy", strategy)); // the reset is done, the purge is not
             for (var broken : BROKEN.subList(1, 3)) {
                 tried++;
                 saysSo(1, with(victim, fake(victim, broken)).run("purge", "--yes"));
@@ -108,14 +121,19 @@ class BackupFirstTest {
     }
 
     @Test void a_backups_folder_that_is_full_stops_drop_and_purge() throws Exception {
-        assumeTrue(System.getProperty("user.name").equals("root"), "only root can mount small file systems: a full disk is not tried");
+        assumeTrue(
+                System.getProperty("user.name").equals("root"),
+                "only root can mount small file systems: a full disk is not tried");
         var victim = victim();
         for (var pages : Sample.of("pages of room", List.of(1, 2), 1)) {
             tried++;
             DeathsTest.onFileSystem(victim.root().resolve("backups"), 4 * pages, () -> {
                 var output = victim.reset().warmHere().run("--yes", "--strategy", "drop");
                 saysSo(1, output);
-                assertTrue(output.err().contains("No space left on device") && output.err().contains(victim.root() + "/backups"), output.err());
+                assertTrue(
+                        output.err().contains("No space left on device")
+                                && output.err().contains(victim.root() + "/backups"),
+                        output.err());
                 assertEquals(List.of(), dumps(victim));
             });
             Files.delete(victim.root().resolve("backups"));
@@ -124,17 +142,27 @@ class BackupFirstTest {
         }
         tried++;
         assertDone(victim.reset().warmHere().run("--yes"));
-        DeathsTest.onFileSystem(victim.root().resolve("backups"), 8, () -> saysSo(1, victim.reset().warmHere().run("purge", "--yes")));
+        DeathsTest.onFileSystem(
+                victim.root().resolve("backups"),
+                8,
+                () -> saysSo(1, victim.reset().warmHere().run("purge", "--yes")));
         assertDone(victim.reset().warmHere().run("undo", "--yes"));
         victim.rowsAreAsTheyWere();
         kept++;
     }
 
     @Test void without_pg_dump_drop_and_purge_do_not_begin() throws Exception {
-        assumeTrue(System.getProperty("user.name").equals("root") && Files.isDirectory(Path.of("/usr/lib/postgresql")), "pg_dump cannot be hidden here");
-        var hiding = new String[] {"unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /usr/lib/postgresql && exec \"$@\"", "sh"};
+        assumeTrue(
+                System.getProperty("user.name").equals("root") && Files.isDirectory(Path.of("/usr/lib/postgresql")),
+                "pg_dump cannot be hidden here");
+        var hiding = new String[] {
+            "unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /usr/lib/postgresql && exec \"$@\"", "sh"
+        };
         var victim = victim();
-        for (var args : List.of(new String[] {"--yes", "--strategy", "drop"}, new String[] {"--yes", "--purge"}, new String[] {"--yes", "--backup"})) {
+        for (var args :
+                List.of(new String[] {"--yes", "--strategy", "drop"}, new String[] {"--yes", "--purge"}, new String[] {
+                    "--yes", "--backup"
+                })) {
             tried++;
             var output = victim.reset().by(hiding).run(args);
             assertEquals(2, output.code(), output.all());
@@ -164,7 +192,17 @@ class BackupFirstTest {
         try (var packed = Compression.decompressing(Files.newInputStream(dump))) {
             Files.copy(packed, archive, StandardCopyOption.REPLACE_EXISTING);
         }
-        assertEquals(0, Python.run(victim.root(), Path.of(pgDump(victim)).resolveSibling("pg_restore").toString(), "-f", "/dev/null", archive.toString()).code());
+        assertEquals(
+                0,
+                Python.run(
+                                victim.root(),
+                                Path.of(pgDump(victim))
+                                        .resolveSibling("pg_restore")
+                                        .toString(),
+                                "-f",
+                                "/dev/null",
+                                archive.toString())
+                        .code());
     }
 
     @Test void the_backup_is_whole_before_the_first_destructive_statement() throws Exception {
@@ -188,7 +226,9 @@ class BackupFirstTest {
     private static Postgres.Db restored(Victim victim) throws Exception {
         assertEquals(1, dumps(victim).size(), dumps(victim).toString());
         var into = victim.db.name() + "_back";
-        assertDone(victim.tool("backup_database").warmHere().run("restore", dumps(victim).getFirst().toString(), "--into", into));
+        assertDone(victim.tool("backup_database")
+                .warmHere()
+                .run("restore", dumps(victim).getFirst().toString(), "--into", into));
         return new Postgres.Db(victim.db.host(), victim.db.port(), into, victim.db.role());
     }
 
@@ -196,7 +236,9 @@ class BackupFirstTest {
         return Snapshot.of(db).stream().filter(line -> line.startsWith("rows ")).toList();
     }
 
-    @Tag("exhaustive") @Test void the_only_copy_of_what_drop_destroyed_is_not_pruned_before_its_run_is_purged() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void the_only_copy_of_what_drop_destroyed_is_not_pruned_before_its_run_is_purged() throws Exception {
         var victim = victim();
         assertDone(victim.reset().warmHere().run("--yes", "--strategy", "drop"));
         var only = dumps(victim).getFirst();
@@ -224,13 +266,17 @@ class BackupFirstTest {
         try (var connection = restored(victim).connect(); var found = connection.createStatement().executeQuery(
                 "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'parked%'")) {
             found.next();
-            var count = connection.createStatement().executeQuery("SELECT count(*) FROM \"%s\".shop_note".formatted(found.getString(1)));
+            var count = connection
+                    .createStatement()
+                    .executeQuery("SELECT count(*) FROM \"%s\".shop_note".formatted(found.getString(1)));
             count.next();
             assertEquals(200, count.getInt(1));
         }
     }
 
-    @Tag("exhaustive") @Test void a_row_that_comes_while_the_new_state_is_built_is_in_the_backup_of_what_is_purged() throws Exception {
+    @Tag("exhaustive")
+    @Test
+    void a_row_that_comes_while_the_new_state_is_built_is_in_the_backup_of_what_is_purged() throws Exception {
         var victim = victim();
         var process = victim.pausing("migrate").start("--yes", "--quiet", "--purge", "--strategy", "swap");
         victim.untilPaused(process);
@@ -238,7 +284,10 @@ class BackupFirstTest {
         Files.delete(victim.paused());
         var said = Victim.said(process);
         assertEquals(0, process.waitFor(), said);
-        try (var connection = restored(victim).connect(); var found = connection.createStatement().executeQuery("SELECT count(*) FROM shop_order WHERE number = 4711")) {
+        try (var connection = restored(victim).connect();
+                var found = connection
+                        .createStatement()
+                        .executeQuery("SELECT count(*) FROM shop_order WHERE number = 4711")) {
             found.next();
             assertEquals(1, found.getInt(1));
         }
@@ -247,8 +296,10 @@ class BackupFirstTest {
     @Tag("exhaustive") @Test void a_swap_given_up_for_parking_is_backed_up_once() throws Exception {
         var victim = victim();
         var dba = Postgres.role("dba", "");
-        try (var connection = victim.db.as(Postgres.SUPERUSER).connect(); var statement = connection.createStatement()) {
-            statement.execute("GRANT CONNECT ON DATABASE %s TO %s WITH GRANT OPTION".formatted(victim.db.name(), dba.name()));
+        try (var connection = victim.db.as(Postgres.SUPERUSER).connect();
+                var statement = connection.createStatement()) {
+            statement.execute(
+                    "GRANT CONNECT ON DATABASE %s TO %s WITH GRANT OPTION".formatted(victim.db.name(), dba.name()));
         }
         try (var connection = victim.db.as(dba).connect(); var statement = connection.createStatement()) {
             statement.execute("GRANT CONNECT ON DATABASE %s TO pg_monitor".formatted(victim.db.name()));

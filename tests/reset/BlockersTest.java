@@ -37,11 +37,17 @@ class BlockersTest {
     private Postgres.Db db;
 
     private void project() throws Exception {
-        shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
-            from django.db import models
-            class Order(models.Model):
-                number = models.IntegerField()
-            """, "shop/migrations/0001_old.py", "from django.db import migrations\nclass Migration(migrations.Migration):\n    pass\n"));
+        shop = SampleProject.tiny(
+                Files.createDirectory(temp.resolve("shop")).toRealPath(),
+                Map.of(
+                        "shop/models.py",
+                        """
+                        from django.db import models
+                        class Order(models.Model):
+                            number = models.IntegerField()
+                        """,
+                        "shop/migrations/0001_old.py",
+                        "from django.db import migrations\nclass Migration(migrations.Migration):\n    pass\n"));
         db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         OldState.run(db, "CREATE TABLE old_order (id int PRIMARY KEY)", "INSERT INTO old_order VALUES (7)");
         shop.env(db);
@@ -52,7 +58,10 @@ class BlockersTest {
     }
 
     private Tool.Output reset(int code, String... args) throws Exception {
-        var output = Tool.in(shop.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        var output = Tool.in(shop.root(), "reset_migrations")
+                .warm()
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .run(args);
         assertEquals(code, output.code(), output.all());
         return output;
     }
@@ -74,7 +83,8 @@ class BlockersTest {
                             Thread.sleep(5);
                         }
                     } catch (SQLException thrownOut) {
-                        if ("57P01".equals(thrownOut.getSQLState()) || "08006".equals(thrownOut.getSQLState())) ended.incrementAndGet();
+                        if ("57P01".equals(thrownOut.getSQLState()) || "08006".equals(thrownOut.getSQLState()))
+                            ended.incrementAndGet();
                     } catch (InterruptedException enough) {
                         return;
                     }
@@ -93,17 +103,25 @@ class BlockersTest {
         return Sample.of("named", List.of("swap", "park"), 1);
     }
 
-    @ParameterizedTest @MethodSource("named")
-    void a_session_is_named_in_the_plan_and_in_the_failure_and_everything_is_as_it_was(String strategy) throws Exception {
+    @ParameterizedTest
+    @MethodSource("named")
+    void a_session_is_named_in_the_plan_and_in_the_failure_and_everything_is_as_it_was(String strategy)
+            throws Exception {
         project();
         var rows = Snapshot.of(db);
         var files = Snapshot.of(shop.root());
         try (var other = db.connect()) {
             other.setAutoCommit(false);
-            other.createStatement().execute("SET application_name = 'till'; SELECT\t'\u001b[2J' FROM old_order /* " + "x".repeat(200) + " */\nWHERE true");
+            other.createStatement()
+                    .execute("SET application_name = 'till'; SELECT\t'\u001b[2J' FROM old_order /* " + "x".repeat(200)
+                            + " */\nWHERE true");
             var words = "till, 127.0.0.1, idle in transaction for ";
             var output = reset(1, "--yes", "--strategy", strategy);
-            assertTrue(output.out().contains("1 session in the way") && output.out().contains(words) && output.out().contains("gives up with everything as it was"), output.all());
+            assertTrue(
+                    output.out().contains("1 session in the way")
+                            && output.out().contains(words)
+                            && output.out().contains("gives up with everything as it was"),
+                    output.all());
             assertTrue(output.err().contains(words), output.err());
             var line = output.err().lines().filter(l -> l.contains(words)).findFirst().orElseThrow();
             assertTrue(line.matches(".*for \\d+ s: SELECT.{0,80}…") && line.contains("'?[2J'"), line);
@@ -113,7 +131,8 @@ class BlockersTest {
         }
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(shop.root()));
-        assertFalse(reset(0, "--dry-run", "--strategy", strategy).out().contains("in the way"), "nobody is there any more");
+        assertFalse(
+                reset(0, "--dry-run", "--strategy", strategy).out().contains("in the way"), "nobody is there any more");
     }
 
     static List<String> keptOut() {
@@ -126,7 +145,9 @@ class BlockersTest {
         var rows = Snapshot.of(db);
         try (var till = new Returning(db, "LOCK TABLE old_order IN ACCESS SHARE MODE")) {
             Thread.sleep(300);
-            assertTrue(reset(0, "--yes", "--terminate", "--strategy", strategy).out().contains("disconnected before the swap"));
+            assertTrue(reset(0, "--yes", "--terminate", "--strategy", strategy)
+                    .out()
+                    .contains("disconnected before the swap"));
         }
         assertNotEquals(rows, Snapshot.of(db));
         try (var till = new Returning(db, "LOCK TABLE shop_order IN ACCESS SHARE MODE")) {
@@ -134,8 +155,19 @@ class BlockersTest {
             reset(0, "undo", "--yes", "--terminate");
         }
         assertEquals(rows, Snapshot.of(db));
-        var undone = strategy.equals("swap") ? new Postgres.Db(db.host(), db.port(), OldState.text(db, "SELECT datname FROM pg_database WHERE starts_with(datname, '" + db.name() + "_undone_')"), db.role()) : db;
-        var table = strategy.equals("swap") ? "shop_order" : OldState.text(db, "SELECT oid::regclass::text FROM pg_class WHERE relname = 'shop_order'");
+        var undone = strategy.equals("swap")
+                ? new Postgres.Db(
+                        db.host(),
+                        db.port(),
+                        OldState.text(
+                                db,
+                                "SELECT datname FROM pg_database WHERE starts_with(datname, '" + db.name()
+                                        + "_undone_')"),
+                        db.role())
+                : db;
+        var table = strategy.equals("swap")
+                ? "shop_order"
+                : OldState.text(db, "SELECT oid::regclass::text FROM pg_class WHERE relname = 'shop_order'");
         try (var till = new Returning(undone, "LOCK TABLE " + table + " IN ACCESS SHARE MODE")) {
             Thread.sleep(300);
             assertTrue(reset(1, "purge", "--yes", "--no-backup").err().contains("idle in transaction"));
@@ -148,10 +180,17 @@ class BlockersTest {
     // ---- without the command -----------------------------------------------------------------
 
     private static Strategy choose(Database database, String wanted, boolean terminate, boolean allowReplication) {
-        return StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.valueOf(wanted), SwapDatabaseTest.runId(), terminate, allowReplication);
+        return StrategyChoice.choose(
+                database,
+                DatabaseSnapshot.of(database),
+                StrategyChoice.Wanted.valueOf(wanted),
+                SwapDatabaseTest.runId(),
+                terminate,
+                allowReplication);
     }
 
-    private static void run(Database database, String wanted, boolean terminate, Postgres.Db db, boolean allow) throws Exception {
+    private static void run(Database database, String wanted, boolean terminate, Postgres.Db db, boolean allow)
+            throws Exception {
         var strategy = choose(database, wanted, terminate, allow);
         var migrator = OldState.migrator(db);
         SwapDatabaseTest.run(switch (strategy) {
@@ -176,7 +215,10 @@ class BlockersTest {
             var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, false));
             assertEquals(Problem.Exit.FAILED, failure.problem().exit());
             assertTrue(failure.problem().what().contains(", postgres, "), failure.problem().what());
-            assertEquals(List.of("stop these programs: this role may not terminate their sessions, or they have reconnected"), failure.problem().next());
+            assertEquals(
+                    List.of("stop these programs: this role may not terminate their sessions, or they have"
+                            + " reconnected"),
+                    failure.problem().next());
             NAMED.incrementAndGet();
             root.rollback();
         }
@@ -189,22 +231,30 @@ class BlockersTest {
 
     @ParameterizedTest @MethodSource("replicated")
     void replication_is_refused_and_allowed(String strategy) throws Exception {
-        for (var hindrance : List.of("CREATE PUBLICATION p FOR ALL TABLES", "CREATE PUBLICATION p FOR TABLES IN SCHEMA public", "CREATE PUBLICATION p FOR TABLE crm_parent",
-                "SELECT pg_create_logical_replication_slot('slot_" + strategy + "', 'pgoutput')", "BEGIN; INSERT INTO crm_parent VALUES (9); PREPARE TRANSACTION 'two_" + strategy + "'")) {
+        for (var hindrance : List.of(
+                "CREATE PUBLICATION p FOR ALL TABLES",
+                "CREATE PUBLICATION p FOR TABLES IN SCHEMA public",
+                "CREATE PUBLICATION p FOR TABLE crm_parent",
+                "SELECT pg_create_logical_replication_slot('slot_" + strategy + "', 'pgoutput')",
+                "BEGIN; INSERT INTO crm_parent VALUES (9); PREPARE TRANSACTION 'two_" + strategy + "'")) {
             var db = Postgres.database();
             OldState.fill(db);
             OldState.run(db, hindrance.split("; "));
             var before = Snapshot.of(db);
             try (var database = Database.open(db.credentials())) {
-                var named = hindrance.contains("FOR TABLE crm_parent"); // only these tables, and by oid: a warning says where it goes on
+                var named = hindrance.contains(
+                        "FOR TABLE crm_parent"); // only these tables, and by oid: a warning says where it goes on
                 if (!named) {
-                    var refused = assertThrows(Failure.class, () -> choose(database, strategy, false, false), hindrance);
+                    var refused =
+                            assertThrows(Failure.class, () -> choose(database, strategy, false, false), hindrance);
                     assertEquals(Problem.Exit.REFUSED, refused.problem().exit(), hindrance);
                 }
                 if (hindrance.contains("PREPARE")) { // allowed, but it holds the tables: named, nothing changes
                     try {
                         var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, true));
-                        assertTrue(failure.problem().what().matches("(?s).*prepared transaction:? two_" + strategy + ".*"), failure.problem().what()); // swap will not even begin
+                        assertTrue(
+                                failure.problem().what().matches("(?s).*prepared transaction:? two_" + strategy + ".*"),
+                                failure.problem().what()); // swap will not even begin
                         NAMED.incrementAndGet();
                         assertEquals(before, Snapshot.of(db));
                     } finally { // the next slot would wait for it for ever
@@ -214,13 +264,20 @@ class BlockersTest {
                     try {
                         run(database, strategy, false, db, true);
                     } catch (Failure failure) { // a database that cannot be copied exactly is parked instead
-                        assertTrue(strategy.equals("swap") && (hindrance.contains("PUBLICATION") || hindrance.contains("slot")), hindrance + ": " + failure.problem().what());
+                        assertTrue(
+                                strategy.equals("swap")
+                                        && (hindrance.contains("PUBLICATION") || hindrance.contains("slot")),
+                                hindrance + ": " + failure.problem().what());
                         assertEquals(before, Snapshot.of(db));
                     }
                 }
             }
             if (hindrance.contains("slot")) {
-                assertEquals(db.name(), OldState.text(db, "SELECT database FROM pg_replication_slots WHERE slot_name = 'slot_" + strategy + "'"));
+                assertEquals(
+                        db.name(),
+                        OldState.text(
+                                db,
+                                "SELECT database FROM pg_replication_slots WHERE slot_name = 'slot_" + strategy + "'"));
                 OldState.run(db, "SELECT pg_drop_replication_slot('slot_" + strategy + "')");
             }
         }

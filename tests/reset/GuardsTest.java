@@ -36,11 +36,17 @@ class GuardsTest {
     private Postgres.Db db;
 
     @BeforeEach void project() throws Exception {
-        shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
-            from django.db import models
-            class Order(models.Model):
-                number = models.IntegerField()
-            """, "shop/migrations/0001_old.py", "from django.db import migrations\nclass Migration(migrations.Migration):\n    pass\n"));
+        shop = SampleProject.tiny(
+                Files.createDirectory(temp.resolve("shop")).toRealPath(),
+                Map.of(
+                        "shop/models.py",
+                        """
+                        from django.db import models
+                        class Order(models.Model):
+                            number = models.IntegerField()
+                        """,
+                        "shop/migrations/0001_old.py",
+                        "from django.db import migrations\nclass Migration(migrations.Migration):\n    pass\n"));
         db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         OldState.run(db, "CREATE TABLE old_order (id int PRIMARY KEY)", "INSERT INTO old_order VALUES (7)");
         shop.env(db);
@@ -51,7 +57,10 @@ class GuardsTest {
     }
 
     private Tool.Output reset(String... args) throws Exception {
-        return Tool.in(shop.root(), "reset_migrations").warm().env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+        return Tool.in(shop.root(), "reset_migrations")
+                .warm()
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .run(args);
     }
 
     private Tool.Output goesOn(String... args) throws Exception {
@@ -78,7 +87,8 @@ class GuardsTest {
         OldState.run(db, "COMMENT ON DATABASE %s IS %s".formatted(Postgres.quoted(db.name()), words));
     }
 
-    @Test void a_protected_database_is_refused_with_any_option_and_the_message_says_how_to_unmark_it() throws Exception {
+    @Test
+    void a_protected_database_is_refused_with_any_option_and_the_message_says_how_to_unmark_it() throws Exception {
         comment("'the shop, PROTECTED\u001b[2J since May'");
         var unmark = "COMMENT ON DATABASE \"%s\" IS NULL;".formatted(db.name());
         var output = refuses(unmark, "--yes", "--confirm-database", db.name(), "--terminate", "--allow-replication");
@@ -102,7 +112,8 @@ class GuardsTest {
     }
 
     @Test void yes_is_not_enough_for_a_database_on_another_machine() throws Exception {
-        shop.env(new Postgres.Db("0.0.0.0", db.port(), db.name(), db.role())); // no address of this machine that we know
+        shop.env(
+                new Postgres.Db("0.0.0.0", db.port(), db.name(), db.role())); // no address of this machine that we know
         refuses("not on this machine", "--yes");
         goesOn("--yes", "--confirm-database", db.name());
         for (var command : new String[] {"undo", "purge"}) refuses("not on this machine", command, "--yes");
@@ -117,17 +128,38 @@ class GuardsTest {
             goesOn("--dry-run"); // as a primary
             goesOn("--yes");
             server.becomeStandby();
-            for (var command : List.of(List.of("--yes"), List.of("undo", "--yes"), List.of("purge", "--yes", "--no-backup")))
+            for (var command :
+                    List.of(List.of("--yes"), List.of("undo", "--yes"), List.of("purge", "--yes", "--no-backup")))
                 refuses("standby", command.toArray(String[]::new));
         }
     }
 
     @Test void local_addresses_are_recognized_without_a_name_lookup() throws Exception {
         var own = Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
-        for (var host : List.of("localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.255.0.9", "::1", "0:0:0:0:0:0:0:1", "[::1]", "::ffff:127.0.0.1", "/var/run/postgresql", own))
-            assertTrue(local(host), host);
-        for (var host : List.of("db", "0.0.0.0", "127.0.0.1.example.com", "127.0.0.256", "128.0.0.1", "localhost.example.com", "::2", "::ffff:10.0.0.1", "10.0.0.1", own + "x", "a:b"))
-            assertFalse(local(host), host);
+        for (var host : List.of(
+                "localhost",
+                "LOCALHOST",
+                "localhost.",
+                "127.0.0.1",
+                "127.255.0.9",
+                "::1",
+                "0:0:0:0:0:0:0:1",
+                "[::1]",
+                "::ffff:127.0.0.1",
+                "/var/run/postgresql",
+                own)) assertTrue(local(host), host);
+        for (var host : List.of(
+                "db",
+                "0.0.0.0",
+                "127.0.0.1.example.com",
+                "127.0.0.256",
+                "128.0.0.1",
+                "localhost.example.com",
+                "::2",
+                "::ffff:10.0.0.1",
+                "10.0.0.1",
+                own + "x",
+                "a:b")) assertFalse(local(host), host);
     }
 
     private static boolean local(String host) {
@@ -137,7 +169,8 @@ class GuardsTest {
     // ---- git ---------------------------------------------------------------------------------
 
     private void git(Path folder, String... args) throws Exception {
-        var command = new ArrayList<>(List.of("git", "-c", "user.name=Ana", "-c", "user.email=ana@example.com", "-c", "init.defaultBranch=main"));
+        var command = new ArrayList<>(List.of(
+                "git", "-c", "user.name=Ana", "-c", "user.email=ana@example.com", "-c", "init.defaultBranch=main"));
         command.addAll(List.of(args));
         var ran = Python.run(folder, command.toArray(String[]::new));
         assertEquals(0, ran.code(), ran.text());
@@ -156,19 +189,38 @@ class GuardsTest {
         Files.writeString(folder.resolve("_helper.py"), "");
         var before = Snapshot.of(temp.resolve(".git"));
         var changes = Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName);
-        assertEquals(List.of(new Git.Change("shop/migrations/0001_old.py", "modified"), new Git.Change("shop/migrations/" + hostile, "untracked")), changes);
+        assertEquals(
+                List.of(
+                        new Git.Change("shop/migrations/0001_old.py", "modified"),
+                        new Git.Change("shop/migrations/" + hostile, "untracked")),
+                changes);
         assertEquals(before, Snapshot.of(temp.resolve(".git")));
         Files.writeString(folder.resolve(".gitignore"), "0002_*\n");
-        assertTrue(Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName).contains(new Git.Change("shop/migrations/" + hostile, "ignored, so not in git")));
+        assertTrue(Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName)
+                .contains(new Git.Change("shop/migrations/" + hostile, "ignored, so not in git")));
         Files.delete(folder.resolve(".gitignore"));
         Files.delete(folder.resolve(hostile)); // Django itself cannot import such a name
         Files.copy(folder.resolve("0001_old.py"), folder.resolve("0003_new.py"));
-        var tool = Tool.in(shop.root(), "reset_migrations").env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).env("GIT_DIR", "/nowhere").env("GIT_INDEX_FILE", "/nowhere");
+        var tool = Tool.in(shop.root(), "reset_migrations")
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .env("GIT_DIR", "/nowhere")
+                .env("GIT_INDEX_FILE", "/nowhere");
         var plan = tool.run("--dry-run", "--json");
         assertEquals(0, plan.code(), plan.all());
-        assertTrue(plan.err().contains("2 migration files with changes that git does not have") && plan.err().contains("the run saves them as they are now"), plan.err());
-        var json = JsonParser.parseString(plan.out().lines().findFirst().orElseThrow()).getAsJsonObject().getAsJsonArray("uncommitted").toString();
-        assertTrue(json.contains("0001_old.py") && json.contains("modified") && json.contains("0003_new.py") && json.contains("untracked"), json);
+        assertTrue(
+                plan.err().contains("2 migration files with changes that git does not have")
+                        && plan.err().contains("the run saves them as they are now"),
+                plan.err());
+        var json = JsonParser.parseString(plan.out().lines().findFirst().orElseThrow())
+                .getAsJsonObject()
+                .getAsJsonArray("uncommitted")
+                .toString();
+        assertTrue(
+                json.contains("0001_old.py")
+                        && json.contains("modified")
+                        && json.contains("0003_new.py")
+                        && json.contains("untracked"),
+                json);
         Files.writeString(temp.resolve(".git/HEAD"), "broken");
         assertEquals(List.of(), Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName));
     }
@@ -196,13 +248,22 @@ class GuardsTest {
         }
 
         void becomeStandby() throws Exception {
-            var postmaster = ProcessHandle.of(Long.parseLong(Files.readAllLines(data.resolve("postmaster.pid")).getFirst().strip())).orElseThrow();
-            var command = new ArrayList<>(Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0) ? List.of("unshare", "-U") : List.<String>of());
+            var postmaster = ProcessHandle.of(Long.parseLong(Files.readAllLines(data.resolve("postmaster.pid"))
+                            .getFirst()
+                            .strip()))
+                    .orElseThrow();
+            var command = new ArrayList<>(
+                    Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0)
+                            ? List.of("unshare", "-U")
+                            : List.<String>of());
             command.addAll(List.of(Files.readString(Path.of("/proc/" + postmaster.pid() + "/cmdline")).split("\0")));
             new ProcessBuilder("kill", "-INT", "" + postmaster.pid()).start().waitFor();
             for (int i = 0; i < 500 && CrashingServer.isAlive(postmaster); i++) Thread.sleep(20);
             Files.createFile(data.resolve("standby.signal"));
-            process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
+            process = new ProcessBuilder(command)
+                    .redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                    .start();
             for (int i = 0; i < 500; i++) {
                 try (var connection = maintenance().connect()) {
                     break;

@@ -53,14 +53,17 @@ class LockTest {
 
     /** A project whose settings wait as long as there is a file {@code hold}. */
     private SampleProject project(String name) throws IOException {
-        return SampleProject.tiny(Files.createDirectory(temp.resolve(name)).toRealPath(), Map.of("shop/models.py", """
-            from django.db import models
-            class Order(models.Model):
-                number = models.IntegerField()
-            """, "config/extra.py", """
-            import os, time
-            while os.path.exists("%s"): time.sleep(0.02)
-            """.formatted(hold))).env(db);
+        return SampleProject.tiny(
+                        Files.createDirectory(temp.resolve(name)).toRealPath(),
+                        Map.of("shop/models.py", """
+                            from django.db import models
+                            class Order(models.Model):
+                                number = models.IntegerField()
+                            """, "config/extra.py", """
+                import os, time
+                while os.path.exists("%s"): time.sleep(0.02)
+                """.formatted(hold)))
+                .env(db);
     }
 
     private static Tool tool(SampleProject in, String script) {
@@ -79,7 +82,11 @@ class LockTest {
 
     private static Ended end(Process process) throws Exception {
         if (!process.waitFor(60, TimeUnit.SECONDS)) throw new IOException("does not end");
-        return new Ended(process, process.exitValue(), new String(process.getInputStream().readAllBytes()), new String(process.getErrorStream().readAllBytes()));
+        return new Ended(
+                process,
+                process.exitValue(),
+                new String(process.getInputStream().readAllBytes()),
+                new String(process.getErrorStream().readAllBytes()));
     }
 
     /** Whichever is faster holds on to its lock until the other has ended. */
@@ -98,8 +105,12 @@ class LockTest {
     private static void assertBusy(Ended other, Process holder) throws IOException {
         assertEquals(5, other.code(), other.all());
         var host = Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
-        assertTrue(Pattern.compile("pid %d on %s, since 2\\d{3}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ".formatted(holder.pid(), Pattern.quote(host))).matcher(other.err()).find(),
-            holder.pid() + " is not named: " + other.err());
+        assertTrue(
+                Pattern.compile("pid %d on %s, since 2\\d{3}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ"
+                                .formatted(holder.pid(), Pattern.quote(host)))
+                        .matcher(other.err())
+                        .find(),
+                holder.pid() + " is not named: " + other.err());
         assertFalse(other.all().contains("\tat "), other.err());
     }
 
@@ -108,7 +119,9 @@ class LockTest {
         if (!Files.exists(hold)) Files.createFile(hold);
         var process = reset(in).start("--yes");
         var lock = in.root().resolve(".reset/lock");
-        for (int i = 0; !(Files.exists(lock) && Files.readString(lock).contains("\"pid\":" + process.pid() + ",")); i++) {
+        for (int i = 0;
+                !(Files.exists(lock) && Files.readString(lock).contains("\"pid\":" + process.pid() + ","));
+                i++) {
             assertTrue(i < 3000 && process.isAlive(), "no lock was taken");
             Thread.sleep(10);
         }
@@ -124,7 +137,10 @@ class LockTest {
     @Test void two_resets_of_one_folder_to_two_databases() throws Exception {
         var crm = project("crm");
         var one = Files.move(crm.root().resolve(".env"), temp.resolve("one.env"));
-        var two = Files.writeString(temp.resolve("two.env"), Files.readString(one).replace(db.name(), Postgres.database(db.role()).name()));
+        var two = Files.writeString(
+                temp.resolve("two.env"),
+                Files.readString(one)
+                        .replace(db.name(), Postgres.database(db.role()).name()));
         var extra = crm.root().resolve("config/settings.py");
         Files.writeString(extra, Files.readString(extra).replace("BASE_DIR / \".env\"", "os.environ[\"WHICH\"]"));
         Files.createFile(hold);
@@ -140,7 +156,12 @@ class LockTest {
         var a = reset(here).start("--yes");
         var b = reset(there).start("--yes");
         assertOneGoesOn(a, b);
-        assertEquals(1, Stream.of(here, there).filter(crm -> Files.exists(crm.root().resolve(".reset"))).count(), "the refused one left something behind");
+        assertEquals(
+                1,
+                Stream.of(here, there)
+                        .filter(crm -> Files.exists(crm.root().resolve(".reset")))
+                        .count(),
+                "the refused one left something behind");
     }
 
     @Tag("exhaustive") @Test void two_resets_that_share_nothing_do_not_disturb_each_other() throws Exception {
@@ -170,7 +191,9 @@ class LockTest {
         }
         assertDryRunBusy(crm, holder);
         var elsewhere = project("elsewhere"); // another folder, the same database
-        assertBusy(end(tool(elsewhere, "backup_database").start("restore", dump, "--into", db.name() + "_restored")), holder);
+        assertBusy(
+                end(tool(elsewhere, "backup_database").start("restore", dump, "--into", db.name() + "_restored")),
+                holder);
         apart++;
         Files.delete(hold);
         var done = end(holder);
@@ -205,7 +228,13 @@ class LockTest {
         assertTrue(Files.exists(lock), "a dry run takes nothing away");
         var next = reset(crm).warm().run("--yes");
         assertDone(next);
-        assertEquals(1, next.err().lines().filter(line -> line.contains("an earlier run ended abnormally: pid " + holder.pid() + " on ")).count(), next.err());
+        assertEquals(
+                1,
+                next.err()
+                        .lines()
+                        .filter(line -> line.contains("an earlier run ended abnormally: pid " + holder.pid() + " on "))
+                        .count(),
+                next.err());
         assertFalse(Files.exists(lock));
         var quiet = reset(crm).warm().run("undo", "--yes");
         assertDone(quiet);
@@ -222,13 +251,21 @@ class LockTest {
     @Test void the_lock_file_is_private_and_git_ignores_it_and_it_is_removed() throws Exception {
         try (var lock = take(new ArrayList<>()); var children = Files.walk(temp)) {
             var modes = new ArrayList<String>();
-            for (var path : children.sorted().skip(1).toList()) modes.add(temp.relativize(path) + " " + PosixFilePermissions.toString(Files.getPosixFilePermissions(path)));
-            assertEquals(List.of(".reset rwx------", ".reset/lock rw-------"), modes.stream().filter(mode -> !mode.contains(".gitignore")).toList());
+            for (var path : children.sorted().skip(1).toList())
+                modes.add(temp.relativize(path) + " "
+                        + PosixFilePermissions.toString(Files.getPosixFilePermissions(path)));
+            assertEquals(
+                    List.of(".reset rwx------", ".reset/lock rw-------"),
+                    modes.stream().filter(mode -> !mode.contains(".gitignore")).toList());
             assertTrue(Files.exists(temp.resolve(".reset/.gitignore")));
             assertEquals(lock, lock.takeAlso(temp)); // its own is no other's
             var busy = assertThrows(Failure.class, () -> take(new ArrayList<>())).problem();
             assertEquals(Problem.Exit.BUSY, busy.exit());
-            assertTrue(busy.what().startsWith("another run is at work in %s: pid %d on %s, since ".formatted(temp, ProcessHandle.current().pid(), Host.name())), busy.what());
+            assertTrue(
+                    busy.what()
+                            .startsWith("another run is at work in %s: pid %d on %s, since "
+                                    .formatted(temp, ProcessHandle.current().pid(), Host.name())),
+                    busy.what());
             assertTrue(busy.what().endsWith(", a test"), busy.what());
             assertEquals(List.of("wait until it has ended"), busy.next());
         }
@@ -236,17 +273,27 @@ class LockTest {
         Files.createDirectories(temp.resolve(".reset/20261122-172530-4f2a"));
         take(new ArrayList<>()).close();
         try (var left = Files.list(temp.resolve(".reset"))) {
-            assertEquals(List.of(".gitignore", "20261122-172530-4f2a"), left.map(file -> file.getFileName().toString()).sorted().toList());
+            assertEquals(
+                    List.of(".gitignore", "20261122-172530-4f2a"),
+                    left.map(file -> file.getFileName().toString()).sorted().toList());
         }
     }
 
     @Test void a_lock_file_of_a_dead_run_may_hold_anything() throws Exception {
-        for (var left : List.of("{\"pid\":4711,\"host\":\"web1\",\"since\":\"2026-11-22T10:15:00Z\",\"command\":\"reset_migrations\"}", "\0\0\0\0", "{\"pid\":", "[1]", "{\"pid\":\"x\"}")) {
+        for (var left : List.of(
+                "{\"pid\":4711,\"host\":\"web1\",\"since\":\"2026-11-22T10:15:00Z\",\"command\":\"reset_migrations\"}",
+                "\0\0\0\0",
+                "{\"pid\":",
+                "[1]",
+                "{\"pid\":\"x\"}")) {
             Files.writeString(Files.createDirectories(temp.resolve(".reset")).resolve("lock"), left);
             var said = new ArrayList<String>();
             take(said).close();
             assertEquals(1, said.size(), left);
-            assertEquals(left.contains("4711"), said.getFirst().contains("pid 4711 on web1, since 2026-11-22T10:15:00Z"), said.getFirst());
+            assertEquals(
+                    left.contains("4711"),
+                    said.getFirst().contains("pid 4711 on web1, since 2026-11-22T10:15:00Z"),
+                    said.getFirst());
         }
     }
 
@@ -278,7 +325,11 @@ class LockTest {
         try (var readOnly = ReadOnly.make(crm.root())) {
             var refused = reset(crm).warm().run("--yes");
             assertEquals(1, refused.code(), refused.all());
-            assertTrue(refused.err().contains("cannot lock the project " + crm.root()) && refused.err().contains("→") && !refused.err().contains("\tat "), refused.err());
+            assertTrue(
+                    refused.err().contains("cannot lock the project " + crm.root())
+                            && refused.err().contains("→")
+                            && !refused.err().contains("\tat "),
+                    refused.err());
         }
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
@@ -295,7 +346,11 @@ class LockTest {
         }
 
         private static int run(String... command) throws Exception {
-            return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor();
+            return new ProcessBuilder(command)
+                    .redirectErrorStream(true)
+                    .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                    .start()
+                    .waitFor();
         }
 
         @Override public void close() throws Exception {
@@ -338,7 +393,8 @@ class LockTest {
     // ---- the database's lock -----------------------------------------------------------------
 
     private lib.project.Credentials credentials() {
-        return new lib.project.Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
+        return new lib.project.Credentials(
+                db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
     }
 
     @Test void the_printed_statement_ends_the_session_of_a_dead_run() throws Exception {
@@ -367,11 +423,18 @@ class LockTest {
 
     @Test void a_role_that_may_not_see_the_other_session_is_busy_too() throws SQLException {
         var other = Postgres.role("stranger", "");
-        try (var ours = Database.open(credentials()); var lock = RunLock.take(ours);
-             var theirs = Database.open(new lib.project.Credentials(db.host(), db.port(), db.name(), other.name(), other.password(), null, Map.of()))) {
+        try (var ours = Database.open(credentials());
+                var lock = RunLock.take(ours);
+                var theirs = Database.open(new lib.project.Credentials(
+                        db.host(), db.port(), db.name(), other.name(), other.password(), null, Map.of()))) {
             var busy = assertThrows(Failure.class, () -> RunLock.take(theirs)).problem();
             assertEquals(Problem.Exit.BUSY, busy.exit());
-            assertTrue(Pattern.compile("pid %d on \\S+, server process \\d+".formatted(ProcessHandle.current().pid())).matcher(busy.what()).find(), busy.what());
+            assertTrue(
+                    Pattern.compile("pid %d on \\S+, server process \\d+"
+                                    .formatted(ProcessHandle.current().pid()))
+                            .matcher(busy.what())
+                            .find(),
+                    busy.what());
         }
     }
 }

@@ -62,26 +62,42 @@ class MigrationsTest {
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
         var origin = new Run.Origin("20260101-000000-0000", "test", "", root.toString(), "u@h:1/d", "swap");
         var made = List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations");
-        return new Run(origin, Run.Outcome.RUNNING, null, new RunMigrations(old.files(), hashes, made, List.of("flows", "stats"), Set.of()), null, List.of());
+        return new Run(
+                origin,
+                Run.Outcome.RUNNING,
+                null,
+                new RunMigrations(old.files(), hashes, made, List.of("flows", "stats"), Set.of()),
+                null,
+                List.of());
     }
 
     private static Map<String, String> fresh() {
-        return new TreeMap<>(Map.of("backend/flows/migrations/0001_initial.py", "new 1", "backend/stats/migrations/0001_initial.py", "new stats"));
+        return new TreeMap<>(Map.of(
+                "backend/flows/migrations/0001_initial.py",
+                "new 1",
+                "backend/stats/migrations/0001_initial.py",
+                "new stats"));
     }
 
     /** Every file below the root except the run's own: path, mode, content. */
     private Map<String, String> tree() throws IOException {
         var all = new TreeMap<String, String>();
         try (var files = Files.walk(root)) {
-            for (var file : files.filter(f -> !f.startsWith(root.resolve(".reset")) && !f.toString().contains("__pycache__")).toList())
-                all.put(root.relativize(file).toString(), PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) + " "
-                        + (Files.isRegularFile(file) ? Files.readString(file) : "folder"));
+            for (var file : files.filter(f -> !f.startsWith(root.resolve(".reset"))
+                            && !f.toString().contains("__pycache__"))
+                    .toList())
+                all.put(
+                        root.relativize(file).toString(),
+                        PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) + " "
+                                + (Files.isRegularFile(file) ? Files.readString(file) : "folder"));
         }
         return all;
     }
 
     @Test void only_what_django_loads_as_a_migration_is_one() throws IOException {
-        assertEquals(List.of("backend/flows/migrations/0001_initial.py", "backend/flows/migrations/0002_naïve name.py"), List.copyOf(found().paths()));
+        assertEquals(
+                List.of("backend/flows/migrations/0001_initial.py", "backend/flows/migrations/0002_naïve name.py"),
+                List.copyOf(found().paths()));
     }
 
     @Test void replaced_then_undone_leaves_every_file_as_it_was() throws IOException {
@@ -121,7 +137,9 @@ class MigrationsTest {
         var step = new ReplaceFiles(found(), fresh(), run);
         Files.createDirectory(bare.resolve("migrations"));
         Files.writeString(bare.resolve("migrations/0001_initial.py"), "made by hand meanwhile");
-        assertChanged(root.relativize(bare.resolve("migrations/0001_initial.py")).toString(), assertThrows(Failure.class, step::run).problem());
+        assertChanged(
+                root.relativize(bare.resolve("migrations/0001_initial.py")).toString(),
+                assertThrows(Failure.class, step::run).problem());
         step.undo();
         assertEquals("made by hand meanwhile", Files.readString(bare.resolve("migrations/0001_initial.py")));
         new RunStore(run).remove();
@@ -138,7 +156,9 @@ class MigrationsTest {
         var run = run(found(), fresh());
         new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
-        assertEquals("rw-rw----", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("0001_initial.py"))));
+        assertEquals(
+                "rw-rw----",
+                PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("0001_initial.py"))));
         new RunStore(run).remove();
     }
 
@@ -150,11 +170,19 @@ class MigrationsTest {
         write("0002_since.py", "written after the reset");
         PutBackFiles.of(run).run();
         assertEquals(before, tree());
-        assertEquals("written after the reset", Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0002_since.py")));
-        assertEquals("new 1", Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
+        assertEquals(
+                "written after the reset",
+                Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0002_since.py")));
+        assertEquals(
+                "new 1",
+                Files.readString(
+                        new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
         PutBackFiles.of(run).run(); // once more, as after a kill
         assertEquals(before, tree());
-        assertEquals("new 1", Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
+        assertEquals(
+                "new 1",
+                Files.readString(
+                        new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
         new RunStore(run).remove();
     }
 
@@ -200,10 +228,19 @@ class MigrationsTest {
         var run = run(found(), fresh());
         new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
-        for (var store : new RunStore(run).oldFolders()) Files.writeString(store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
+        for (var store : new RunStore(run).oldFolders())
+            Files.writeString(
+                    store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
-        assertEquals("no intact copy of backend/flows/migrations/0001_initial.py is left in "
-            + String.join(" or ", new RunStore(run).oldFolders().stream().map(Path::toString).toList()), failure.getMessage());
+        assertEquals(
+                "no intact copy of backend/flows/migrations/0001_initial.py is left in "
+                        + String.join(
+                                " or ",
+                                new RunStore(run)
+                                        .oldFolders().stream()
+                                                .map(Path::toString)
+                                                .toList()),
+                failure.getMessage());
         assertEquals(Problem.Exit.FAILED, failure.problem().exit());
         assertEquals("new 1", Files.readString(folder.resolve("0001_initial.py")));
         new RunStore(run).remove();
@@ -227,7 +264,9 @@ class MigrationsTest {
         step.run();
         assertEquals("shared", Files.readString(target));
         step.undo();
-        assertEquals("../../../shared_initial.py", Files.readSymbolicLink(folder.resolve("0001_initial.py")).toString());
+        assertEquals(
+                "../../../shared_initial.py",
+                Files.readSymbolicLink(folder.resolve("0001_initial.py")).toString());
         new RunStore(run).remove();
     }
 
@@ -237,7 +276,10 @@ class MigrationsTest {
         for (var base : List.of(new RunStore(run).folder(), new RunStore(run).copy()))
             try (var files = Files.walk(base)) {
                 for (var file : files.toList())
-                    assertEquals(Files.isDirectory(file) ? "rwx------" : "rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)), file.toString());
+                    assertEquals(
+                            Files.isDirectory(file) ? "rwx------" : "rw-------",
+                            PosixFilePermissions.toString(Files.getPosixFilePermissions(file)),
+                            file.toString());
             }
         new RunStore(run).remove();
         assertFalse(Files.exists(root.resolve(".reset")));

@@ -23,53 +23,53 @@ class RunTest {
 
     /** As version 1.0 wrote it. */
     private static final String SWAP = """
+        {
+          "format": 1,
+          "id": "20261122-172530-4f2a",
+          "version": "1.0.0",
+          "started": "2026-11-22T17:25:30Z",
+          "root": "/srv/shop",
+          "database": "shop@localhost:5432/shop",
+          "strategy": "swap",
+          "outcome": "undoing",
+          "aside": {
+            "run": "20261122-172530-4f2a",
+            "live": "shop",
+            "oid": 4000000000,
+            "scratch": "shop_new_20261122_172530_4f2a",
+            "aside": "shop_before_20261122_172530_4f2a",
+            "undone": "shop_undone_20261122_172530_4f2a",
+            "kind": "database"
+          },
+          "old": [
             {
-              "format": 1,
-              "id": "20261122-172530-4f2a",
-              "version": "1.0.0",
-              "started": "2026-11-22T17:25:30Z",
-              "root": "/srv/shop",
-              "database": "shop@localhost:5432/shop",
-              "strategy": "swap",
-              "outcome": "undoing",
-              "aside": {
-                "run": "20261122-172530-4f2a",
-                "live": "shop",
-                "oid": 4000000000,
-                "scratch": "shop_new_20261122_172530_4f2a",
-                "aside": "shop_before_20261122_172530_4f2a",
-                "undone": "shop_undone_20261122_172530_4f2a",
-                "kind": "database"
-              },
-              "old": [
-                {
-                  "path": "orders/migrations/0001_initial.py",
-                  "sha256": "aa",
-                  "mode": "rw-r--r--",
-                  "touched": 1700000000000
-                }
-              ],
-              "fresh": {
-                "orders/migrations/0001_initial.py": "bb"
-              },
-              "made": [
-                "orders/migrations"
-              ],
-              "backup": "/srv/shop/backups/shop.dump",
-              "apps": [
-                "orders"
-              ],
-              "drift": [
-                "orders: Alter field x"
-              ],
-              "services": [
-                {
-                  "id": "c1",
-                  "service": "web",
-                  "before": "running"
-                }
-              ]
-            }""";
+              "path": "orders/migrations/0001_initial.py",
+              "sha256": "aa",
+              "mode": "rw-r--r--",
+              "touched": 1700000000000
+            }
+          ],
+          "fresh": {
+            "orders/migrations/0001_initial.py": "bb"
+          },
+          "made": [
+            "orders/migrations"
+          ],
+          "backup": "/srv/shop/backups/shop.dump",
+          "apps": [
+            "orders"
+          ],
+          "drift": [
+            "orders: Alter field x"
+          ],
+          "services": [
+            {
+              "id": "c1",
+              "service": "web",
+              "before": "running"
+            }
+          ]
+        }""";
 
     private Run read(String json) throws Exception {
         return Run.read(Files.writeString(temp.resolve("run.json"), json));
@@ -90,7 +90,9 @@ class RunTest {
     }
 
     @Test void a_record_is_written_as_the_earlier_version_wrote_it() throws Exception {
-        assertEquals(JsonParser.parseString(SWAP), JsonParser.parseString(new String(read(SWAP).json(), StandardCharsets.UTF_8)));
+        assertEquals(
+                JsonParser.parseString(SWAP),
+                JsonParser.parseString(new String(read(SWAP).json(), StandardCharsets.UTF_8)));
     }
 
     @Test void records_without_the_later_fields_are_read_too() throws Exception {
@@ -101,11 +103,14 @@ class RunTest {
     }
 
     @Test void the_other_kinds_of_previous_state_are_read_too() throws Exception {
-        var park = "\"aside\": {\"run\": \"r\", \"database\": \"shop\", \"live\": \"public\", \"parked\": \"parked_r\", \"undone\": \"undone_r\", \"fixed\": true, \"objects\": {\"pg_class\": [7]}, \"kind\": \"schema\"}";
+        var park = "\"aside\": {\"run\": \"r\", \"database\": \"shop\", \"live\": \"public\", \"parked\": \"parked_r\","
+                + " \"undone\": \"undone_r\", \"fixed\": true, \"objects\": {\"pg_class\": [7]}, \"kind\":"
+                + " \"schema\"}";
         assertEquals(new PreviousSchema("r", "shop", "public", "parked_r", "undone_r", true,
                 Map.of("pg_class", List.of(7L))),
                 read(SWAP.replaceFirst("(?s)\"aside\": \\{.*?\\}", park)).previous());
-        var drop = "\"aside\": {\"run\": \"r\", \"name\": \"shop\", \"schema\": \"public\", \"tables\": [7], \"kind\": \"backup\"}";
+        var drop = "\"aside\": {\"run\": \"r\", \"name\": \"shop\", \"schema\": \"public\", \"tables\": [7], \"kind\":"
+                + " \"backup\"}";
         assertEquals(new DroppedTables("r", "shop", "public", List.of(7L)),
                 read(SWAP.replaceFirst("(?s)\"aside\": \\{.*?\\}", drop)).previous());
     }

@@ -40,7 +40,13 @@ class SwapDatabaseTest {
     }
 
     static Strategy choose(Database database, String wanted, boolean terminate) {
-        return StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.valueOf(wanted), runId(), terminate, false);
+        return StrategyChoice.choose(
+                database,
+                DatabaseSnapshot.of(database),
+                StrategyChoice.Wanted.valueOf(wanted),
+                runId(),
+                terminate,
+                false);
     }
 
     private static SwapDatabase swap(Database database) {
@@ -67,7 +73,11 @@ class SwapDatabaseTest {
     }
 
     private static List<String> databases() {
-        return List.of(OldState.text(Postgres.database(), "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname ~ '_(new|before|undone)_'") + "");
+        return List.of(OldState.text(
+                        Postgres.database(),
+                        "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname ~"
+                                + " '_(new|before|undone)_'")
+                + "");
     }
 
     private static Postgres.Db filled() {
@@ -96,10 +106,19 @@ class SwapDatabaseTest {
             assertEquals(before, Snapshot.of(db));
             assertEquals(PreviousState.State.OLD_IS_LIVE, swap.previous().state(database));
             assertEquals(List.of(), swap.previous().undo(database, false), "a second undo has nothing to do");
-            assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'".formatted(swap.previous().undone())), "the newer state is set aside");
+            assertEquals(
+                    "1",
+                    OldState.text(
+                            db,
+                            "SELECT count(*) FROM pg_database WHERE datname = '%s'"
+                                    .formatted(swap.previous().undone())),
+                    "the newer state is set aside");
 
             swap.previous().purge(database, false).run();
-            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname LIKE '%s\\_%%'".formatted(db.name())));
+            assertEquals(
+                    "0",
+                    OldState.text(
+                            db, "SELECT count(*) FROM pg_database WHERE datname LIKE '%s\\_%%'".formatted(db.name())));
             assertEquals(before, Snapshot.of(db));
         }
     }
@@ -112,7 +131,11 @@ class SwapDatabaseTest {
             swap.previous().purge(database, false).run();
             assertEquals(PreviousState.State.GONE, swap.previous().state(database));
             assertEquals(0, swap.previous().bytes(database));
-            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> swap.previous().undo(database, false)).problem().exit());
+            assertEquals(
+                    Exit.REFUSED,
+                    assertThrows(Failure.class, () -> swap.previous().undo(database, false))
+                            .problem()
+                            .exit());
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
         }
     }
@@ -133,10 +156,16 @@ class SwapDatabaseTest {
         var before = Snapshot.of(db);
         try (var database = open(db)) {
             var swap = swap(database);
-            assertThrows(Failure.class, () -> run(List.of(swap.createScratch(), swap.migrate(OldState.migrator(db)), swap.swap(), Step.of("check", () -> {
-                assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
-                throw Failure.refused("not confirmed");
-            }))));
+            assertThrows(
+                    Failure.class,
+                    () -> run(List.of(
+                            swap.createScratch(),
+                            swap.migrate(OldState.migrator(db)),
+                            swap.swap(),
+                            Step.of("check", () -> {
+                                assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
+                                throw Failure.refused("not confirmed");
+                            }))));
             assertEquals(before, Snapshot.of(db));
             assertFalse(databases().getFirst().contains(db.name() + "_"), databases().toString());
         }
@@ -172,7 +201,10 @@ class SwapDatabaseTest {
     @Test void all_properties_of_the_database_are_copied() throws Exception {
         var reader = Postgres.role("reader", "");
         var db = Postgres.database("Großes \"Lager\" " + "x".repeat(30), Postgres.SUPERUSER);
-        OldState.run(db, "ALTER DATABASE %1$s SET search_path = \"$user\", shop, 'a b', public".formatted(Postgres.quoted(db.name())));
+        OldState.run(
+                db,
+                "ALTER DATABASE %1$s SET search_path = \"$user\", shop, 'a b', public"
+                        .formatted(Postgres.quoted(db.name())));
         OldState.run(db, """
             CREATE SCHEMA shop;
             COMMENT ON SCHEMA shop IS 'the shop''s \\ own';
@@ -191,7 +223,8 @@ class SwapDatabaseTest {
             GRANT USAGE ON SCHEMA public TO %2$s;
             COMMENT ON SCHEMA public IS NULL;
             ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO %2$s;
-            ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC""".formatted(Postgres.quoted(db.name()), Postgres.quoted(reader.name())).split(";\n"));
+            ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC""".formatted(Postgres.quoted(db.name()), Postgres.quoted(reader.name()))
+                .split(";\n"));
         OldState.fill(db);
         OldState.run(db, "CREATE TABLE only_old ()", "GRANT SELECT ON only_old TO " + Postgres.quoted(reader.name()),
                 "GRANT UPDATE (name), INSERT ON crm_customer TO " + Postgres.quoted(reader.name()));
@@ -204,8 +237,17 @@ class SwapDatabaseTest {
             assertEquals(PreviousState.State.NEW_IS_LIVE, swap.previous().state(database));
             assertEquals(before, Fingerprint.of(database, "shop"));
             assertEquals("it's \\ ours", DatabaseSnapshot.of(database).comment());
-            assertEquals("INSERT", OldState.text(db, "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) WHERE oid = 'shop.crm_customer'::regclass AND grantee = '%s'::regrole AND privilege_type <> 'SELECT'".formatted(Postgres.quoted(reader.name()))));
-            assertTrue(swap.warnings().stream().anyMatch(w -> w.contains("SELECT on only_old to " + Postgres.quoted(reader.name()).replace("\"", ""))), swap.warnings().toString());
+            assertEquals(
+                    "INSERT",
+                    OldState.text(
+                            db,
+                            "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) WHERE oid = 'shop.crm_customer'::regclass AND grantee = '%s'::regrole AND privilege_type <> 'SELECT'"
+                                    .formatted(Postgres.quoted(reader.name()))));
+            assertTrue(
+                    swap.warnings().stream()
+                            .anyMatch(w -> w.contains("SELECT on only_old to "
+                                    + Postgres.quoted(reader.name()).replace("\"", ""))),
+                    swap.warnings().toString());
             run(swap.previous().undo(database, false));
             database.close();
             assertEquals(before, Fingerprint.of(database, "shop"));
@@ -214,9 +256,13 @@ class SwapDatabaseTest {
 
     @Test void encoding_locale_and_its_provider_are_the_same() throws Exception {
         var tried = new ArrayList<String>();
-        for (var options : List.of("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", "ENCODING 'SQL_ASCII' LC_COLLATE 'POSIX' LC_CTYPE 'C'",
-                "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LOCALE 'C'", "LOCALE_PROVIDER icu ICU_LOCALE 'en' ICU_RULES '&a < g' LOCALE 'C'",
-                "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'", "LOCALE_PROVIDER libc LOCALE 'C' ALLOW_CONNECTIONS true IS_TEMPLATE true")) {
+        for (var options : List.of(
+                "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
+                "ENCODING 'SQL_ASCII' LC_COLLATE 'POSIX' LC_CTYPE 'C'",
+                "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LOCALE 'C'",
+                "LOCALE_PROVIDER icu ICU_LOCALE 'en' ICU_RULES '&a < g' LOCALE 'C'",
+                "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'",
+                "LOCALE_PROVIDER libc LOCALE 'C' ALLOW_CONNECTIONS true IS_TEMPLATE true")) {
             var name = "locale_" + tried.size() + "_" + System.nanoTime();
             try {
                 Postgres.execute("CREATE DATABASE %s TEMPLATE template0 %s".formatted(name, options));
@@ -274,14 +320,21 @@ class SwapDatabaseTest {
         var owner = Postgres.role("creator", "CREATEDB");
         var db = Postgres.database(owner);
         // a grant of another role's cannot be made again by the owner
-        OldState.run(db.as(Postgres.SUPERUSER), "GRANT CONNECT ON DATABASE %s TO %s WITH GRANT OPTION".formatted(db.name(), dba.name()));
+        OldState.run(
+                db.as(Postgres.SUPERUSER),
+                "GRANT CONNECT ON DATABASE %s TO %s WITH GRANT OPTION".formatted(db.name(), dba.name()));
         OldState.run(db.as(dba), "GRANT CONNECT ON DATABASE %s TO pg_monitor".formatted(db.name()));
         try (var database = open(db)) {
             var swap = swap(database);
             var failure = assertThrows(Failure.class, () -> run(steps(swap, OldState.migrator(db))));
             var why = assertInstanceOf(DatabaseCopy.Differs.class, failure.problem(), failure.problem().what());
             assertTrue(why.what().contains("pg_monitor CONNECT"), why.what());
-            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'".formatted(swap.previous().scratch())));
+            assertEquals(
+                    "0",
+                    OldState.text(
+                            db,
+                            "SELECT count(*) FROM pg_database WHERE datname = '%s'"
+                                    .formatted(swap.previous().scratch())));
             var instead = assertInstanceOf(ParkTables.class, StrategyChoice.instead(swap, why));
             assertTrue(instead.reason().contains("pg_monitor"), instead.reason());
         }
@@ -295,8 +348,13 @@ class SwapDatabaseTest {
             var swap = swap(database);
             var problem = assertThrows(Failure.class, () -> run(steps(swap, OldState.migrator(db)))).problem();
             assertEquals(Exit.FAILED, problem.exit());
-            assertTrue(problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name())), problem.what());
-            assertTrue(problem.what().contains("postgres, the shop, 127.0.0.1, idle for ") && problem.what().contains("what it did last"), problem.what());
+            assertTrue(
+                    problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name())),
+                    problem.what());
+            assertTrue(
+                    problem.what().contains("postgres, the shop, 127.0.0.1, idle for ")
+                            && problem.what().contains("what it did last"),
+                    problem.what());
             assertEquals(List.of("stop these programs, or add --terminate"), problem.next());
             assertTrue(blocking.isValid(1), "it lives on");
         }
@@ -324,8 +382,14 @@ class SwapDatabaseTest {
             var swap = assertInstanceOf(SwapDatabase.class, choose(database, "auto", true));
             var problem = assertThrows(Failure.class, () -> run(steps(swap, new FakeMigrator(db)))).problem();
             assertEquals(Exit.FAILED, problem.exit());
-            assertTrue(problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name())) && problem.what().contains(", postgres, "), problem.what());
-            assertEquals(List.of("stop these programs: this role may not terminate their sessions, or they have reconnected"), problem.next());
+            assertTrue(
+                    problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name()))
+                            && problem.what().contains(", postgres, "),
+                    problem.what());
+            assertEquals(
+                    List.of("stop these programs: this role may not terminate their sessions, or they have"
+                            + " reconnected"),
+                    problem.next());
             assertTrue(blocking.isValid(1));
         }
     }
@@ -337,7 +401,16 @@ class SwapDatabaseTest {
             var problem = assertThrows(Failure.class, () -> choose(database, "auto", false)).problem();
             assertEquals(Exit.REFUSED, problem.exit());
             assertTrue(problem.what().contains("publication everything"));
-            assertEquals("park", StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.auto, runId(), false, true).name());
+            assertEquals(
+                    "park",
+                    StrategyChoice.choose(
+                                    database,
+                                    DatabaseSnapshot.of(database),
+                                    StrategyChoice.Wanted.auto,
+                                    runId(),
+                                    false,
+                                    true)
+                            .name());
         }
     }
 
@@ -348,9 +421,19 @@ class SwapDatabaseTest {
             var park = (ParkTables) choose(database, "park", false);
             var migrator = OldState.migrator(db);
             run(List.of(park.parkAndMigrate(migrator), park.commit(migrator)));
-            assertEquals("park", choose(database, "auto", false).name(), "a parked schema keeps the database from being swapped");
+            assertEquals(
+                    "park",
+                    choose(database, "auto", false).name(),
+                    "a parked schema keeps the database from being swapped");
 
-            var inner = PreviousDatabase.class.cast(new PreviousDatabase("20261122-180000-ffff", db.name(), DatabaseSnapshot.of(database).oid(), db.name() + "_new_x", db.name() + "_before_x", db.name() + "_undone_x", null));
+            var inner = PreviousDatabase.class.cast(new PreviousDatabase(
+                    "20261122-180000-ffff",
+                    db.name(),
+                    DatabaseSnapshot.of(database).oid(),
+                    db.name() + "_new_x",
+                    db.name() + "_before_x",
+                    db.name() + "_undone_x",
+                    null));
             database.close();
             Postgres.execute("ALTER DATABASE %s RENAME TO %s_before_x".formatted(db.name(), db.name()));
             Postgres.execute("CREATE DATABASE " + db.name());
@@ -363,8 +446,10 @@ class SwapDatabaseTest {
     @Test void what_is_set_aside_survives_json() {
         var gson = new GsonBuilder().registerTypeAdapter(PreviousState.class, PreviousState.JSON).create();
         record Holder(PreviousState aside) {}
-        for (var aside : List.<PreviousState>of(new PreviousDatabase("r", "a", 4_000_000_000L, "b", "c", "d", null),
-                new PreviousSchema("r", "db", "public", "p", "u", true, java.util.Map.of("pg_class", List.of(1L, 4_000_000_000L))),
+        for (var aside : List.<PreviousState>of(
+                new PreviousDatabase("r", "a", 4_000_000_000L, "b", "c", "d", null),
+                new PreviousSchema(
+                        "r", "db", "public", "p", "u", true, java.util.Map.of("pg_class", List.of(1L, 4_000_000_000L))),
                 new DroppedTables("r", "db", "public", List.of(7L)))) {
             assertEquals(new Holder(aside), gson.fromJson(gson.toJson(new Holder(aside)), Holder.class));
         }

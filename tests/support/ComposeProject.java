@@ -29,7 +29,8 @@ import java.util.stream.Stream;
  * Its folder's name, which Compose takes for the project's, is unique; {@link #close} removes whatever the engine has of it.
  */
 public final class ComposeProject implements AutoCloseable {
-    private static final Map<String, String> CLASSIC_BUILDER = Map.of("DOCKER_BUILDKIT", "0", "COMPOSE_DOCKER_CLI_BUILD", "0");  // works without a registry
+    private static final Map<String, String> CLASSIC_BUILDER =
+            Map.of("DOCKER_BUILDKIT", "0", "COMPOSE_DOCKER_CLI_BUILD", "0"); // works without a registry
 
     private final SampleProject sample;
     private final Docker.Compose compose;
@@ -67,7 +68,9 @@ public final class ComposeProject implements AutoCloseable {
 
     /** The database's port is published on a free one of this machine's loopback. */
     public ComposeProject published() throws IOException {
-        return edit(yaml -> yaml.replace("    restart: unless-stopped\n\n  backend:", "    ports:\n      - \"127.0.0.1::5432\"\n    restart: unless-stopped\n\n  backend:"));
+        return edit(yaml -> yaml.replace(
+                "    restart: unless-stopped\n\n  backend:",
+                "    ports:\n      - \"127.0.0.1::5432\"\n    restart: unless-stopped\n\n  backend:"));
     }
 
     /** Any other change of docker-compose.yml, which has to change something. */
@@ -127,7 +130,21 @@ public final class ComposeProject implements AutoCloseable {
 
     private String psql(Path in, String... args) throws IOException {
         // bounded: the worker's idle transaction would block a DROP for ever
-        var command = Stream.of("docker", "exec", "-i", "-e", "PGOPTIONS=-c lock_timeout=20s -c statement_timeout=60s", id("db"), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", owner.name());
+        var command = Stream.of(
+                "docker",
+                "exec",
+                "-i",
+                "-e",
+                "PGOPTIONS=-c lock_timeout=20s -c statement_timeout=60s",
+                id("db"),
+                "psql",
+                "-X",
+                "-q",
+                "-At",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                owner.name());
         return Docker.run(root(), Map.of(), in, Stream.concat(command, Stream.of(args)).toList());
     }
 
@@ -150,11 +167,13 @@ public final class ComposeProject implements AutoCloseable {
         var ids = list("False");
         if (ids.isEmpty()) return containers;
         var inspect = Stream.concat(Stream.of("inspect", "-f", """
-            {{index .Config.Labels "com.docker.compose.service"}} {{.Id}} {{.State.Status}} {{.RestartCount}} {{.State.StartedAt}} {{with .State.Health}}{{.Status}}{{end}}"""),
-            ids.stream());
+            {{index .Config.Labels "com.docker.compose.service"}} {{.Id}} {{.State.Status}} {{.RestartCount}} {{.State.StartedAt}} {{with .State.Health}}{{.Status}}{{end}}"""), ids.stream());
         for (var line : Docker.run(inspect.toArray(String[]::new)).lines().toList()) {
             var word = Arrays.copyOf(line.split(" "), 6);
-            containers.put(word[0], new Container(word[1], word[2], word[5] == null ? "" : word[5], Integer.parseInt(word[3]), word[4]));
+            containers.put(
+                    word[0],
+                    new Container(
+                            word[1], word[2], word[5] == null ? "" : word[5], Integer.parseInt(word[3]), word[4]));
         }
         return containers;
     }
@@ -172,7 +191,16 @@ public final class ComposeProject implements AutoCloseable {
     }
 
     private List<String> list(String oneOff) throws IOException {
-        return Docker.run("ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project=" + name(), "--filter", "label=com.docker.compose.oneoff=" + oneOff).lines().toList();
+        return Docker.run(
+                        "ps",
+                        "-aq",
+                        "--no-trunc",
+                        "--filter",
+                        "label=com.docker.compose.project=" + name(),
+                        "--filter",
+                        "label=com.docker.compose.oneoff=" + oneOff)
+                .lines()
+                .toList();
     }
 
     /** What runs in a service's container, a command line each: after a kill nothing of ours should. */
@@ -198,7 +226,8 @@ public final class ComposeProject implements AutoCloseable {
         while (true) {
             var container = containers().get(service);
             if (container != null && told.test(container)) return container;
-            if (System.nanoTime() > end) throw new IOException(service + " is " + container + (container == null ? "" : "\n" + logs(service)));
+            if (System.nanoTime() > end)
+                throw new IOException(service + " is " + container + (container == null ? "" : "\n" + logs(service)));
             pause();
         }
     }
@@ -219,7 +248,10 @@ public final class ComposeProject implements AutoCloseable {
 
     /** The states of the sessions that come from other containers. */
     public List<String> sessions() throws IOException {
-        return query("SELECT state FROM pg_stat_activity WHERE datname = 'crm_dev' AND client_addr IS NOT NULL AND host(client_addr) <> '127.0.0.1' ORDER BY state").lines().toList();
+        return query("SELECT state FROM pg_stat_activity WHERE datname = 'crm_dev' AND client_addr IS NOT NULL AND"
+                        + " host(client_addr) <> '127.0.0.1' ORDER BY state")
+                .lines()
+                .toList();
     }
 
     private static void pause() throws IOException {
@@ -268,15 +300,25 @@ public final class ComposeProject implements AutoCloseable {
         var home = Files.createDirectories(root().resolveSibling(name() + ".home"));
         Files.setAttribute(home, "unix:uid", user);
         Files.setPosixFilePermissions(root().getParent(), PosixFilePermissions.fromString("rwx--x--x"));
-        return tool(script).env("HOME", home.toString()).env("XDG_STATE_HOME", home.resolve("state").toString())
-            .by("setpriv", "--reuid=" + user, "--regid=" + user, group == null ? "--clear-groups" : "--groups=" + group,
-                "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search");
+        return tool(script)
+                .env("HOME", home.toString())
+                .env("XDG_STATE_HOME", home.resolve("state").toString())
+                .by(
+                        "setpriv",
+                        "--reuid=" + user,
+                        "--regid=" + user,
+                        group == null ? "--clear-groups" : "--groups=" + group,
+                        "--inh-caps=-all,+dac_read_search",
+                        "--ambient-caps=-all,+dac_read_search",
+                        "--bounding-set=-all,+dac_read_search");
     }
 
     /** All of the project's files become this user's. */
     public ComposeProject ownedBy(int user) throws IOException {
         try (var files = Files.walk(root())) {
-            for (var file : files.toList()) for (var id : List.of("unix:uid", "unix:gid")) Files.setAttribute(file, id, user, LinkOption.NOFOLLOW_LINKS);
+            for (var file : files.toList())
+                for (var id : List.of("unix:uid", "unix:gid"))
+                    Files.setAttribute(file, id, user, LinkOption.NOFOLLOW_LINKS);
         }
         return this;
     }
@@ -285,13 +327,15 @@ public final class ComposeProject implements AutoCloseable {
     public Set<Object> owners() throws IOException {
         var owners = new HashSet<>();
         try (var files = Files.walk(root())) {
-            for (var file : files.filter(file -> !file.toString().contains("__pycache__")).toList()) owners.add(Files.getAttribute(file, "unix:uid", LinkOption.NOFOLLOW_LINKS));
+            for (var file : files.filter(file -> !file.toString().contains("__pycache__"))
+                    .toList()) owners.add(Files.getAttribute(file, "unix:uid", LinkOption.NOFOLLOW_LINKS));
         }
         return owners;
     }
 
     /** Removes all that the engine has of it. Every test that ends well has left its database's server alone: that is asked last. */
-    @Override public void close() throws IOException {
+    @Override
+    public void close() throws IOException {
         try {
             refuseCrash();
         } finally {
@@ -307,20 +351,34 @@ public final class ComposeProject implements AutoCloseable {
     private void refuseCrash() throws IOException {
         if (!containers().containsKey("db")) return;
         var said = logs("db");
-        if (said.contains("terminating any other active server processes")) throw new AssertionError("the database's server has crashed\n" + said);
+        if (said.contains("terminating any other active server processes"))
+            throw new AssertionError("the database's server has crashed\n" + said);
     }
 
     /** By label, not by {@code down}: no stop time-outs, and one-offs and whatever a broken file no longer names go too. */
     private void remove() {
         try {
             var own = "label=com.docker.compose.project=" + name();
-            if (!"root".equals(System.getProperty("user.name")) && Files.exists(root()))  // what a container wrote is root's
-                Docker.run("run", "--rm", "-v", root() + ":/project", Docker.BARE, "busybox", "chown", "-R", Files.getAttribute(root(), "unix:uid") + "", "/project");
+            if (!"root".equals(System.getProperty("user.name"))
+                    && Files.exists(root())) // what a container wrote is root's
+            Docker.run(
+                        "run",
+                        "--rm",
+                        "-v",
+                        root() + ":/project",
+                        Docker.BARE,
+                        "busybox",
+                        "chown",
+                        "-R",
+                        Files.getAttribute(root(), "unix:uid") + "",
+                        "/project");
             all(List.of("ps", "-aq", "--filter", own), "rm", "-f", "-v");
             all(List.of("network", "ls", "-q", "--filter", own), "network", "rm");
             all(List.of("volume", "ls", "-q", "--filter", own), "volume", "rm", "-f");
             // by name: projects with the same code share an image
-            all(List.of("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=" + name() + "*"), "rmi");
+            all(
+                    List.of("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=" + name() + "*"),
+                    "rmi");
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

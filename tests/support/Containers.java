@@ -38,10 +38,12 @@ public final class Containers {
     /** By the way that {@link #address} gives: the container itself is trusted before the server is ready for others. */
     public static void awaitServer(String server) throws IOException, InterruptedException {
         for (var end = System.nanoTime() + 60_000_000_000L; ; Thread.sleep(200)) {
-            try (var connection = DriverManager.getConnection("jdbc:postgresql://" + address(server) + "/postgres", "postgres", PASSWORD)) {
+            try (var connection = DriverManager.getConnection(
+                    "jdbc:postgresql://" + address(server) + "/postgres", "postgres", PASSWORD)) {
                 return;
             } catch (SQLException notYet) {
-                if (System.nanoTime() > end) throw new IOException("the server in " + server + " does not start", notYet);
+                if (System.nanoTime() > end)
+                    throw new IOException("the server in " + server + " does not start", notYet);
             }
         }
     }
@@ -55,7 +57,11 @@ public final class Containers {
     }
 
     public static List<String> processes(String container) {
-        return docker("top", container, "-eo", "pid,args").lines().skip(1).filter(line -> !line.contains("docker-init")).toList();
+        return docker("top", container, "-eo", "pid,args")
+                .lines()
+                .skip(1)
+                .filter(line -> !line.contains("docker-init"))
+                .toList();
     }
 
     public static void removeAll() {

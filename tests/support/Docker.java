@@ -18,7 +18,9 @@ import lib.error.Failure;
 /** The Docker engine of this machine and the Composes that are there. Tests that need them are skipped, saying so, where there is none. */
 public final class Docker {
     /** What {@code tests/docker/images.sh} makes: PostgreSQL 15; Python with Django, at /app; busybox with neither. */
-    public static final String DB = "reset-migrations-test/db:15", APP = "reset-migrations-test/app:1", BARE = "reset-migrations-test/bare:1";
+    public static final String DB = "reset-migrations-test/db:15",
+            APP = "reset-migrations-test/app:1",
+            BARE = "reset-migrations-test/bare:1";
 
     private Docker() {}
 
@@ -62,7 +64,8 @@ public final class Docker {
             done
             exec %s "$@"
             """.formatted(find("docker")));
-        if (!composes.contains(Compose.V1)) program(folder, "docker-compose", "echo 'docker-compose: command not found' >&2; exit 127\n");
+        if (!composes.contains(Compose.V1))
+            program(folder, "docker-compose", "echo 'docker-compose: command not found' >&2; exit 127\n");
         return folder + File.pathSeparator + System.getenv("PATH");
     }
 
@@ -73,8 +76,11 @@ public final class Docker {
     }
 
     private static Path find(String program) {
-        return Arrays.stream(System.getenv("PATH").split(File.pathSeparator)).map(folder -> Path.of(folder, program))
-            .filter(Files::isExecutable).findFirst().orElseThrow(() -> new IllegalStateException("no " + program + " on PATH"));
+        return Arrays.stream(System.getenv("PATH").split(File.pathSeparator))
+                .map(folder -> Path.of(folder, program))
+                .filter(Files::isExecutable)
+                .findFirst()
+                .orElseThrow(() -> new IllegalStateException("no " + program + " on PATH"));
     }
 
     /** Skips the calling test where no engine answers, or one without our images. */
@@ -85,14 +91,18 @@ public final class Docker {
     /** Skips the calling test where this Compose or the engine is missing. */
     public static void assume(Compose compose) {
         assume();
-        assumeTrue(compose.isThere(), String.join(" ", compose.command()) + " does not answer: Compose " + compose + " is not tested");
+        assumeTrue(
+                compose.isThere(),
+                String.join(" ", compose.command()) + " does not answer: Compose " + compose + " is not tested");
     }
 
     /** Asked once a JVM. */
     private static final class Engine {
-        static final String MISSING = !answers(List.of("docker", "version")) ? "no Docker engine answers: the Docker tests are skipped"
-            : !answers(List.of("docker", "image", "inspect", DB, APP, BARE)) ? "the images are missing: tests/docker/images.sh makes them; the Docker tests are skipped"
-            : null;
+        static final String MISSING = !answers(List.of("docker", "version"))
+                ? "no Docker engine answers: the Docker tests are skipped"
+                : !answers(List.of("docker", "image", "inspect", DB, APP, BARE))
+                        ? "the images are missing: tests/docker/images.sh makes them; the Docker tests are skipped"
+                        : null;
     }
 
     private static boolean answers(List<String> command) {
@@ -119,7 +129,9 @@ public final class Docker {
             var process = builder.redirectError(err.toFile()).start();
             var out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             var code = process.waitFor();
-            if (code != 0) throw new IOException(String.join(" ", command) + ": exit " + code + "\n" + out + Files.readString(err));
+            if (code != 0)
+                throw new IOException(
+                        String.join(" ", command) + ": exit " + code + "\n" + out + Files.readString(err));
             return out.stripTrailing();
         } catch (InterruptedException e) {
             throw new IOException("interrupted while running " + command, e);

@@ -15,7 +15,8 @@ import picocli.CommandLine;
  * Only what this machine has of JBang itself and of the libraries is not fetched a second time.
  */
 public final class JBang {
-    private static final Path REAL_CACHE = Path.of(System.getenv().getOrDefault("XDG_CACHE_HOME", System.getenv("HOME") + "/.cache"), "jbangw");
+    private static final Path REAL_CACHE =
+            Path.of(System.getenv().getOrDefault("XDG_CACHE_HOME", System.getenv("HOME") + "/.cache"), "jbangw");
 
     private final Path home;
     private final Map<String, String> environment = new HashMap<>();
@@ -30,10 +31,22 @@ public final class JBang {
         Files.createSymbolicLink(bin.resolve("jbang"), Repo.root().resolve("jbangw"));
         var whole = "jbang-" + version();
         var cache = Files.createDirectories(folder.resolve("cache/jbangw"));
-        if (Files.isDirectory(REAL_CACHE.resolve(whole))) Files.createSymbolicLink(cache.resolve(whole), REAL_CACHE.resolve(whole));
+        if (Files.isDirectory(REAL_CACHE.resolve(whole)))
+            Files.createSymbolicLink(cache.resolve(whole), REAL_CACHE.resolve(whole));
         var jbang = new JBang(Files.createDirectory(folder.resolve("home")));
-        jbang.environment.putAll(Map.of("HOME", jbang.home.toString(), "PATH", bin + ":" + System.getenv("PATH"), "LC_ALL", "C.UTF-8",
-            "JAVA_HOME", System.getProperty("java.home"), "XDG_CACHE_HOME", folder.resolve("cache").toString(), "JBANG_REPO", libraries().toString()));
+        jbang.environment.putAll(Map.of(
+                "HOME",
+                jbang.home.toString(),
+                "PATH",
+                bin + ":" + System.getenv("PATH"),
+                "LC_ALL",
+                "C.UTF-8",
+                "JAVA_HOME",
+                System.getProperty("java.home"),
+                "XDG_CACHE_HOME",
+                folder.resolve("cache").toString(),
+                "JBANG_REPO",
+                libraries().toString()));
         return jbang;
     }
 
@@ -66,7 +79,12 @@ public final class JBang {
     /** The Maven repository that this very run's libraries lie in. */
     static Path libraries() throws IOException {
         try {
-            var jar = Path.of(CommandLine.class.getProtectionDomain().getCodeSource().getLocation().toURI()).toRealPath();
+            var jar = Path.of(CommandLine.class
+                            .getProtectionDomain()
+                            .getCodeSource()
+                            .getLocation()
+                            .toURI())
+                    .toRealPath();
             return jar.resolve("../../../../..").normalize(); // <repository>/info/picocli/picocli/<version>/<jar>
         } catch (URISyntaxException e) {
             throw new IllegalStateException(e);

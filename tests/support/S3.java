@@ -44,22 +44,33 @@ public final class S3 implements AutoCloseable {
     /** @param port 0: any that is free */
     public static S3 start(Path folder, int port) throws Exception {
         Files.createDirectories(folder);
-        var properties = Files.writeString(Files.createTempFile("s3", ".properties"), """
-            s3proxy.endpoint=http://127.0.0.1:%d
-            s3proxy.authorization=aws-v4
-            s3proxy.identity=%s
-            s3proxy.credential=%s
-            jclouds.provider=filesystem
-            jclouds.identity=unused
-            jclouds.credential=unused
-            jclouds.filesystem.basedir=%s
-            """.formatted(port, KEY_ID, KEY, folder));
-        var process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m",
-            "-jar", jar().toString(), "--properties", properties.toString()).redirectErrorStream(true).start();
+        var properties =
+                Files.writeString(Files.createTempFile("s3", ".properties"), """
+                    s3proxy.endpoint=http://127.0.0.1:%d
+                    s3proxy.authorization=aws-v4
+                    s3proxy.identity=%s
+                    s3proxy.credential=%s
+                    jclouds.provider=filesystem
+                    jclouds.identity=unused
+                    jclouds.credential=unused
+                    jclouds.filesystem.basedir=%s
+                    """.formatted(port, KEY_ID, KEY, folder));
+        var process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-XX:TieredStopAtLevel=1",
+                        "-XX:+UseSerialGC",
+                        "-Xmx256m",
+                        "-jar",
+                        jar().toString(),
+                        "--properties",
+                        properties.toString())
+                .redirectErrorStream(true)
+                .start();
         var listens = new CompletableFuture<Integer>();
         Thread.ofPlatform().daemon().start(() -> {
             var log = new StringBuilder();
-            try (var lines = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
+            try (var lines =
+                    new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.UTF_8))) {
                 for (String line; (line = lines.readLine()) != null; ) {
                     log.append(line).append('\n');
                     var at = PORT.matcher(line);
@@ -91,9 +102,21 @@ public final class S3 implements AutoCloseable {
     }
 
     public static Program rclone(int port, String keyId, String key, String... argv) {
-        return Program.of(argv).withoutEnv("AWS_").withoutEnv("RCLONE_").env("RCLONE_CONFIG", "/dev/null").secrets(Map.of("RCLONE_CONFIG_OFF_TYPE", "s3",
-            "RCLONE_CONFIG_OFF_PROVIDER", "Other", "RCLONE_CONFIG_OFF_ENDPOINT", "http://127.0.0.1:" + port,
-            "RCLONE_CONFIG_OFF_ACCESS_KEY_ID", keyId, "RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY", key));
+        return Program.of(argv)
+                .withoutEnv("AWS_")
+                .withoutEnv("RCLONE_")
+                .env("RCLONE_CONFIG", "/dev/null")
+                .secrets(Map.of(
+                        "RCLONE_CONFIG_OFF_TYPE",
+                        "s3",
+                        "RCLONE_CONFIG_OFF_PROVIDER",
+                        "Other",
+                        "RCLONE_CONFIG_OFF_ENDPOINT",
+                        "http://127.0.0.1:" + port,
+                        "RCLONE_CONFIG_OFF_ACCESS_KEY_ID",
+                        keyId,
+                        "RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY",
+                        key));
     }
 
     /** The file that an object is. */

@@ -30,9 +30,12 @@ public final class Sample {
     }
 
     public static <T> List<T> of(String name, List<T> cases, int ofEachKind, Function<T, ?> kind, long seed) {
-        var random = new SplittableRandom(31 * seed + name.hashCode()); // Random gives similar first numbers for similar seeds
+        var random = new SplittableRandom(
+                31 * seed + name.hashCode()); // Random gives similar first numbers for similar seeds
         var indexes = new LinkedHashMap<Object, List<Integer>>();
-        for (int i = 0; i < cases.size(); i++) indexes.computeIfAbsent(kind.apply(cases.get(i)), k -> new ArrayList<>()).add(i);
+        for (int i = 0; i < cases.size(); i++)
+            indexes.computeIfAbsent(kind.apply(cases.get(i)), k -> new ArrayList<>())
+                    .add(i);
         return indexes.values().stream().flatMap(ofKind -> {
             Collections.shuffle(ofKind, random);
             return ofKind.stream().limit(ofEachKind);

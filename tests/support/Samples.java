@@ -21,7 +21,13 @@ public final class Samples {
     public static byte[] realistic(int size) {
         var random = new Random(1);
         var text = new StringBuilder(size + 100);
-        for (int row = 1; text.length() < size; row++) text.append(row).append('\t').append(Integer.toHexString(random.nextInt())).append("\tcustomer number ").append(random.nextInt(1000)).append("\t2026-11-22\t\\N\n");
+        for (int row = 1; text.length() < size; row++)
+            text.append(row)
+                    .append('\t')
+                    .append(Integer.toHexString(random.nextInt()))
+                    .append("\tcustomer number ")
+                    .append(random.nextInt(1000))
+                    .append("\t2026-11-22\t\\N\n");
         return text.substring(0, size).getBytes(StandardCharsets.US_ASCII);
     }
 

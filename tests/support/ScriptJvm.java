@@ -39,7 +39,8 @@ final class ScriptJvm {
         process = started.process();
         lines = started.lines();
         process.getOutputStream().close();
-        for (var stream : List.of(process.getInputStream(), process.getErrorStream())) Thread.ofPlatform().daemon().start(() -> copy(stream));
+        for (var stream : List.of(process.getInputStream(), process.getErrorStream()))
+            Thread.ofPlatform().daemon().start(() -> copy(stream));
         if (place.folder == null) Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(folder)));
     }
 
@@ -54,7 +55,8 @@ final class ScriptJvm {
 
     private static void delete(Path folder) {
         try {
-            for (var path : List.of(folder, folder.resolveSibling(folder.getFileName() + ".state"))) Python.delete(path);
+            for (var path : List.of(folder, folder.resolveSibling(folder.getFileName() + ".state")))
+                Python.delete(path);
         } catch (IOException left) {
             // in the system's temporary folder
         }
@@ -65,7 +67,8 @@ final class ScriptJvm {
      *
      * @param folder its working folder, or null
      */
-    static Tool.Output run(Path folder, Map<String, String> environment, String script, List<String> args) throws IOException, InterruptedException {
+    static Tool.Output run(Path folder, Map<String, String> environment, String script, List<String> args)
+            throws IOException, InterruptedException {
         var jvm = take(new Place(folder, Map.copyOf(environment)));
         var output = jvm.run(new Command(script, args));
         release(jvm);
@@ -90,7 +93,8 @@ final class ScriptJvm {
     private Tool.Output run(Command command) throws IOException, InterruptedException {
         lines.send(command);
         var output = lines.receive(Tool.Output.class);
-        if (output == null) throw new IOException(command.script + " ended its JVM with exit code " + process.waitFor());
+        if (output == null)
+            throw new IOException(command.script + " ended its JVM with exit code " + process.waitFor());
         return output;
     }
 

@@ -58,7 +58,11 @@ public final class SignalAt {
     private static String nextPython() {
         var known = ProcessHandle.current().children().map(ProcessHandle::pid).toList();
         while (true) {
-            var next = ProcessHandle.current().children().filter(p -> !known.contains(p.pid()) && p.info().command().orElse("").contains("python")).findFirst();
+            var next = ProcessHandle.current()
+                    .children()
+                    .filter(p -> !known.contains(p.pid())
+                            && p.info().command().orElse("").contains("python"))
+                    .findFirst();
             if (next.isPresent()) return String.valueOf(next.get().pid());
             Thread.onSpinWait();
         }

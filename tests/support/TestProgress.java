@@ -65,7 +65,9 @@ public final class TestProgress {
         }
 
         @Override public String toString() {
-            return counts + (skipReasons.isEmpty() ? "" : " (" + String.join("; ", skipReasons) + ")") + String.format(Locale.ROOT, ", %.1f s", elapsed());
+            return counts
+                    + (skipReasons.isEmpty() ? "" : " (" + String.join("; ", skipReasons) + ")")
+                    + String.format(Locale.ROOT, ", %.1f s", elapsed());
         }
     }
 
@@ -93,13 +95,20 @@ public final class TestProgress {
                 print(failures.getLast() + "\n" + event.text().indent(2).stripTrailing());
             }
             case printed -> printed(name, event.text());
-            case skipped -> result.skipReasons.add(event.text().replaceFirst("^Assumption failed: ", "").lines().findFirst().orElse("no reason given"));
+            case skipped ->
+                result.skipReasons.add(event.text()
+                        .replaceFirst("^Assumption failed: ", "")
+                        .lines()
+                        .findFirst()
+                        .orElse("no reason given"));
             case ended -> {
                 result.seconds = result.elapsed();
                 print(result.number + name + ": " + result);
             }
             case passed -> {
-                if (verbose) print("  " + name + ": " + event.test() + String.format(Locale.ROOT, " at %.1f s", result.elapsed()));
+                if (verbose)
+                    print("  " + name + ": " + event.test()
+                            + String.format(Locale.ROOT, " at %.1f s", result.elapsed()));
             }
         }
     }
@@ -137,7 +146,10 @@ public final class TestProgress {
 
     /** Classes and methods of which no test was found. */
     public synchronized List<String> withoutTests() {
-        return results.entrySet().stream().filter(entry -> entry.getValue().counts.sum() == 0).map(Map.Entry::getKey).toList();
+        return results.entrySet().stream()
+                .filter(entry -> entry.getValue().counts.sum() == 0)
+                .map(Map.Entry::getKey)
+                .toList();
     }
 
     public synchronized boolean allPassed() {
@@ -147,8 +159,11 @@ public final class TestProgress {
     /** The slowest ten classes, what has failed, and the line that CI reads. */
     public synchronized void summary() {
         print("Slowest classes:");
-        results.entrySet().stream().sorted(Comparator.comparing(entry -> -entry.getValue().elapsed())).limit(10)
-            .forEach(entry -> print(String.format(Locale.ROOT, "  %6.1f s  %s", entry.getValue().elapsed(), entry.getKey())));
+        results.entrySet().stream()
+                .sorted(Comparator.comparing(entry -> -entry.getValue().elapsed()))
+                .limit(10)
+                .forEach(entry -> print(String.format(
+                        Locale.ROOT, "  %6.1f s  %s", entry.getValue().elapsed(), entry.getKey())));
         failures.forEach(this::print);
         print(total.toString());
     }

@@ -38,7 +38,8 @@ public final class TestWorker {
      * {@code ended} is the whole class, {@code printed} a line that a test printed; the others are one test each, or a class or
      * method that failed or was skipped as a whole.
      */
-    public enum Kind { passed, failed, skipped, printed, ended }
+    public enum Kind {
+        passed, failed, skipped, printed, ended }
 
     /** @param text what was printed, or why a test failed or was skipped */
     public record Event(Kind kind, String test, String text) {}
@@ -58,7 +59,8 @@ public final class TestWorker {
         }
 
         public boolean isTagged(String tag) {
-            return Arrays.stream(testClass().getAnnotationsByType(Tag.class)).anyMatch(found -> found.value().equals(tag));
+            return Arrays.stream(testClass().getAnnotationsByType(Tag.class))
+                    .anyMatch(found -> found.value().equals(tag));
         }
 
         private Class<?> testClass() {
@@ -113,18 +115,21 @@ public final class TestWorker {
     }
 
     private static LauncherDiscoveryRequest request(Task task) {
-        var request = LauncherDiscoveryRequestBuilder.request().selectors(DiscoverySelectors.selectClass(task.className))
-            .configurationParameter("junit.jupiter.execution.parallel.enabled", String.valueOf(task.threads > 1))
-            .configurationParameter("junit.jupiter.execution.parallel.config.strategy", "fixed")
-            .configurationParameter("junit.jupiter.execution.parallel.config.fixed.parallelism", "" + task.threads)
-            .configurationParameter("junit.jupiter.execution.parallel.config.fixed.max-pool-size", "" + task.threads);
+        var request = LauncherDiscoveryRequestBuilder.request()
+                .selectors(DiscoverySelectors.selectClass(task.className))
+                .configurationParameter("junit.jupiter.execution.parallel.enabled", String.valueOf(task.threads > 1))
+                .configurationParameter("junit.jupiter.execution.parallel.config.strategy", "fixed")
+                .configurationParameter("junit.jupiter.execution.parallel.config.fixed.parallelism", "" + task.threads)
+                .configurationParameter(
+                        "junit.jupiter.execution.parallel.config.fixed.max-pool-size", "" + task.threads);
         if (!Sample.ALL) request.filters(TagFilter.excludeTags(Sample.EXHAUSTIVE));
         if (task.method != null) request.filters(named(task.method));
         return request.build();
     }
 
     private static PostDiscoveryFilter named(String method) {
-        return test -> FilterResult.includedIf(test.getSource().orElse(null) instanceof MethodSource source && source.getMethodName().equals(method));
+        return test -> FilterResult.includedIf(test.getSource().orElse(null) instanceof MethodSource source
+                && source.getMethodName().equals(method));
     }
 
     private static final class Reporter implements TestExecutionListener {
@@ -148,8 +153,16 @@ public final class TestWorker {
                 case SUCCESSFUL -> {
                     if (finished.isTest()) report(Kind.passed, finished, "");
                 }
-                case ABORTED -> report(Kind.skipped, finished, result.getThrowable().map(Throwable::getMessage).orElse(""));
-                case FAILED -> report(Kind.failed, finished, result.getThrowable().map(Reporter::trace).orElse("no exception"));
+                case ABORTED ->
+                    report(
+                            Kind.skipped,
+                            finished,
+                            result.getThrowable().map(Throwable::getMessage).orElse(""));
+                case FAILED ->
+                    report(
+                            Kind.failed,
+                            finished,
+                            result.getThrowable().map(Reporter::trace).orElse("no exception"));
             }
         }
 
@@ -166,8 +179,11 @@ public final class TestWorker {
 
         /** The exception and its causes, each with those frames that are the project's. */
         private static String trace(Throwable thrown) {
-            var frames = Arrays.stream(thrown.getStackTrace()).filter(frame -> !frame.getClassName().matches("(java|jdk|org\\.junit|org\\.postgresql)\\..*"))
-                .limit(12).map(frame -> "\n    at " + frame).collect(Collectors.joining());
+            var frames = Arrays.stream(thrown.getStackTrace())
+                    .filter(frame -> !frame.getClassName().matches("(java|jdk|org\\.junit|org\\.postgresql)\\..*"))
+                    .limit(12)
+                    .map(frame -> "\n    at " + frame)
+                    .collect(Collectors.joining());
             return thrown + frames + (thrown.getCause() == null ? "" : "\n  caused by " + trace(thrown.getCause()));
         }
     }

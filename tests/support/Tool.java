@@ -51,7 +51,8 @@ public final class Tool {
 
     /** A program on PATH. */
     public static boolean isInstalled(String program) {
-        return Stream.of(System.getenv("PATH").split(File.pathSeparator)).anyMatch(folder -> Files.isExecutable(Path.of(folder, program)));
+        return Stream.of(System.getenv("PATH").split(File.pathSeparator))
+                .anyMatch(folder -> Files.isExecutable(Path.of(folder, program)));
     }
 
     public static Tool in(Path folder, String script) {
@@ -102,9 +103,17 @@ public final class Tool {
     /** Any command, in the folder and with the environment of the script. */
     public Process start(List<String> command) throws IOException {
         var builder = new ProcessBuilder(command).directory(folder.toFile());
-        builder.environment().keySet().removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONHOME|NO_COLOR|BACKUP_).*"));
+        builder.environment()
+                .keySet()
+                .removeIf(name -> name.matches(
+                        "(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONHOME|NO_COLOR|BACKUP_).*"));
         // its second copy of runs must not meet the user's
-        builder.environment().put("XDG_STATE_HOME", folder.resolveSibling(folder.getFileName() + ".state").toAbsolutePath().toString());
+        builder.environment()
+                .put(
+                        "XDG_STATE_HOME",
+                        folder.resolveSibling(folder.getFileName() + ".state")
+                                .toAbsolutePath()
+                                .toString());
         builder.environment().put("JBANGW_CALL", "reset_migrations"); // or messages have this JVM's class path
         builder.environment().putAll(environment);
         return builder.start();
@@ -113,9 +122,13 @@ public final class Tool {
     /** What JBang hands to users' JVM; all scripts but one are built on reset_migrations. */
     private static List<String> runtimeOptions(String script) throws IOException {
         var options = new ArrayList<String>();
-        for (var source : script.equals("backup_database") ? List.of("lib/Lib.java") : List.of("reset_migrations.java", "lib/Lib.java"))
-            Files.readAllLines(Repo.root().resolve(source)).stream().filter(line -> line.startsWith("//RUNTIME_OPTIONS "))
-                .flatMap(line -> Stream.of(line.split(" ")).skip(1)).forEach(options::add);
+        for (var source : script.equals("backup_database")
+                ? List.of("lib/Lib.java")
+                : List.of("reset_migrations.java", "lib/Lib.java"))
+            Files.readAllLines(Repo.root().resolve(source)).stream()
+                    .filter(line -> line.startsWith("//RUNTIME_OPTIONS "))
+                    .flatMap(line -> Stream.of(line.split(" ")).skip(1))
+                    .forEach(options::add);
         return options;
     }
 
@@ -123,7 +136,13 @@ public final class Tool {
         return switch (starter.isEmpty() ? reuse : Reuse.NONE) {
             case NONE -> end(start(args));
             case HERE -> ScriptJvm.run(folder, environment, script, List.of(args));
-            case ANYWHERE -> ScriptJvm.run(null, environment, script, Stream.concat(Stream.of(args), Stream.of("--project", folder.toString())).toList());
+            case ANYWHERE ->
+                ScriptJvm.run(
+                        null,
+                        environment,
+                        script,
+                        Stream.concat(Stream.of(args), Stream.of("--project", folder.toString()))
+                                .toList());
         };
     }
 

@@ -39,44 +39,54 @@ public final class Victim {
         this.folder = Files.createDirectory(folder).toRealPath();
         this.db = db;
         home = this.folder.resolve("home");
-        project = SampleProject.tiny(Files.createDirectory(this.folder.resolve("project")), Map.of("shop/models.py", """
-            import os, time
-            from django.db import models
+        project = SampleProject.tiny(
+                Files.createDirectory(this.folder.resolve("project")),
+                Map.of(
+                        "shop/models.py",
+                        """
+                        import os, time
+                        from django.db import models
 
-            def pause(where):
-                paused = os.environ.get("PAUSED")
-                if os.environ.get("PAUSE") != where or os.path.exists(paused + ".over"):
-                    return
-                if where == "check" and not os.path.exists(paused + ".once"):
-                    open(paused + ".once", "w").close()  # the first Django is not the check
-                    return
-                open(paused, "w").close()
-                while os.path.exists(paused):
-                    time.sleep(0.05)
-                open(paused + ".over", "w").close()
+                        def pause(where):
+                            paused = os.environ.get("PAUSED")
+                            if os.environ.get("PAUSE") != where or os.path.exists(paused + ".over"):
+                                return
+                            if where == "check" and not os.path.exists(paused + ".once"):
+                                open(paused + ".once", "w").close()  # the first Django is not the check
+                                return
+                            open(paused, "w").close()
+                            while os.path.exists(paused):
+                                time.sleep(0.05)
+                            open(paused + ".over", "w").close()
 
-            class Number(models.IntegerField):
-                def deconstruct(self):
-                    pause("generate")
-                    return super().deconstruct()
+                        class Number(models.IntegerField):
+                            def deconstruct(self):
+                                pause("generate")
+                                return super().deconstruct()
 
-            class Order(models.Model):
-                number = Number()
+                        class Order(models.Model):
+                            number = Number()
 
-            pause("check")
-            """, "shop/apps.py", """
-            from django.apps import AppConfig
-            from django.db.models.signals import post_migrate
+                        pause("check")
+                        """,
+                        "shop/apps.py",
+                        """
+                        from django.apps import AppConfig
+                        from django.db.models.signals import post_migrate
 
-            class ShopConfig(AppConfig):
-                name = "shop"
+                        class ShopConfig(AppConfig):
+                            name = "shop"
 
-                def ready(self):
-                    from shop.models import pause
-                    post_migrate.connect(lambda **kwargs: pause("migrate"), weak=False)
-            """, "shop/migrations/0001_initial.py", MIGRATION.formatted("") + "# long\n".repeat(900),
-            "shop/migrations/0002_left.py", MIGRATION.formatted("(\"shop\", \"0001_initial\")"),
-            "shop/migrations/0002_right.py", MIGRATION.formatted("(\"shop\", \"0001_initial\")") + "# longer\n".repeat(1500)));
+                            def ready(self):
+                                from shop.models import pause
+                                post_migrate.connect(lambda **kwargs: pause("migrate"), weak=False)
+                        """,
+                        "shop/migrations/0001_initial.py",
+                        MIGRATION.formatted("") + "# long\n".repeat(900),
+                        "shop/migrations/0002_left.py",
+                        MIGRATION.formatted("(\"shop\", \"0001_initial\")"),
+                        "shop/migrations/0002_right.py",
+                        MIGRATION.formatted("(\"shop\", \"0001_initial\")") + "# longer\n".repeat(1500)));
         project.env(db);
         sql("""
             CREATE TABLE shop_order (id bigserial PRIMARY KEY, number int NOT NULL);
@@ -155,16 +165,20 @@ public final class Victim {
     /** Databases and schemas of runs, .reset, what the second copy is made of, partial files, and unfinished backups. */
     public List<String> leftovers() throws Exception {
         var left = new ArrayList<String>();
-        try (var connection = db.connect(); var found = connection.createStatement().executeQuery("""
-                SELECT 'database ' || datname FROM pg_database WHERE starts_with(datname, current_database() || '_')
-                UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'""")) {
+        try (var connection = db.connect();
+                var found = connection.createStatement().executeQuery("""
+                    SELECT 'database ' || datname FROM pg_database WHERE starts_with(datname, current_database() || '_')
+                    UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname ~ '^(parked|undone)_'""")) {
             while (found.next()) left.add(found.getString(1));
         }
         for (var in : List.of(root(), home)) {
             if (!Files.isDirectory(in)) continue;
             try (Stream<Path> all = Files.walk(in)) {
-                all.filter(f -> f.toString().contains(".reset/") || f.toString().contains("reset_migrations/") || f.toString().endsWith(".partial"))
-                    .map(Path::toString).forEach(left::add);
+                all.filter(f -> f.toString().contains(".reset/")
+                                || f.toString().contains("reset_migrations/")
+                                || f.toString().endsWith(".partial"))
+                        .map(Path::toString)
+                        .forEach(left::add);
             }
         }
         return left;
@@ -178,7 +192,11 @@ public final class Victim {
             try (Stream<Path> processes = Files.list(Path.of("/proc"))) {
                 for (var process : processes.filter(p -> p.getFileName().toString().matches("\\d+")).toList()) {
                     try {
-                        if (process.resolve("cwd").toRealPath().startsWith(root()) && process.resolve("exe").toRealPath().toString().contains("python")) found.add(process.toString());
+                        if (process.resolve("cwd").toRealPath().startsWith(root())
+                                && process.resolve("exe")
+                                        .toRealPath()
+                                        .toString()
+                                        .contains("python")) found.add(process.toString());
                     } catch (IOException ended) {
                         // or is not ours to see
                     }

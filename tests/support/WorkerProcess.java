@@ -17,7 +17,8 @@ import support.TestWorker.Task;
 /** A {@link TestWorker}, seen from run_tests. */
 public final class WorkerProcess implements AutoCloseable {
     private static final long SILENT_MINUTES = 20;
-    private static final ScheduledExecutorService WATCH = Executors.newSingleThreadScheduledExecutor(Thread.ofPlatform().daemon().factory());
+    private static final ScheduledExecutorService WATCH = Executors.newSingleThreadScheduledExecutor(
+            Thread.ofPlatform().daemon().factory());
 
     private final Process process;
     private final JsonLines lines;
@@ -30,11 +31,15 @@ public final class WorkerProcess implements AutoCloseable {
     /** @param printed gets each line that the tests, or what they start, print on stdout or stderr */
     public static WorkerProcess start(boolean all, long seed, Consumer<String> printed) throws IOException {
         return new WorkerProcess(JsonLines.start(socket -> {
-            var builder = new ProcessBuilder(command(all, seed, socket)).redirectInput(new File("/dev/null")).redirectErrorStream(true);
+            var builder = new ProcessBuilder(command(all, seed, socket))
+                    .redirectInput(new File("/dev/null"))
+                    .redirectErrorStream(true);
             builder.environment().put("JBANGW_CALL", "reset_migrations"); // as in Tool
             var process = builder.start();
             Runtime.getRuntime().addShutdownHook(new Thread(process::destroy));
-            Thread.ofPlatform().daemon().start(() -> process.inputReader().lines().forEach(printed));
+            Thread.ofPlatform()
+                    .daemon()
+                    .start(() -> process.inputReader().lines().forEach(printed));
             return process;
         }));
     }
@@ -44,7 +49,8 @@ public final class WorkerProcess implements AutoCloseable {
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
         command.addAll(List.of("-D" + Sample.ALL_PROPERTY + "=" + all, "-D" + Sample.SEED_PROPERTY + "=" + seed));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), TestWorker.class.getName(), socket.toString()));
+        command.addAll(
+                List.of("-cp", System.getProperty("java.class.path"), TestWorker.class.getName(), socket.toString()));
         return command;
     }
 
@@ -52,7 +58,10 @@ public final class WorkerProcess implements AutoCloseable {
     private static boolean ignoresInterrupts() throws IOException {
         var status = Path.of("/proc/self/status");
         if (!Files.exists(status)) return false;
-        var ignored = Files.readAllLines(status).stream().filter(line -> line.startsWith("SigIgn:")).findFirst().orElseThrow();
+        var ignored = Files.readAllLines(status).stream()
+                .filter(line -> line.startsWith("SigIgn:"))
+                .findFirst()
+                .orElseThrow();
         return (Long.parseLong(ignored.replaceAll(".*\\s", ""), 16) & 2) != 0;
     }
 
@@ -66,7 +75,9 @@ public final class WorkerProcess implements AutoCloseable {
         while (true) {
             var silent = WATCH.schedule(this::end, SILENT_MINUTES, TimeUnit.MINUTES);
             var event = lines.receive(Event.class);
-            if (event == null) throw new IOException(silent.isDone() ? "no test has ended for " + SILENT_MINUTES + " minutes" : "the JVM has ended");
+            if (event == null)
+                throw new IOException(
+                        silent.isDone() ? "no test has ended for " + SILENT_MINUTES + " minutes" : "the JVM has ended");
             silent.cancel(false);
             told.accept(event);
             if (event.kind() == TestWorker.Kind.ended) return;

@@ -51,7 +51,8 @@ public final class Ping {
             throw unusable("…", "is not a URL");
         }
         var scheme = url.getScheme() == null ? "" : url.getScheme().toLowerCase(Locale.ROOT);
-        if (!scheme.equals("http") && !scheme.equals("https")) throw unusable("…", "does not start with http:// or https://");
+        if (!scheme.equals("http") && !scheme.equals("https"))
+            throw unusable("…", "does not start with http:// or https://");
         if (url.getHost() == null) throw unusable(scheme + "://…", "has no host");
         return url;
     }
@@ -80,7 +81,8 @@ public final class Ping {
 
     private List<String> after(String what, String body) {
         try {
-            if (starting != null) starting.join(); // the service must get the end last; the thread ends within its limits
+            if (starting != null)
+                starting.join(); // the service must get the end last; the thread ends within its limits
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
@@ -92,7 +94,8 @@ public final class Ping {
 
     private void send(String what, String body) {
         if (attempt(what, body) == null) return;
-        Interruption.uninterruptibly(() -> Interruption.pause(Duration.ofMillis(500))); // also after a run that was interrupted
+        Interruption.uninterruptibly(
+                () -> Interruption.pause(Duration.ofMillis(500))); // also after a run that was interrupted
         var error = attempt(what, body);
         if (error == null) return;
         synchronized (warnings) {
@@ -104,7 +107,8 @@ public final class Ping {
     private String attempt(String what, String body) {
         var error = new AtomicReference<String>();
         var open = new AtomicReference<HttpURLConnection>();
-        var thread = Thread.ofPlatform().daemon().name("ping" + what).start(() -> error.set(exchange(what, body, open)));
+        var thread =
+                Thread.ofPlatform().daemon().name("ping" + what).start(() -> error.set(exchange(what, body, open)));
         try {
             thread.join(limit);
         } catch (InterruptedException e) {
@@ -126,7 +130,11 @@ public final class Ping {
             connection.setRequestProperty("User-Agent", "backup_database/" + Lib.VERSION);
             connection.setRequestProperty("Connection", "close");
             if (url.getUserInfo() != null)
-                connection.setRequestProperty("Authorization", "Basic " + Base64.getEncoder().encodeToString(url.getUserInfo().getBytes(StandardCharsets.UTF_8)));
+                connection.setRequestProperty(
+                        "Authorization",
+                        "Basic "
+                                + Base64.getEncoder()
+                                        .encodeToString(url.getUserInfo().getBytes(StandardCharsets.UTF_8)));
             if (body != null) {
                 var bytes = body.getBytes(StandardCharsets.UTF_8);
                 connection.setDoOutput(true);
@@ -165,7 +173,8 @@ public final class Ping {
         var host = url.getRawAuthority().substring(url.getRawAuthority().lastIndexOf('@') + 1);
         var path = url.getRawPath() == null ? "" : url.getRawPath();
         if (!what.isEmpty()) path = path.replaceAll("/+$", "");
-        return URI.create(url.getScheme() + "://" + host + path + what + (url.getRawQuery() == null ? "" : "?" + url.getRawQuery()));
+        return URI.create(url.getScheme() + "://" + host + path + what
+                + (url.getRawQuery() == null ? "" : "?" + url.getRawQuery()));
     }
 
     /** Without the secret part. */

@@ -60,13 +60,29 @@ public final class Remote {
      * And the uploader stores no checksum: rclone would return our own hash of a multipart upload, which proves nothing.
      */
     private static final Map<String, String> SETTINGS = Map.of(
-        "RCLONE_CONTIMEOUT", "20s", "RCLONE_TIMEOUT", "2m", "RCLONE_RETRIES", "3", "RCLONE_LOW_LEVEL_RETRIES", "4",
-        "RCLONE_INPLACE", "true", // from 1.63 on it uses temporary names of its own, which a kill would leave
-        "RCLONE_S3_NO_CHECK_BUCKET", "true", "RCLONE_S3_DISABLE_CHECKSUM", "true", "RCLONE_B2_DISABLE_CHECKSUM", "true",
-        "RCLONE_AZUREBLOB_DISABLE_CHECKSUM", "true");
+            "RCLONE_CONTIMEOUT",
+            "20s",
+            "RCLONE_TIMEOUT",
+            "2m",
+            "RCLONE_RETRIES",
+            "3",
+            "RCLONE_LOW_LEVEL_RETRIES",
+            "4",
+            "RCLONE_INPLACE",
+            "true", // from 1.63 on it uses temporary names of its own, which a kill would leave
+            "RCLONE_S3_NO_CHECK_BUCKET",
+            "true",
+            "RCLONE_S3_DISABLE_CHECKSUM",
+            "true",
+            "RCLONE_B2_DISABLE_CHECKSUM",
+            "true",
+            "RCLONE_AZUREBLOB_DISABLE_CHECKSUM",
+            "true");
+
     private static final String[] NEVER = {"--ask-password=false", "--stats=0", "--log-format=", "--dry-run=false",
         "--interactive=false"};
-    private static final String[] BRIEFLY = {"--contimeout=5s", "--timeout=10s", "--retries=1", "--low-level-retries=1"};
+    private static final String[] BRIEFLY = {"--contimeout=5s", "--timeout=10s", "--retries=1", "--low-level-retries=1"
+    };
     private static final Pattern REMOTE = Pattern.compile("(?<name>:?[^/:]*):(?<rest>.*)", Pattern.DOTALL);
 
     private final Program rclone;
@@ -101,10 +117,13 @@ public final class Remote {
         var remote = REMOTE.matcher(path);
         var windows = System.getProperty("os.name").startsWith("Windows");
         if (path.isBlank() || path.startsWith("-")) throw unusable(path, "is not a remote");
-        if (path.chars().anyMatch(Character::isISOControl)) throw unusable(path.replaceAll("\\p{Cntrl}", "?"), "has a control character");
+        if (path.chars().anyMatch(Character::isISOControl))
+            throw unusable(path.replaceAll("\\p{Cntrl}", "?"), "has a control character");
         if (remote.matches() && remote.group("name").contains(","))
-            throw unusable(path.substring(0, path.indexOf(',')) + ",…",
-                    "has options, which belong in RCLONE_CONFIG_… variables: every user of the machine can read a command line");
+            throw unusable(
+                    path.substring(0, path.indexOf(',')) + ",…",
+                    "has options, which belong in RCLONE_CONFIG_… variables: every user of the machine can read a"
+                            + " command line");
         this.path = path.length() > 1 && path.endsWith("/") ? path.replaceAll("(?<=.)/+$", "") : path;
         var program = rclone.with();
         SETTINGS.forEach(program::envIfAbsent);
@@ -119,7 +138,8 @@ public final class Remote {
 
     private static Failure unusable(String path, String why) {
         return Failure.usage("--remote \"%s\" %s".formatted(path, why))
-                .next("give a remote of rclone and a folder in it, as s3:bucket/crm, or a folder of this machine, as /mnt/nas/crm");
+                .next("give a remote of rclone and a folder in it, as s3:bucket/crm, or a folder of this machine, as"
+                        + " /mnt/nas/crm");
     }
 
     /**
@@ -129,7 +149,9 @@ public final class Remote {
      */
     public void require() {
         if (local && !Files.isDirectory(Path.of(path)))
-            throw Failure.usage("--remote %s: no such folder; it is not created by itself, because it may be an unmounted disk".formatted(path))
+            throw Failure.usage(
+                            "--remote %s: no such folder; it is not created by itself, because it may be an unmounted disk"
+                                    .formatted(path))
                     .next("mount it, or create it once: " + Shell.line("mkdir", "-p", path));
         var listed = run("lsjson", "--files-only", "--no-modtime", "--no-mimetype", path);
         if (listed.code() != 0 && listed.code() != NOT_FOUND) throw said(listed.err());
@@ -139,13 +161,16 @@ public final class Remote {
         var bucket = parts.group("rest").replaceFirst("^/+", "").replaceFirst("/.*", "");
         if (bucket.isEmpty()) throw unusable(path, "names no bucket");
         // a missing folder and a missing bucket look the same
-        if (listed.code() == NOT_FOUND && run("lsjson", "--no-modtime", "--no-mimetype", parts.group("name") + ":" + bucket).code() == NOT_FOUND)
-            throw noBucket(parts.group("name") + ":" + bucket);
+        if (listed.code() == NOT_FOUND
+                && run("lsjson", "--no-modtime", "--no-mimetype", parts.group("name") + ":" + bucket)
+                                .code()
+                        == NOT_FOUND) throw noBucket(parts.group("name") + ":" + bucket);
     }
 
     private static Failure noBucket(String bucket) {
         return Failure.usage("there is no bucket " + bucket + ", or it is not visible to this key")
-                .next("check the name in --remote, or create the bucket once: " + Shell.line("rclone", "mkdir", bucket));
+                .next("check the name in --remote, or create the bucket once: "
+                        + Shell.line("rclone", "mkdir", bucket));
     }
 
     /**
@@ -166,13 +191,15 @@ public final class Remote {
                 if (stat(manifest.getFileName().toString()).isPresent()) {
                     var there = proven(data, digests, manifest, ofManifest);
                     if (there.isPresent()) return there.get();
-                    remove(manifest.getFileName().toString()); // while the data changes, nothing there may look complete
+                    remove(manifest.getFileName()
+                            .toString()); // while the data changes, nothing there may look complete
                 }
                 var proof = put(data, digests, data);
                 put(manifest, ofManifest, data);
                 return proof;
             } catch (Failure e) {
-                if (e.problem() instanceof Problem.Interrupted || e.problem() instanceof RemoteProblem.UploadFailed) throw e;
+                if (e.problem() instanceof Problem.Interrupted || e.problem() instanceof RemoteProblem.UploadFailed)
+                    throw e;
                 throw new Failure(new RemoteProblem.UploadFailed(data, path, words(e), null), e);
             }
         } catch (IOException e) {
@@ -189,8 +216,8 @@ public final class Remote {
         return new Failure(new RemoteProblem.Mismatch(file, how));
     }
 
-    private Optional<Proof> proven(Path data, Map<String, String> digests, Path manifest, Map<String, String> ofManifest)
-            throws IOException {
+    private Optional<Proof> proven(
+            Path data, Map<String, String> digests, Path manifest, Map<String, String> ofManifest) throws IOException {
         try {
             prove(manifest, ofManifest);
             return Optional.of(prove(data, digests));
@@ -238,7 +265,8 @@ public final class Remote {
         var name = file.getFileName().toString();
         var bytes = Files.size(file);
         var there = stat(name).orElseThrow(() -> mismatch(at(name), "it is missing"));
-        if (there.bytes() != bytes) throw mismatch(at(name), "%,d bytes instead of %,d".formatted(there.bytes(), bytes));
+        if (there.bytes() != bytes)
+            throw mismatch(at(name), "%,d bytes instead of %,d".formatted(there.bytes(), bytes));
         for (var kind : digests.keySet()) {
             var hash = there.hashes().get(kind);
             if (hash == null || hash.isEmpty() || !features().hashes().contains(kind)) continue;
@@ -253,7 +281,9 @@ public final class Remote {
 
     /** The files in the folder itself; a folder that does not exist yet is empty. */
     public List<RemoteFile> list() {
-        return entries(path, "--use-server-modtime").map(files -> files.map(Remote::remoteFile).toList()).orElse(List.of());
+        return entries(path, "--use-server-modtime")
+                .map(files -> files.map(Remote::remoteFile).toList())
+                .orElse(List.of());
     }
 
     private static RemoteFile remoteFile(JsonObject file) {
@@ -265,7 +295,8 @@ public final class Remote {
     public String read(String name) {
         plain(name);
         var there = stat(name).orElseThrow(() -> mismatch(at(name), "it is missing"));
-        if (there.bytes() > LARGEST_TEXT) throw mismatch(at(name), "%,d bytes are too many for a manifest".formatted(there.bytes()));
+        if (there.bytes() > LARGEST_TEXT)
+            throw mismatch(at(name), "%,d bytes are too many for a manifest".formatted(there.bytes()));
         var text = new ByteArrayOutputStream();
         try {
             stream(name, there.bytes(), text);
@@ -322,8 +353,11 @@ public final class Remote {
 
     /** Removes unfinished uploads. @param ours whether a file of this name can be ours @return the names */
     public List<String> sweep(Predicate<String> ours, Instant olderThan) {
-        var stale = list().stream().filter(file -> file.name().endsWith(PARTIAL) && file.arrived().isBefore(olderThan))
-            .map(RemoteFile::name).filter(name -> ours.test(name.substring(0, name.length() - PARTIAL.length()))).toList();
+        var stale = list().stream()
+                .filter(file -> file.name().endsWith(PARTIAL) && file.arrived().isBefore(olderThan))
+                .map(RemoteFile::name)
+                .filter(name -> ours.test(name.substring(0, name.length() - PARTIAL.length())))
+                .toList();
         stale.forEach(this::remove);
         return stale;
     }
@@ -341,37 +375,52 @@ public final class Remote {
 
     /** A file name: no other folder, no option. */
     private static void plain(String name) {
-        if (name.isBlank() || name.startsWith("-") || name.startsWith(".") || name.chars().anyMatch(c -> c == '/' || c == '\\' || Character.isISOControl(c)))
+        if (name.isBlank()
+                || name.startsWith("-")
+                || name.startsWith(".")
+                || name.chars().anyMatch(c -> c == '/' || c == '\\' || Character.isISOControl(c)))
             throw Failure.usage("\"" + name.replaceAll("\\p{Cntrl}", "?") + "\" is not a file name")
                     .next("list the backups: " + Script.BACKUP_DATABASE.command("list", "--off-site"));
     }
 
     private void remove(String name, String... flags) {
-        var done = run(Stream.concat(Stream.of("deletefile", "--retries=1", at(name)), Stream.of(flags)).toArray(String[]::new));
+        var done = run(Stream.concat(Stream.of("deletefile", "--retries=1", at(name)), Stream.of(flags))
+                .toArray(String[]::new));
         if (done.code() == 0) return;
         var remains = flags.length > 0 ? !done.err().contains("doesn't exist") : stat(name).isPresent();
         if (remains) throw said(done.err());
     }
 
     private Optional<Stat> stat(String name) {
-        return entries(at(name), "--hash", "--no-modtime").flatMap(Stream::findFirst).map(file -> {
-            var hashes = new LinkedHashMap<String, String>();
-            if (file.get("Hashes") instanceof JsonObject all)
-                all.entrySet().forEach(hash -> hashes.put(hash.getKey().replace("-", "").toLowerCase(Locale.ROOT), hash.getValue().getAsString()));
-            return new Stat(file.get("Size").getAsLong(), hashes);
-        });
+        return entries(at(name), "--hash", "--no-modtime")
+                .flatMap(Stream::findFirst)
+                .map(file -> {
+                    var hashes = new LinkedHashMap<String, String>();
+                    if (file.get("Hashes") instanceof JsonObject all)
+                        all.entrySet()
+                                .forEach(hash -> hashes.put(
+                                        hash.getKey().replace("-", "").toLowerCase(Locale.ROOT),
+                                        hash.getValue().getAsString()));
+                    return new Stat(file.get("Size").getAsLong(), hashes);
+                });
     }
 
     /** What is there; empty when nothing is. */
     private Optional<Stream<JsonObject>> entries(String where, String... flags) {
-        var listed = run(Stream.concat(Stream.of("lsjson", "--files-only", "--no-mimetype", where), Stream.of(flags)).toArray(String[]::new));
+        var listed = run(Stream.concat(Stream.of("lsjson", "--files-only", "--no-mimetype", where), Stream.of(flags))
+                .toArray(String[]::new));
         if (listed.code() == NOT_FOUND) return Optional.empty();
         if (listed.code() != 0) throw said(listed.err());
         try {
             var json = JsonParser.parseString(listed.out()).getAsJsonArray();
             return Optional.of(json.asList().stream().map(JsonElement::getAsJsonObject));
         } catch (JsonParseException | IllegalStateException e) {
-            throw new Failure(new RemoteProblem.RcloneFailed(path, "its list is not JSON: " + listed.out().lines().findFirst().orElse("")), e);
+            throw new Failure(
+                    new RemoteProblem.RcloneFailed(
+                            path,
+                            "its list is not JSON: "
+                                    + listed.out().lines().findFirst().orElse("")),
+                    e);
         }
     }
 
@@ -379,12 +428,19 @@ public final class Remote {
     private Features features() {
         if (features != null) return features;
         var said = run("backend", "features", path);
-        if (said.code() != 0) return features = new Features(List.of(), false); // versions before 1.55 lack the command: all is read back
+        if (said.code() != 0)
+            return features = new Features(List.of(), false); // versions before 1.55 lack the command: all is read back
         var json = JsonParser.parseString(said.out()).getAsJsonObject();
         var has = json.getAsJsonObject("Features");
         var hashes = json.get("Hashes") instanceof JsonArray all
-                ? all.asList().stream().map(JsonElement::getAsString).filter(HASHES::contains).toList() : List.<String>of();
-        return features = new Features(has.get("UnWrap").getAsBoolean() ? List.of() : hashes, has.get("BucketBased").getAsBoolean());
+                ? all.asList().stream()
+                        .map(JsonElement::getAsString)
+                        .filter(HASHES::contains)
+                        .toList()
+                : List.<String>of();
+        return features = new Features(
+                has.get("UnWrap").getAsBoolean() ? List.of() : hashes,
+                has.get("BucketBased").getAsBoolean());
     }
 
     /** Writes the bytes of a file; a broken connection is resumed. */
@@ -443,7 +499,9 @@ public final class Remote {
 
     private static Failure notInstalled(String program) {
         return Failure.usage(program + " is not installed, or not on PATH (cron's is short); off-site copies need it")
-                .next("apt install rclone, dnf install rclone, brew install rclone, or https://rclone.org/install/", "or leave --remote out");
+                .next(
+                        "apt install rclone, dnf install rclone, brew install rclone, or https://rclone.org/install/",
+                        "or leave --remote out");
     }
 
     private void ok(String... args) {
@@ -458,7 +516,8 @@ public final class Remote {
         words = rclone.redact(words)
             .replaceAll("(?<=://)[^/\\s@\"]+@", "***@")         // user and password of a URL
             .replaceAll("(?<=[^\\s\"]{8})\\?[^\\s\"]*=[^\\s\"]*", "?…"); // the signature of a presigned URL
-        return new Failure(new RemoteProblem.RcloneFailed(path, words.lines().limit(8).collect(Collectors.joining("\n"))));
+        return new Failure(
+                new RemoteProblem.RcloneFailed(path, words.lines().limit(8).collect(Collectors.joining("\n"))));
     }
 
     // ---- hashes ------------------------------------------------------------------------------
@@ -467,7 +526,8 @@ public final class Remote {
     private Map<String, String> digests(Path file) throws IOException {
         var digests = new LinkedHashMap<String, MessageDigest>();
         for (var kind : HASHES)
-            if (kind.equals("sha256") || features().hashes().contains(kind)) digests.put(kind, digest(kind.replace("sha", "SHA-")));
+            if (kind.equals("sha256") || features().hashes().contains(kind))
+                digests.put(kind, digest(kind.replace("sha", "SHA-")));
         var out = OutputStream.nullOutputStream();
         for (var digest : digests.values()) out = new DigestOutputStream(out, digest);
         try (var in = Files.newInputStream(file)) {
@@ -481,7 +541,8 @@ public final class Remote {
 
     private static String sha256(Path file) throws IOException {
         var digest = Disk.sha256Digest();
-        try (var in = Files.newInputStream(file); var out = new DigestOutputStream(OutputStream.nullOutputStream(), digest)) {
+        try (var in = Files.newInputStream(file);
+                var out = new DigestOutputStream(OutputStream.nullOutputStream(), digest)) {
             in.transferTo(out);
         }
         return hex(digest);

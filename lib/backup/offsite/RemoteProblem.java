@@ -26,16 +26,18 @@ sealed interface RemoteProblem extends Problem {
 
     /** @param words of rclone, without secrets */
     record RcloneFailed(String remote, String words) implements RemoteProblem {
-        private static final Pattern CONFIGURATION = Pattern.compile("(?i)didn't find section|didn't find backend|couldn't find type"
-                + "|SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|Forbidden|Unauthorized|status code: 40[13]"
-                + "|unable to authenticate|permission denied|NoSuchBucket");
+        private static final Pattern CONFIGURATION =
+                Pattern.compile("(?i)didn't find section|didn't find backend|couldn't find"
+                    + " type|SignatureDoesNotMatch|InvalidAccessKeyId|AccessDenied|Forbidden|Unauthorized|status code:"
+                    + " 40[13]|unable to authenticate|permission denied|NoSuchBucket");
 
         @Override public Exit exit() {
             return CONFIGURATION.matcher(words).find() ? Exit.USAGE : Exit.FAILED;
         }
 
         @Override public String what() {
-            return "rclone failed (" + remote + ")" + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing());
+            return "rclone failed (" + remote + ")"
+                    + (words.isBlank() ? "" : ":\n" + words.strip().indent(2).stripTrailing());
         }
 
         @Override public List<String> next() {
@@ -53,9 +55,15 @@ sealed interface RemoteProblem extends Problem {
         }
 
         @Override public String what() {
-            return "the backup %s is good, but its copy to %s failed:\n%s%s".formatted(file, remote,
-                    words.strip().indent(2).stripTrailing(),
-                    left == null ? "" : "\n" + left + " may be left there; without its manifest it does not count as a backup");
+            return "the backup %s is good, but its copy to %s failed:\n%s%s"
+                    .formatted(
+                            file,
+                            remote,
+                            words.strip().indent(2).stripTrailing(),
+                            left == null
+                                    ? ""
+                                    : "\n" + left
+                                            + " may be left there; without its manifest it does not count as a backup");
         }
 
         @Override public List<String> next() {

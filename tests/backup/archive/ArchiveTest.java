@@ -44,28 +44,58 @@ class ArchiveTest {
                 """.formatted(LARGE / 10));
         }
         archive = temp.resolve("archive");
-        var program = Environment.withoutDjango(null, null).pgProgram("pg_dump", 15).secret("PGPASSWORD", db.role().password());
-        program.with("--format=custom", "--compress=0", "--blobs", "--file=" + archive, "--host=" + db.host(), "--port=" + db.port(), "--username=" + db.role().name(), db.name()).output();
+        var program = Environment.withoutDjango(null, null)
+                .pgProgram("pg_dump", 15)
+                .secret("PGPASSWORD", db.role().password());
+        program.with(
+                        "--format=custom",
+                        "--compress=0",
+                        "--blobs",
+                        "--file=" + archive,
+                        "--host=" + db.host(),
+                        "--port=" + db.port(),
+                        "--username=" + db.role().name(),
+                        db.name())
+                .output();
     }
 
     /** The wanted ones were made by xxHash's own library, through Python's. */
     @Test void rows_are_hashed_as_xxhash_itself_does() throws Exception {
         var contents = read(Files.newInputStream(archive));
         var hashes = new TreeMap<String, String>();
-        contents.tables().forEach((name, rows) -> hashes.put(name.replace("public.", ""), rows.rows() + " " + rows.hex()));
+        contents.tables()
+                .forEach((name, rows) -> hashes.put(name.replace("public.", ""), rows.rows() + " " + rows.hex()));
         hashes.keySet().removeAll(List.of("escapes", "django_migrations"));
-        assertEquals(new TreeMap<>(Map.of("nothing", "1 ef46db3751d8e999", "letter", "1 d24ec4f1a98c6e5b", "letters", "1 44bc2cf5ad770999", "sentence", "1 fbcea83c8a378bf1",
-            "twice", "2 897859eb5aee1332", "lengths", "301 4a7655e8105476bf", "large", "1 339f6d490a204a9b")), hashes);
+        assertEquals(
+                new TreeMap<>(Map.of(
+                        "nothing",
+                        "1 ef46db3751d8e999",
+                        "letter",
+                        "1 d24ec4f1a98c6e5b",
+                        "letters",
+                        "1 44bc2cf5ad770999",
+                        "sentence",
+                        "1 fbcea83c8a378bf1",
+                        "twice",
+                        "2 897859eb5aee1332",
+                        "lengths",
+                        "301 4a7655e8105476bf",
+                        "large",
+                        "1 339f6d490a204a9b")),
+                hashes);
         assertEquals(5, contents.tables().get("public.escapes").rows());
         assertEquals(LARGE + 1, contents.tables().get("public.large").bytes());
-        assertEquals("2 1266c17bb640d112", contents.largeObjects().rows() + " " + contents.largeObjects().hex()); // its oid is the seed
+        assertEquals(
+                "2 1266c17bb640d112",
+                contents.largeObjects().rows() + " " + contents.largeObjects().hex()); // its oid is the seed
     }
 
     @Test void it_is_the_same_in_whatever_pieces_the_archive_comes() throws Exception {
         var whole = read(Files.newInputStream(archive));
         assertEquals("0002", whole.lastMigration().name());
         assertEquals(2, whole.largeObjects().rows());
-        for (int most : new int[] {1009, 65_537}) assertEquals(whole, read(inPieces(Files.newInputStream(archive), most)));
+        for (int most : new int[] {1009, 65_537})
+            assertEquals(whole, read(inPieces(Files.newInputStream(archive), most)));
     }
 
     /** A row can be larger than the memory that we want to take. */

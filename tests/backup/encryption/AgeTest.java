@@ -67,7 +67,10 @@ class AgeTest {
             var sealed = sealed(age, plain);
             assertArrayEquals(plain, opened(age::readingBack, sealed), "by the one that made it: " + size);
             assertArrayEquals(plain, opened(key, sealed), "by its owner: " + size);
-            assertArrayEquals(plain, key.decrypting(FILE, new Samples.Dribble(sealed)).readAllBytes(), "little by little: " + size);
+            assertArrayEquals(
+                    plain,
+                    key.decrypting(FILE, new Samples.Dribble(sealed)).readAllBytes(),
+                    "little by little: " + size);
         }
     }
 
@@ -79,7 +82,9 @@ class AgeTest {
         var sealed = sealed(age, plain);
         var between = System.nanoTime();
         assertArrayEquals(plain, opened(age::readingBack, sealed));
-        System.out.printf("sealing and opening 20 MB: %.0f and %.0f MB/s, %,d bytes more%n", 20e9 / (between - began), 20e9 / (System.nanoTime() - between), sealed.length - plain.length);
+        System.out.printf(
+                "sealing and opening 20 MB: %.0f and %.0f MB/s, %,d bytes more%n",
+                20e9 / (between - began), 20e9 / (System.nanoTime() - between), sealed.length - plain.length);
     }
 
     @Test void several_recipients_each_open_it_and_nobody_else() throws Exception {
@@ -96,31 +101,48 @@ class AgeTest {
         assertEquals("no key in " + carla.file + " decrypts " + FILE, failure.problem().what());
         assertEquals(List.of("give the key of one of the recipients that its manifest names: --identity FILE",
                 "the recipients of a key file: age-keygen -y " + carla.file), failure.problem().next());
-        assertThrows(IOException.class, () -> opened(Age.to(List.of(anna.recipient))::readingBack, sealed), "the key of another run does not open it");
+        assertThrows(
+                IOException.class,
+                () -> opened(Age.to(List.of(anna.recipient))::readingBack, sealed),
+                "the key of another run does not open it");
     }
 
     @Test void a_file_with_several_identities_opens_what_any_of_them_opens() throws IOException {
         var both = temp.resolve("both.txt");
-        Files.writeString(both, "# mine\r\n\r\n" + Files.readString(ben.file).replace("\n", "\r\n") + "   \n" + Files.readString(anna.file));
+        Files.writeString(
+                both,
+                "# mine\r\n\r\n" + Files.readString(ben.file).replace("\n", "\r\n") + "   \n"
+                        + Files.readString(anna.file));
         var plain = Samples.random(1000);
-        for (var owner : List.of(anna, ben)) assertArrayEquals(plain, opened(Age.key(both), sealed(Age.to(List.of(owner.recipient)), plain)));
+        for (var owner : List.of(anna, ben))
+            assertArrayEquals(plain, opened(Age.key(both), sealed(Age.to(List.of(owner.recipient)), plain)));
     }
 
     @Test void what_is_missing_is_said_with_the_command_that_helps() throws IOException {
         var toAnna = sealed(Age.to(List.of(anna.recipient)), new byte[9]);
-        assertEquals(FILE + " is encrypted, and no identity file is given\n"
-                + "give the file with its secret key: --identity FILE, or BACKUP_IDENTITY in .env", wrong(Age.key(null), toAnna));
+        assertEquals(
+                FILE + " is encrypted, and no identity file is given\n"
+                        + "give the file with its secret key: --identity FILE, or BACKUP_IDENTITY in .env",
+                wrong(Age.key(null), toAnna));
         for (var key : List.of(Age.key(null), Age.key(anna.file)))
-            assertEquals(FILE + " is encrypted with a passphrase, which is not supported\ndecrypt it, then give the decrypted file: "
-                    + "( umask 077 && age --decrypt --output '/srv/my shop/crm.dump.zst' '/srv/my shop/crm.dump.zst.age' )", wrong(key, stanza("scrypt")));
-        assertEquals(FILE + " is encrypted for recipients of a type that is not supported: ssh-ed25519\ndecrypt it, then give the decrypted file: "
-                + "( umask 077 && age --decrypt --identity KEY_FILE --output '/srv/my shop/crm.dump.zst' '/srv/my shop/crm.dump.zst.age' )",
+            assertEquals(
+                    FILE
+                            + " is encrypted with a passphrase, which is not supported\n"
+                            + "decrypt it, then give the decrypted file: ( umask 077 && age --decrypt --output"
+                            + " '/srv/my shop/crm.dump.zst' '/srv/my shop/crm.dump.zst.age' )",
+                    wrong(key, stanza("scrypt")));
+        assertEquals(
+                FILE
+                        + " is encrypted for recipients of a type that is not supported: ssh-ed25519\n"
+                        + "decrypt it, then give the decrypted file: ( umask 077 && age --decrypt --identity KEY_FILE"
+                        + " --output '/srv/my shop/crm.dump.zst' '/srv/my shop/crm.dump.zst.age' )",
                 wrong(Age.key(anna.file), stanza("ssh-ed25519")));
     }
 
     /** The head of a file with one stanza of that type. */
     private static byte[] stanza(String type) {
-        return ("age-encryption.org/v1\n-> " + type + " AAAAAAAAAAAAAAAAAAAAAA 18\n" + "A".repeat(43) + "\n--- " + "A".repeat(43) + "\n0123456789abcdef0123456789abcdef")
+        return ("age-encryption.org/v1\n-> " + type + " AAAAAAAAAAAAAAAAAAAAAA 18\n" + "A".repeat(43) + "\n--- "
+                        + "A".repeat(43) + "\n0123456789abcdef0123456789abcdef")
                 .getBytes(StandardCharsets.US_ASCII);
     }
 
@@ -143,14 +165,24 @@ class AgeTest {
                 var near = cut < payload ? cut : (cut - payload) % 65552;
                 if (cut > 300 && cut < sealed.length - 300 && near > 40 && near < 65552 - 40) continue;
                 var part = Arrays.copyOf(sealed, cut);
-                assertThrows(IOException.class, () -> opened(age::readingBack, part), size + " cut at " + cut + " of " + sealed.length);
+                assertThrows(
+                        IOException.class,
+                        () -> opened(age::readingBack, part),
+                        size + " cut at " + cut + " of " + sealed.length);
             }
             // where a block ends: the hardest, because what is there is whole
             for (int cut = payload; cut < sealed.length; cut += 65552) {
                 var part = Arrays.copyOf(sealed, cut);
-                assertThrows(IOException.class, () -> opened(Age.key(anna.file), part), size + " cut at the end of a block, " + cut);
+                assertThrows(
+                        IOException.class,
+                        () -> opened(Age.key(anna.file), part),
+                        size + " cut at the end of a block, " + cut);
             }
-            for (var more : new int[] {1, 16, 17, 100_000}) assertThrows(IOException.class, () -> opened(age::readingBack, Arrays.copyOf(sealed, sealed.length + more)), "followed by " + more);
+            for (var more : new int[] {1, 16, 17, 100_000})
+                assertThrows(
+                        IOException.class,
+                        () -> opened(age::readingBack, Arrays.copyOf(sealed, sealed.length + more)),
+                        "followed by " + more);
             assertThrows(IOException.class, () -> opened(age::readingBack, Samples.join(sealed, sealed)), "twice");
         }
     }
@@ -171,8 +203,12 @@ class AgeTest {
             } catch (IOException damaged) {
                 // as it should be
             } catch (Failure e) {
-                var expected = List.of("no key in " + anna.file + " decrypts " + FILE, FILE + " is encrypted for recipients of a type that is not supported: ");
-                assertTrue(at < 500 && expected.stream().anyMatch(e.problem().what()::startsWith), "at " + at + ": " + e.problem().what());
+                var expected = List.of(
+                        "no key in " + anna.file + " decrypts " + FILE,
+                        FILE + " is encrypted for recipients of a type that is not supported: ");
+                assertTrue(
+                        at < 500 && expected.stream().anyMatch(e.problem().what()::startsWith),
+                        "at " + at + ": " + e.problem().what());
             }
         }
     }
@@ -186,7 +222,8 @@ class AgeTest {
         System.arraycopy(sealed, payload, swapped, payload + 65552, 65552);
         System.arraycopy(sealed, payload + 65552, swapped, payload, 65552);
         assertThrows(IOException.class, () -> opened(age::readingBack, swapped));
-        var without = Samples.join(Arrays.copyOf(sealed, payload + 65552), Arrays.copyOfRange(sealed, payload + 2 * 65552, sealed.length));
+        var without = Samples.join(
+                Arrays.copyOf(sealed, payload + 65552), Arrays.copyOfRange(sealed, payload + 2 * 65552, sealed.length));
         assertThrows(IOException.class, () -> opened(age::readingBack, without));
     }
 
@@ -206,7 +243,8 @@ class AgeTest {
         for (var size : new int[] {0, 1, 65536, 65537, 200_000}) {
             var file = new ByteArrayOutputStream();
             age.encrypting(file).write(Samples.random(size)); // and not closed
-            assertThrows(IOException.class, () -> opened(age::readingBack, file.toByteArray()), "given up after " + size);
+            assertThrows(
+                    IOException.class, () -> opened(age::readingBack, file.toByteArray()), "given up after " + size);
         }
     }
 
@@ -215,8 +253,10 @@ class AgeTest {
         var disk = new ByteArrayOutputStream() {
             int full = 100_000;
 
-            @Override public void write(byte[] from, int start, int length) {
-                if (size() + length > full) throw new java.io.UncheckedIOException(new IOException("No space left on device"));
+            @Override
+            public void write(byte[] from, int start, int length) {
+                if (size() + length > full)
+                    throw new java.io.UncheckedIOException(new IOException("No space left on device"));
                 super.write(from, start, length);
             }
         };
@@ -238,22 +278,43 @@ class AgeTest {
     // ---- what is given -----------------------------------------------------------------------
 
     @Test void a_bad_recipient_is_named_and_a_secret_never() throws IOException {
-        var secret = Files.readString(anna.file).lines().filter(line -> line.startsWith("AGE")).findFirst().orElseThrow();
-        for (var bad : List.of(anna.recipient.substring(0, 61), anna.recipient.substring(0, 61) + (anna.recipient.endsWith("q") ? "p" : "q"), "age1", "anna@example.org", "ssh-ed25519", "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t")) {
+        var secret = Files.readString(anna.file)
+                .lines()
+                .filter(line -> line.startsWith("AGE"))
+                .findFirst()
+                .orElseThrow();
+        for (var bad : List.of(
+                anna.recipient.substring(0, 61),
+                anna.recipient.substring(0, 61) + (anna.recipient.endsWith("q") ? "p" : "q"),
+                "age1",
+                "anna@example.org",
+                "ssh-ed25519",
+                "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t")) {
             var failure = assertThrows(Failure.class, () -> Age.to(List.of(ben.recipient, bad)), bad);
             assertEquals(Problem.Exit.USAGE, failure.problem().exit());
-            assertTrue(failure.problem().what().startsWith("cannot encrypt to " + bad + ": "), failure.problem().what());
-            assertEquals(List.of("give an age1… recipient: the line \"public key\" of a file made by age-keygen -o key.txt"), failure.problem().next());
+            assertTrue(
+                    failure.problem().what().startsWith("cannot encrypt to " + bad + ": "),
+                    failure.problem().what());
+            assertEquals(
+                    List.of("give an age1… recipient: the line \"public key\" of a file made by age-keygen -o key.txt"),
+                    failure.problem().next());
         }
         for (var given : List.of(secret, secret.toLowerCase())) {
             var failure = assertThrows(Failure.class, () -> Age.to(List.of(given)));
             assertFalse(failure.toString().toUpperCase().contains(secret.substring(15, 40)));
         }
-        for (var none : List.of(List.<String>of(), List.of("", " , "))) assertEquals("cannot encrypt to \"\": it is empty", assertThrows(Failure.class, () -> Age.to(none)).problem().what());
+        for (var none : List.of(List.<String>of(), List.of("", " , ")))
+            assertEquals(
+                    "cannot encrypt to \"\": it is empty",
+                    assertThrows(Failure.class, () -> Age.to(none)).problem().what());
     }
 
     @Test void a_bad_identity_file_is_told_and_its_secret_never() throws IOException {
-        var secret = Files.readString(anna.file).lines().filter(line -> line.startsWith("AGE")).findFirst().orElseThrow();
+        var secret = Files.readString(anna.file)
+                .lines()
+                .filter(line -> line.startsWith("AGE"))
+                .findFirst()
+                .orElseThrow();
         assertEquals("line 2 does not begin with AGE-SECRET-KEY-1", why("# x\nsome words\n"));
         assertEquals("the key in line 1 is incomplete", why(secret.substring(0, 60) + "\n"));
         assertEquals("it has no line that begins with AGE-SECRET-KEY-1", why("# only a comment\n"));
@@ -264,7 +325,8 @@ class AgeTest {
         assertEquals("it is encrypted itself", why("age-encryption.org/v1\n-> scrypt"));
         assertEquals("it is encrypted itself", why("-----BEGIN AGE ENCRYPTED FILE-----\n"));
         assertEquals("it is not there", why(temp.resolve("missing")));
-        var failure = assertThrows(Failure.class, () -> Age.key(Files.writeString(temp.resolve("bad.txt"), secret + "x")));
+        var failure =
+                assertThrows(Failure.class, () -> Age.key(Files.writeString(temp.resolve("bad.txt"), secret + "x")));
         assertFalse((failure + "" + failure.getCause()).contains(secret.substring(15, 40)));
     }
 
@@ -284,7 +346,8 @@ class AgeTest {
     @Test void what_is_sealed_is_told_by_its_head() throws IOException {
         assertTrue(Age.isEncrypted(Arrays.copyOf(sealed(Age.to(List.of(anna.recipient)), new byte[9]), 34)));
         assertTrue(Age.isEncrypted("-----BEGIN AGE ENCRYPTED FILE-----".getBytes(StandardCharsets.US_ASCII)));
-        for (var other : List.of("", "PGDMP", "age-encryption", "-- PostgreSQL database dump")) assertFalse(Age.isEncrypted(other.getBytes(StandardCharsets.US_ASCII)));
+        for (var other : List.of("", "PGDMP", "age-encryption", "-- PostgreSQL database dump"))
+            assertFalse(Age.isEncrypted(other.getBytes(StandardCharsets.US_ASCII)));
     }
 
     // ---- the age program ---------------------------------------------------------------------
@@ -293,11 +356,20 @@ class AgeTest {
         needs("age");
         for (var size : new int[] {0, 1, 65536, 200_000}) {
             var plain = Samples.random(size);
-            var file = Files.write(temp.resolve("ours.age"), sealed(Age.to(List.of(anna.recipient, ben.recipient)), plain));
+            var file = Files.write(
+                    temp.resolve("ours.age"), sealed(Age.to(List.of(anna.recipient, ben.recipient)), plain));
             assertArrayEquals(plain, run("age", "--decrypt", "--identity", ben.file.toString(), file.toString()));
         }
         Files.write(temp.resolve("cut.age"), Arrays.copyOf(Files.readAllBytes(temp.resolve("ours.age")), 100_000));
-        assertThrows(AssertionError.class, () -> run("age", "--decrypt", "--identity", ben.file.toString(), temp.resolve("cut.age").toString()), "the control");
+        assertThrows(
+                AssertionError.class,
+                () -> run(
+                        "age",
+                        "--decrypt",
+                        "--identity",
+                        ben.file.toString(),
+                        temp.resolve("cut.age").toString()),
+                "the control");
     }
 
     @Test void we_open_what_the_age_program_makes_armored_or_not() throws Exception {
@@ -308,21 +380,35 @@ class AgeTest {
         for (var size : new int[] {0, 1, 65536, 200_000}) {
             var plain = Files.write(temp.resolve("plain"), Samples.random(size));
             for (var armor : List.of(List.<String>of(), List.of("--armor"))) {
-                var command = new java.util.ArrayList<>(List.of("age", "--encrypt", "--recipient", recipient, "--recipient", anna.recipient));
+                var command = new java.util.ArrayList<>(
+                        List.of("age", "--encrypt", "--recipient", recipient, "--recipient", anna.recipient));
                 command.addAll(armor);
                 command.add(plain.toString());
                 var sealed = run(command.toArray(String[]::new));
                 assertTrue(Age.isEncrypted(sealed));
-                for (var file : List.of(key, anna.file)) assertArrayEquals(Files.readAllBytes(plain), opened(Age.key(file), sealed), armor + " " + size);
-                for (int cut = 1; size % 65536 > 0 && cut < sealed.length - 1; cut += cut < 300 || cut > sealed.length - 300 ? 1 : 4999) {
+                for (var file : List.of(key, anna.file))
+                    assertArrayEquals(Files.readAllBytes(plain), opened(Age.key(file), sealed), armor + " " + size);
+                for (int cut = 1;
+                        size % 65536 > 0 && cut < sealed.length - 1;
+                        cut += cut < 300 || cut > sealed.length - 300 ? 1 : 4999) {
                     var part = Arrays.copyOf(sealed, cut);
-                    assertThrows(IOException.class, () -> opened(Age.key(key), part), armor + " " + size + " cut at " + cut + " of " + sealed.length);
+                    assertThrows(
+                            IOException.class,
+                            () -> opened(Age.key(key), part),
+                            armor + " " + size + " cut at " + cut + " of " + sealed.length);
                 }
                 var wrong = assertThrows(Failure.class, () -> opened(Age.key(ben.file), sealed));
                 assertEquals("no key in " + ben.file + " decrypts " + FILE, wrong.problem().what());
             }
         }
-        run("age", "--encrypt", "--recipient", recipient, "--output", temp.resolve("locked.txt").toString(), key.toString());
+        run(
+                "age",
+                "--encrypt",
+                "--recipient",
+                recipient,
+                "--output",
+                temp.resolve("locked.txt").toString(),
+                key.toString());
         assertEquals("it is encrypted itself", why(temp.resolve("locked.txt")));
     }
 
@@ -333,13 +419,15 @@ class AgeTest {
         var plain = Files.write(temp.resolve("plain"), Samples.random(100_000));
         var locked = temp.resolve("of a friend.age");
         inTerminal("age", "--passphrase", "--output", locked.toString(), plain.toString());
-        var failure = assertThrows(Failure.class, () -> Age.key(anna.file).decrypting(locked, Files.newInputStream(locked)));
+        var failure =
+                assertThrows(Failure.class, () -> Age.key(anna.file).decrypting(locked, Files.newInputStream(locked)));
         assertEquals(locked + " is encrypted with a passphrase, which is not supported", failure.problem().what());
         var next = "decrypt it, then give the decrypted file: ";
         assertTrue(failure.problem().next().getFirst().startsWith(next), failure.problem().next().toString());
         inTerminal("sh", "-c", failure.problem().next().getFirst().substring(next.length()));
         assertArrayEquals(Files.readAllBytes(plain), Files.readAllBytes(temp.resolve("of a friend")));
-        assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(temp.resolve("of a friend"))));
+        assertEquals(
+                "rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(temp.resolve("of a friend"))));
     }
 
     /** Answers each question for a passphrase; the terminal's size and echo do not matter. */

@@ -83,7 +83,9 @@ class PingTest {
         var ping = new Ping(url("/"));
         ping.start();
         assertEquals(List.of(), ping.fail(3, "the copy off-site failed:\n  kein Platz für 1 GB"));
-        assertEquals("POST /" + TOKEN + "/fail exit code 3\nthe copy off-site failed:\n  kein Platz für 1 GB", heard.getLast());
+        assertEquals(
+                "POST /" + TOKEN + "/fail exit code 3\nthe copy off-site failed:\n  kein Platz für 1 GB",
+                heard.getLast());
         assertEquals(2, heard.size());
         assertEquals(List.of(), new Ping(url("")).fail(1, "x".repeat(100_000)));
         assertTrue(heard.getLast().length() < 4100);
@@ -94,8 +96,14 @@ class PingTest {
         var ping = new Ping(url("/db%20crm?create=1&rid=a%26b").replace("http://", "http://me:pass%2Bword@"));
         ping.start();
         assertEquals(List.of(), ping.success());
-        assertEquals(List.of("GET /" + TOKEN + "/db%20crm/start?create=1&rid=a%26b", "GET /" + TOKEN + "/db%20crm?create=1&rid=a%26b"), heard);
-        assertEquals("Basic " + Base64.getEncoder().encodeToString("me:pass+word".getBytes(StandardCharsets.UTF_8)), headers.getFirst());
+        assertEquals(
+                List.of(
+                        "GET /" + TOKEN + "/db%20crm/start?create=1&rid=a%26b",
+                        "GET /" + TOKEN + "/db%20crm?create=1&rid=a%26b"),
+                heard);
+        assertEquals(
+                "Basic " + Base64.getEncoder().encodeToString("me:pass+word".getBytes(StandardCharsets.UTF_8)),
+                headers.getFirst());
     }
 
     @Test
@@ -121,7 +129,8 @@ class PingTest {
             free = socket.getLocalPort();
         }
         warns(new Ping("http://127.0.0.1:" + free + "/" + TOKEN).success(), "connection refused");
-        var nowhere = new Ping("http://nobody.invalid/" + TOKEN, Duration.ofMillis(300)).success(); // a resolver may take long to say so
+        var nowhere = new Ping("http://nobody.invalid/" + TOKEN, Duration.ofMillis(300))
+                .success(); // a resolver may take long to say so
         warns(nowhere, nowhere.toString().contains("unknown host") ? "unknown host" : "no response");
     }
 
@@ -132,7 +141,8 @@ class PingTest {
                 while (true) {
                     try (var socket = plain.accept()) {
                         socket.getInputStream().read();
-                        socket.getOutputStream().write("HTTP/1.1 400 Bad Request\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+                        socket.getOutputStream()
+                                .write("HTTP/1.1 400 Bad Request\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
                     } catch (IOException closed) {
                         return;
                     }
@@ -164,7 +174,9 @@ class PingTest {
                         var socket = drip.accept();
                         Thread.ofVirtual().start(() -> {
                             try (socket) {
-                                for (var b : "HTTP/1.1 200 OK\r\nX: %s".formatted("y".repeat(1000)).getBytes(StandardCharsets.US_ASCII)) {
+                                for (var b : "HTTP/1.1 200 OK\r\nX: %s"
+                                        .formatted("y".repeat(1000))
+                                        .getBytes(StandardCharsets.US_ASCII)) {
                                     socket.getOutputStream().write(b);
                                     Thread.sleep(100);
                                 }
@@ -178,19 +190,31 @@ class PingTest {
                 }
             });
             var begin = System.nanoTime();
-            warns(new Ping("http://127.0.0.1:" + drip.getLocalPort() + "/" + TOKEN, Duration.ofMillis(400)).success(), "no response");
+            warns(
+                    new Ping("http://127.0.0.1:" + drip.getLocalPort() + "/" + TOKEN, Duration.ofMillis(400)).success(),
+                    "no response");
             assertTrue(millisSince(begin) < 3000, millisSince(begin) + " ms");
         }
     }
 
     @Test
     void what_is_no_web_address_is_a_usage_error_that_does_not_show_it() {
-        for (var bad : List.of("", TOKEN, "ftp://hc.example/" + TOKEN, "file:///" + TOKEN, "http:" + TOKEN, "https:///" + TOKEN, "https://hc.example/" + TOKEN + " x", "https://hc.example/" + TOKEN + "|")) {
+        for (var bad : List.of(
+                "",
+                TOKEN,
+                "ftp://hc.example/" + TOKEN,
+                "file:///" + TOKEN,
+                "http:" + TOKEN,
+                "https:///" + TOKEN,
+                "https://hc.example/" + TOKEN + " x",
+                "https://hc.example/" + TOKEN + "|")) {
             var problem = assertThrows(Failure.class, () -> new Ping(bad), bad).problem();
             assertEquals(Problem.Exit.USAGE, problem.exit());
             assertFalse((problem.what() + problem.next()).contains(TOKEN), problem.what());
         }
-        assertEquals("https://hc.example/…", new Ping(" https://me:word@hc.example/" + TOKEN + "?x=" + TOKEN + "\n").toString());
+        assertEquals(
+                "https://hc.example/…",
+                new Ping(" https://me:word@hc.example/" + TOKEN + "?x=" + TOKEN + "\n").toString());
     }
 
     private static void warns(List<String> warnings, String words) {

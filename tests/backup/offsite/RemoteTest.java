@@ -93,7 +93,10 @@ class RemoteTest {
         assertEquals(List.of(name, name + ".json"), listed.stream().map(Remote.RemoteFile::name).sorted().toList());
         var file = listed.stream().filter(f -> f.name().equals(name)).findFirst().orElseThrow();
         assertEquals(300_000, file.bytes());
-        assertTrue(file.arrived().isAfter(before) && file.arrived().isBefore(Instant.now().plusSeconds(2)), file.toString());
+        assertTrue(
+                file.arrived().isAfter(before)
+                        && file.arrived().isBefore(Instant.now().plusSeconds(2)),
+                file.toString());
         assertEquals(Files.readString(manifest(data)), remote.read(name + ".json"));
 
         var back = Files.createTempDirectory(here, "back");
@@ -113,7 +116,12 @@ class RemoteTest {
     void a_large_file_goes_in_parts_and_what_s3_computed_is_compared() throws Exception {
         var rclone = inParts();
         var data = backup(NAME, 30_000_000);
-        assertEquals("md5 compared", new Remote(rclone, "off:crm-backups/large").upload(data, sha256(data), manifest(data)).toString(), "the rename made S3 compute it");
+        assertEquals(
+                "md5 compared",
+                new Remote(rclone, "off:crm-backups/large")
+                        .upload(data, sha256(data), manifest(data))
+                        .toString(),
+                "the rename made S3 compute it");
     }
 
     @Tag("exhaustive")
@@ -121,19 +129,29 @@ class RemoteTest {
     void without_a_hash_of_the_servers_all_is_read_back() throws Exception {
         var rclone = inParts().env("RCLONE_S3_COPY_CUTOFF", "6M"); // the rename in parts too, as beyond 5 GB
         var data = backup(NAME, 30_000_000);
-        assertEquals("read back", new Remote(rclone, "off:crm-backups/larger").upload(data, sha256(data), manifest(data)).toString());
+        assertEquals(
+                "read back",
+                new Remote(rclone, "off:crm-backups/larger")
+                        .upload(data, sha256(data), manifest(data))
+                        .toString());
 
         // Control: left to itself rclone answers with its own hash of before the upload, whatever lies there.
         var file = "off:crm-backups/echo/" + NAME;
         assertEquals(0, inParts().with("copyto", data.toString(), file).run().code());
         overwrite(s3().file("crm-backups", "echo/" + NAME), 5_000_000);
-        assertTrue(inParts().with("lsjson", "--hash", file).output().contains(rclone.with("md5sum", data.toString()).output().substring(0, 32)));
+        assertTrue(inParts()
+                .with("lsjson", "--hash", file)
+                .output()
+                .contains(rclone.with("md5sum", data.toString()).output().substring(0, 32)));
     }
 
     @Test
     void a_hash_that_is_only_remembered_does_not_count() throws Exception {
         var there = folder();
-        var rclone = plain("rclone").env("RCLONE_CONFIG_REM_TYPE", "chunker").env("RCLONE_CONFIG_REM_REMOTE", there.toString()).env("RCLONE_CONFIG_REM_HASH_TYPE", "md5all");
+        var rclone = plain("rclone")
+                .env("RCLONE_CONFIG_REM_TYPE", "chunker")
+                .env("RCLONE_CONFIG_REM_REMOTE", there.toString())
+                .env("RCLONE_CONFIG_REM_HASH_TYPE", "md5all");
         var data = backup(NAME, 100_000);
         assertEquals("read back", new Remote(rclone, "rem:").upload(data, sha256(data), manifest(data)).toString());
         // Control: it does answer with the hash of what was uploaded.
@@ -153,7 +171,8 @@ class RemoteTest {
             case " $* " in *" cat "*) echo x >>"$0.count"; [ $(wc -l <"$0.count") -gt 2 ] || { rclone "$@" | head -c 1000001; exit 1; } ;; esac
             exec rclone "$@"
             """));
-        var fetched = new Remote(breaking, there.toString()).fetch(NAME, sha256(data), Files.createDirectory(here.resolve("back")));
+        var fetched = new Remote(breaking, there.toString())
+                .fetch(NAME, sha256(data), Files.createDirectory(here.resolve("back")));
         assertArrayEquals(Files.readAllBytes(data), Files.readAllBytes(fetched));
     }
 
@@ -178,12 +197,18 @@ class RemoteTest {
     @Test
     void only_our_own_stale_partial_files_are_swept() throws Exception {
         var there = folder();
-        for (var name : List.of(NAME + ".partial", NAME, "crm_20261122_030000.dump.zst.partial", "film.mkv.partial")) Files.writeString(there.resolve(name), "x");
+        for (var name : List.of(NAME + ".partial", NAME, "crm_20261122_030000.dump.zst.partial", "film.mkv.partial"))
+            Files.writeString(there.resolve(name), "x");
         for (var name : List.of(NAME + ".partial", NAME, "film.mkv.partial"))
             Files.setLastModifiedTime(there.resolve(name), FileTime.from(Instant.now().minus(Duration.ofHours(25))));
-        var swept = new Remote(plain("rclone"), there.toString()).sweep(name -> name.startsWith("crm_"), Instant.now().minus(Duration.ofDays(1)));
+        var swept = new Remote(plain("rclone"), there.toString())
+                .sweep(name -> name.startsWith("crm_"), Instant.now().minus(Duration.ofDays(1)));
         assertEquals(List.of(NAME + ".partial"), swept);
-        assertEquals(List.of(NAME, "crm_20261122_030000.dump.zst.partial", "film.mkv.partial").stream().sorted().toList(), names(there));
+        assertEquals(
+                List.of(NAME, "crm_20261122_030000.dump.zst.partial", "film.mkv.partial").stream()
+                        .sorted()
+                        .toList(),
+                names(there));
     }
 
     @Test
@@ -196,7 +221,15 @@ class RemoteTest {
         remote.delete(NAME);
         var done = Files.readAllLines(log).stream().filter(line -> line.matches("(deletefile|copyto|moveto) .*"))
             .map(line -> line.split(" ")[0] + (line.contains(NAME + ".json") ? " manifest" : " data")).toList();
-        assertEquals(List.of("copyto data", "moveto data", "copyto manifest", "moveto manifest", "deletefile manifest", "deletefile data"), done);
+        assertEquals(
+                List.of(
+                        "copyto data",
+                        "moveto data",
+                        "copyto manifest",
+                        "moveto manifest",
+                        "deletefile manifest",
+                        "deletefile data"),
+                done);
         assertFalse(Files.readString(log).contains(S3.KEY));
         assertTrue(Files.readAllLines(log).stream().allMatch(line -> line.contains("--ask-password=false")));
     }
@@ -206,7 +239,9 @@ class RemoteTest {
     @Test
     void what_was_altered_there_is_noticed_by_its_hash() throws Exception {
         var there = folder();
-        var tampering = plain(script("rclone \"$@\" || exit\ncase \" $* \" in *' moveto '*zst.partial*) printf X | dd of='" + there.resolve(NAME) + "' bs=1 seek=500 conv=notrunc 2>&1 ;; esac\n"));
+        var tampering =
+                plain(script("rclone \"$@\" || exit\ncase \" $* \" in *' moveto '*zst.partial*) printf X | dd of='"
+                        + there.resolve(NAME) + "' bs=1 seek=500 conv=notrunc 2>&1 ;; esac\n"));
         notProven(new Remote(tampering, there.toString()), "its sha256 differs");
         assertEquals(List.of(), names(there));
     }
@@ -215,7 +250,9 @@ class RemoteTest {
     void what_was_altered_on_s3_is_noticed_by_its_hash() throws Exception {
         var other = Files.write(here.resolve("other"), new byte[50_000]);
         var path = "off:crm-backups/tampered";
-        var tampering = s3().rclone(script("rclone \"$@\" || exit\ncase \" $* \" in *' moveto '*zst.partial*) rclone copyto --ignore-times " + other + " " + path + "/" + NAME + " ;; esac\n"));
+        var tampering = s3().rclone(script(
+                "rclone \"$@\" || exit\ncase \" $* \" in *' moveto '*zst.partial*) rclone copyto --ignore-times "
+                        + other + " " + path + "/" + NAME + " ;; esac\n"));
         notProven(new Remote(tampering, path), "its md5 differs");
         assertEquals(List.of(), new Remote(s3().rclone("rclone"), path).list());
     }
@@ -233,8 +270,12 @@ class RemoteTest {
         new Remote(good, "sec:").delete(NAME);
 
         var other = Files.write(here.resolve("other"), new byte[50_000]);
-        var tampering = plain(script("rclone \"$@\" || exit\ncase \" $* \" in *' moveto '*zst.partial*) rclone copyto --ignore-times " + other + " sec:" + NAME + " ;; esac\n"))
-            .secret("RCLONE_CONFIG_SEC_TYPE", "crypt").secret("RCLONE_CONFIG_SEC_REMOTE", there.toString()).secret("RCLONE_CONFIG_SEC_PASSWORD", password);
+        var tampering = plain(script("rclone \"$@\" || exit\n"
+                        + "case \" $* \" in *' moveto '*zst.partial*) rclone copyto --ignore-times "
+                        + other + " sec:" + NAME + " ;; esac\n"))
+                .secret("RCLONE_CONFIG_SEC_TYPE", "crypt")
+                .secret("RCLONE_CONFIG_SEC_REMOTE", there.toString())
+                .secret("RCLONE_CONFIG_SEC_PASSWORD", password);
         notProven(new Remote(tampering, "sec:"), "its content differs");
         assertEquals(List.of(), names(there));
     }
@@ -254,9 +295,11 @@ class RemoteTest {
         remote.upload(data, sha256(data), manifest(data));
         overwrite(s3().file("crm-backups", "damaged/" + NAME), 100_000); // S3 keeps telling the old hash
         var back = Files.createDirectory(here.resolve("back"));
-        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch(NAME, sha256(data), back)).contains("its sha256 differs"));
+        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch(NAME, sha256(data), back))
+                .contains("its sha256 differs"));
         assertEquals(List.of(), names(back));
-        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch("crm_x.dump", sha256(data), back)).contains("crm_x.dump is not what its manifest says: it is missing"));
+        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch("crm_x.dump", sha256(data), back))
+                .contains("crm_x.dump is not what its manifest says: it is missing"));
     }
 
     @Test
@@ -265,23 +308,52 @@ class RemoteTest {
         var data = backup(NAME, 1000);
         var sha256 = sha256(data);
         overwrite(data, 500);
-        assertTrue(fails(Problem.Exit.FAILED, () -> new Remote(plain("rclone"), there.toString()).upload(data, sha256, manifest(data))).contains("it has changed since"));
+        assertTrue(fails(Problem.Exit.FAILED, () -> new Remote(plain("rclone"), there.toString())
+                        .upload(data, sha256, manifest(data)))
+                .contains("it has changed since"));
         assertEquals(List.of(), names(there));
     }
 
     @Test
     void what_is_wrong_with_the_remote_is_said_before_the_backup_begins() throws Exception {
         new Remote(s3().rclone("rclone"), "off:crm-backups/not/yet").require(); // control
-        requireFails(Problem.Exit.USAGE, "there is no bucket off:crm-backup, or it is not visible to this key", s3().rclone("rclone"), "off:crm-backup/crm");
-        requireFails(Problem.Exit.USAGE, "SignatureDoesNotMatch", S3.rclone(s3().port(), S3.KEY_ID, "another-Secret-0123456789", "rclone"), "off:crm-backups/crm");
-        requireFails(Problem.Exit.USAGE, "InvalidAccessKeyId", S3.rclone(s3().port(), "somebodyelse", S3.KEY, "rclone"), "off:crm-backups/crm");
+        requireFails(
+                Problem.Exit.USAGE,
+                "there is no bucket off:crm-backup, or it is not visible to this key",
+                s3().rclone("rclone"),
+                "off:crm-backup/crm");
+        requireFails(
+                Problem.Exit.USAGE,
+                "SignatureDoesNotMatch",
+                S3.rclone(s3().port(), S3.KEY_ID, "another-Secret-0123456789", "rclone"),
+                "off:crm-backups/crm");
+        requireFails(
+                Problem.Exit.USAGE,
+                "InvalidAccessKeyId",
+                S3.rclone(s3().port(), "somebodyelse", S3.KEY, "rclone"),
+                "off:crm-backups/crm");
         requireFails(Problem.Exit.USAGE, "didn't find section", s3().rclone("rclone"), "of:crm-backups/crm");
-        requireFails(Problem.Exit.FAILED, "connection refused", S3.rclone(1, S3.KEY_ID, S3.KEY, "rclone").env("RCLONE_LOW_LEVEL_RETRIES", "1"), "off:crm-backups/crm");
+        requireFails(
+                Problem.Exit.FAILED,
+                "connection refused",
+                S3.rclone(1, S3.KEY_ID, S3.KEY, "rclone").env("RCLONE_LOW_LEVEL_RETRIES", "1"),
+                "off:crm-backups/crm");
         requireFails(Problem.Exit.USAGE, "names no bucket", s3().rclone("rclone"), "off:");
-        requireFails(Problem.Exit.USAGE, "it may be an unmounted disk", plain("rclone"), here.resolve("nas/crm").toString());
+        requireFails(
+                Problem.Exit.USAGE,
+                "it may be an unmounted disk",
+                plain("rclone"),
+                here.resolve("nas/crm").toString());
         requireFails(Problem.Exit.USAGE, "not installed", plain(here.resolve("no-rclone").toString()), here.toString());
-        for (var path : List.of("", " ", "-v", "--config=/etc/shadow", "s3,access_key_id=a,secret_access_key=topsecret99:crm", ":s3,secret_access_key=topsecret99:crm"))
-            assertFalse(fails(Problem.Exit.USAGE, () -> new Remote(plain("rclone"), path)).contains("topsecret99"));
+        for (var path : List.of(
+                "",
+                " ",
+                "-v",
+                "--config=/etc/shadow",
+                "s3,access_key_id=a,secret_access_key=topsecret99:crm",
+                ":s3,secret_access_key=topsecret99:crm"))
+            assertFalse(fails(Problem.Exit.USAGE, () -> new Remote(plain("rclone"), path))
+                    .contains("topsecret99"));
     }
 
     private void requireFails(Problem.Exit exit, String words, Program rclone, String path) {
@@ -308,7 +380,10 @@ class RemoteTest {
         try (var dying = S3.start(folder)) {
             port = dying.port();
             assertEquals(0, dying.rclone("rclone").with("mkdir", "off:crm-two").run().code());
-            var slow = dying.rclone("rclone").env("RCLONE_BWLIMIT", "4M").env("RCLONE_LOW_LEVEL_RETRIES", "1").env("RCLONE_RETRIES", "2");
+            var slow = dying.rclone("rclone")
+                    .env("RCLONE_BWLIMIT", "4M")
+                    .env("RCLONE_LOW_LEVEL_RETRIES", "1")
+                    .env("RCLONE_RETRIES", "2");
             var killer = Thread.ofPlatform().start(() -> {
                 try {
                     Thread.sleep(2000);
@@ -318,7 +393,8 @@ class RemoteTest {
                 }
             });
             var begin = System.nanoTime();
-            var words = fails(Problem.Exit.PARTLY, () -> new Remote(slow, "off:crm-two/crm").upload(data, sha256(data), manifest(data)));
+            var words = fails(Problem.Exit.PARTLY, () -> new Remote(slow, "off:crm-two/crm")
+                    .upload(data, sha256(data), manifest(data)));
             killer.join();
             var seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin);
             assertTrue(seconds >= 1 && seconds < 60, seconds + " s");
@@ -329,10 +405,18 @@ class RemoteTest {
         }
         try (var again = S3.start(folder, port)) {
             var remote = new Remote(again.rclone("rclone"), "off:crm-two/crm");
-            assertTrue(remote.list().stream().noneMatch(f -> f.name().equals(NAME) || f.name().endsWith(".json")), remote.list().toString());
+            assertTrue(
+                    remote.list().stream()
+                            .noneMatch(f -> f.name().equals(NAME) || f.name().endsWith(".json")),
+                    remote.list().toString());
             remote.upload(data, sha256(data), manifest(data));
-            assertEquals(List.of(NAME, NAME + ".json"), remote.list().stream().map(Remote.RemoteFile::name)
-                .filter(name -> !name.matches(".*\\.partial-[0-9a-f-]{36}")).sorted().toList()); // the killed server's own half of a file
+            assertEquals(
+                    List.of(NAME, NAME + ".json"),
+                    remote.list().stream()
+                            .map(Remote.RemoteFile::name)
+                            .filter(name -> !name.matches(".*\\.partial-[0-9a-f-]{36}"))
+                            .sorted()
+                            .toList()); // the killed server's own half of a file
         }
     }
 
@@ -346,9 +430,12 @@ class RemoteTest {
         try (var dying = S3.start(folder)) {
             port = dying.port();
             assertEquals(0, dying.rclone("rclone").with("mkdir", "off:crm-two").run().code());
-            var killing = dying.rclone(script("case \" $* \" in *' moveto '*) kill -9 " + dying.pid() + " ;; esac\nexec rclone \"$@\"\n"))
-                .env("RCLONE_LOW_LEVEL_RETRIES", "1").env("RCLONE_RETRIES", "1");
-            fails(Problem.Exit.PARTLY, () -> new Remote(killing, "off:crm-two/crm").upload(data, sha256(data), manifest(data)));
+            var killing = dying.rclone(script(
+                            "case \" $* \" in *' moveto '*) kill -9 " + dying.pid() + " ;; esac\nexec rclone \"$@\"\n"))
+                    .env("RCLONE_LOW_LEVEL_RETRIES", "1")
+                    .env("RCLONE_RETRIES", "1");
+            fails(Problem.Exit.PARTLY, () -> new Remote(killing, "off:crm-two/crm")
+                    .upload(data, sha256(data), manifest(data)));
         }
         try (var again = S3.start(folder, port)) {
             var remote = new Remote(again.rclone("rclone"), "off:crm-two/crm");
@@ -375,7 +462,8 @@ class RemoteTest {
         public static void main(String... args) {
             Interruption.install();
             try {
-                new Remote(plain("rclone").env("RCLONE_BWLIMIT", "1M"), args[0]).upload(Path.of(args[1]), args[2], manifest(Path.of(args[1])));
+                new Remote(plain("rclone").env("RCLONE_BWLIMIT", "1M"), args[0])
+                        .upload(Path.of(args[1]), args[2], manifest(Path.of(args[1])));
                 System.exit(0);
             } catch (Failure e) {
                 System.out.println(e.problem().what());
@@ -388,8 +476,17 @@ class RemoteTest {
     void a_signal_ends_rclone_and_removes_what_was_begun() throws Exception {
         var there = folder();
         var data = backup(NAME, 30_000_000);
-        var process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-XX:TieredStopAtLevel=1", "-cp", System.getProperty("java.class.path"),
-            Uploading.class.getName(), there.toString(), data.toString(), sha256(data)).redirectErrorStream(true).start();
+        var process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-XX:TieredStopAtLevel=1",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Uploading.class.getName(),
+                        there.toString(),
+                        data.toString(),
+                        sha256(data))
+                .redirectErrorStream(true)
+                .start();
         var deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
         while (names(there).isEmpty() && System.nanoTime() < deadline) Thread.sleep(50);
         var children = process.descendants().toList();
@@ -459,7 +556,8 @@ class RemoteTest {
         var problem = assertThrows(Failure.class, code).problem();
         var words = problem.what() + "\n" + String.join("\n", problem.next());
         assertEquals(exit, problem.exit(), words);
-        for (var secret : List.of(S3.KEY, "another-Secret-0123456789", "X-Amz-Signature=")) assertFalse(words.contains(secret), words);
+        for (var secret : List.of(S3.KEY, "another-Secret-0123456789", "X-Amz-Signature="))
+            assertFalse(words.contains(secret), words);
         return words;
     }
 }
