@@ -81,7 +81,6 @@
 //SOURCES environment/DjangoHost.java
 //SOURCES environment/DjangoService.java
 //SOURCES environment/Environment.java
-//SOURCES environment/NotStarted.java
 //SOURCES environment/ProjectOptions.java
 //SOURCES environment/ServiceEngine.java
 //SOURCES environment/Services.java
@@ -102,17 +101,17 @@
 //SOURCES postgres/DatabaseSnapshot.java
 //SOURCES postgres/Fingerprint.java
 //SOURCES postgres/Grants.java
+//SOURCES postgres/PgProgramFailed.java
 //SOURCES postgres/PgPrograms.java
 //SOURCES postgres/Renames.java
 //SOURCES postgres/RunLock.java
 //SOURCES postgres/SchemaObject.java
 //SOURCES postgres/SchemaObjects.java
+//SOURCES postgres/RunningProgram.java
 //SOURCES postgres/Sessions.java
 //SOURCES postgres/Sql.java
 //SOURCES process/Interruption.java
 //SOURCES process/Program.java
-//SOURCES process/ProgramMissing.java
-//SOURCES process/RunningProgram.java
 //SOURCES process/Shell.java
 //SOURCES project/Credentials.java
 //SOURCES project/DatabaseUrl.java
@@ -137,7 +136,6 @@
 //SOURCES reset/OrphanedState.java
 //SOURCES reset/ParkTables.java
 //SOURCES reset/Parking.java
-//SOURCES reset/PermanentLoss.java
 //SOURCES reset/PlanPrinter.java
 //SOURCES reset/PreviousDatabase.java
 //SOURCES reset/PreviousSchema.java

@@ -34,7 +34,6 @@ import lib.backup.Manifest;
 import lib.cli.Cli;
 import lib.environment.Environment;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.files.Disk;
 import lib.process.Program;
@@ -134,7 +133,7 @@ class BackupKillTest {
         private static void reached(String point) {
             POINTS.add(point);
             if (POINTS.size() - 1 != request.at) return;
-            if (request.kind == Kind.fail) throw new Failure(new Problem.FileSystemSaid(point, "made to fail here"));
+            if (request.kind == Kind.fail) throw Failure.failed(point + ": made to fail here");
             try {
                 new ProcessBuilder("kill", "-KILL", "" + ProcessHandle.current().pid()).start();
                 Thread.sleep(60_000);

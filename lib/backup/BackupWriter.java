@@ -23,7 +23,7 @@ import lib.files.Disk;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.PgPrograms;
-import lib.process.RunningProgram;
+import lib.postgres.RunningProgram;
 import lib.project.Credentials;
 
 /**

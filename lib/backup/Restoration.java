@@ -11,10 +11,11 @@ import lib.backup.archive.Contents;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.plan.Step;
+import lib.postgres.PgProgramFailed;
 import lib.postgres.PgPrograms;
+import lib.postgres.RunningProgram;
 import lib.postgres.Sql;
 import lib.process.Program;
-import lib.process.RunningProgram;
 
 /**
  * Restores a backup into an empty database: reads it to its end before anything is touched, restores it up to the first
@@ -128,8 +129,8 @@ public final class Restoration {
     }
 
     private static boolean isUnknownSetting(Failure failure) {
-        return failure.problem() instanceof Problem.PgProgramFailed said
-                && said.words().contains("unrecognized configuration parameter \"transaction_timeout\"");
+        return failure.problem() instanceof PgProgramFailed said
+                && said.message().contains("unrecognized configuration parameter \"transaction_timeout\"");
     }
 
     private void fed(Program program, boolean sql) {
@@ -205,13 +206,13 @@ public final class Restoration {
 
     /** The failure of a client program, told by what has to be done; any other failure as it is. */
     private Failure explained(Failure failure) {
-        if (!(failure.problem() instanceof Problem.PgProgramFailed said)) return failure;
+        if (!(failure.problem() instanceof PgProgramFailed said)) return failure;
         return explained(said).causedBy(failure);
     }
 
-    private Failure explained(Problem.PgProgramFailed said) {
+    private Failure explained(PgProgramFailed said) {
         var path = file.file();
-        var words = said.words();
+        var words = said.message();
         var extension = NO_EXTENSION.matcher(words);
         if (extension.find()) return Failure.failed("%s needs the extension %s, which this server does not have"
                 .formatted(path, extension.group(1) != null ? extension.group(1) : extension.group(2)))

@@ -116,7 +116,8 @@ public final class Cli {
         var console = console(line);
         var failure = Failure.of(Interruption.asInterruption(e));
         if (failure == null) { // a bug: everything that helps to find it
-            console.error(new Problem.Bug(e.toString()));
+            console.error(Problem.of(Problem.Exit.FAILED, "this is a bug in the tool: " + e,
+                "please report it with the lines below"));
             e.printStackTrace(System.err);
             return Problem.Exit.FAILED.code;
         }
@@ -134,8 +135,8 @@ public final class Cli {
 
     private static int misused(CommandLine.ParameterException e, String[] args) {
         var line = e.getCommandLine();
-        var problem = new Problem.Usage(
-                e.getMessage(), List.of("see " + line.getCommandSpec().qualifiedName() + " --help"));
+        var help = "see " + line.getCommandSpec().qualifiedName() + " --help";
+        var problem = Problem.of(Problem.Exit.USAGE, e.getMessage(), help);
         var output = new Output(); // picocli stopped before it had set the options
         output.json = Arrays.asList(args).contains("--json");
         output.console().error(problem);

@@ -16,7 +16,6 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Stream;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.files.Disk;
 
@@ -69,7 +68,7 @@ public record Migrations(Path root, List<File> files) {
         var mode = !isLink && Disk.POSIX ? PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) : "";
         var touched = Files.getLastModifiedTime(file, LinkOption.NOFOLLOW_LINKS).toMillis();
         var path = root.relativize(file);
-        if (!Path.of(path.toString()).equals(path)) throw new Failure(new Problem.UnusableName(path.toString()));
+        if (!Path.of(path.toString()).equals(path)) throw Failure.unusableName(path.toString());
         return new File(path.toString(), Disk.sha256(content), mode, link, touched);
     }
 

@@ -11,9 +11,9 @@ import lib.error.Failure;
 import lib.process.Program;
 
 /**
- * Programs in a container, run by {@code docker exec}. It passes no signals on: when this process is killed, all that
- * the program sees is the end of its stdin. pg_dump never reads stdin, and psql takes the end of it for the end of the
- * script and commits. So the input is sent in frames, and exec.sh kills the program when the input ends.
+ * Programs in a container, run by {@code docker exec}, which forwards no signals: when this process is killed, the
+ * program sees only the end of its stdin. pg_dump does not read stdin, and psql takes its end for the end of the script
+ * and commits. So the input is sent in frames, and exec.sh kills the program when stdin ends without an end frame.
  */
 public final class ContainerExec {
     private static final String SCRIPT = resource("exec.sh");
@@ -24,9 +24,8 @@ public final class ContainerExec {
     private static final int CUT_OFF = 125;
 
     private static final Program.Relay RELAY = new Program.Relay() {
-        /** sh, -c and the script. */
-        @Override public int ownWords() {
-            return 3;
+        @Override public int ownArguments() {
+            return 3; // sh, -c and the script
         }
 
         @Override public OutputStream input(OutputStream to) {
@@ -63,11 +62,7 @@ public final class ContainerExec {
         return new Program.Output(CUT_OFF, out, err + "cut off: the docker client ended before the program");
     }
 
-    /**
-     * The major version of one of PostgreSQL's programs in the container.
-     *
-     * @throws Failure the container does not have the program, or does not run
-     */
+    /** Of one of PostgreSQL's programs. @throws Failure the container does not have it, or does not run */
     public static int majorVersion(List<String> exec, String program) {
         var output = of(exec, List.of(program, "--version")).run();
         var version = VERSION.matcher(output.out());
@@ -77,12 +72,12 @@ public final class ContainerExec {
             throw Failure.failed("container " + container + " has no " + program)
                 .next("use a PostgreSQL image that contains it, as the official images do");
         }
-        throw Composer.failed(program + " in container " + container, output.code(), output.out() + output.err());
+        throw Program.failed(program + " in container " + container, output.code(), output.out() + output.err());
     }
 
-    /** The container as docker's own lists show it: a full id is cut to 12 digits. */
+    /** As docker's own lists show it: a full id is cut to 12 digits. */
     static String containerName(List<String> exec) {
-        return exec.getLast().matches("[0-9a-f]{64}") ? exec.getLast().substring(0, 12) : exec.getLast();
+        return exec.getLast().replaceFirst("^([0-9a-f]{12})[0-9a-f]{52}$", "$1");
     }
 
     /** A file of this package. */

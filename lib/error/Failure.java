@@ -1,7 +1,11 @@
 package lib.error;
 
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
 import java.nio.file.InvalidPathException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
 import java.sql.SQLException;
 import java.util.List;
 
@@ -64,15 +68,48 @@ public final class Failure extends RuntimeException {
         return problem;
     }
 
-    /** What the database or the file system said is expected too; null for anything else, which is a bug of ours. */
+    /** What undo can never put back, or does not depend on: {@link Problem#isPermanent}. */
+    public Failure permanent() {
+        return new Failure(new Problem.Plain(problem.exit(), problem.what(), problem.next(), true), getCause());
+    }
+
+    /** Errors of the database and the file system are expected too; null for anything else, which is a bug. */
     public static Failure of(Exception e) {
         return switch (e) {
-            case Failure f -> f;
-            case SQLException s -> new Failure(Problem.DatabaseSaid.of(s), s);
-            case IOException io -> new Failure(Problem.FileSystemSaid.of(io), io);
-            case InvalidPathException name -> new Failure(new Problem.UnusableName(name.getInput()), name);
+            case Failure failure -> failure;
+            case SQLException error -> new Failure(Problem.DatabaseError.of(error), error);
+            case IOException error -> fileError(error).causedBy(error);
+            case InvalidPathException error -> unusableName(error.getInput()).causedBy(error);
             case null, default -> null;
         };
+    }
+
+    private static Failure fileError(IOException e) {
+        var file = e instanceof FileSystemException f && f.getFile() != null ? f.getFile() : "";
+        var reason = e instanceof FileSystemException f && f.getReason() != null ? f.getReason() : switch (e) {
+            case AccessDeniedException denied -> "permission denied";
+            case NoSuchFileException gone -> "it is not there";
+            case FileSystemException f -> f.getClass().getSimpleName();
+            default -> e.getMessage() == null ? e.toString() : e.getMessage();
+        };
+        if (file.isEmpty()) return failed(reason).next(nextSteps(reason, "", ""));
+        return failed(file + ": " + reason.replace(file + ": ", ""))
+            .next(nextSteps(reason, " " + Path.of(file).toAbsolutePath().getParent(), " " + file));
+    }
+
+    private static List<String> nextSteps(String reason, String folder, String file) {
+        if (reason.contains("No space left") || reason.contains("quota"))
+            return List.of("make room there, then start again: df -h" + folder + " shows how full it is");
+        if (reason.contains("ermission denied") || reason.contains("not permitted"))
+            return List.of("check who owns it and who may write: ls -ld" + folder + file);
+        if (reason.contains("Read-only")) return List.of("mount it so that it can be written to, then start again");
+        return List.of();
+    }
+
+    /** This process's locale reads the name differently from how it is on the disk. */
+    public static Failure unusableName(String name) {
+        return refused("the file name " + name + " cannot be written in this locale, or is not UTF-8")
+            .next("run it with LC_ALL=C.UTF-8", "if that does not help, rename the file");
     }
 
     /** The failure that is the exception's cause, or null: the JDBC driver wraps what a socket factory throws. */
@@ -81,7 +118,7 @@ public final class Failure extends RuntimeException {
         return null;
     }
 
-    /** The words for a line of a list: the first line of what happened. */
+    /** What happened, on one line. */
     public static String firstLine(Exception e) {
         var failure = of(e);
         return failure == null ? e.toString() : failure.problem().what().lines().findFirst().orElse("");

@@ -7,34 +7,33 @@ import lib.error.Problem;
 import sun.misc.Signal;
 
 /**
- * Ctrl-C, SIGTERM and a closed terminal: whatever is being waited for is stopped, so that the waiting code fails
- * and the plan puts everything back. Thread.interrupt() is not used: it would close the very file channels that
- * putting back needs.
+ * Ctrl-C, SIGTERM and a closed terminal: they stop what the command waits for, so that it fails and the plan puts
+ * everything back. Thread.interrupt() is not used, because it closes file channels that undo needs.
  */
 public final class Interruption {
     private static final ConcurrentLinkedDeque<Runnable> STOPPERS = new ConcurrentLinkedDeque<>();
-    private static volatile boolean asked;
+    private static volatile boolean interrupted;
     private static volatile boolean shielded;
 
     private Interruption() {}
 
-    /** From now on the three signals are ours. Where the platform lacks one of them, it keeps its usual effect. */
+    /** Handles the three signals from now on, where the platform has them. */
     public static void install() {
         for (var name : new String[] {"INT", "TERM", "HUP"}) {
             try {
                 Signal.handle(new Signal(name), signal -> stop());
-            } catch (IllegalArgumentException notOnThisPlatform) {
+            } catch (IllegalArgumentException ignored) {
                 // Windows has no HUP
             }
         }
     }
 
     private static void stop() {
-        asked = true;
+        interrupted = true;
         if (!shielded) STOPPERS.forEach(Runnable::run);
     }
 
-    /** While the returned handle is open, a signal runs {@code stop}: kill the child, cancel the statement. */
+    /** While the returned handle is open, a signal runs {@code stop}: kill the program, cancel the statement. */
     public static Handle onSignal(Runnable stop) {
         STOPPERS.push(stop);
         return () -> STOPPERS.remove(stop);
@@ -42,10 +41,10 @@ public final class Interruption {
 
     /** @throws Failure 130 after a signal; never inside {@link #uninterruptibly}, as undo uses the same code */
     public static void check() {
-        if (asked && !shielded) throw new Failure(new Problem.Interrupted());
+        if (interrupted && !shielded) throw new Failure(new Problem.Interrupted());
     }
 
-    /** A pause that a signal ends. @throws Failure 130 */
+    /** @throws Failure 130 when a signal comes */
     public static void pause(Duration length) {
         try {
             var end = System.nanoTime() + length.toNanos();
@@ -62,10 +61,10 @@ public final class Interruption {
     /** After a signal every failure is an interruption, except one that leaves something to do (exit code 3). */
     public static Exception asInterruption(Exception e) {
         var partly = e instanceof Failure f && f.problem().exit() == Problem.Exit.PARTLY;
-        return asked && !partly ? new Failure(new Problem.Interrupted(), e) : e;
+        return interrupted && !partly ? new Failure(new Problem.Interrupted(), e) : e;
     }
 
-    /** Runs the work to its end. A signal that comes meanwhile takes effect afterwards. */
+    /** A signal that comes while the work runs takes effect afterwards. */
     public static void uninterruptibly(Runnable work) {
         var before = shielded;
         shielded = true;
@@ -76,7 +75,7 @@ public final class Interruption {
         }
     }
 
-    /** A registration that ends without an exception. */
+    /** Closing it ends the registration. */
     public interface Handle extends AutoCloseable {
         @Override void close();
     }

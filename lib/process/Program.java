@@ -2,6 +2,7 @@ package lib.process;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -21,15 +22,30 @@ import lib.error.Failure;
 import lib.error.Problem;
 
 /**
- * A program to run: argv, a folder, and environment variables of which some are secret. Never a shell, never a secret
- * in argv: argv is what every user of the machine can read.
+ * A program to run: arguments, a folder, and environment variables, some of them secret. It is never run by a shell,
+ * and has no secret in its arguments, which every user of the machine can read.
  */
 public final class Program {
+    /** It cannot be started. */
+    public record Missing(String program) implements Problem {
+        @Override public Exit exit() {
+            return Exit.USAGE;
+        }
+
+        @Override public String what() {
+            return program + " is not installed, or not on PATH";
+        }
+
+        @Override public List<String> next() {
+            return List.of("install it, or add its folder to PATH");
+        }
+    }
+
     private static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
     private static final Pattern CREDENTIAL = Pattern.compile("(?i)PASS|SECRET|KEY|TOKEN|CRED|SAS|AUTH");
 
     private final List<String> argv;
-    /** The index of the program itself in argv: what is before it is the relay's. */
+    /** The program's index in argv, after the relay's own arguments. */
     private final int at;
     /** Null for a program on this machine. */
     private final Relay relay;
@@ -38,7 +54,7 @@ public final class Program {
     private final List<String> without = new ArrayList<>();
     private Path folder;
     private boolean ownSession;
-    private Duration limit; // null: as long as it takes
+    private Duration limit; // null: none
 
     private Program(List<String> argv, int at, Relay relay) {
         this.argv = List.copyOf(argv);
@@ -46,15 +62,15 @@ public final class Program {
         this.relay = relay;
     }
 
-    /** Takes a program to where it runs when that is not this machine: into a container, for example. */
+    /** Runs a program elsewhere, for example in a container. */
     public interface Relay {
-        /** How many words of argv before the program are the relay's own, not shown to people. */
-        int ownWords();
+        /** How many arguments before the program are the relay's own, and not shown to people. */
+        int ownArguments();
 
-        /** @param to the stdin of the process that was started */
+        /** @param to the stdin of the started process */
         OutputStream input(OutputStream to);
 
-        /** How the program ended, from how the process ended that was started. */
+        /** @return how the program ended @param code exit code of the started process */
         Output ended(int code, String out, String err);
     }
 
@@ -66,22 +82,18 @@ public final class Program {
         return new Program(argv, 0, null);
     }
 
-    /** The last word of argv is the program; the words before it start the relay. */
+    /** The last argument is the program; those before it start the relay. */
     public static Program through(Relay relay, List<String> argv) {
         return new Program(argv, argv.size() - 1, relay);
     }
 
     public Program with(String... more) {
-        var all = new ArrayList<>(argv);
-        all.addAll(List.of(more));
-        return copy(all);
+        return copy(Stream.concat(argv.stream(), Stream.of(more)).toList());
     }
 
-    /** With another last word of argv: what lies beside a program that has no arguments yet. */
-    public Program withLastWord(String word) {
-        var all = new ArrayList<>(argv.subList(0, argv.size() - 1));
-        all.add(word);
-        return copy(all);
+    /** With another program in place of one that has no arguments yet. */
+    public Program withLastWord(String program) {
+        return copy(Stream.concat(argv.stream().limit(argv.size() - 1), Stream.of(program)).toList());
     }
 
     private Program copy(List<String> argv) {
@@ -100,15 +112,15 @@ public final class Program {
     }
 
     /**
-     * In a session of its own, where the terminal's Ctrl-C does not reach it: for what is needed to put things back. Perl starts
-     * the session where there is no setsid (macOS); without both, Ctrl-C reaches the program.
+     * In a session that the terminal's Ctrl-C does not reach: for programs that undo needs. Perl starts the session
+     * where there is no setsid (macOS); without both, Ctrl-C reaches the program.
      */
     public Program inOwnSession() {
         ownSession = true;
         return this;
     }
 
-    /** For {@link #run}: a program that takes longer is stopped, and run fails. */
+    /** For {@link #run}, which kills a program that takes longer, and fails. */
     public Program timeout(Duration time) {
         limit = time;
         return this;
@@ -119,25 +131,25 @@ public final class Program {
         return this;
     }
 
-    /** A variable for when neither we nor this process's environment has it. */
+    /** A variable, unless it is set already, here or in this process's environment. */
     public Program envIfAbsent(String name, String value) {
         if (System.getenv(name) == null) environment.putIfAbsent(name, value);
         return this;
     }
 
-    /** Inherits no variable whose name begins so. */
+    /** Does not inherit the variables whose names begin so. */
     public Program withoutEnv(String prefix) {
         without.add(prefix);
         return this;
     }
 
-    /** A variable that must never be shown; a null value is left out. */
+    /** A variable that is never shown. Null: not set. */
     public Program secret(String name, String value) {
         if (value != null) secrets.put(name, value);
         return this;
     }
 
-    /** Many variables, any of which may be secret: what a {@code .env} holds. */
+    /** Variables of which any may be secret, as those of a {@code .env}. */
     public Program secrets(Map<String, String> values) {
         secrets.putAll(values);
         return this;
@@ -151,21 +163,20 @@ public final class Program {
         return argv;
     }
 
-    /** What a finished program printed. */
     public record Output(int code, String out, String err) {}
 
-    /** Starts it with pipes on all three streams; the caller reads them and closes. */
+    /** Starts it with pipes for its three streams. The caller reads, closes and ends it. */
     public Process start() {
         return start(new ProcessBuilder(argv));
     }
 
-    /** Where to write what it reads; closing ends its input. */
+    /** The program's stdin. */
     public OutputStream input(Process process) {
         return relay == null ? process.getOutputStream() : relay.input(process.getOutputStream());
     }
 
     private Process start(ProcessBuilder builder) {
-        if (ownSession && isThere(argv.getFirst()))
+        if (ownSession && exists(argv.getFirst()))
             builder.command(Stream.concat(sessionStarter().stream(), argv.stream()).toList());
         if (folder != null) builder.directory(folder.toFile());
         builder.environment().keySet().removeIf(name -> without.stream().anyMatch(name::startsWith));
@@ -174,16 +185,16 @@ public final class Program {
         try {
             return builder.start();
         } catch (IOException e) {
-            throw new Failure(new ProgramMissing(argv.getFirst()), e);
+            throw new Failure(new Missing(argv.getFirst()), e);
         }
     }
 
     private static List<String> sessionStarter() {
         return Stream.of(List.of("setsid"), List.of("perl", "-MPOSIX", "-e", "POSIX::setsid(); exec {$ARGV[0]} @ARGV"))
-            .filter(starter -> isThere(starter.getFirst())).findFirst().orElse(List.of());
+            .filter(starter -> exists(starter.getFirst())).findFirst().orElse(List.of());
     }
 
-    private static boolean isThere(String program) {
+    private static boolean exists(String program) {
         return program.contains("/") ? Files.isExecutable(Path.of(program)) : onPath(program).isPresent();
     }
 
@@ -194,12 +205,10 @@ public final class Program {
 
     private static List<Path> path(Map<String, String> environment) {
         return Stream.of(environment.getOrDefault("PATH", "").split(File.pathSeparator))
-                .filter(folder -> !folder.isEmpty())
-                .map(folder -> Path.of(folder).toAbsolutePath())
-                .toList();
+            .filter(folder -> !folder.isEmpty()).map(folder -> Path.of(folder).toAbsolutePath()).toList();
     }
 
-    /** The executable of that name in the first folder of PATH that has one. */
+    /** The executable with this name in the first folder of PATH that has one. */
     public static Optional<Path> onPath(String name) {
         return onPath(name, System.getenv());
     }
@@ -210,30 +219,30 @@ public final class Program {
             .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst();
     }
 
-    /** The file name of a program: with .exe on Windows. */
+    /** With .exe on Windows. */
     public static String fileName(String program) {
         return WINDOWS && !program.endsWith(".exe") ? program + ".exe" : program;
     }
 
-    /** Runs it to its end without input and returns what it printed, whatever its exit code. */
+    /** Runs it without input, and returns what it printed and its exit code. */
     public Output run() {
         return run("");
     }
 
-    /** As {@link #run()}, with a short text on its stdin. */
+    /** @param input a short text for its stdin */
     public Output run(String input) {
         var process = start();
         try (var handle = Interruption.onSignal(() -> kill(process))) {
-            Interruption.check(); // a signal may have come in between
-            var late = new AtomicBoolean();
-            if (limit != null) Thread.ofPlatform().daemon().start(() -> endLate(process, late));
+            Interruption.check(); // a signal may have come before the handle
+            var killed = new AtomicBoolean();
+            if (limit != null) Thread.ofPlatform().daemon().start(() -> killLate(process, killed));
             var err = new StringBuilder();
             var reader = Thread.ofPlatform().daemon().start(() -> err.append(text(process.getErrorStream())));
-            give(process, input);
+            write(input, process);
             var out = text(process.getInputStream());
             reader.join();
             var output = ended(process.waitFor(), out, err.toString());
-            if (late.get()) throw Failure.failed("no end within %d s: %s".formatted(limit.toSeconds(), this))
+            if (killed.get()) throw Failure.failed("no end within %d s: %s".formatted(limit.toSeconds(), this))
                 .next("run it by hand to see what it waits for; an engine that hangs has to be started again");
             return output;
         } catch (IOException e) {
@@ -245,51 +254,57 @@ public final class Program {
         }
     }
 
-    private void endLate(Process process, AtomicBoolean late) {
+    private void killLate(Process process, AtomicBoolean killed) {
         try {
             if (process.waitFor(limit.toMillis(), TimeUnit.MILLISECONDS)) return;
-            late.set(true);
+            killed.set(true);
             kill(process);
-        } catch (InterruptedException never) {
-            // nobody knows of this thread
+        } catch (InterruptedException ignored) {
+            // nothing interrupts this thread
         }
     }
 
-    /** How it ended, from how the process did that we have started. */
-    Output ended(int code, String out, String err) {
+    /** How the program ended. @param code exit code of the started process */
+    public Output ended(int code, String out, String err) {
         return relay == null ? new Output(code, out, err) : relay.ended(code, out, err);
     }
 
-    /** Like {@link #run}, but anything except exit code 0 is a failure that carries what it said on stderr. */
+    /** As {@link #run}. @throws Failure with its stderr, when the exit code is not 0 */
     public String output() {
         var output = run();
-        if (output.code() != 0) throw new Failure(new Problem.ProgramFailed(name(), output.code(), output.err()));
+        if (output.code() != 0) throw failed(name(), output.code(), output.err());
         return output.out();
     }
 
-    /** Hands the terminal over and returns the exit code: for programs that ask the user themselves. */
+    /** @param message what it printed */
+    public static Failure failed(String program, int code, String message) {
+        var details = message.isBlank() ? "" : ":\n" + message.strip().indent(2).stripTrailing();
+        return Failure.failed(program + " failed with exit code " + code + details);
+    }
+
+    /** For programs that ask the user: gives it the terminal, and returns its exit code. */
     public int interactive() {
         Interruption.check();
         var process = start(new ProcessBuilder(argv).inheritIO());
-        try (var handle = Interruption.onSignal(() -> endAfterAll(process))) {
+        try (var handle = Interruption.onSignal(() -> killAfterSecond(process))) {
             return process.waitFor();
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
         }
     }
 
-    /** Ctrl-C reaches it without us, and it knows best how to leave the terminal; SIGTERM reaches us alone. */
-    private static void endAfterAll(Process process) {
+    /** Ctrl-C reaches the program too, which then restores the terminal. SIGTERM reaches only this process. */
+    private static void killAfterSecond(Process process) {
         try {
             if (!process.waitFor(1, TimeUnit.SECONDS)) kill(process);
-        } catch (InterruptedException atOnce) {
+        } catch (InterruptedException ignored) {
             kill(process);
         }
     }
 
     /**
-     * The text without the values of secret variables that are credentials by their names. Values of up to four characters stay:
-     * "true" is not a secret.
+     * The text without the values of secret variables whose names are those of credentials. Values of up to four
+     * characters stay: "true" is not a secret.
      */
     public String redact(String text) {
         var values = secrets.entrySet().stream().filter(e -> CREDENTIAL.matcher(e.getKey()).find())
@@ -305,33 +320,26 @@ public final class Program {
         process.destroyForcibly();
     }
 
-    private void give(Process process, String input) throws IOException {
+    private void write(String input, Process process) throws IOException {
         try (var in = input(process)) {
             in.write(input.getBytes(StandardCharsets.UTF_8));
-        } catch (IOException notWanted) {
-            if (input.isEmpty() && relay == null) throw notWanted; // else it ended without reading: its exit code tells
+        } catch (IOException e) {
+            if (input.isEmpty() && relay == null) throw e; // else it ended without reading: the exit code is enough
         }
     }
 
-    private static String text(java.io.InputStream in) {
+    private static String text(InputStream in) {
         try {
             return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-        } catch (IOException closedWhenKilled) {
+        } catch (IOException ignored) { // closed, because it was killed
             return "";
         }
     }
 
-    /** What a person would type: without the relay's own words. */
-    List<String> shown() {
-        if (relay == null) return argv;
-        var typed = new ArrayList<>(argv.subList(0, at - relay.ownWords()));
-        typed.addAll(argv.subList(at, argv.size()));
-        return typed;
-    }
-
-    /** The command as it can be shown: without any environment. */
-    @Override
-    public String toString() {
-        return String.join(" ", shown());
+    /** The command without the environment and the relay's own arguments. */
+    @Override public String toString() {
+        if (relay == null) return String.join(" ", argv);
+        var before = argv.subList(0, at - relay.ownArguments());
+        return String.join(" ", Stream.concat(before.stream(), argv.stream().skip(at)).toList());
     }
 }

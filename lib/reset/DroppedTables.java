@@ -5,7 +5,6 @@ import java.util.List;
 import lib.backup.BackupPrinter;
 import lib.cli.Script;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.plan.Step;
 import lib.postgres.Database;
 
@@ -58,9 +57,9 @@ record DroppedTables(String run, String name, String schema, List<Long> tables) 
 
     /** @param backup the file, or null when it is not known here, or was declined */
     Failure onlyBackupHasThem(String backup) {
-        return new Failure(new PermanentLoss(Problem.Exit.REFUSED,
-                "tables of database %s were dropped: only %s has them".formatted(name,
-                backup == null ? "a backup" : "the backup " + backup), List.of(restoreCommand(backup))));
+        return Failure.refused("tables of database %s were dropped: only %s has them".formatted(name,
+                backup == null ? "a backup" : "the backup " + backup))
+            .next(restoreCommand(backup)).permanent();
     }
 
     /** The command that restores the old tables, into a database beside the live one. */

@@ -10,7 +10,6 @@ import java.lang.reflect.Type;
 import java.util.List;
 import java.util.Map;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.plan.Step;
 import lib.postgres.Database;
 
@@ -127,6 +126,6 @@ public sealed interface PreviousState permits PreviousDatabase, PreviousSchema, 
      * Undo of a purge that has begun: nothing comes back, and the message must not say that everything is as it was.
      */
     static Failure purged(String what) {
-        return new Failure(new PermanentLoss(Problem.Exit.PARTLY, "already dropped: " + what, List.of()));
+        return Failure.partly("already dropped: " + what).permanent();
     }
 }

@@ -266,8 +266,7 @@ public final class Reset {
                             "see the entrypoint, and: " + services.composeCommand("logs"),
                             "to go back: " + run.undoCommand());
         } catch (IOException e) {
-            return doneBut(new Failure(new Problem.FileSystemSaid("comparing the new migration files",
-                    Failure.firstLine(e)), e));
+            return doneBut(Failure.failed("comparing the new migration files: " + Failure.firstLine(e)).causedBy(e));
         }
     }
 

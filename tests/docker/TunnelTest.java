@@ -14,7 +14,6 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
 import lib.process.Program;
-import lib.process.ProgramMissing;
 import lib.project.Route;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -331,7 +330,7 @@ class TunnelTest {
         into(set, Tunnel.to(List.of("/no/such/docker", "exec", "-i", "x"), "db", 5432));
         var missing = Failure.findIn(assertThrows(SQLException.class,
                 () -> DriverManager.getConnection("jdbc:postgresql://db:5432/postgres", set).close()));
-        assertInstanceOf(ProgramMissing.class, missing.problem());
+        assertInstanceOf(Program.Missing.class, missing.problem());
     }
 
     /** An engine that never replies. */

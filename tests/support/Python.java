@@ -15,7 +15,7 @@ import java.util.Map;
 import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.error.Problem;
-import lib.process.ProgramMissing;
+import lib.process.Program;
 
 /** Virtual environments for the sample projects, built once a machine, and a way to run them. */
 public final class Python {
@@ -78,7 +78,7 @@ public final class Python {
         try {
             process = builder.start();
         } catch (IOException e) {
-            throw new Failure(new ProgramMissing(command[0]), e);
+            throw new Failure(new Program.Missing(command[0]), e);
         }
         try {
             process.getOutputStream().close();

@@ -40,7 +40,6 @@ import lib.files.Checkpoint;
 import lib.files.Disk;
 import lib.process.Interruption;
 import lib.process.Program;
-import lib.process.ProgramMissing;
 import lib.process.Shell;
 
 /**
@@ -493,7 +492,7 @@ public final class Remote {
             if (output.code() != 0) Interruption.check(); // a terminal's Ctrl-C reaches rclone too
             return output;
         } catch (Failure e) {
-            throw e.problem() instanceof ProgramMissing missing ? notInstalled(missing.program()).causedBy(e) : e;
+            throw e.problem() instanceof Program.Missing missing ? notInstalled(missing.program()).causedBy(e) : e;
         }
     }
 

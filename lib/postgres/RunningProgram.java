@@ -1,4 +1,4 @@
-package lib.process;
+package lib.postgres;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -8,17 +8,21 @@ import java.util.function.UnaryOperator;
 import java.util.regex.Pattern;
 import lib.error.Failure;
 import lib.error.Problem;
+import lib.process.Interruption;
+import lib.process.Program;
 
 /**
- * A running program between two streams of ours. What it says on stderr is read all the while, so that neither fills up;
- * Ctrl-C ends it, and so does closing it.
+ * A running client program of PostgreSQL, whose stdin and stdout the caller writes and reads. Its stderr is read in the
+ * background. Ctrl-C kills it, and so does closing it.
  */
 public final class RunningProgram implements AutoCloseable {
+    private static final Pattern ERROR = Pattern.compile("(?m)(^|\\s)(error|ERROR|FATAL|PANIC):");
+
     private final Program program;
     private final Process process;
     private final OutputStream in;
     private final Interruption.Handle handle;
-    private final StringBuilder words = new StringBuilder();
+    private final StringBuilder stderr = new StringBuilder();
     private final Thread listener;
 
     private RunningProgram(Program program) {
@@ -28,25 +32,25 @@ public final class RunningProgram implements AutoCloseable {
         handle = Interruption.onSignal(() -> Program.kill(process));
         listener = Thread.ofPlatform().daemon().start(() -> {
             try (var err = process.getErrorStream()) {
-                words.append(new String(err.readAllBytes(), StandardCharsets.UTF_8));
-            } catch (IOException closedWhenKilled) {
-                // what it said before is lost; its exit code is not
+                stderr.append(new String(err.readAllBytes(), StandardCharsets.UTF_8));
+            } catch (IOException ignored) {
+                // closed, because it was killed
             }
         });
     }
 
     public static RunningProgram start(Program program) {
-        var child = new RunningProgram(program);
+        var running = new RunningProgram(program);
         try {
-            Interruption.check(); // a signal that came before the handle was there has killed nobody
+            Interruption.check(); // a signal that came before the handle has not killed it
         } catch (Failure interrupted) {
-            child.close();
+            running.close();
             throw interrupted;
         }
-        return child;
+        return running;
     }
 
-    /** Its stdin; a program that has enough closes it on us, and one that misses something says so by its exit code. */
+    /** Its stdin. A program that has read enough closes it. */
     public OutputStream in() {
         return in;
     }
@@ -54,12 +58,12 @@ public final class RunningProgram implements AutoCloseable {
     public void closeInput() {
         try {
             in.close();
-        } catch (IOException alreadyGone) {
-            // its exit code tells
+        } catch (IOException ignored) {
+            // it has ended: its exit code is enough
         }
     }
 
-    /** Its stdout; one that was killed closes it on us: its exit code tells, not an exception. */
+    /** Its stdout. It ends without an exception when the program is killed: the exit code is enough. */
     public InputStream out() {
         var out = process.getInputStream();
         return new InputStream() {
@@ -71,7 +75,7 @@ public final class RunningProgram implements AutoCloseable {
             @Override public int read(byte[] bytes, int from, int length) {
                 try {
                     return out.read(bytes, from, length);
-                } catch (IOException closed) {
+                } catch (IOException ignored) {
                     return -1;
                 }
             }
@@ -83,8 +87,8 @@ public final class RunningProgram implements AutoCloseable {
         Thread.ofPlatform().daemon().start(() -> {
             try {
                 out.transferTo(OutputStream.nullOutputStream());
-            } catch (IOException never) {
-                throw new IllegalStateException(never);
+            } catch (IOException e) {
+                throw new IllegalStateException(e);
             }
         });
     }
@@ -93,28 +97,23 @@ public final class RunningProgram implements AutoCloseable {
         Program.kill(process);
     }
 
-    /** Waits for its end; an error among its words counts like an exit code. @return what it said on stderr, as warnings */
+    /** Waits for its end. An error on stderr is a failure whatever the exit code. @return its warnings, from stderr */
     public String finish(UnaryOperator<String> hide) {
-        try {
-            var code = process.waitFor();
-            listener.join();
-            var ended = program.ended(code, "", words.toString());
-            var said = hide.apply(ended.err());
-            if (ended.code() != 0 || ERROR.matcher(said).find())
-                throw new Failure(new Problem.PgProgramFailed(program.name(), ended.code(), said));
-            return said;
-        } catch (InterruptedException e) {
-            throw new Failure(new Problem.Interrupted(), e);
-        }
+        var ended = ended();
+        var messages = hide.apply(ended.err());
+        if (ended.code() == 0 && !ERROR.matcher(messages).find()) return messages;
+        throw new Failure(new PgProgramFailed(program.name(), ended.code(), messages));
     }
 
-    private static final Pattern ERROR = Pattern.compile("(?m)(^|\\s)(error|ERROR|FATAL|PANIC):");
-
-    /** What it has said so far, once it was killed or has ended. */
+    /** Its stderr, once it has ended. */
     public String stderr() {
+        return ended().err();
+    }
+
+    private Program.Output ended() {
         try {
             listener.join();
-            return program.ended(process.waitFor(), "", words.toString()).err();
+            return program.ended(process.waitFor(), "", stderr.toString());
         } catch (InterruptedException e) {
             throw new Failure(new Problem.Interrupted(), e);
         }
