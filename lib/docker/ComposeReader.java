@@ -1,6 +1,5 @@
 package lib.docker;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -32,7 +31,7 @@ import org.snakeyaml.engine.v2.nodes.ScalarNode;
 import org.snakeyaml.engine.v2.nodes.SequenceNode;
 import org.snakeyaml.engine.v2.nodes.Tag;
 
-/** Reads a project through {@code config}: Compose itself resolves its files, overrides, profiles and variables. */
+/** Reads a project from {@code docker compose config}, so Compose resolves its files, profiles and variables. */
 public final class ComposeReader {
     private static final List<String> DATABASE_VARIABLES = List.of("DB_", "POSTGRES_", "PG", "DATABASE_URL");
     private static final int MAX_YAML_CHARACTERS = 64 << 20;
@@ -43,11 +42,8 @@ public final class ComposeReader {
     public static ComposeConfig read(Composer composer) {
         if (!composer.v1())
             return config(output(composer, composer.compose("config", "--format", "json"), ""), Optional.empty());
-        var env = composer.folder().resolve(".env");
-        var profiles = Files.isRegularFile(env) ? EnvFile.read(env).get("COMPOSE_PROFILES")
-            : System.getenv("COMPOSE_PROFILES");
-        return config(output(composer, composer.compose("config"), ""),
-            Optional.of(Set.of(Objects.requireNonNullElse(profiles, "").split(","))));
+        var profiles = Objects.requireNonNullElse(composer.variable("COMPOSE_PROFILES"), "");
+        return config(output(composer, composer.compose("config"), ""), Optional.of(Set.of(profiles.split(","))));
     }
 
     private static String output(Composer composer, Program config, String input) {
@@ -60,7 +56,7 @@ public final class ComposeReader {
 
     /**
      * @param text     what {@code config} prints, YAML or JSON
-     * @param profiles the active ones, where the text has services of all profiles, as v1's has
+     * @param profiles the active ones, when the text has the services of all profiles (v1)
      */
     private static ComposeConfig config(String text, Optional<Set<String>> profiles) {
         var top = map(parsed(text));
@@ -75,7 +71,7 @@ public final class ComposeReader {
         return new ComposeConfig(text(top.get("name")), List.copyOf(services));
     }
 
-    /** Strings and null only: a container gets the digits of a number as they are written. */
+    /** Scalars are strings or null: a container gets the digits of a number as they are written. */
     private static Object parsed(String yaml) {
         try {
             var settings = LoadSettings.builder().setCodePointLimit(MAX_YAML_CHARACTERS).build();
@@ -112,7 +108,7 @@ public final class ComposeReader {
         var mounts = list(yaml.get("volumes")).stream().map(ComposeReader::mount).toList();
         var network = network(name, yaml, links, mode.equals("host"));
         return new Service(name, text(yaml.get("image")), build(yaml.get("build")), environment, mounts, network,
-                dependsOn);
+            dependsOn);
     }
 
     private static Network network(String name, Map<String, Object> yaml, Set<String> links, boolean sharesHost) {
@@ -159,8 +155,9 @@ public final class ComposeReader {
         return environment;
     }
 
+    /** [source:]target[:options] */
     private static final Pattern SHORT_MOUNT =
-            Pattern.compile("(?:((?:[A-Za-z]:[\\\\/])?[^:]*):)?([^:]+)(?::([^:]*))?");
+        Pattern.compile("(?:((?:[A-Za-z]:[\\\\/])?[^:]*):)?([^:]+)(?::([^:]*))?");
 
     private static Mount mount(Object yaml) {
         if (yaml instanceof Map<?, ?> mount) {

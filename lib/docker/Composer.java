@@ -3,19 +3,15 @@ package lib.docker;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.files.Host;
 import lib.process.Program;
-import lib.process.ProgramMissing;
 import lib.process.Shell;
 import lib.project.EnvFile;
 
@@ -23,55 +19,50 @@ import lib.project.EnvFile;
  * The Compose program of this machine, and docker. Both get this process's environment, so DOCKER_HOST and docker
  * contexts count.
  *
- * @param compose how a Compose command begins: the program by absolute path, and {@code compose} where that is a
- *                subcommand
- * @param engine  how a docker command begins
- * @param version as Compose prints it, without a leading v
- * @param folder  the project's root: Compose looks here for its files, overrides, COMPOSE_FILE, {@code .env} and
- *                profiles
+ * @param compose the program by absolute path, and {@code compose} where that is a subcommand
+ * @param engine  docker, by absolute path
+ * @param version without a leading v
+ * @param folder  the project's root, where Compose finds its files, {@code .env}, COMPOSE_FILE and profiles
  */
 public record Composer(List<String> compose, List<String> engine, String version, Path folder) {
     /** Longer than any container gets to stop. */
     private static final Duration TIME_LIMIT = Duration.ofMinutes(5);
     /** cron's PATH is short. */
     private static final List<String> PLACES = List.of("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin",
-        "/opt/homebrew/bin", "/opt/local/bin",
-            "/Applications/Docker.app/Contents/Resources/bin", "C:\\Program Files\\Docker\\Docker\\resources\\bin");
-    private static final List<String> PLACES_AT_HOME = List.of(".docker/bin", ".rd/bin", ".orbstack/bin", ".local/bin",
-        "bin");
+        "/opt/homebrew/bin", "/opt/local/bin", "/Applications/Docker.app/Contents/Resources/bin",
+        "C:\\Program Files\\Docker\\Docker\\resources\\bin");
+    private static final List<String> PLACES_AT_HOME =
+        List.of(".docker/bin", ".rd/bin", ".orbstack/bin", ".local/bin", "bin");
 
     /** @throws Failure no Compose works here */
     public static Composer find(Path folder, Map<String, String> environment) {
-        return search(folder, environment).orElseThrow(() -> Failure.usage(program("docker", environment).isPresent()
-                    ? "docker is installed, but neither docker compose nor docker-compose works"
-                    : "Compose is not installed: there is neither docker compose nor docker-compose")
-                .next("install the Compose plugin (package docker-compose-plugin), or add the program's folder to PATH",
-                    "or give --local, when the database and Django run on this machine itself"));
+        var what = program("docker", environment).isPresent()
+            ? "docker is installed, but neither docker compose nor docker-compose works"
+            : "Compose is not installed: there is neither docker compose nor docker-compose";
+        return search(folder, environment).orElseThrow(() -> Failure.usage(what)
+            .next("install the Compose plugin (package docker-compose-plugin), or add the program's folder to PATH",
+                "or give --local, when the database and Django run on this machine itself"));
     }
 
-    /** The first that works of {@code docker compose} and {@code docker-compose}. */
+    /** The first that works of {@code docker compose} and {@code docker-compose}; both need {@code docker}. */
     static Optional<Composer> search(Path folder, Map<String, String> environment) {
         var root = folder.toAbsolutePath().normalize();
         var docker = program("docker", environment);
-        // docker-compose alone cannot start programs in single containers
         if (docker.isEmpty()) return Optional.empty();
-        var commands = new ArrayList<>(List.of(List.of(docker.get(), "compose")));
-        program("docker-compose", environment).ifPresent(program -> commands.add(List.of(program)));
-        for (var command : commands) {
-            var found = version(command).map(version -> new Composer(command, List.of(docker.get()), version, root));
-            if (found.isPresent()) return found;
-        }
-        return Optional.empty();
+        var plugin = Stream.of(List.of(docker.get(), "compose"));
+        var standalone = program("docker-compose", environment).map(List::of).stream();
+        return Stream.concat(plugin, standalone).flatMap(command -> version(command)
+            .map(version -> new Composer(command, docker.map(List::of).get(), version, root)).stream()).findFirst();
     }
 
-    /** Empty when it is no Compose: an old docker has no such subcommand, or no {@code --short}. */
+    /** Empty when it does not work: an old docker has no such subcommand, or no {@code --short}. */
     private static Optional<String> version(List<String> compose) {
         try {
             var output = Program.of(compose).with("version", "--short").run();
             var version = output.out().strip().replaceFirst("^v", "");
             return output.code() == 0 && version.matches("\\d\\S*") ? Optional.of(version) : Optional.empty();
         } catch (Failure failure) {
-            if (failure.problem() instanceof ProgramMissing) return Optional.empty(); // it cannot be executed
+            if (failure.problem() instanceof Program.Missing) return Optional.empty();
             throw failure;
         }
     }
@@ -104,7 +95,7 @@ public record Composer(List<String> compose, List<String> engine, String version
         var program = compose(arguments).inOwnSession(); // undo needs it, even after a second Ctrl-C
         if (!arguments[0].equals("up")) program.timeout(TIME_LIMIT); // up may pull an image first
         var output = program.run();
-        if (output.code() != 0) throw failed(describe() + " " + arguments[0], output.code(), message(output));
+        if (output.code() != 0) throw Program.failed(describe() + " " + arguments[0], output.code(), message(output));
         return output.out();
     }
 
@@ -126,7 +117,7 @@ public record Composer(List<String> compose, List<String> engine, String version
             || line.contains("variable is not set");
     }
 
-    /** v2 quotes an env file from where it cannot read it; v1 quotes the whole environment of a service. */
+    /** v2 quotes the rest of an env file after a syntax error; v1 quotes a service's whole environment. */
     private String withoutSecrets(String message) {
         var safe = message
             .replaceAll("(?s)(need to escape any \\$ with another \\$\\.).*", "$1")
@@ -138,18 +129,10 @@ public record Composer(List<String> compose, List<String> engine, String version
         var env = folder.resolve(".env");
         if (!Files.isRegularFile(env)) return safe;
         try {
-            var values = new LinkedHashMap<String, String>();
-            EnvFile.read(env, Map.of()).values()
-                .forEach((name, value) -> { if (value != null) values.put(name, value); });
-            return Program.of("compose").secrets(values).redact(safe);
+            return Program.of("compose").secrets(EnvFile.read(env, Map.of()).values()).redact(safe);
         } catch (Failure ignored) { // it cannot be read
             return safe;
         }
-    }
-
-    static Failure failed(String program, int code, String message) {
-        return Failure.failed(program + " failed with exit code " + code
-            + (message.isBlank() ? "" : ":\n" + indented(message)));
     }
 
     static String indented(String text) {
@@ -160,20 +143,26 @@ public record Composer(List<String> compose, List<String> engine, String version
         return version.startsWith("1.");
     }
 
+    /** One of Compose's own variables, for v1: of {@code .env}, else of the environment. May be null. */
+    public String variable(String name) {
+        var env = folder.resolve(".env");
+        return Files.isRegularFile(env) ? EnvFile.read(env).get(name) : System.getenv(name);
+    }
+
     /** "docker compose" or "docker-compose". */
     private List<String> command() {
         var name = Path.of(compose.getFirst()).getFileName().toString();
         return compose.size() == 1 ? List.of(name) : List.of(name, "compose");
     }
 
-    /** A Compose command for people to paste into a shell: from outside the project, in a subshell that enters it. */
+    /** A Compose command to paste into a shell; from outside the project, in a subshell that enters it. */
     public String commandLine(String... arguments) {
         var line = Shell.line(Stream.concat(command().stream(), Stream.of(arguments)).toList());
         var here = Path.of("").toAbsolutePath().normalize();
         return here.startsWith(folder) ? line : "(cd " + Shell.quoted(folder.toString()) + " && " + line + ")";
     }
 
-    /** "docker compose 2.26.1". */
+    /** For people: "docker compose 2.26.1". */
     public String describe() {
         return String.join(" ", command()) + " " + version;
     }
@@ -183,14 +172,14 @@ public record Composer(List<String> compose, List<String> engine, String version
     /** Why the docker engine does not reply; empty when it does. */
     public Optional<Failure> engineFailure() {
         var output = engine("version", "--format", "{{.Server.Version}}").run();
-        if (output.code() == 0) return Optional.empty();
-        return Optional.of(engineFailure(output.err().isBlank() ? output.out() : output.err()));
+        var message = output.err().isBlank() ? output.out() : output.err();
+        return output.code() == 0 ? Optional.empty() : Optional.of(engineFailure(message));
     }
 
     private static Failure engineFailure(String output) {
         // a config.json that cannot be read is only a warning
-        var message = output.lines().filter(line -> !line.startsWith("WARNING:")).collect(Collectors.joining("\n"))
-            .strip();
+        var lines = output.lines().filter(line -> !line.startsWith("WARNING:"));
+        var message = lines.collect(Collectors.joining("\n")).strip();
         var lower = message.toLowerCase(Locale.ROOT);
         if (lower.contains("permission denied")) {
             return Failure.failed("no permission to talk to docker:\n" + indented(message))
@@ -212,14 +201,11 @@ public record Composer(List<String> compose, List<String> engine, String version
     public boolean engineIsLocal() {
         // DOCKER_HOST where that is set
         var context = engine("context", "inspect", "--format", "{{.Endpoints.docker.Host}}").run();
-        return context.code() != 0 || isLocal(context.out().strip(), () -> engine("info", "--format", "{{.Name}}").run()
-            .out().strip());
-    }
-
-    /** @param name the engine's machine: a loopback address may be the near end of {@code ssh -L} */
-    private static boolean isLocal(String host, Supplier<String> name) {
-        if (host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*")) return true;
-        return host.matches("(?i)tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?")
-            && List.of("docker-desktop", Host.name()).contains(name.get());
+        var host = context.out().strip();
+        if (context.code() != 0 || host.isEmpty() || host.matches("(?i)(unix|npipe|fd)://.*")) return true;
+        if (!host.matches("(?i)tcp://(localhost|127\\.[\\d.]+|\\[::1])(:\\d+)?/?")) return false;
+        // a loopback address may be the local end of ssh -L
+        var machine = engine("info", "--format", "{{.Name}}").run().out().strip();
+        return List.of("docker-desktop", Host.name()).contains(machine);
     }
 }

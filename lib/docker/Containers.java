@@ -5,7 +5,6 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.time.Instant;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -14,14 +13,15 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
-import java.util.stream.StreamSupport;
+import java.util.stream.Stream;
 import lib.docker.ComposeConfig.Mount;
+import lib.process.Program;
 
 /** The containers of a Compose project, as {@code docker container inspect} shows them. */
 public final class Containers {
     private Containers() {}
 
-    /** Docker's own, and GONE: there is no such container any more. */
+    /** Docker's own, and GONE: the container does not exist any more. */
     public enum Status { CREATED, RUNNING, PAUSED, RESTARTING, REMOVING, EXITED, DEAD, GONE, UNKNOWN }
 
     public enum Health { NO_CHECK, STARTING, HEALTHY, UNHEALTHY }
@@ -39,7 +39,7 @@ public final class Containers {
             return status == Status.RUNNING;
         }
 
-        /** Running, or going to run again without anybody's command. */
+        /** Running, or the engine will run it again. */
         public boolean isStarted() {
             return status == Status.RUNNING || status == Status.RESTARTING || status == Status.PAUSED;
         }
@@ -57,7 +57,7 @@ public final class Containers {
         /** For people, and more exact than the status alone. */
         public String describe() {
             var name = lower(status);
-            if (status == Status.RESTARTING || status == Status.EXITED) 
+            if (status == Status.RESTARTING || status == Status.EXITED)
                 return "%s (exit code %d)".formatted(name, exitCode);
             if (!isRunning() || isWell()) return name;
             return crashLoop ? "running, but it has crashed and was restarted" : lower(health);
@@ -92,13 +92,13 @@ public final class Containers {
             return state.isStarted();
         }
 
-        /** It ended, or was never started: whoever created it must have died long ago. */
+        /** It has ended, or was not started within five minutes. */
         public boolean isAbandoned() {
             return state.status == Status.EXITED || state.status == Status.DEAD
                     || state.status == Status.CREATED && created.isBefore(Instant.now().minusSeconds(300));
         }
 
-        /** A volume without a name is as good as lost once its container is removed. */
+        /** A volume without a name is practically lost when its container is removed. */
         public boolean hasAnonymousVolume() {
             return mounts.stream().filter(mount -> mount.type().equals("volume"))
                 .anyMatch(mount -> mount.source().matches("[0-9a-f]{64}"));
@@ -133,9 +133,8 @@ public final class Containers {
         var inspect = composer.engine("container", "inspect").with(ids.toArray(String[]::new)).inOwnSession();
         var output = inspect.run(); // exit code 1 when one does not exist, with all others on stdout
         if (output.code() != 0 && !isNoSuchContainer(output.err()))
-            throw Composer.failed(inspect.name(), output.code(), output.err());
-        return StreamSupport.stream(JsonParser.parseString(output.out()).getAsJsonArray().spliterator(), false)
-            .map(container -> container(container.getAsJsonObject())).toList();
+            throw Program.failed(inspect.name(), output.code(), output.err());
+        return objects(JsonParser.parseString(output.out()).getAsJsonArray()).map(Containers::container).toList();
     }
 
     private static boolean isNoSuchContainer(String error) {
@@ -172,40 +171,38 @@ public final class Containers {
     }
 
     private static List<Mount> mounts(JsonObject json) {
-        var mounts = new ArrayList<Mount>();
-        for (var element : array(json, "Mounts")) {
-            var mount = element.getAsJsonObject();
+        return objects(json, "Mounts").map(mount -> {
             var type = text(mount, "Type");
             var source = text(mount, type.equals("volume") ? "Name" : "Source");
-            mounts.add(new Mount(type, source, text(mount, "Destination"), !mount.get("RW").getAsBoolean()));
-        }
-        return List.copyOf(mounts);
+            return new Mount(type, source, text(mount, "Destination"), !mount.get("RW").getAsBoolean());
+        }).toList();
     }
 
     private static Map<Integer, List<HostPort>> published(JsonObject ports) {
-        var published = new LinkedHashMap<Integer, List<HostPort>>();
-        for (var port : ports.keySet()) {
-            if (!port.endsWith("/tcp")) continue;
-            for (var element : array(ports, port)) {
-                var binding = element.getAsJsonObject();
-                var host = switch (text(binding, "HostIp")) {
-                    case "", "0.0.0.0" -> "127.0.0.1";
-                    case "::" -> "::1";
-                    case String other -> other;
-                };
-                published.computeIfAbsent(Integer.parseInt(port.replaceFirst("/.*", "")), key -> new ArrayList<>())
-                    .add(new HostPort(host, Integer.parseInt(text(binding, "HostPort"))));
-            }
-        }
-        return published;
+        return ports.keySet().stream().filter(port -> port.endsWith("/tcp")).collect(Collectors.toMap(
+            port -> Integer.parseInt(port.replace("/tcp", "")),
+            port -> objects(ports, port).map(Containers::hostPort).toList()));
+    }
+
+    private static HostPort hostPort(JsonObject binding) {
+        var host = switch (text(binding, "HostIp")) {
+            case "", "0.0.0.0" -> "127.0.0.1";
+            case "::" -> "::1";
+            case String other -> other;
+        };
+        return new HostPort(host, Integer.parseInt(text(binding, "HostPort")));
     }
 
     private static JsonObject object(JsonObject parent, String key) {
         return parent.get(key) instanceof JsonObject object ? object : new JsonObject();
     }
 
-    private static JsonArray array(JsonObject parent, String key) {
-        return parent.get(key) instanceof JsonArray array ? array : new JsonArray();
+    private static Stream<JsonObject> objects(JsonObject parent, String key) {
+        return parent.get(key) instanceof JsonArray array ? objects(array) : Stream.empty();
+    }
+
+    private static Stream<JsonObject> objects(JsonArray array) {
+        return array.asList().stream().map(JsonElement::getAsJsonObject);
     }
 
     private static String text(JsonObject parent, String key) {

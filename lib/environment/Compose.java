@@ -10,50 +10,33 @@ import lib.project.Credentials;
 import lib.project.Project;
 
 /**
- * A Compose project: PostgreSQL in a container, and Django too when a service has its code. Compose itself tells what
- * belongs together; single containers are then addressed by their ids.
+ * A Compose project: PostgreSQL in a container, and Django too when a service has its code. Compose finds the
+ * containers; afterwards they are addressed by their ids.
+ *
+ * @param django Django's service, or this machine; null when only the database is needed
+ * @param engine stops and starts the other services
+ * @param reason for people: why it is this database
  */
-final class Compose implements Environment {
-    private final ComposeSetup setup;
-    private final DatabaseService database;
-    private final DjangoHost django;
-    private final ServiceEngine engine;
-    private final String reason;
-    private final List<String> warnings;
-
-    /**
-     * @param django   Django's service, or this machine; null when nobody needs Django
-     * @param engine   stops and starts the other services
-     * @param reason   why it is this database, for people
-     */
-    Compose(ComposeSetup setup, DatabaseService database, DjangoHost django, ServiceEngine engine, String reason,
-        List<String> warnings) {
-        this.setup = setup;
-        this.database = database;
-        this.django = django;
-        this.engine = engine;
-        this.reason = reason;
-        this.warnings = warnings;
-    }
-
+record Compose(ComposeSetup setup, DatabaseService service, DjangoHost django, ServiceEngine engine, String reason,
+    List<String> warnings) implements Environment {
     @Override public Project project() {
         return setup.project();
     }
 
     @Override public Credentials identity() {
-        return database.identity();
+        return service.identity();
     }
 
     @Override public Credentials database() {
-        return database.credentials();
+        return service.credentials();
     }
 
     @Override public boolean databaseWasCreated() {
-        return database.wasCreated();
+        return service.wasCreated();
     }
 
     @Override public PgPrograms pgPrograms(int serverMajor) {
-        return database.pgPrograms(serverMajor);
+        return service.pgPrograms(serverMajor);
     }
 
     @Override public PythonCommand python() {
@@ -78,33 +61,26 @@ final class Compose implements Environment {
         return engine.services();
     }
 
-    @Override public boolean inCompose() {
-        return true;
-    }
-
     @Override public String composeCommand(String... arguments) {
         return setup.composer().commandLine(arguments);
     }
 
     @Override public String describe() {
-        var route = database.route() == null ? "" : " through " + database.route();
+        var route = service.route() == null ? "" : " through " + service.route();
         var python = django instanceof DjangoService ? "in service " + setup.app().name() : "on this machine";
         return "%s, project %s: database in service %s%s, Django %s; %s"
             .formatted(setup.composer().describe(), setup.name(), setup.database().name(), route, python, reason);
     }
 
-    @Override public List<String> warnings() {
-        return warnings;
-    }
-
     /** Also after a signal. */
     @Override public void close() {
         Interruption.uninterruptibly(() -> {
-            if (django instanceof DjangoService service) service.close();
-            database.restore();
+            if (django instanceof DjangoService inService) inService.close();
+            service.restore();
         });
     }
 
+    /** Without the settings. */
     @Override public String toString() {
         return describe();
     }

@@ -1,6 +1,5 @@
 package lib.environment;
 
-import java.nio.file.Files;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
@@ -10,7 +9,6 @@ import lib.docker.ComposeConfig.Service;
 import lib.docker.Composer;
 import lib.docker.Containers;
 import lib.docker.Containers.Container;
-import lib.project.EnvFile;
 import lib.project.Project;
 import lib.project.Settings;
 
@@ -22,12 +20,10 @@ import lib.project.Settings;
  */
 record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, Service database, Service app,
     boolean engineIsLocal) {
-    /** The project's name as Compose has it. v1 does not print it, so this follows v1's rules. */
+    /** The project's name in Compose. v1 does not print it, so this follows v1's rules. */
     static String name(Composer composer, ComposeConfig config) {
         if (config.project() != null) return config.project();
-        var name = System.getenv("COMPOSE_PROJECT_NAME");
-        var env = composer.folder().resolve(".env");
-        if (name == null && Files.isRegularFile(env)) name = EnvFile.read(env).get("COMPOSE_PROJECT_NAME");
+        var name = composer.variable("COMPOSE_PROJECT_NAME");
         if (name == null || name.isEmpty()) name = composer.folder().getFileName().toString();
         return name.toLowerCase(Locale.ROOT).replaceAll("[^-_a-z0-9]", "");
     }
@@ -40,7 +36,7 @@ record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, 
         return name(composer, config);
     }
 
-    /** Whether the app's service can run at once. To build its image may take minutes, and the network. */
+    /** Whether the app's service can run at once: building its image may take minutes, and needs the network. */
     boolean appHasImage() {
         var image = app.image() != null ? app.image() : name() + (composer.v1() ? "_" : "-") + app.name();
         return composer.engine("image", "inspect", "--format", "{{.Id}}", image).run().code() == 0;
@@ -57,7 +53,7 @@ record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, 
         return Containers.of(composer);
     }
 
-    /** The database service's container; of several, one that runs. */
+    /** The database service's container; of several, a running one. */
     Optional<Container> databaseContainer() {
         return containers().stream().filter(c -> database.name().equals(c.service()) && !c.oneOff())
             .min(Comparator.comparing(c -> !c.isRunning()));

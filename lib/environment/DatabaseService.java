@@ -20,7 +20,7 @@ import lib.process.Interruption;
 import lib.project.Credentials;
 import lib.project.Route;
 
-/** PostgreSQL in a container of a Compose project. It is started when it does not run, and stopped again in the end. */
+/** PostgreSQL in a container of a Compose project. When it does not run, it is started, and stopped at the end. */
 final class DatabaseService {
     private static final int PORT = 5432;
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
@@ -37,7 +37,7 @@ final class DatabaseService {
     private boolean wasCreated;
     private Runnable restore = () -> {};
 
-    /** @param settings as the containers get them @param warn gets what happens to the container */
+    /** @param settings as the containers get them @param warn receives messages about the container */
     DatabaseService(ComposeSetup setup, Credentials settings, Consumer<String> warn) {
         this.setup = setup;
         this.warn = warn;
@@ -52,12 +52,12 @@ final class DatabaseService {
         return identity;
     }
 
-    /** Null as long as nobody has asked for {@link #credentials}. */
+    /** Null before the first {@link #credentials}. */
     Route route() {
         return credentials == null ? null : credentials.route();
     }
 
-    /** There was no container, so one was created. */
+    /** There was no container, so it was created. */
     boolean wasCreated() {
         return wasCreated;
     }
@@ -131,7 +131,7 @@ final class DatabaseService {
             .output().lines().toList();
     }
 
-    /** Stops what was only started for this command, unless somebody else uses it by now. */
+    /** Stops the container if it was started for this command, and nothing else uses it. */
     void restore() {
         try {
             restore.run();
@@ -141,7 +141,7 @@ final class DatabaseService {
         }
     }
 
-    /** By somebody who came later. @param before what ran without the database already, and goes on so */
+    /** By a service or session that came later. @param before services that already ran without the database */
     private boolean isInUse(List<Container> before) {
         var services = before.stream().map(Container::service).collect(Collectors.toSet());
         var newUsers = setup.startedUsers().stream().map(Container::service).filter(name -> !services.contains(name))
@@ -152,7 +152,7 @@ final class DatabaseService {
         return user.isPresent();
     }
 
-    /** A session of somebody else, for people; empty also when the server does not tell. */
+    /** For people: a session of another program; empty also when the server does not reply. */
     private Optional<String> otherSession(List<Container> before) {
         if (credentials == null) return Optional.empty();
         var ids = before.stream().map(Container::id).toList();
@@ -175,7 +175,7 @@ final class DatabaseService {
 
     // ---- connecting --------------------------------------------------------------------------
 
-    /** A server that has just been started rejects everybody for a while. */
+    /** A server that was just started rejects connections for a while. */
     private Credentials connect(Container found) {
         container = found;
         var isStarting = wasStarted || found.state().isStarting();
@@ -195,7 +195,7 @@ final class DatabaseService {
         }
     }
 
-    /** The official images set the password only once, when the volume is new. */
+    /** The official images set the password only when the volume is new. */
     private Failure wrongPassword() {
         var source = sourceOfPassword();
         var psql = setup.composer().commandLine("exec", service, "psql", "-U", identity.user(), "-d", "postgres", "-c",
@@ -239,9 +239,8 @@ final class DatabaseService {
     }
 
     /**
-     * The container's own name for itself. Not the service's name: on a network of several projects that may be another
-     * container's too. Not 127.0.0.1, unless it has no address: the official images let local connections in with any
-     * password.
+     * The container's own host name. Not the service's: on a network of several projects, another container may have it
+     * too. Not 127.0.0.1 when there is an address: the official images accept any password for local connections.
      */
     private static String hostInContainer(Container container) {
         return container.addresses().isEmpty() ? "127.0.0.1" : container.network().hostname();

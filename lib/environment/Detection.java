@@ -21,13 +21,13 @@ import lib.project.Project;
 import lib.project.Settings;
 
 /**
- * Decides whether the database is a Compose project's or the one that {@code .env} names on its own. It refuses to
+ * Decides whether the database is a Compose service's or the one that {@code .env} names without Compose. It refuses to
  * choose between two databases that both reply.
  *
  * @param settings   with this shell's environment
- * @param withDjango false for what needs PostgreSQL alone
+ * @param withDjango false for commands that need only PostgreSQL
  * @param python     {@code --python}, or null; in Compose a path in the container
- * @param warn       gets what happens to containers
+ * @param warn       receives messages about containers
  */
 record Detection(Settings settings, ProjectOptions options, boolean withDjango, Path python, Consumer<String> warn) {
     Environment environment() {
@@ -38,14 +38,15 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         return settings.project();
     }
 
-    /** For names only: the same when the service or its engine does not run. */
+    /** The same when the service or its engine does not run. */
     Credentials identity() {
         return environment(true).identity();
     }
 
     private Environment environment(boolean nameOnly) {
         if (options.place() == Place.LOCAL) return local("--local was given");
-        if (options.place() == Place.AUTO && !hasComposeFile()) return local(null);
+        var hasComposeFile = project().composeFile().isPresent() || settings.ownFile().get("COMPOSE_FILE") != null;
+        if (options.place() == Place.AUTO && !hasComposeFile) return local(null);
         Composer composer;
         ComposeConfig config;
         try {
@@ -57,17 +58,13 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         return decide(composer, config, nameOnly);
     }
 
-    private boolean hasComposeFile() {
-        return project().composeFile().isPresent() || settings.ownFile().get("COMPOSE_FILE") != null;
-    }
-
     private Environment local(String reason) {
         if (!withDjango) return Environment.withoutDjango(project(), settings.credentials()).withReason(reason);
         var interpreter = Interpreter.find(project(), python, settings.file().environment());
         return Environment.of(settings, interpreter).withReason(reason);
     }
 
-    /** Only when {@code .env} names a database of this machine: no other one may take the service's place. */
+    /** Only when {@code .env} names a database of this machine: another one cannot be the service's. */
     private Environment localUnlessService(Failure failure) {
         if (options.place() == Place.COMPOSE || ownSettings().filter(Credentials::isLocal).isEmpty()) throw failure;
         return local("Compose does not work: " + failure.problem().what().lines().findFirst().orElse(""));
@@ -84,11 +81,6 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
      */
     private record Evidence(ComposeSetup setup, Credentials inContainers, Optional<Credentials> own,
         Optional<Service> byHost) {
-        /** Then the compose file sets the host. */
-        boolean hostIsUnset() {
-            return isHostUnset(own);
-        }
-
         boolean namesService() {
             return byHost.isPresent();
         }
@@ -131,6 +123,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         return decide(new Evidence(setup, inContainers, own, byHost), nameOnly);
     }
 
+    /** Then the compose file sets the host. */
     private static boolean isHostUnset(Optional<Credentials> own) {
         return own.isEmpty() || "default".equals(own.get().sources().get("DB_HOST"));
     }
@@ -174,7 +167,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
 
     private void refuseTwo(Evidence evidence, Optional<Container> running) {
         var own = evidence.own();
-        if (!evidence.namesService() || evidence.hostIsUnset()) {
+        if (!evidence.namesService() || isHostUnset(evidence.own())) {
             var isSame = own.isPresent() && running.isPresent()
                 && evidence.isSame(own.get(), running.get().publishesAs(own.get().port()));
             if (own.isPresent() && !isSame && replies(own.get()))
@@ -204,7 +197,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
             .next("give --docker for the service's database, or --local for the one that .env names");
     }
 
-    /** A database on another machine is not even tried: that it is named is enough to ask. */
+    /** A database on another machine counts without a try: naming it is enough. */
     private static boolean replies(Credentials own) {
         if (!own.isLocal() || isSocket(own)) return true;
         try {
@@ -221,7 +214,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
 
     // ---- settings ----------------------------------------------------------------------------
 
-    /** Of {@code --env-file}, else of the app's environment, else of the file, else of the database's environment. */
+    /** From {@code --env-file}, else the app's environment, else {@code .env}, else the database's environment. */
     private Credentials containerSettings(ComposeConfig config, Optional<Service> app) {
         var environment = new HashMap<String, String>();
         databaseService(config).ifPresent(db -> db.environment().forEach((name, value) -> {
@@ -237,7 +230,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         if (options.dbService != null) return Optional.of(config.service(options.dbService));
         try {
             return config.database("", 0);
-        } catch (Failure ignored) { // there are several: the settings will tell
+        } catch (Failure ignored) { // there are several: the settings decide
             return Optional.empty();
         }
     }

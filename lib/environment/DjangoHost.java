@@ -16,7 +16,7 @@ interface DjangoHost {
      */
     Program manage(boolean terminal, Description django, String... arguments);
 
-    /** The same command for people to paste into a shell. */
+    /** The same command, to paste into a shell. */
     String commandLine(Description django, String... arguments);
 
     /** True when Django's code is in an image, which contains the old migrations until it is built again. */

@@ -12,12 +12,12 @@ import java.util.stream.Stream;
 import lib.django.CodePaths;
 import lib.django.Description;
 import lib.django.PythonCommand;
+import lib.docker.ComposeConfig.Mount;
 import lib.docker.Composer;
 import lib.error.Failure;
 import lib.files.Disk;
 import lib.postgres.Database;
 import lib.process.Program;
-import lib.project.Project;
 
 /** Django in one-off containers of the app's service, beside its own container, which may be crashing. */
 final class DjangoService implements DjangoHost {
@@ -63,7 +63,7 @@ final class DjangoService implements DjangoHost {
     }
 
     private void remove(String container) {
-        setup.composer().engine("rm", "-f", container).run();
+        setup.composer().engine("rm", "-f", container).inOwnSession().run();
     }
 
     private static String newName() {
@@ -78,20 +78,19 @@ final class DjangoService implements DjangoHost {
 
     @Override public Program manage(boolean terminal, Description django, String... arguments) {
         manageContainer = newName();
-        var options = new ArrayList<>(terminal ? List.<String>of() : List.of("-T"));
-        options.addAll(List.of("--name", manageContainer, "-e", "PYTHONDONTWRITEBYTECODE=1"));
+        var options = new ArrayList<>(List.of("--name", manageContainer, "-e", "PYTHONDONTWRITEBYTECODE=1"));
+        if (!terminal) options.addFirst("-T");
         System.getenv().keySet().stream().filter(name -> name.startsWith("DJANGO_SUPERUSER_")).sorted()
             .forEach(name -> options.addAll(List.of("-e", name)));
         return oneOff(options.toArray(String[]::new)).with(managePy(django, arguments).toArray(String[]::new));
     }
 
-    /** With an entrypoint of its own: the service's may migrate. */
+    /** Not with the service's entrypoint, which may migrate. */
     private List<String> managePy(Description django, String... arguments) {
         var python = django.python();
-        var words = new ArrayList<>(List.of("--workdir", python.folder(), "--entrypoint", python.executable()));
-        words.addAll(List.of(setup.app().name(), "manage.py"));
-        words.addAll(List.of(arguments));
-        return words;
+        var start = List.of("--workdir", python.folder(), "--entrypoint", python.executable(), setup.app().name(),
+            "manage.py");
+        return Stream.concat(start.stream(), Stream.of(arguments)).toList();
     }
 
     @Override public String commandLine(Description django, String... arguments) {
@@ -103,12 +102,12 @@ final class DjangoService implements DjangoHost {
         return folder().isEmpty();
     }
 
-    /** Removes the container of {@link #manage}: one that waits on a terminal that is gone would wait forever. */
+    /** Removes the container of {@link #manage}, which would wait forever for a terminal that was closed. */
     void close() {
         try {
-            if (manageContainer != null) setup.composer().engine("rm", "-f", manageContainer).inOwnSession().run();
+            if (manageContainer != null) remove(manageContainer);
         } catch (Failure ignored) {
-            // too slow; it ends by itself
+            // too slow; the container ends by itself
         }
     }
 
@@ -132,19 +131,19 @@ final class DjangoService implements DjangoHost {
     /** The project's mounted folders, and the mounts that cover parts of them; none when the engine is elsewhere. */
     private List<CodePaths.Pair> pairs() {
         if (!setup.engineIsLocal()) return List.of();
-        return setup.app().mounts().stream().map(mount -> {
-            var isBind = mount.type().equals("bind") && mount.source() != null;
-            return isBind ? pair(setup.project(), mount.target(), Disk.real(Path.of(mount.source())))
-                : new CodePaths.Pair(mount.target(), null);
-        }).toList();
+        return setup.app().mounts().stream().map(this::pair).toList();
     }
 
-    private static CodePaths.Pair pair(Project project, String target, Path source) {
-        var root = Disk.real(project.root());
-        if (source.startsWith(root)) return new CodePaths.Pair(target, project.root().resolve(root.relativize(source))
-            .normalize());
-        if (root.startsWith(source)) return new CodePaths.Pair(target + "/"
-            + withSlashes(source.relativize(root)), project.root());
+    private CodePaths.Pair pair(Mount mount) {
+        var target = mount.target();
+        if (!mount.type().equals("bind") || mount.source() == null) return new CodePaths.Pair(target, null);
+        var source = Disk.real(Path.of(mount.source()));
+        var here = setup.project().root();
+        var root = Disk.real(here);
+        if (source.startsWith(root))
+            return new CodePaths.Pair(target, here.resolve(root.relativize(source)).normalize());
+        if (root.startsWith(source))
+            return new CodePaths.Pair(target + "/" + withSlashes(source.relativize(root)), here);
         return new CodePaths.Pair(target, null);
     }
 

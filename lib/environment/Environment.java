@@ -4,9 +4,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.django.Description;
 import lib.django.PythonCommand;
 import lib.error.Failure;
@@ -22,7 +24,7 @@ import lib.project.Settings;
 public sealed interface Environment extends DjangoHost, AutoCloseable permits Environment.Local, Compose {
     Project project();
 
-    /** The database as names and records have it. No server is asked. */
+    /** The database by the names that records keep. Asks no server. */
     Credentials identity();
 
     /** The database to connect to. A database service that does not run is started. */
@@ -36,24 +38,32 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
     PgPrograms pgPrograms(int serverMajor);
 
     /** What uses the database and is stopped before the database is replaced. */
-    Services services();
+    default Services services() {
+        return Services.NONE;
+    }
 
     /** One line for the plan: where, and why there; empty when there was no choice. */
     String describe();
 
-    boolean inCompose();
+    default boolean inCompose() {
+        return this instanceof Compose;
+    }
 
-    /** A Compose command for people to paste into a shell; empty outside Compose. */
-    String composeCommand(String... arguments);
+    /** A Compose command to paste into a shell; empty outside Compose. */
+    default String composeCommand(String... arguments) {
+        return "";
+    }
 
     /** For the user, before anything begins. */
     List<String> warnings();
 
     /** The database's container was created for this command: its volume may be new too, and the database empty. */
-    boolean databaseWasCreated();
+    default boolean databaseWasCreated() {
+        return false;
+    }
 
-    /** Stops what was started only for this command, unless somebody else uses it by now. */
-    @Override void close();
+    /** Stops what was started only for this command and is not used by others. */
+    @Override default void close() {}
 
     static Local of(Settings settings, Interpreter interpreter) {
         var warnings = new ArrayList<>(settings.file().warnings());
@@ -72,14 +82,13 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
     }
 
     /**
-     * All on this machine.
+     * Both on this machine.
      *
      * @param variables what Django's process gets in addition to this process's environment; may hold secrets
      * @param reason    why it is not a Compose project; null when there was no choice
      */
     record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> variables,
-        List<String> warnings, String reason)
-            implements Environment {
+        List<String> warnings, String reason) implements Environment {
         Local withReason(String other) {
             return new Local(project, database, interpreter, variables, warnings, other);
         }
@@ -97,9 +106,8 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
         }
 
         @Override public String commandLine(Description django, String... arguments) {
-            var words = new ArrayList<>(List.of(interpreter.python().toString(), project.managePy().toString()));
-            words.addAll(List.of(arguments));
-            return Shell.line(words);
+            var command = List.of(interpreter.python().toString(), project.managePy().toString());
+            return Shell.line(Stream.concat(command.stream(), Stream.of(arguments)).toList());
         }
 
         /** {@code python("manage.py", "migrate")}. */
@@ -117,28 +125,24 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
             return pgProgram(name, serverMajor, PgPrograms.folders());
         }
 
-        /** As above, from these folders; of equal versions the first one's. */
+        /** From these folders; of equal versions the first one. */
         public static Program pgProgram(String name, int serverMajor, List<Path> folders) {
-            record Candidate(Path path, int major) {}
-            var found = folders.stream().map(folder -> folder.resolve(Program.fileName(name)))
+            var found = new TreeMap<Integer, Path>();
+            folders.stream().map(folder -> folder.resolve(Program.fileName(name)))
                 .filter(path -> Files.isExecutable(path) && !isDebianWrapper(path))
-                .map(path -> new Candidate(path, PgPrograms.majorVersion(path))).filter(c -> c.major > 0).toList();
-            return found.stream().filter(c -> c.major >= serverMajor).min(Comparator.comparingInt(Candidate::major))
-                .map(c -> Program.of(c.path.toString()))
-                .orElseThrow(() -> noProgram(name, serverMajor, found.stream().map(Candidate::major).distinct().sorted()
-                    .map(String::valueOf).toList()));
-        }
-
-        private static Failure noProgram(String name, int serverMajor, List<String> found) {
-            var what = found.isEmpty() ? name + " is not installed, or not on PATH"
-                : "the server is PostgreSQL %d, but %s is installed only in version %s".formatted(serverMajor, name,
-                    String.join(", ", found));
-            return Failure.usage(what)
+                .forEach(path -> found.putIfAbsent(PgPrograms.majorVersion(path), path));
+            found.remove(0); // not PostgreSQL's
+            var smallest = found.ceilingEntry(serverMajor);
+            if (smallest != null) return Program.of(smallest.getValue().toString());
+            var versions = found.keySet().stream().map(String::valueOf).collect(Collectors.joining(", "));
+            throw Failure.usage(found.isEmpty() ? name + " is not installed, or not on PATH"
+                    : "the server is PostgreSQL %d, but %s is installed only in version %s"
+                        .formatted(serverMajor, name, versions))
                 .next("install version %d or newer: postgresql-client-%1$d (Debian, Ubuntu), postgresql@%1$d (Homebrew)"
                     .formatted(serverMajor));
         }
 
-        /** pg_wrapper chooses a version by its own rules, and not by the one that {@code --version} prints. */
+        /** pg_wrapper may run another version than the one that {@code --version} prints. */
         private static boolean isDebianWrapper(Path program) {
             try {
                 return program.toRealPath().endsWith("pg_wrapper");
@@ -147,27 +151,9 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
             }
         }
 
-        @Override public Services services() {
-            return Services.NONE;
-        }
-
         @Override public boolean imageHasCode() {
             return false;
         }
-
-        @Override public boolean inCompose() {
-            return false;
-        }
-
-        @Override public String composeCommand(String... arguments) {
-            return "";
-        }
-
-        @Override public boolean databaseWasCreated() {
-            return false;
-        }
-
-        @Override public void close() {}
 
         @Override public String describe() {
             return reason == null ? "" : "on this machine, not in Compose: " + reason;

@@ -51,7 +51,7 @@ public final class ProjectOptions implements Cli.ForLaterCommands {
         return settings;
     }
 
-    /** With Django. @param python {@code --python}, or null @param warn gets what happens to containers */
+    /** With Django. @param python {@code --python}, or null @param warn receives messages about containers */
     public Environment environment(Project project, Path python, Consumer<String> warn) {
         return environment(settings(project), python, warn);
     }
@@ -67,7 +67,7 @@ public final class ProjectOptions implements Cli.ForLaterCommands {
         return new Detection(settings(project), this, false, null, warn).environment();
     }
 
-    /** The database as names and records have it. Nothing has to run for it. */
+    /** The database by the names that records keep. It does not have to run. */
     public Credentials identity(Project project) {
         checkCombination();
         return new Detection(settings(project), this, false, null, warning -> {}).identity();

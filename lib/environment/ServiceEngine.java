@@ -16,17 +16,17 @@ import lib.docker.Containers.Container;
 import lib.docker.Containers.State;
 
 /**
- * Stops and starts the containers that use the database, by their ids. Somebody's {@code up} or {@code watch} may
- * replace a container in the meantime: then its service's newer containers count.
+ * Stops and starts the containers that use the database, by their ids. When {@code up} or {@code watch} has replaced a
+ * container in the meantime, its service's newer containers count.
  */
-final class ServiceEngine implements Services.Engine {
+final class ServiceEngine {
     private final ComposeSetup setup;
     private final String hostOfDjango;
     private final boolean keepServices;
     /** Replacements that were stopped with the rest. */
     private final Set<String> stoppedReplacements = new HashSet<>();
 
-    /** @param hostOfDjango DB_HOST as the app's container gets it @param keepServices none is to be stopped */
+    /** @param hostOfDjango DB_HOST in the app's container @param keepServices stop none */
     ServiceEngine(ComposeSetup setup, String hostOfDjango, boolean keepServices) {
         this.setup = setup;
         this.hostOfDjango = hostOfDjango;
@@ -43,11 +43,12 @@ final class ServiceEngine implements Services.Engine {
         return new Services(this, running, withCode);
     }
 
-    @Override public String composeCommand(String... arguments) {
+    String composeCommand(String... arguments) {
         return setup.composer().commandLine(arguments);
     }
 
-    @Override public void stop(List<Services.Container> all) {
+    /** All at once: each may need its ten seconds. */
+    void stop(List<Services.Container> all) {
         var existing = existing(all);
         all.stream().filter(one -> in(existing, one).isEmpty()).flatMap(this::replacements).filter(Container::isStarted)
             .forEach(replacement -> stoppedReplacements.add(replacement.id()));
@@ -57,13 +58,13 @@ final class ServiceEngine implements Services.Engine {
         all.stream().filter(this::isPoolerOfDjango).forEach(this::start);
     }
 
-    /** Only the pooler's sessions have to go: Django's last check connects through it. */
+    /** A pooler is started again at once, without its sessions: Django's final check connects through it. */
     private boolean isPoolerOfDjango(Services.Container one) {
         return setup.config().services().stream().anyMatch(s -> s.name().equals(one.service())
             && s.hosts().contains(hostOfDjango));
     }
 
-    @Override public void start(Services.Container one) {
+    void start(Services.Container one) {
         var replacements = in(existing(List.of(one)), one).isPresent() ? List.<Container>of()
             : replacements(one).toList();
         var stopped = replacements.stream().filter(replacement -> stoppedReplacements.contains(replacement.id()))
@@ -74,31 +75,33 @@ final class ServiceEngine implements Services.Engine {
         setup.composer().engine("start").with(ids.toArray(String[]::new)).inOwnSession().output();
     }
 
-    @Override public List<State> states(List<Services.Container> all) {
+    List<State> states(List<Services.Container> all) {
         var existing = existing(all);
         return all.stream().map(one -> in(existing, one).or(() -> replacements(one).findFirst()).map(Container::state)
             .orElse(State.GONE)).toList();
     }
 
-    @Override public Set<String> addresses(List<Services.Container> all) {
+    Set<String> addresses(List<Services.Container> all) {
         return existing(all).stream().flatMap(c -> c.addresses().stream()).collect(Collectors.toSet());
     }
 
-    @Override public Optional<Instant> imageBuilt(Services.Container one) {
+    /** When its image was built; empty when unknown. */
+    Optional<Instant> imageBuilt(Services.Container one) {
         var container = in(existing(List.of(one)), one).or(() -> replacements(one).findFirst()).map(Container::id)
             .orElse(one.id());
-        var image = setup.composer().engine("container", "inspect", "--format", "{{.Image}}", container).run().out()
-            .strip();
-        var created = setup.composer().engine("image", "inspect", "--format", "{{.Created}}", image).run().out()
-            .strip();
+        var image = inspect("container", "{{.Image}}", container);
         try {
-            return Optional.of(OffsetDateTime.parse(created).toInstant());
-        } catch (DateTimeException ignored) { // there is no such image any more
+            return Optional.of(OffsetDateTime.parse(inspect("image", "{{.Created}}", image)).toInstant());
+        } catch (DateTimeException ignored) { // the image does not exist any more
             return Optional.empty();
         }
     }
 
-    /** One request for all, because the states are asked for every second while people wait. */
+    private String inspect(String kind, String format, String id) {
+        return setup.composer().engine(kind, "inspect", "--format", format, id).run().out().strip();
+    }
+
+    /** One request for all: it is repeated every second while people wait. */
     private List<Container> existing(List<Services.Container> all) {
         return Containers.of(setup.composer(), all.stream().map(Services.Container::id).toList());
     }

@@ -7,9 +7,9 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.cli.Console;
 import lib.cli.Script;
@@ -21,18 +21,17 @@ import lib.process.Interruption;
 
 /**
  * The containers that use a Compose project's database. They are stopped before it is replaced, and exactly those are
- * started again. One in a crash loop counts as running: its entrypoint would migrate in the middle of a swap.
+ * started again. One in a crash loop counts as running: its entrypoint could migrate in the middle of a swap.
  *
- * @param engine      how a container is addressed; null where there are none
- * @param running     those that run now
- * @param codeInImage services whose image contains the code: it has to be built again before they meet the new database
+ * @param engine      null outside Compose
+ * @param codeInImage services whose image contains the code: it has to be built again before they use the new database
  */
-public record Services(Engine engine, List<Container> running, List<String> codeInImage) {
+public record Services(ServiceEngine engine, List<Container> running, List<String> codeInImage) {
     public static final Services NONE = new Services(null, List.of(), List.of());
     private static final Duration HEALTHY_LIMIT = Duration.ofMinutes(3);
-    /** For one that was in a crash loop before. */
+    /** For a container that was in a crash loop before. */
     private static final Duration CRASHING_LIMIT = Duration.ofSeconds(20);
-    /** An entrypoint that migrates needs a few seconds to fail, and without a health check nothing else shows it. */
+    /** Without a health check, only this shows that an entrypoint fails: one that migrates takes a few seconds. */
     private static final Duration SETTLE_TIME = Duration.ofSeconds(8);
 
     /** How a container was before it was stopped. The lower-case names are in every run.json. */
@@ -48,29 +47,11 @@ public record Services(Engine engine, List<Container> running, List<String> code
         }
     }
 
-    /** @param service finds the container again when it was replaced in the meantime */
+    /** @param service finds a container that has replaced this one */
     public record Container(String id, String service, Health before) {
         boolean wasWell() {
             return before == Health.RUNNING;
         }
-    }
-
-    /** What is done with containers. */
-    interface Engine {
-        /** A Compose command for people to paste into a shell. */
-        String composeCommand(String... arguments);
-
-        /** All at once: each may need its ten seconds. */
-        void stop(List<Container> all);
-
-        void start(Container one);
-
-        List<State> states(List<Container> all);
-
-        Set<String> addresses(List<Container> all);
-
-        /** When its image was built; empty when unknown. */
-        Optional<Instant> imageBuilt(Container one);
     }
 
     /** The network addresses that their sessions come from. */
@@ -86,19 +67,19 @@ public record Services(Engine engine, List<Container> running, List<String> code
         return new Services(engine, List.copyOf(all.values()), codeInImage);
     }
 
-    /** With the health that each had earlier: a crash loop before a reset may go on after the undo. */
+    /** With the health that each had earlier: a container that crashed before a reset may crash after its undo. */
     public Services withPreviousHealth(Collection<Container> previous) {
         return new Services(engine, running.stream().map(one -> previous.stream()
             .filter(old -> old.service().equals(one.service())).findFirst()
             .map(old -> new Container(one.id(), one.service(), old.before())).orElse(one)).toList(), codeInImage);
     }
 
-    /** For files that go back to their state at this time: only an image that was built since then contains others. */
+    /** For files that go back to their state at this time: only an image that was built later contains others. */
     public Services staleIfBuiltAfter(Instant time) {
         return staleIf(built -> built.isAfter(time));
     }
 
-    /** For files that are kept since this time: only an image that was built since then contains them. */
+    /** For files that are from this time: only an image that was built later contains them. */
     public Services staleIfBuiltBefore(Instant time) {
         return staleIf(built -> !built.isAfter(time));
     }
@@ -114,7 +95,7 @@ public record Services(Engine engine, List<Container> running, List<String> code
         return codeInImage.contains(one.service());
     }
 
-    /** A Compose command for people to paste into a shell. */
+    /** A Compose command to paste into a shell. */
     public String composeCommand(String... arguments) {
         return engine.composeCommand(arguments);
     }
@@ -136,8 +117,8 @@ public record Services(Engine engine, List<Container> running, List<String> code
     }
 
     private String composeCommand(String command, List<Container> all) {
-        return composeCommand(Stream.concat(Stream.of(command.split(" ")), services(all).stream())
-            .toArray(String[]::new));
+        var words = Stream.concat(Stream.of(command.split(" ")), services(all).stream());
+        return composeCommand(words.toArray(String[]::new));
     }
 
     /**
@@ -163,7 +144,7 @@ public record Services(Engine engine, List<Container> running, List<String> code
             });
     }
 
-    /** Not interrupted: the engine goes on when its client is killed, and would stop what undo starts. */
+    /** Not interrupted: when its client is killed, the engine continues, and would stop what undo starts. */
     private void stop() {
         Interruption.uninterruptibly(() -> engine.stop(running));
         Interruption.check();
@@ -183,7 +164,7 @@ public record Services(Engine engine, List<Container> running, List<String> code
         }
     }
 
-    /** Tries all, even when one fails. */
+    /** Starts the others when one fails. */
     private void start(List<Container> wanted) {
         var failures = new ArrayList<Failure>();
         for (var one : wanted) {
@@ -194,18 +175,19 @@ public record Services(Engine engine, List<Container> running, List<String> code
             }
         }
         if (failures.isEmpty()) return;
-        var reasons = failures.stream().map(failure -> failure.problem().what()).toList();
-        throw new Failure(new NotStarted(reasons, composeCommand("start", wanted)), failures.getFirst());
+        var reasons = failures.stream().map(failure -> failure.problem().what()).collect(Collectors.joining("; "));
+        throw Failure.partly("not started again: " + reasons).next(composeCommand("start", wanted)).permanent()
+            .causedBy(failures.getFirst());
     }
 
     /**
      * Those that were well have to be well again. One that was in a crash loop gets less time. One that was unhealthy
-     * or starting is not waited for: nobody can tell what to expect of it.
+     * or starting is not waited for: its state may not change.
      */
     private void await(List<Container> wanted, Console console) {
         var begin = System.nanoTime();
-        var waiting = new ArrayList<>(wanted.stream().filter(one -> one.wasWell() || one.before() == Health.CRASHING)
-            .toList());
+        var waiting = new ArrayList<>(wanted);
+        waiting.removeIf(one -> !one.wasWell() && one.before() != Health.CRASHING);
         var problems = new ArrayList<String>();
         while (!waiting.isEmpty()) {
             try {
@@ -221,16 +203,15 @@ public record Services(Engine engine, List<Container> running, List<String> code
                 console.progress("waiting for " + names(waiting));
                 Interruption.pause(Duration.ofSeconds(1));
             } catch (Failure failure) {
-                var interrupted = failure.problem() instanceof Problem.Interrupted;
-                problems.add((interrupted ? "the wait for these was interrupted: "
+                problems.add((failure.problem() instanceof Problem.Interrupted ? "the wait for these was interrupted: "
                     : "the state of these could not be read: ") + names(waiting));
                 break;
             }
         }
         if (problems.isEmpty()) return;
         throw Failure.partly("started again, but " + String.join(", ", problems))
-            .next("see their logs: " + composeCommand("logs", wanted), "to go back: "
-                + Script.RESET_MIGRATIONS.command("undo"));
+            .next("see their logs: " + composeCommand("logs", wanted),
+                "to go back: " + Script.RESET_MIGRATIONS.command("undo"));
     }
 
     private static boolean mayStillChange(Container one, State state, Duration elapsed) {

@@ -3,6 +3,7 @@ package lib.project;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,79 +20,84 @@ import lib.process.Shell;
  * Which database, and how to log in.
  *
  * @param host     name, address or the folder of a Unix socket
- * @param password null when the server is trusted to ask for none
- * @param sslmode  libpq's word, or null for the driver's default
- * @param sources  for every setting, where it came from: "DB_NAME" → "./.env", "default", "environment"
- * @param route    how to get there from here, or null: as host and port say
+ * @param password null when the server asks for none
+ * @param sslmode  as libpq names it, or null for the driver's default
+ * @param sources  where each setting came from: "DB_NAME" → "./.env", "default", "environment"
+ * @param route    how to reach the server from here, or null: by host and port
  */
 public record Credentials(String host, int port, String database, String user, String password, String sslmode,
-                          Map<String, String> sources, Route route) {
+    Map<String, String> sources, Route route) {
     public Credentials(String host, int port, String database, String user, String password, String sslmode,
-                       Map<String, String> sources) {
+        Map<String, String> sources) {
         this(host, port, database, user, password, sslmode, sources, null);
     }
 
-    /** Of each setting its own name, Docker's and libpq's. */
+    /** For each setting, its own name, Docker's and libpq's. */
     private static final List<List<String>> NAMES = List.of(
-            List.of("DB_NAME", "POSTGRES_DB", "PGDATABASE"), List.of("DB_USER", "POSTGRES_USER", "PGUSER"),
-            List.of("DB_PASSWORD", "POSTGRES_PASSWORD", "PGPASSWORD"), List.of("DB_HOST", "POSTGRES_HOST", "PGHOST"),
-            List.of("DB_PORT", "POSTGRES_PORT", "PGPORT"), List.of("DB_SSLMODE", "POSTGRES_SSLMODE", "PGSSLMODE"));
+        List.of("DB_NAME", "POSTGRES_DB", "PGDATABASE"), List.of("DB_USER", "POSTGRES_USER", "PGUSER"),
+        List.of("DB_PASSWORD", "POSTGRES_PASSWORD", "PGPASSWORD"), List.of("DB_HOST", "POSTGRES_HOST", "PGHOST"),
+        List.of("DB_PORT", "POSTGRES_PORT", "PGPORT"), List.of("DB_SSLMODE", "POSTGRES_SSLMODE", "PGSSLMODE"));
     private static final String LOOPBACK = "127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}";
-    private static final String ENVIRONMENT = "environment";
     private static final List<String> SSLMODES =
-            List.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
+        List.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
+    /** Parts of engines: other packages wrap Django's, as django_prometheus.db.backends.postgis does. */
+    private static final List<String> ENGINES =
+        List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale");
 
     /**
-     * For each setting the first of these names that has a value, a name's value being the environment's or else the file's:
-     * {@code DB_*}, then the part of {@code DATABASE_URL}, then {@code POSTGRES_*}, then {@code PG*}, then the default
-     * (whatsapp_crm_dev, crm_user, localhost, 5432). The password has no default, only ~/.pgpass as its last source.
-     * {@code DATABASE_URL} may name another kind of database where {@code DB_NAME} is set: it is not looked at then.
+     * Each setting has the value of the first of these names that has one: {@code DB_*}, then the part of
+     * {@code DATABASE_URL}, then {@code POSTGRES_*}, then {@code PG*}, then the default (whatsapp_crm_dev, crm_user,
+     * localhost, 5432). The environment's value of a name comes before the file's. The password has no default; its
+     * last source is ~/.pgpass. {@code DATABASE_URL} may name another kind of database; with {@code DB_NAME} it is
+     * ignored.
      *
-     * @throws Failure a setting is missing or wrong, or the database is not PostgreSQL; never with a value that may be secret
+     * @throws Failure a setting is missing or wrong, or the database is not PostgreSQL; the message has no value that
+     *                 may be secret
      */
     static Credentials of(Project project, EnvFile file) {
         return new Search(project, file).credentials();
     }
 
     /**
-     * The server that one setting names by a URL, with a role and a database to log in to. The database is {@code postgres} unless
-     * the URL names one; a password that it leaves out is for the drivers to find in ~/.pgpass.
+     * The server that one setting names by a URL, with a role and a database to log in to: {@code postgres} unless the
+     * URL names one. Without a password in the URL, the drivers look in ~/.pgpass.
      *
      * @return null when the setting is not set
-     * @throws Failure usage (2): not a URL of a PostgreSQL server; never with a part of the URL
+     * @throws Failure usage (2): not a URL of a PostgreSQL server; the message has no part of the URL
      */
     public static Credentials ofUrl(EnvFile file, String setting) {
         var value = file.get(setting);
         if (value == null || value.isBlank()) return null;
-        var path = file.path().map(Path::toString).orElse(ENVIRONMENT);
-        var from = new Setting(value, setting, file.fromEnvironment(setting) ? ENVIRONMENT : path);
+        var from = new Setting(value, setting, file.source(setting));
         var url = DatabaseUrl.parse(from);
         var isServer = url.host() != null && !url.host().startsWith("/") && !url.host().contains(",");
-        if (url.user() == null || !isServer) throw DatabaseUrl.wrong(from);
-        if (url.sslmode() != null && !SSLMODES.contains(url.sslmode())) throw DatabaseUrl.wrong(from);
-        var port = url.port() == null ? "5432" : url.port();
-        if (!port.matches("[0-9]{1,5}") || Integer.parseInt(port) < 1 || Integer.parseInt(port) > 65535)
-            throw DatabaseUrl.wrong(from);
+        var isSslmode = url.sslmode() == null || SSLMODES.contains(url.sslmode());
+        var port = port(url.port() == null ? "5432" : url.port());
+        if (url.user() == null || !isServer || !isSslmode || port == 0) throw DatabaseUrl.wrong(from);
         var database = url.database() == null ? "postgres" : url.database();
-        return new Credentials(
-                url.host(), Integer.parseInt(port), database, url.user(), url.password(), url.sslmode(), Map.of());
+        return new Credentials(url.host(), port, database, url.user(), url.password(), url.sslmode(), Map.of());
     }
 
-    /** These names and all other names of the same settings: a value under one name overrides those under the others. */
+    /** 0 when it is not a port number. */
+    private static int port(String text) {
+        var port = text.matches("\\d{1,5}") ? Integer.parseInt(text) : 0;
+        return port < 65536 ? port : 0;
+    }
+
+    /** These and all other names of the same settings: a value under one name overrides those under the others. */
     public static Set<String> namesOverriddenBy(Set<String> names) {
-        var meant = new HashSet<>(names);
+        var overridden = new HashSet<>(names);
         for (var setting : NAMES) {
             var isSet = setting.stream().anyMatch(names::contains);
-            if (isSet) meant.add("DATABASE_URL");
-            if (isSet || names.contains("DATABASE_URL")) meant.addAll(setting);
+            if (isSet) overridden.add("DATABASE_URL");
+            if (isSet || names.contains("DATABASE_URL")) overridden.addAll(setting);
         }
-        return meant;
+        return overridden;
     }
 
-    /** That this setting, "DB_NAME", came from the environment, under whatever name. */
+    /** True when this setting, "DB_NAME", came from the environment under any of its names. */
     public boolean isFromEnvironment(String setting) {
-        var source = sources.getOrDefault(setting, "");
-        return source.equals(ENVIRONMENT) || source.endsWith(" in " + ENVIRONMENT);
+        return sources.getOrDefault(setting, "").matches("(.* in )?environment");
     }
 
     /** The same server and role, another database. */
@@ -104,7 +110,7 @@ public record Credentials(String host, int port, String database, String user, S
         return new Credentials(service, servicePort, database, user, password, sslmode, sources, by);
     }
 
-    /** True for a Unix socket, a loopback address and this machine's own name. No name service is asked. */
+    /** True for a Unix socket, a loopback address and this machine's own name. Asks no name server. */
     public boolean isLocal() {
         if (route != null) return route.engineIsLocal();
         var name = host.toLowerCase(Locale.ROOT).replaceFirst("\\.$", "");
@@ -112,18 +118,17 @@ public record Credentials(String host, int port, String database, String user, S
         return name.contains(":") ? isLoopback(name) : name.equals(Host.name().toLowerCase(Locale.ROOT));
     }
 
-    /** Of an address that can be no name: whatever has a colon in it. */
+    /** @param address with a colon, so that it cannot be a name */
     private static boolean isLoopback(String address) {
         try {
             return InetAddress.getByName(address).isLoopbackAddress();
-        } catch (UnknownHostException noAddress) {
+        } catch (UnknownHostException ignored) { // not an address
             return false;
         }
     }
 
     /** Without the password. */
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return user + "@" + host + ":" + port + "/" + database + (route == null ? "" : " in " + route.owner());
     }
 
@@ -145,15 +150,17 @@ public record Credentials(String host, int port, String database, String user, S
 
         Credentials credentials() {
             refuseOtherEngines();
-            // First, so that somebody without any settings hears of that and not of a part.
-            var password = password();
+            var password = setting("DB_PASSWORD", url.password(), null);
+            var namesDatabase = urlSetting != null || namesOf("DB_NAME").stream().anyMatch(name -> named(name) != null);
+            if (password == null && file.path().isEmpty() && !namesDatabase) throw noSettings();
             var database = setting("DB_NAME", url.database(), "whatsapp_crm_dev");
             var user = setting("DB_USER", url.user(), "crm_user");
             var host = setting("DB_HOST", url.host(), "localhost");
             if (host.contains(",")) throw invalid("DB_HOST", "one host");
-            var port = port(setting("DB_PORT", url.port(), "5432"));
+            var port = port(setting("DB_PORT", url.port(), "5432").strip());
+            if (port == 0) throw invalid("DB_PORT", "a port number from 1 to 65535");
             var sslmode = setting("DB_SSLMODE", url.sslmode(), null);
-            if (sslmode != null && !SSLMODES.contains(sslmode)) 
+            if (sslmode != null && !SSLMODES.contains(sslmode))
                 throw invalid("DB_SSLMODE", "one of " + String.join(", ", SSLMODES));
             if (password == null) password = fromPgpass(host, port, database, user);
             var sources = new LinkedHashMap<String, String>();
@@ -161,20 +168,10 @@ public record Credentials(String host, int port, String database, String user, S
             return new Credentials(host, port, database, user, password, sslmode, Map.copyOf(sources));
         }
 
-        /** The password by name, or null where only the password file can know it. */
-        private String password() {
-            var password = setting("DB_PASSWORD", url.password(), null);
-            var namesDatabase = urlSetting != null || namesOf("DB_NAME").stream().anyMatch(name -> named(name) != null);
-            if (password == null && file.path().isEmpty() && !namesDatabase) throw noSettings();
-            return password;
-        }
-
         private String fromPgpass(String host, int port, String database, String user) {
             var passwords = Pgpass.of(file.environment());
             var password = passwords.find(host, port, database, user);
-            if (password == null) {
-                throw noPassword(passwords.refused());
-            }
+            if (password == null) throw noPassword(passwords.refused());
             found.put("DB_PASSWORD", new Setting(password, "", passwords.path().toString()));
             return password;
         }
@@ -184,24 +181,24 @@ public record Credentials(String host, int port, String database, String user, S
         }
 
         private Failure noSettings() {
-            var looked = Stream.of(project.root(), project.backend()).distinct().map(Path::toString)
+            var folders = Stream.of(project.root(), project.backend()).distinct().map(Path::toString)
                 .collect(Collectors.joining(" or "));
-            return Failure.usage(
-                            "no .env in " + looked + ", and neither DB_PASSWORD nor DATABASE_URL in the environment")
-                    .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
+            return Failure.usage("no .env in %s, and neither DB_PASSWORD nor DATABASE_URL in the environment"
+                    .formatted(folders))
+                .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
         }
 
         /** @param pgpass ignored because other users can read it, or null */
         private Failure noPassword(Path pgpass) {
-            var what = new StringBuilder("DB_PASSWORD is not set in "
-                    + file.path().map(Path::toString).orElse("the environment"));
-            file.warnings()
-                    .forEach(skipped -> what.append("\n  ").append(skipped)); // one of them may be meant to hold it
-            if (pgpass != null) what.append("\n  ").append(pgpass).append(" is ignored: other users can read it");
+            var lines = new ArrayList<String>();
+            lines.add("DB_PASSWORD is not set in " + file.path().map(Path::toString).orElse("the environment"));
+            lines.addAll(file.warnings()); // a skipped line may have been meant to set it
+            if (pgpass != null) lines.add(pgpass + " is ignored: other users can read it");
+            var failure = Failure.usage(String.join("\n  ", lines));
             var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do";
-            return Failure.usage(what.toString()).next(pgpass == null ? List.of(add)
-                : List.of(add, "or make the password file readable for yourself alone: "
-                    + Shell.line("chmod", "600", pgpass.toString())));
+            return pgpass == null ? failure.next(add) : failure.next(add,
+                "or make the password file readable for yourself alone: "
+                    + Shell.line("chmod", "600", pgpass.toString()));
         }
 
         private String setting(String name, String fromUrl, String otherwise) {
@@ -214,30 +211,16 @@ public record Credentials(String host, int port, String database, String user, S
             return from.value();
         }
 
-        /** The environment's value, else the file's. An empty one counts as not set, and hides the file's as for Django. */
+        /** The environment's value, else the file's. An empty one counts as not set, and hides the file's. */
         private Setting named(String name) {
             var value = file.get(name);
             if (value == null || value.isEmpty()) return null;
-            return new Setting(
-                    value,
-                    name,
-                    file.fromEnvironment(name)
-                            ? ENVIRONMENT
-                            : project.show(file.path().orElseThrow()));
+            return new Setting(value, name, file.fromEnvironment(name) ? file.source(name)
+                : project.show(file.path().orElseThrow()));
         }
 
         private static String source(String setting, Setting from) {
             return from.name().equals(setting) || from.name().isEmpty() ? from.where() : from.toString();
-        }
-
-        private int port(String value) {
-            try {
-                var port = Integer.parseInt(value.strip());
-                if (port > 0 && port < 65536) return port;
-            } catch (NumberFormatException notANumber) {
-                // said below, without the exception: its text holds the value
-            }
-            throw invalid("DB_PORT", "a port number from 1 to 65535");
         }
 
         /** Names the setting that was really used. */
@@ -249,9 +232,7 @@ public record Credentials(String host, int port, String database, String user, S
             var engine = named("DB_ENGINE");
             if (engine == null) return;
             var name = engine.value().toLowerCase(Locale.ROOT);
-            // Third parties wrap Django's: django_tenants.postgresql_backend, django_prometheus.db.backends.postgis
-            if (List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale").stream()
-                    .noneMatch(name::contains)) throw engine.notPostgres(engine.value());
+            if (ENGINES.stream().noneMatch(name::contains)) throw engine.notPostgres(engine.value());
         }
     }
 }

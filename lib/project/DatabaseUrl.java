@@ -6,15 +6,15 @@ import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Function;
+import java.util.function.BiFunction;
 import lib.error.Failure;
 
-/** The parts of a DATABASE_URL, null where it has none; parts of the query come after those before it. */
+/** The parts of a DATABASE_URL, or null. The query can give those that are missing before it. */
 record DatabaseUrl(String host, String port, String database, String user, String password, String sslmode) {
     private static final Set<String> SCHEMES = Set.of("postgres", "postgresql", "pgsql", "psql", "postgis");
     static final DatabaseUrl NONE = new DatabaseUrl(null, null, null, null, null, null);
 
-    /** By hand: java.net.URI refuses hosts with an underscore, which Compose's services have, and socket folders. */
+    /** Not with java.net.URI, which rejects socket folders and names with an underscore, as services have. */
     static DatabaseUrl parse(Setting setting) {
         var text = setting.value().strip();
         var colon = text.indexOf("://");
@@ -39,13 +39,14 @@ record DatabaseUrl(String host, String port, String database, String user, Strin
         var host = port < 0 ? server : server.substring(0, port);
         if (host.startsWith("[") != bracket >= 0 || host.startsWith("[") && !host.endsWith("]")) throw wrong(setting);
         if (host.startsWith("[")) host = host.substring(1, host.length() - 1);
-        Function<String, String> plain = part -> part.isEmpty() ? null : decoded(setting, part);
-        return new DatabaseUrl(first(plain.apply(host), query.get("host")),
-                first(port < 0 ? null : plain.apply(server.substring(port + 1)), query.get("port")),
-                first(plain.apply(database), query.get("dbname")),
-                first(plain.apply(password < 0 ? login : login.substring(0, password)), query.get("user")),
-                first(password < 0 ? null : plain.apply(login.substring(password + 1)), query.get("password")),
-                query.get("sslmode"));
+        BiFunction<String, String, String> part = (before, name) ->
+            before.isEmpty() ? query.get(name) : decoded(setting, before);
+        return new DatabaseUrl(part.apply(host, "host"),
+            part.apply(port < 0 ? "" : server.substring(port + 1), "port"),
+            part.apply(database, "dbname"),
+            part.apply(password < 0 ? login : login.substring(0, password), "user"),
+            part.apply(password < 0 ? "" : login.substring(password + 1), "password"),
+            query.get("sslmode"));
     }
 
     private static Map<String, String> query(Setting setting, String text) {
@@ -58,7 +59,7 @@ record DatabaseUrl(String host, String port, String database, String user, Strin
         return query;
     }
 
-    /** Percent-encoding only: in URLDecoder's reading a + in a password would become a space. */
+    /** Not with URLDecoder, which turns a + of a password into a space. */
     private static String decoded(Setting setting, String part) {
         var bytes = new ByteArrayOutputStream();
         var from = part.getBytes(StandardCharsets.UTF_8);
@@ -76,17 +77,12 @@ record DatabaseUrl(String host, String port, String database, String user, Strin
         return bytes.toString(StandardCharsets.UTF_8);
     }
 
-    private static String first(String one, String other) {
-        return one != null ? one : other;
-    }
-
     static Failure wrong(Setting setting) {
         return setting.invalid(
-                "a URL like postgresql://user:password@host:5432/name with everything unusual percent-encoded");
+            "a URL like postgresql://user:password@host:5432/name with everything unusual percent-encoded");
     }
 
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return "DATABASE_URL";
     }
 }

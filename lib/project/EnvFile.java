@@ -16,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ExecutionException;
@@ -24,84 +25,41 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
 
 /**
  * A {@code .env} file as python-dotenv's {@code load_dotenv()} reads it (1.2.4), because that is what Django sees.
- * dotenv-java's own reader keeps single quotes, cuts values at {@code #} and drops {@code export}; its interface is kept, so
- * the environment comes before the file.
+ * dotenv-java's own reader keeps single quotes, cuts values at {@code #} and drops {@code export}. Only its interface
+ * is used: the environment comes before the file.
  */
 public final class EnvFile implements Dotenv {
-    private static final int LARGEST = 1 << 20; // bytes
-    private static final int PATIENCE = 10; // seconds
-
-    /** Why a file cannot be read as a .env. */
-    private enum Unreadable {
-        MISSING("does not exist", "name the file that is meant: --env-file FILE"),
-        FOLDER("is a folder", "name the file that is meant: --env-file FILE"),
-        FORBIDDEN(
-                "cannot be read: permission denied",
-                "look at its owner and mode, or name another file: --env-file FILE"),
-        BROKEN("could not be read to its end", "look at its owner and mode, or name another file: --env-file FILE"),
-        TOO_LARGE("is larger than 1 MB: it is no .env file", "name the file that is meant: --env-file FILE"),
-        GROWN(
-                "has values that grow beyond 1 MB when ${…} is expanded",
-                "look for names that are doubled from line to line"),
-        SILENT(
-                "is a pipe that nobody writes to",
-                "start the program that writes to it, or name another file: --env-file FILE"),
-        NOT_UTF_8("is not UTF-8", "save it as UTF-8"),
-        NUL("contains a NUL byte, so it is not text in UTF-8", "save it as UTF-8");
-
-        private final String words;
-        private final String next;
-
-        Unreadable(String words, String next) {
-            this.words = words;
-            this.next = next;
-        }
-    }
-
-    /** Why a line is skipped. */
-    enum Malformed {
-        NO_NAME("there is no name before the ="), OPEN_QUOTE("a quote is opened and never closed"),
-        AFTER_QUOTE("something follows the closing quote"),
-        NO_EQUALS("a name must not contain a space, and = has to follow it");
-
-        private final String words;
-
-        Malformed(String words) {
-            this.words = words;
-        }
-    }
+    private static final int MAX_BYTES = 1 << 20;
+    private static final int PIPE_SECONDS = 10;
 
     /** A line that Django skips too. The line itself may hold a secret and is not kept. */
-    record MalformedLine(Path file, int line, Malformed why) {
-        @Override
-        public String toString() {
-            return file + " line " + line + " is skipped, by Django too: " + why.words;
+    record MalformedLine(Path file, int line, String why) {
+        @Override public String toString() {
+            return file + " line " + line + " is skipped, by Django too: " + why;
         }
     }
 
     private final Path path;
     private final String text; // holds secrets
+    private final Map<String, String> environment;
     private final Map<String, String> values;
     private final List<MalformedLine> malformed;
-    private final Map<String, String> environment;
 
-    private EnvFile(
-            Path path,
-            String text,
-            Map<String, String> values,
-            List<MalformedLine> malformed,
-            Map<String, String> environment) {
+    private EnvFile(Path path, String text, Map<String, String> environment) {
         this.path = path;
         this.text = text;
-        this.values = Collections.unmodifiableMap(values);
-        this.malformed = List.copyOf(malformed);
         this.environment = Map.copyOf(environment);
+        var reader = new Reader(path, text, environment);
+        reader.read();
+        values = Collections.unmodifiableMap(reader.values);
+        malformed = List.copyOf(reader.malformed);
     }
 
     /** With this process's environment. */
@@ -114,33 +72,23 @@ public final class EnvFile implements Dotenv {
      * @throws Failure the file cannot be read as text; malformed lines do not throw, see {@link #warnings}
      */
     public static EnvFile read(Path path, Map<String, String> environment) {
-        return parsed(path, text(path), environment);
-    }
-
-    private static EnvFile parsed(Path path, String text, Map<String, String> environment) {
-        var reader = new Reader(path, text, environment);
-        reader.read();
-        return new EnvFile(path, text, reader.values, reader.malformed, environment);
+        return new EnvFile(path, text(path), environment);
     }
 
     /** The same file under another environment. The file is not read again: a pipe can be read only once. */
     public EnvFile withEnvironment(Map<String, String> other) {
-        return path == null ? none(other) : parsed(path, text, other);
+        return new EnvFile(path, text, other);
     }
 
     EnvFile withoutFile() {
-        return none(environment);
-    }
-
-    private static EnvFile none(Map<String, String> environment) {
-        return new EnvFile(null, "", Map.of(), List.of(), environment);
+        return new EnvFile(null, "", environment);
     }
 
     /**
-     * The project's file: the one named, else the root's {@code .env}, else the backend's, else none at all
-     * ({@link #path} is empty then and only the environment speaks).
+     * The project's file: {@code --env-file}, else the root's {@code .env}, else the backend's. With none of them,
+     * {@link #path} is empty and only the environment counts.
      *
-     * @param named nullable: {@code --env-file}
+     * @param named by {@code --env-file}, or null
      */
     public static EnvFile of(Project project, Path named, Map<String, String> environment) {
         if (named != null) return read(named.toAbsolutePath().normalize(), environment);
@@ -148,15 +96,15 @@ public final class EnvFile implements Dotenv {
             var file = folder.resolve(".env");
             if (isFile(file)) return read(file, environment);
         }
-        return none(environment);
+        return new EnvFile(null, "", environment);
     }
 
-    /** A folder named .env is somebody's virtual environment; a named pipe is a password manager's .env. */
+    /** A folder named .env is a virtual environment; a named pipe is a password manager's .env. */
     private static boolean isFile(Path file) {
         return Files.exists(file) && !Files.isDirectory(file);
     }
 
-    // ---- what it says ------------------------------------------------------------------------
+    // ---- its values --------------------------------------------------------------------------
 
     /** Where it was read from; empty when the project has no such file. */
     public Optional<Path> path() {
@@ -168,7 +116,7 @@ public final class EnvFile implements Dotenv {
         return values;
     }
 
-    /** The lines that were skipped, and why, for people. */
+    /** For people: the skipped lines, and why. */
     public List<String> warnings() {
         return malformed.stream().map(MalformedLine::toString).toList();
     }
@@ -177,7 +125,12 @@ public final class EnvFile implements Dotenv {
         return malformed;
     }
 
-    /** True when the environment has the name, whatever the file says. */
+    /** For people: where the name's value comes from. */
+    String source(String name) {
+        return path == null || fromEnvironment(name) ? "environment" : path.toString();
+    }
+
+    /** True when the environment has the name, whether the file has it or not. */
     public boolean fromEnvironment(String name) {
         return environment.containsKey(name);
     }
@@ -187,114 +140,111 @@ public final class EnvFile implements Dotenv {
         return environment;
     }
 
-    @Override
-    public String get(String name) {
+    @Override public String get(String name) {
         return environment.containsKey(name) ? environment.get(name) : values.get(name);
     }
 
-    @Override
-    public String get(String name, String otherwise) {
+    @Override public String get(String name, String otherwise) {
         var value = get(name);
         return value == null ? otherwise : value;
     }
 
-    /** The file's names and the environment's, each with the value that {@link #get} gives. */
-    @Override
-    public Set<DotenvEntry> entries() {
-        var names = new LinkedHashSet<>(values.keySet());
-        names.addAll(environment.keySet());
-        var entries = new LinkedHashSet<DotenvEntry>();
-        for (var name : names) if (get(name) != null) entries.add(new DotenvEntry(name, get(name)));
-        return entries;
+    /** The file's names and the environment's, each with the value that {@link #get} returns. */
+    @Override public Set<DotenvEntry> entries() {
+        var all = new LinkedHashMap<>(values);
+        all.putAll(environment);
+        return entries(all);
     }
 
     /** The file's own names and values. */
-    @Override
-    public Set<DotenvEntry> entries(Filter filter) {
-        if (filter == null) return entries();
-        var entries = new LinkedHashSet<DotenvEntry>();
-        values.forEach((name, value) -> { if (value != null) entries.add(new DotenvEntry(name, value)); });
-        return entries;
+    @Override public Set<DotenvEntry> entries(Filter filter) {
+        return filter == null ? entries() : entries(values);
+    }
+
+    private static Set<DotenvEntry> entries(Map<String, String> values) {
+        return values.entrySet().stream().filter(entry -> entry.getValue() != null)
+            .map(entry -> new DotenvEntry(entry.getKey(), entry.getValue()))
+            .collect(Collectors.toCollection(LinkedHashSet::new));
     }
 
     /**
-     * What Django's process has to be given: the file's values that the environment does not have, as if manage.py had been
-     * started by a script that called load_dotenv(). Nothing of the root's file when the backend has its own: that is the one
-     * Django reads, and a variable from the root's would override it.
+     * The variables for Django's process: the file's values that the environment does not have, as if a script that
+     * called load_dotenv() had started manage.py. None of the root's file when the backend has its own: that is the one
+     * Django reads, and the root's variables would override it.
      */
     public Map<String, String> forDjango(Project project) {
-        var backends = project.backend().resolve(".env");
-        var django = new LinkedHashMap<String, String>();
-        var shadowed = project.root().resolve(".env").equals(path) && !backends.equals(path) && isFile(backends);
-        if (shadowed) return django;
+        var ofBackend = project.backend().resolve(".env");
+        var isRoots = project.root().resolve(".env").equals(path) && !ofBackend.equals(path);
+        var variables = new LinkedHashMap<String, String>();
+        if (isRoots && isFile(ofBackend)) return variables;
         values.forEach((name, value) -> {
-            // a quoted name may hold "=": no process can be given that
-            if (value != null && !environment.containsKey(name) && name.indexOf('=') < 0) django.put(name, value);
+            // a quoted name may contain "=", which no process's environment can have
+            if (value != null && !environment.containsKey(name) && !name.contains("=")) variables.put(name, value);
         });
-        return django;
+        return variables;
     }
 
     /** Without any value. */
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return path == null ? "no .env" : path + " (" + values.size() + " names)";
     }
 
     // ---- reading -----------------------------------------------------------------------------
 
-    /** As Python's text mode gives it: strict UTF-8, every line ending a line feed. */
+    private static final String OTHER_FILE = "name the file that is meant: --env-file FILE";
+    private static final String PERMISSIONS = "check its owner and mode, or name another file: --env-file FILE";
+
+    /** As Python's text mode reads it: strict UTF-8, each line ending as a line feed. */
     private static String text(Path path) {
-        byte[] bytes;
-        if (Files.isDirectory(path)) throw unreadable(path, Unreadable.FOLDER, 0, null);
-        try {
-            bytes = Files.isRegularFile(path) || !Files.exists(path) ? content(path) : patiently(path);
-        } catch (NoSuchFileException e) {
-            throw unreadable(path, Unreadable.MISSING, 0, e);
-        } catch (AccessDeniedException e) {
-            throw unreadable(path, Unreadable.FORBIDDEN, 0, e);
-        } catch (IOException e) {
-            throw unreadable(path, Unreadable.BROKEN, 0, e);
-        }
-        if (bytes.length > LARGEST) throw unreadable(path, Unreadable.TOO_LARGE, 0, null);
+        var bytes = bytes(path);
+        if (bytes.length > MAX_BYTES)
+            throw Failure.usage(path + " is larger than 1 MB: it is no .env file").next(OTHER_FILE);
         var buffer = ByteBuffer.wrap(bytes);
         try {
-            var text = StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(buffer)
-                    .toString()
-                    .replace("\r\n", "\n")
-                    .replace('\r', '\n');
+            var text = withLineFeeds(StandardCharsets.UTF_8.newDecoder().decode(buffer).toString());
             var nul = text.indexOf('\0');
-            if (nul >= 0) throw unreadable(path, Unreadable.NUL, 1 + newlines(text, 0, nul), null);
-            return text;
-        } catch (CharacterCodingException e) { // the decoder stops in front of the first bad byte
-            var before = new String(bytes, 0, buffer.position(), StandardCharsets.UTF_8)
-                    .replace("\r\n", "\n")
-                    .replace('\r', '\n');
-            // the exception itself is dropped: nothing of the file's content may reach a log
-            throw unreadable(path, Unreadable.NOT_UTF_8, 1 + newlines(before, 0, before.length()), null);
+            if (nul < 0) return text;
+            throw notText(path, text.substring(0, nul), "contains a NUL byte, so it is not text in UTF-8");
+        } catch (CharacterCodingException ignored) { // not as a cause: none of the file's content may reach a log
+            var before = new String(bytes, 0, buffer.position(), StandardCharsets.UTF_8);
+            throw notText(path, withLineFeeds(before), "is not UTF-8");
+        }
+    }
+
+    private static byte[] bytes(Path path) {
+        if (Files.isDirectory(path)) throw Failure.usage(path + " is a folder").next(OTHER_FILE);
+        try {
+            return Files.isRegularFile(path) || !Files.exists(path) ? content(path) : pipeContent(path);
+        } catch (NoSuchFileException e) {
+            throw Failure.usage(path + " does not exist").next(OTHER_FILE).causedBy(e);
+        } catch (AccessDeniedException e) {
+            throw Failure.usage(path + " cannot be read: permission denied").next(PERMISSIONS).causedBy(e);
+        } catch (IOException e) {
+            throw Failure.usage(path + " could not be read to its end").next(PERMISSIONS).causedBy(e);
         }
     }
 
     private static byte[] content(Path path) throws IOException {
         try (var in = Files.newInputStream(path)) {
-            return in.readNBytes(LARGEST + 1);
+            return in.readNBytes(MAX_BYTES + 1);
         }
     }
 
-    /** A password manager takes its time to write to its pipe; without a limit the read would wait for ever when nobody writes. */
-    private static byte[] patiently(Path path) throws IOException {
+    /** A password manager may take seconds to write to its pipe; when nobody writes, the read would never end. */
+    private static byte[] pipeContent(Path path) throws IOException {
         var reading = new FutureTask<>(() -> content(path));
         Thread.ofPlatform().daemon().start(reading);
         try {
-            for (int i = 0; ; i++) {
+            for (int i = 0; i < PIPE_SECONDS * 10; i++) {
                 Interruption.check();
                 try {
                     return reading.get(100, TimeUnit.MILLISECONDS);
-                } catch (TimeoutException notYet) {
-                    if (i >= PATIENCE * 10) throw unreadable(path, Unreadable.SILENT, 0, null);
+                } catch (TimeoutException ignored) {
+                    // not written yet
                 }
             }
+            throw Failure.usage(path + " is a pipe that nobody writes to")
+                .next("start the program that writes to it, or name another file: --env-file FILE");
         } catch (ExecutionException e) {
             throw e.getCause() instanceof IOException io ? io : new IOException(e.getCause());
         } catch (InterruptedException e) {
@@ -302,15 +252,18 @@ public final class EnvFile implements Dotenv {
         }
     }
 
-    /** @param line from 1, or 0 where no line is to blame */
-    private static Failure unreadable(Path path, Unreadable why, int line, IOException cause) {
-        return Failure.usage(path + (line > 0 ? " line " + line + ": the file " : " ") + why.words)
-                .next(why.next)
-                .causedBy(cause);
+    /** @param before the text before the first wrong byte */
+    private static Failure notText(Path path, String before, String why) {
+        var line = 1 + lineFeeds(before, 0, before.length());
+        return Failure.usage(path + " line " + line + ": the file " + why).next("save it as UTF-8");
     }
 
-    private static int newlines(CharSequence text, int from, int to) {
-        return (int) text.subSequence(from, to).chars().filter(c -> c == '\n').count();
+    private static String withLineFeeds(String text) {
+        return text.replace("\r\n", "\n").replace('\r', '\n');
+    }
+
+    private static int lineFeeds(String text, int from, int to) {
+        return (int) text.substring(from, to).chars().filter(c -> c == '\n').count();
     }
 
     /** python-dotenv's parser, expression by expression, on text whose line endings are line feeds. */
@@ -328,9 +281,9 @@ public final class EnvFile implements Dotenv {
         private static final Pattern EQUALS = Pattern.compile("(=" + BLANKS + ")");
         // Possessive: Java's stack would overflow on a long value.
         private static final Pattern SINGLE_QUOTED =
-                Pattern.compile("'([^'\\\\]*+(?:\\\\.[^'\\\\]*+)*+)'", Pattern.DOTALL);
+            Pattern.compile("'([^'\\\\]*+(?:\\\\.[^'\\\\]*+)*+)'", Pattern.DOTALL);
         private static final Pattern DOUBLE_QUOTED =
-                Pattern.compile("\"([^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+)\"", Pattern.DOTALL);
+            Pattern.compile("\"([^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+)\"", Pattern.DOTALL);
         private static final Pattern UNQUOTED = Pattern.compile("([^\\n]*+)");
         private static final Pattern COMMENT = Pattern.compile("(?:" + BLANKS + "#[^\\n]*+)?");
         private static final Pattern END_OF_LINE = Pattern.compile(BLANKS + "(?:\\n|\\z)");
@@ -342,6 +295,7 @@ public final class EnvFile implements Dotenv {
         private static final Pattern SINGLE_ESCAPE = Pattern.compile("\\\\([\\\\'])");
         private static final Pattern DOUBLE_ESCAPE = Pattern.compile("\\\\([\\\\'\"abfnrtv])");
         private static final Pattern VARIABLE = Pattern.compile("\\$\\{([^}:]*+)(?::-([^}]*+))?\\}");
+        private static final char END = '\0'; // text() rejects a NUL
 
         private final Path path;
         private final String text;
@@ -349,7 +303,7 @@ public final class EnvFile implements Dotenv {
         final Map<String, String> values = new LinkedHashMap<>();
         final List<MalformedLine> malformed = new ArrayList<>();
         private int at;
-        private int grown;
+        private int expandedCharacters;
 
         Reader(Path path, String text, Map<String, String> environment) {
             this.path = path;
@@ -362,7 +316,7 @@ public final class EnvFile implements Dotenv {
             while (true) {
                 take(BLANK_LINES);
                 if (at == text.length()) return;
-                line += newlines(text, counted, at);
+                line += lineFeeds(text, counted, at);
                 counted = at;
                 var wrong = binding();
                 if (wrong == null) continue;
@@ -371,13 +325,13 @@ public final class EnvFile implements Dotenv {
             }
         }
 
-        /** One binding or comment; returns what is wrong with it, or null. */
-        private Malformed binding() {
+        /** Reads one binding or comment. Returns what is wrong with it, or null. */
+        private String binding() {
             take(EXPORT);
             String name = null;
             if (peek() != '#') {
                 name = take(peek() == '\'' ? QUOTED_NAME : NAME);
-                if (name == null) return Malformed.NO_NAME;
+                if (name == null) return "there is no name before the =";
             }
             take(BLANK);
             String value = null;
@@ -386,11 +340,14 @@ public final class EnvFile implements Dotenv {
                 var blankAfter = take(EQUALS).length() > 1;
                 quoted = peek() == '\'' || peek() == '"';
                 value = blankAfter && peek() == '#' ? "" : value();
-                if (value == null) return Malformed.OPEN_QUOTE;
+                if (value == null) return "a quote is opened and never closed";
             }
             take(COMMENT);
-            if (take(END_OF_LINE) == null) return quoted ? Malformed.AFTER_QUOTE : Malformed.NO_EQUALS;
-            if (name != null) values.put(name, value == null ? null : resolved(value));
+            if (take(END_OF_LINE) == null) {
+                return quoted ? "something follows the closing quote"
+                    : "a name must not contain a space, and = has to follow it";
+            }
+            if (name != null) values.put(name, value == null ? null : expanded(value));
             return null;
         }
 
@@ -399,54 +356,55 @@ public final class EnvFile implements Dotenv {
                 case '\'' -> unescaped(SINGLE_ESCAPE, take(SINGLE_QUOTED));
                 case '"' -> unescaped(DOUBLE_ESCAPE, take(DOUBLE_QUOTED));
                 case END, '\n' -> "";
-                default ->
-                    TRAILING_SPACE
-                            .matcher(TRAILING_COMMENT.matcher(take(UNQUOTED)).replaceFirst(""))
-                            .replaceFirst("");
+                default -> {
+                    var withoutComment = TRAILING_COMMENT.matcher(take(UNQUOTED)).replaceFirst("");
+                    yield TRAILING_SPACE.matcher(withoutComment).replaceFirst("");
+                }
             };
         }
 
         private static String unescaped(Pattern escapes, String value) {
-            return value == null
-                    ? null
-                    : escapes.matcher(value)
-                            .replaceAll(m -> Matcher.quoteReplacement(
-                                    switch (m.group(1)) {
-                                        case "a" -> "\u0007";
-                                        case "b" -> "\b";
-                                        case "f" -> "\f";
-                                        case "n" -> "\n";
-                                        case "r" -> "\r";
-                                        case "t" -> "\t";
-                                        case "v" -> "\u000b";
-                                        default -> m.group(1);
-                                    }));
+            if (value == null) return null;
+            return escapes.matcher(value).replaceAll(escape -> Matcher.quoteReplacement(switch (escape.group(1)) {
+                case "a" -> "\u0007";
+                case "b" -> "\b";
+                case "f" -> "\f";
+                case "n" -> "\n";
+                case "r" -> "\r";
+                case "t" -> "\t";
+                case "v" -> "\u000b";
+                case String other -> other;
+            }));
         }
 
-        /** A name of the environment, else one from further up in the file: its value is "" where it has none, not the default. */
-        private String resolved(String value) {
-            var matcher = VARIABLE.matcher(value)
-                    .region(0, value.lastIndexOf('}') + 1); // each unclosed one would look for its end
+        /**
+         * A name's value comes from the environment, else from an earlier line. There a name without a value is "", not
+         * the default.
+         */
+        private String expanded(String value) {
+            // each ${ without a } would look for it to the end
+            var matcher = VARIABLE.matcher(value).region(0, value.lastIndexOf('}') + 1);
             var whole = new StringBuilder();
             while (matcher.find()) {
                 var name = matcher.group(1);
                 var known = environment.containsKey(name) ? environment.get(name)
-                        : values.containsKey(name) ? values.get(name) : matcher.group(2);
-                matcher.appendReplacement(whole, known == null ? "" : Matcher.quoteReplacement(known));
-                grown += known == null ? 0 : known.length();
-                if (grown > LARGEST)
-                    throw unreadable(path, Unreadable.GROWN, 0, null); // doubled line by line it would fill the memory
+                    : values.containsKey(name) ? values.get(name) : matcher.group(2);
+                known = Objects.requireNonNullElse(known, "");
+                matcher.appendReplacement(whole, Matcher.quoteReplacement(known));
+                expandedCharacters += known.length();
+                if (expandedCharacters > MAX_BYTES) { // doubled line by line, a value would fill the memory
+                    throw Failure.usage(path + " has values that grow beyond 1 MB when ${…} is expanded")
+                        .next("look for values that contain an earlier value more than once");
+                }
             }
             return matcher.appendTail(whole).toString();
         }
-
-        private static final char END = '\0'; // text() lets no NUL through
 
         private char peek() {
             return at < text.length() ? text.charAt(at) : END;
         }
 
-        /** Goes on behind the expression and returns its group, or all of it; null, without moving, where it does not match. */
+        /** Moves past the expression and returns its group, or all of it; null when it does not match. */
         private String take(Pattern pattern) {
             var matcher = pattern.matcher(text).region(at, text.length());
             if (!matcher.lookingAt()) return null;

@@ -7,13 +7,12 @@ import java.util.List;
 import java.util.function.Predicate;
 import lib.error.Failure;
 import lib.process.Program;
-import lib.process.ProgramMissing;
 
-/** What git knows of some folders; where there is no git, no repository, or git refuses, it knows nothing. */
+/** What git knows about some folders: nothing when there is no git, no repository, or git refuses. */
 public final class Git {
     private Git() {}
 
-    /** @param path relative to the project's root; @param state "modified", "untracked" and the like, also "ignored": in no commit either */
+    /** @param path relative to the project's root @param state "modified", "untracked", "ignored" …: in no commit */
     public record Change(String path, String state) {}
 
     /** Changes that no commit has, to files directly in these folders. @param wanted by the file's name */
@@ -21,36 +20,25 @@ public final class Git {
         try {
             if (folders.isEmpty()) return List.of();
             var prefix = git(root, "rev-parse", "--show-prefix").run();
-            var status = git(
-                            root,
-                            "status",
-                            "--porcelain=v1",
-                            "-z",
-                            "--no-renames",
-                            "--untracked-files=all",
-                            "--ignored",
-                            "--")
-                    .with(folders.stream()
-                            .map(folder -> root.relativize(folder).toString())
-                            .toArray(String[]::new))
-                    .run();
-            return prefix.code() != 0 || status.code() != 0
-                    ? List.of()
-                    : changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders, wanted);
+            var paths = folders.stream().map(folder -> root.relativize(folder).toString()).toArray(String[]::new);
+            var status = git(root, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all",
+                "--ignored", "--").with(paths).run();
+            if (prefix.code() != 0 || status.code() != 0) return List.of();
+            return changes(status.out(), prefix.out().replaceFirst("\\R$", ""), root, folders, wanted);
         } catch (Failure failure) {
-            if (failure.problem() instanceof ProgramMissing) return List.of();
+            if (failure.problem() instanceof Program.Missing) return List.of();
             throw failure;
         }
     }
 
-    /** Its variables, as a hook has them, may mean another repository; looking must not write the index, nor start what a repository names. */
+    /** Without git's variables: in a hook they name another repository. Writes no index, and starts no fsmonitor. */
     private static Program git(Path root, String... arguments) {
         return Program.of("git", "--literal-pathspecs", "-c", "core.fsmonitor=false").with(arguments).in(root)
-                .withoutEnv("GIT_").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
+            .withoutEnv("GIT_").env("GIT_OPTIONAL_LOCKS", "0").env("LC_ALL", "C");
     }
 
     private static List<Change> changes(String out, String prefix, Path root, Collection<Path> folders,
-                                        Predicate<String> wanted) {
+        Predicate<String> wanted) {
         var changes = new ArrayList<Change>();
         for (var entry : out.split("\0")) {
             if (entry.length() < 4 || !entry.startsWith(prefix, 3)) continue;
@@ -58,12 +46,12 @@ public final class Git {
             var name = path.substring(path.lastIndexOf('/') + 1);
             var folder = path.substring(0, path.length() - name.length());
             if (wanted.test(name) && folders.stream().anyMatch(one -> (root.relativize(one) + "/").equals(folder)))
-                changes.add(new Change(path, words(entry.substring(0, 2))));
+                changes.add(new Change(path, state(entry.substring(0, 2))));
         }
         return changes;
     }
 
-    private static String words(String status) {
+    private static String state(String status) {
         return switch (status) {
             case "??" -> "untracked";
             case "!!" -> "ignored, so not in git";

@@ -1,6 +1,5 @@
 package lib.project;
 
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -11,28 +10,29 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.process.Program;
 
 /**
  * The Python that runs the project's Django.
  *
- * @param python     absolute, and not resolved: a virtual environment's python is a link, and only its place makes it one
+ * @param python     absolute, symbolic links not resolved: a virtual environment is known by where its link is
  * @param why        how it was found: "--python", "venv in the project", "python3 on PATH"; then what was skipped
  * @param virtualEnv in a virtual environment, or conda's
  */
 public record Interpreter(Path python, String why, boolean virtualEnv) {
     private static final boolean WINDOWS = System.getProperty("os.name").startsWith("Windows");
-    private static final List<String> IN_ENVIRONMENT =
-            WINDOWS ? List.of("Scripts/python.exe", "python.exe") : List.of("bin/python", "bin/python3");
+    private static final List<String> IN_ENVIRONMENT = WINDOWS ? List.of("Scripts/python.exe", "python.exe")
+        : List.of("bin/python", "bin/python3");
     private static final List<String> FOLDERS = List.of("venv", ".venv", "env");
+    private static final List<String> REQUIREMENTS = List.of("requirements.txt", "requirements/local.txt",
+        "requirements/dev.txt", "requirements/development.txt", "requirements/base.txt");
 
     /**
      * {@code --python}, {@code $VIRTUAL_ENV}, venv, .venv or env in root or backend, then python3 and python on PATH.
      *
-     * @param pythonOption nullable; an interpreter, the folder of a virtual environment, or a name on PATH
-     * @throws Failure the one that was named will not do, or there is none at all
+     * @param pythonOption null, an interpreter, the folder of a virtual environment, or a name on PATH
+     * @throws Failure the named one cannot be used, or none was found
      */
     public static Interpreter find(Project project, Path pythonOption, Map<String, String> environment) {
         if (pythonOption != null) return named(pythonOption, environment);
@@ -45,8 +45,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         for (var folder : new LinkedHashSet<>(List.of(project.root(), project.backend()))) {
             for (var name : FOLDERS) {
                 var candidate = folder.resolve(name);
-                // env/ may well be a folder of settings
-                if (!isEnvironment(candidate)) continue;
+                if (!isEnvironment(candidate)) continue; // env/ may be a folder of settings
                 var found = inside(candidate, skipped);
                 if (found.isPresent()) return of(found.get(), project.show(candidate), skipped);
             }
@@ -61,8 +60,8 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
     }
 
     private static Interpreter of(Path python, String why, List<String> skipped) {
-        var words = skipped.isEmpty() ? why : why + "; " + String.join("; ", skipped);
-        return new Interpreter(python, words, isVirtual(python));
+        var all = skipped.isEmpty() ? why : why + "; " + String.join("; ", skipped);
+        return new Interpreter(python, all, isVirtual(python));
     }
 
     private static Interpreter named(Path option, Map<String, String> environment) {
@@ -71,15 +70,15 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             var found = IN_ENVIRONMENT.stream().map(path::resolve).filter(Files::isExecutable).findFirst();
             return of(found.orElseThrow(() -> unusable(path, "is a folder without bin/python")), "--python", List.of());
         }
-        var isName =
-                option.getNameCount() == 1 && !option.isAbsolute() && !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
-        var python = isName ? Program.onPath(option.toString(), environment).orElse(path) : path;
+        var isName = option.getNameCount() == 1 && !option.isAbsolute();
+        var isFile = Files.exists(path, LinkOption.NOFOLLOW_LINKS);
+        var python = isName && !isFile ? Program.onPath(option.toString(), environment).orElse(path) : path;
         var wrong = whatIsWrong(python);
         if (wrong.isPresent()) throw unusable(python, wrong.get());
         return of(python, "--python", List.of());
     }
 
-    /** The interpreter of a virtual environment; one that no longer works is noted and skipped. */
+    /** The interpreter of a virtual environment. One that does not work is added to the skipped ones. */
     private static Optional<Path> inside(Path environment, List<String> skipped) {
         var folder = environment.toAbsolutePath().normalize();
         var pythons = IN_ENVIRONMENT.stream().map(folder::resolve).toList();
@@ -105,33 +104,20 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
     }
 
     private static boolean isVirtual(Path python) {
-        for (var folder = python.getParent();
-                folder != null;
-                folder = folder.equals(python.getParent()) ? folder.getParent() : null)
-            if (isEnvironment(folder)) return true;
-        return false;
+        var folder = python.getParent();
+        return isEnvironment(folder) || folder.getParent() != null && isEnvironment(folder.getParent());
     }
 
     private static boolean isEnvironment(Path folder) {
         return Files.isRegularFile(folder.resolve("pyvenv.cfg")) || Files.isDirectory(folder.resolve("conda-meta"));
     }
 
-    // ---- what the project needs --------------------------------------------------------------
-
     /** What the project needs: requirements.txt, requirements/*.txt or pyproject.toml, the backend's first. */
     public static Optional<Path> requirements(Project project) {
         for (var folder : new LinkedHashSet<>(List.of(project.backend(), project.root()))) {
-            var found = Stream.of(
-                            "requirements.txt",
-                            "requirements/local.txt",
-                            "requirements/dev.txt",
-                            "requirements/development.txt",
-                            "requirements/base.txt")
-                    .map(folder::resolve)
-                    .filter(Files::isRegularFile)
-                    .findFirst()
-                    .or(() -> firstTextFile(folder.resolve("requirements")))
-                    .or(() -> Optional.of(folder.resolve("pyproject.toml")).filter(Files::isRegularFile));
+            var found = REQUIREMENTS.stream().map(folder::resolve).filter(Files::isRegularFile).findFirst()
+                .or(() -> firstTextFile(folder.resolve("requirements")))
+                .or(() -> Optional.of(folder.resolve("pyproject.toml")).filter(Files::isRegularFile));
             if (found.isPresent()) return found;
         }
         return Optional.empty();
@@ -141,7 +127,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         if (!Files.isDirectory(folder)) return Optional.empty();
         try (var files = Files.list(folder)) {
             return files.filter(f -> f.toString().endsWith(".txt") && Files.isRegularFile(f)).sorted().findFirst();
-        } catch (IOException unreadable) {
+        } catch (IOException ignored) { // it cannot be read
             return Optional.empty();
         }
     }

@@ -13,21 +13,21 @@ import lib.error.Failure;
 import lib.process.Shell;
 
 /**
- * Where a Django project's parts lie.
+ * The folders of a Django project.
  *
  * @param root    the folder with {@code .env}, compose file or manage.py
  * @param backend the folder with manage.py: the root, or one or two levels below it
  */
 public record Project(Path root, Path backend) {
-    private static final List<String> COMPOSE_FILES =
-            List.of("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml");
+    private static final List<String> COMPOSE_FILES = List.of("compose.yaml", "compose.yml",
+        "docker-compose.yml", "docker-compose.yaml");
     private static final Set<String> NOT_A_BACKEND =
             Set.of("node_modules", "venv", ".venv", "env", "site-packages", "__pycache__");
 
     /**
-     * From {@code start} upwards to the first folder of a project: one with manage.py, or with {@code .env}, a compose file or
-     * {@code .git} and manage.py at most two levels below. {@code start} itself needs no such mark. Folders without any are
-     * skipped: a project that happens to lie beside this one is not meant.
+     * The project of the first folder, from {@code start} upwards, that has manage.py, or that has {@code .env}, a
+     * compose file or {@code .git} and a manage.py at most two levels below. {@code start} itself needs none of these
+     * files. Other folders are skipped: they may only contain another project beside this one.
      *
      * @throws Failure no project, or several manage.py
      */
@@ -35,8 +35,9 @@ public record Project(Path root, Path backend) {
         var from = start.toAbsolutePath().normalize();
         if (!Files.isDirectory(from)) throw noProject(from);
         for (var folder = from; folder != null; folder = folder.getParent()) {
-            if (!folder.equals(from) && !isMarked(folder) && !Files.exists(folder.resolve(".git"))
-                    && !Files.isRegularFile(folder.resolve("manage.py"))) continue;
+            var isMarked = isMarked(folder) || Files.exists(folder.resolve(".git"))
+                || Files.isRegularFile(folder.resolve("manage.py"));
+            if (!isMarked && !folder.equals(from)) continue;
             var found = managePys(folder);
             if (found.isEmpty()) continue;
             if (found.size() > 1) throw several(folder, found);
@@ -48,8 +49,8 @@ public record Project(Path root, Path backend) {
 
     private static Failure noProject(Path from) {
         return Failure.usage("no Django project in " + from
-                        + " or above it: no manage.py found there or up to two levels below")
-                .next("go to the project's folder, or give --project DIR");
+                + " or above it: no manage.py found there or up to two levels below")
+            .next("go to the project's folder, or give --project DIR");
     }
 
     private static Failure several(Path folder, List<Path> managePys) {
@@ -59,8 +60,9 @@ public record Project(Path root, Path backend) {
     }
 
     /**
-     * The outermost folder, at most two levels above the backend, with {@code .env} or a compose file and no other manage.py;
-     * else the backend. Where we started plays no part: undo has to find the same {@code .reset/} from anywhere.
+     * The outermost folder, at most two levels above the backend, with {@code .env} or a compose file and no other
+     * manage.py; else the backend. It does not depend on where the search began: undo has to find the same
+     * {@code .reset/} from anywhere.
      */
     private static Path rootOf(Path backend) {
         var root = backend;
@@ -83,22 +85,19 @@ public record Project(Path root, Path backend) {
         var found = new ArrayList<Path>();
         for (var child : folders(folder)) {
             if (Files.isRegularFile(child.resolve("manage.py"))) found.add(child.resolve("manage.py"));
-            else
-                folders(child).stream()
-                        .map(f -> f.resolve("manage.py"))
-                        .filter(Files::isRegularFile)
-                        .forEach(found::add);
+            else folders(child).stream().map(below -> below.resolve("manage.py")).filter(Files::isRegularFile)
+                .forEach(found::add);
         }
         return found;
     }
 
     private static List<Path> folders(Path folder) {
         try (Stream<Path> children = Files.list(folder)) {
-            // a link to a folder beside it ("current") would be a second manage.py
+            // not through links: "current", a link to the folder beside it, would have a second manage.py
             return children.filter(c -> Files.isDirectory(c, LinkOption.NOFOLLOW_LINKS))
-                    .filter(c -> !c.getFileName().toString().startsWith("."))
-                    .filter(c -> !NOT_A_BACKEND.contains(c.getFileName().toString())).sorted().toList();
-        } catch (IOException unreadable) {
+                .filter(c -> !c.getFileName().toString().startsWith("."))
+                .filter(c -> !NOT_A_BACKEND.contains(c.getFileName().toString())).sorted().toList();
+        } catch (IOException ignored) { // it cannot be read
             return List.of();
         }
     }
@@ -107,7 +106,7 @@ public record Project(Path root, Path backend) {
         return COMPOSE_FILES.stream().map(folder::resolve).filter(Files::isRegularFile).findFirst();
     }
 
-    /** The compose file of the root, as Compose would look for it. */
+    /** The root's compose file, by the names that Compose itself looks for. */
     public Optional<Path> composeFile() {
         return composeFile(root);
     }
@@ -121,7 +120,7 @@ public record Project(Path root, Path backend) {
         return root.resolve(".reset");
     }
 
-    /** A path as people want to read it: relative to the root when it is inside. */
+    /** For people: relative to the root when it is inside. */
     public String show(Path path) {
         return path.startsWith(root) && !path.equals(root) ? root.relativize(path).toString() : path.toString();
     }

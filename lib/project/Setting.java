@@ -9,16 +9,15 @@ record Setting(String value, String name, String where) {
         return Failure.usage(name + " in " + where + " is invalid: expected " + expected).next("correct it there");
     }
 
-    /** @param engine no secret: a part of the value at most */
+    /** @param engine the value, or the part of it that is not secret */
     Failure notPostgres(String engine) {
         return Failure.refused("the database is not PostgreSQL: " + name + " in " + where + " says " + engine)
-                .next("this tool is for PostgreSQL only; if that file is not the one Django reads, name it:"
-                        + " --env-file FILE");
+            .next("this tool is for PostgreSQL only; if that file is not the one Django reads, name it:"
+                + " --env-file FILE");
     }
 
     /** Without the value. */
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return name + " in " + where;
     }
 }

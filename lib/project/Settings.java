@@ -11,13 +11,13 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /**
- * All that the environment and {@code .env} say for a project: its database, and options that may stand there too (what the
- * command line says comes first). A command has one of these: the file is read once, so that it may be a pipe.
+ * A project's settings, from the environment and from {@code .env}: its database, and options of the scripts that can
+ * be set there too. An option of the command line comes first. A command reads the file once: it may be a pipe.
  *
  * @param named by {@code --env-file}; false for the project's own {@code .env}
  */
 public record Settings(Project project, EnvFile file, boolean named) {
-    /** @param envFile by {@code --env-file}, or null: the project's own */
+    /** @param envFile {@code --env-file}, or null for the project's own */
     public static Settings read(Project project, Path envFile, Map<String, String> environment) {
         return new Settings(project, EnvFile.of(project, envFile, environment), envFile != null);
     }
@@ -33,8 +33,8 @@ public record Settings(Project project, EnvFile file, boolean named) {
     }
 
     /**
-     * The project's own {@code .env}, which Compose reads whatever {@code --env-file} says. Beside a file that was named only a
-     * regular file counts: a pipe is left to Compose.
+     * The project's own {@code .env}, which Compose reads even when {@code --env-file} names another. In that case only
+     * a regular file is read: a pipe is left to Compose.
      */
     public EnvFile ownFile() {
         if (!named) return file;
@@ -42,35 +42,35 @@ public record Settings(Project project, EnvFile file, boolean named) {
         return Files.isRegularFile(own) ? EnvFile.read(own, file.environment()) : file.withoutFile();
     }
 
-    public String text(String given, String name) {
-        if (given != null) return given;
+    public String text(String option, String name) {
+        if (option != null) return option;
         var value = file.get(name);
         return value == null || value.isBlank() ? null : value.strip();
     }
 
-    /** @param otherwise when nobody says */
-    public <E extends Enum<E>> E choice(E given, String name, E otherwise) {
-        if (given != null) return given;
-        var all = otherwise.getDeclaringClass().getEnumConstants();
-        var found = parsed(name, "one of " + Arrays.stream(all).map(Enum::name).collect(Collectors.joining(", ")),
-                text -> Enum.valueOf(otherwise.getDeclaringClass(), text.toLowerCase(Locale.ROOT)));
+    /** @param otherwise when it is set nowhere; its enum's names are lower-case */
+    public <E extends Enum<E>> E choice(E option, String name, E otherwise) {
+        if (option != null) return option;
+        var type = otherwise.getDeclaringClass();
+        var all = Arrays.stream(type.getEnumConstants()).map(Enum::name).collect(Collectors.joining(", "));
+        var found = parsed(name, "one of " + all, text -> Enum.valueOf(type, text.toLowerCase(Locale.ROOT)));
         return found == null ? otherwise : found;
     }
 
-    public Path path(Path given, String name) {
-        return given != null ? given : parsed(name, "a path", Path::of);
+    public Path path(Path option, String name) {
+        return option != null ? option : parsed(name, "a path", Path::of);
     }
 
-    public Integer number(Integer given, String name) {
-        return given != null ? given : parsed(name, "a number", text -> {
+    public Integer number(Integer option, String name) {
+        return option != null ? option : parsed(name, "a number", text -> {
             var number = Integer.parseInt(text);
             if (number < 0) throw new IllegalArgumentException();
             return number;
         });
     }
 
-    public boolean flag(boolean given, String name) {
-        if (given) return true;
+    public boolean flag(boolean option, String name) {
+        if (option) return true;
         var value = parsed(name, "true or false", text -> switch (text.toLowerCase(Locale.ROOT)) {
             case "true", "1", "yes", "on" -> true;
             case "false", "0", "no", "off" -> false;
@@ -79,18 +79,15 @@ public record Settings(Project project, EnvFile file, boolean named) {
         return value != null && value;
     }
 
-    /** Several, with spaces or commas between them. */
-    public List<String> list(List<String> given, String name) {
-        if (given != null && !given.isEmpty()) return given;
+    /** In the setting, separated by spaces or commas. */
+    public List<String> list(List<String> option, String name) {
+        if (option != null && !option.isEmpty()) return option;
         var value = text(null, name);
-        return value == null
-                ? List.of()
-                : Arrays.stream(value.split("[\\s,]+"))
-                        .filter(part -> !part.isEmpty())
-                        .toList();
+        if (value == null) return List.of();
+        return Arrays.stream(value.split("[\\s,]+")).filter(part -> !part.isEmpty()).toList();
     }
 
-    /** All whose names begin so, for a program that reads them itself; any may be a secret. */
+    /** For a program that reads them itself: those whose names begin so. Any may be a secret. */
     public Map<String, String> withPrefix(String prefix) {
         return file.entries().stream().filter(entry -> entry.getKey().startsWith(prefix))
             .collect(Collectors.toMap(DotenvEntry::getKey, DotenvEntry::getValue));
@@ -101,11 +98,8 @@ public record Settings(Project project, EnvFile file, boolean named) {
         if (value == null) return null;
         try {
             return parse.apply(value);
-        } catch (IllegalArgumentException e) { // without the exception: its text holds the value
-            var where = file.fromEnvironment(name)
-                    ? "environment"
-                    : file.path().map(Path::toString).orElse("environment");
-            throw new Setting(value, name, where).invalid(expected);
+        } catch (IllegalArgumentException ignored) { // not as a cause: its text holds the value
+            throw new Setting(value, name, file.source(name)).invalid(expected);
         }
     }
 }
