@@ -1,11 +1,14 @@
 package lib.cli;
 
 import java.lang.reflect.Field;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
@@ -89,11 +92,20 @@ public final class Cli {
             for (var option : at.matchedOptions()) {
                 if (!(option.userObject() instanceof Field field)
                         || !ForLaterCommands.class.isAssignableFrom(field.getDeclaringClass())) continue;
-                var values = option.originalStringValues();
                 words.add(option.longestName());
-                if (option.arity().max() > 0) words.add(values.getLast());
+                if (option.arity().max() > 0) words.add(laterValue(option));
             }
-        return words.stream().toList();
+        return words;
+    }
+
+    /** A pipe, as of {@code <(…)}, is gone when the command has ended: its option's label stands for it. */
+    private static String laterValue(CommandLine.Model.OptionSpec option) {
+        var value = option.originalStringValues().getLast();
+        if (option.type() != Path.class) return value;
+        var path = Path.of(value).toAbsolutePath().normalize();
+        var isDescriptor = Stream.of("/dev/fd", "/dev/stdin", "/proc").anyMatch(path::startsWith);
+        var isPipe = Files.exists(path) && !Files.isRegularFile(path) && !Files.isDirectory(path);
+        return isDescriptor || isPipe ? option.paramLabel() : value;
     }
 
     /** What every command has in common: --help, --version, options in the order of their declaration, the exit codes. */

@@ -19,7 +19,8 @@ public final class ProjectOptions implements Cli.ForLaterCommands {
         description = "The Django project, or any folder inside it (default: here).")
     Path folder;
     @Option(names = "--env-file", paramLabel = "FILE", scope = ScopeType.INHERIT,
-        description = "Read this file instead of the project's .env.")
+        description = "Read this file instead of the project's .env. It may be a pipe, as <(…) makes one;"
+            + " printed commands then have FILE in its place.")
     Path envFile;
 
     @Option(names = "--docker", scope = ScopeType.INHERIT,

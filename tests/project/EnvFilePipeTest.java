@@ -92,7 +92,9 @@ class EnvFilePipeTest {
     @MethodSource("ways")
     void every_command_takes_its_settings_from_a_pipe(Way way) throws Exception {
         run(way, "reset_migrations", "--dry-run").ended(0, "dry run: nothing was changed");
-        run(way, "reset_migrations", "--yes", "--no-superuser", "--backup").ended(0, "back up " + victim.db.name());
+        var reset = run(way, "reset_migrations", "--yes", "--no-superuser", "--backup")
+            .ended(0, "back up " + victim.db.name(), "--env-file FILE").all();
+        assertFalse(reset.replace("--env-file FILE", "").contains("--env-file"), reset); // the pipe is gone
         run(way, "reset_migrations", "status").ended(0);
         run(way, "reset_migrations", "undo", "--yes").ended(0);
         victim.rowsAreAsTheyWere();
@@ -135,9 +137,7 @@ class EnvFilePipeTest {
         for (var script : List.of("reset_migrations", "backup_database")) {
             victim.tool(script)
                     .run("status", "--env-file", fifo.toString())
-                    .ended(
-                            2,
-                            "error: " + fifo + " is a pipe that nobody writes to",
+                    .ended(2, "error: " + fifo + " is a pipe that nobody writes to",
                             "→ start the program that writes to it, or name another file: --env-file FILE");
             victim.tool(script)
                     .run("status", "--env-file", temp.resolve("none").toString())
