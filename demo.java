@@ -39,19 +39,18 @@ import support.SampleProject;
 import support.Snapshot;
 
 /**
- * Shows a reset and its undo on a sample project. Each claim is checked before it is printed, with other means than the
- * reset's own.
+ * Shows a reset and its undo on a sample project. Each claim is checked before it is printed, independently of the
+ * reset's own checks.
  */
 @Command(name = "demo", mixinStandardHelpOptions = true, versionProvider = reset_migrations.Version.class,
         sortOptions = false,
-        description = {"Breaks a sample project's migrations, resets it, undoes the reset, and checks each claim on "
-                + "the way.",
+        description = {"Breaks a sample project's migrations, resets it, undoes the reset, and checks each claim.",
                 "Uses its own PostgreSQL and its own virtual environment; touches nothing of yours and asks nothing."})
 public class demo implements Callable<Integer>, Cli.HasOutput {
 
     @Option(names = "--python", paramLabel = "PATH", description = "A Python with Django, psycopg and python-dotenv "
             + "(default: a virtual environment, created once and kept).")
-    Path given;
+    Path givenPython;
     @Option(names = "--keep", negatable = true, defaultValue = "true", fallbackValue = "true",
             description = "Keep the sample project to look at (the default), or remove it after success.")
     boolean keep;
@@ -76,11 +75,11 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         console = output.console();
         setUp();
         var before = State.of(crm, db);
-        var words = showBrokenHistory(before);
+        var message = showBrokenHistory(before);
         runReset();
         checkNewState(before);
         runUndo();
-        checkOldState(before, words);
+        checkOldState(before, message);
         printSummary(began);
         return Problem.Exit.DONE.code;
     }
@@ -89,14 +88,15 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
 
     private void setUp() throws Exception {
         folder = Files.createTempDirectory("reset_migrations-demo-").toRealPath();
-        console.heading("A Django project, a PostgreSQL server and a Python of its own");
+        console.heading("A sample Django project with its own PostgreSQL server and Python");
         console.say("  All in " + folder + "; nothing of yours is touched.");
         step(1, "copy the sample project", () -> {
             unpack(folder.resolve("clone"));
             crm = SampleProject.copyTo(Files.createDirectory(folder.resolve("crm")));
         });
-        step(2, given == null ? "find the virtual environment, or create it (a minute, the first time)" : "look at "
-                + given, () -> python = python());
+        var second = givenPython == null ? "find the virtual environment, or create it (a minute, the first time)"
+            : "check " + givenPython;
+        step(2, second, () -> python = python());
         step(3, "start PostgreSQL and load the rows, as a role that is no superuser", () -> {
             db = Postgres.database("crm_dev", Postgres.role("crm_user", "CREATEDB"));
             try (var connection = db.connect()) {
@@ -113,7 +113,7 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         console.say("""
               Nine apps, %,d tables, %,d rows. Their migration history is broken in three ways:
                 - flows has two leaf nodes, from two branches
-                - somebody deleted customer_data/migrations/0004_wallet_reference.py
+                - customer_data/migrations/0004_wallet_reference.py was deleted
                 - django_migrations has a row for paynow_integration.0002_gateway_timeout, which has no file
             """.stripTrailing().formatted(before.rows().size(), before.total()));
         type("cd " + crm.backend());
@@ -138,12 +138,11 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         claim("the new database has the tables of the old one", now.rows().keySet().equals(before.rows().keySet()),
                 "before: " + before.rows().keySet(), "now: " + now.rows().keySet());
         var filled = new ArrayList<String>();
-        for (var table : now.rows().entrySet())
-            if (table.getValue() > 0) filled.add(table.getKey());
+        for (var table : now.rows().entrySet()) if (table.getValue() > 0) filled.add(table.getKey());
         claim("only Django's own tables have rows", filled.stream()
                 .allMatch(table -> table.matches("(auth|django)_.+")), filled.toString());
-        console.say(("  %,d tables as before, but new: %,d rows where there were %,d, all created by "
-                + "Django itself.").formatted(now.rows().size(), now.total(), before.total()));
+        console.say("  %,d tables as before, but new: %,d rows where there were %,d, all created by Django itself."
+            .formatted(now.rows().size(), now.total(), before.total()));
     }
 
     private void runUndo() throws Exception {
@@ -151,28 +150,28 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         reset("undo", "--yes");
     }
 
-    private void checkOldState(State before, String words) throws Exception {
+    private void checkOldState(State before, String message) throws Exception {
         part("5. Every row is back, and so is the broken history");
         var again = migrateFails();
-        claim("migrate fails as it did before the reset", again.equals(words), words, again);
+        claim("migrate fails as it did before the reset", again.equals(message), message, again);
         var now = State.of(crm, db);
         var differences = before.differences(now);
         claim("database and files are as they were", differences.isEmpty(), differences.toArray(String[]::new));
-        console.say("  %,d tables, %,d rows: definitions, counts and hashes as before.".formatted(now.rows().size(),
-                now.total()));
+        console.say("  %,d tables, %,d rows: definitions, counts and hashes as before."
+            .formatted(now.rows().size(), now.total()));
         console.say("  %,d files and folders: sha256 and mode as before.".formatted(now.files().size()));
     }
 
     private void printSummary(long began) throws IOException {
         console.say("");
-        console.success(("Every claim was checked and is true; "
-                + "%.1f s in all.").formatted((System.nanoTime() - began) / 1e9));
+        var seconds = (System.nanoTime() - began) / 1e9;
+        console.success("Every claim was checked and is true; %.1f s in all.".formatted(seconds));
         if (!keep) {
             Python.delete(folder);
             return;
         }
         console.say("  the project               " + crm.root());
-        console.say("  what the runs kept of it  " + crm.root().resolve(".reset"));
+        console.say("  records of both runs      " + crm.root().resolve(".reset"));
         console.say("  their second copy         " + stateHome());
         console.say("  PostgreSQL and its databases end with the demo. To clean up: "
                 + Shell.line("rm", "-r", folder.toString()));
@@ -203,40 +202,40 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
     }
 
     private Python.Output manage(String... args) throws IOException {
-        type((given == null ? "python" : given) + " manage.py " + String.join(" ", args));
+        type((givenPython == null ? "python" : givenPython) + " manage.py " + String.join(" ", args));
         return crm.manage(python, args);
     }
 
-    /** The last line of a traceback has the message. */
+    /** The last line: that of a traceback has the message. */
     private static String last(Python.Output output) {
         return output.text().strip().lines().reduce("(no output)", (first, second) -> second);
     }
 
     /**
-     * The real command in a process of its own: what it reads of the environment must not be the user's database, and
-     * its output goes straight to the terminal.
+     * Runs the real command in another process, without the environment's settings of the user's database. Its output
+     * goes straight to the terminal.
      */
     private void reset(String... args) throws IOException, InterruptedException {
         var asked = new ArrayList<>(List.of(args));
-        if (given != null && !asked.contains("undo")) asked.addAll(List.of("--python", python.toString()));
+        if (givenPython != null && !asked.contains("undo")) asked.addAll(List.of("--python", python.toString()));
         type("reset_migrations " + String.join(" ", asked));
-        asked.addAll(List.of("--color", output.color.name()));
-        if (output.quiet) asked.add("--quiet");
-        if (output.verbose) asked.add("--verbose");
-        if (output.json) asked.add("--json");
         System.out.flush();
-        var command = Stream.of(Stream.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
-                "--enable-native-access=ALL-UNNAMED", "-cp", System.getProperty("java.class.path"),
-                        "reset_migrations"), asked.stream()).flatMap(part -> part).toList();
+        var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED", "-cp",
+            System.getProperty("java.class.path"), "reset_migrations"));
+        command.addAll(asked);
+        command.addAll(List.of("--color", output.color.name()));
+        if (output.quiet) command.add("--quiet");
+        if (output.verbose) command.add("--verbose");
+        if (output.json) command.add("--json");
         var builder = new ProcessBuilder(command).directory(crm.root().toFile()).inheritIO()
                 .redirectInput(ProcessBuilder.Redirect.PIPE);
         var environment = builder.environment();
         environment.keySet().removeIf(name ->
                 name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONPATH|PYTHONHOME|BACKUP_).*"));
         environment.put("XDG_STATE_HOME", stateHome().toString());
-        if (given == null) environment.put("VIRTUAL_ENV", python.getParent().getParent()
-                .toString()); // as "activate" does
+        if (givenPython == null) // as "activate" does
+            environment.put("VIRTUAL_ENV", python.getParent().getParent().toString());
         var process = builder.start();
         process.getOutputStream().close();
         try (var handle = Interruption.onSignal(process::destroy)) {
@@ -250,28 +249,27 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         return folder.resolve("state");
     }
 
-    /** The interpreter to use; a given one must have what the sample project imports. */
+    /** The interpreter. One from {@code --python} must have what the sample project imports. */
     private Path python() throws IOException {
-        if (given == null) return Python.venv();
-        var path = given.toAbsolutePath(); // not the real path: a virtual environment is known by the link
+        if (givenPython == null) return Python.venv();
+        var path = givenPython.toAbsolutePath(); // not the real path: a virtual environment is known by the link
         var imported = Python.run(folder, path.toString(), "-c",
                 "import django, dotenv; import django.db.backends.postgresql.base");
-        if (imported.code() != 0) throw Failure.usage(given + " lacks something that the sample project needs: "
-                + last(imported)).next(
-                "install Django, psycopg and python-dotenv for it (Debian: python3-django "
-                        + "python3-psycopg2 python3-dotenv)", "or leave --python out");
-        return path;
+        if (imported.code() == 0) return path;
+        throw Failure.usage(givenPython + " lacks something that the sample project needs: " + last(imported))
+            .next("install Django, psycopg and python-dotenv for it (Debian: python3-django python3-psycopg2"
+                + " python3-dotenv)", "or leave --python out");
     }
 
-    /** The sample project as it was packed in; without it, {@link support.Repo} finds the clone from the working folder. */
+    /** Unpacks the sample project. When it is not packed in, {@link support.Repo} finds the clone. */
     private static void unpack(Path clone) throws IOException, URISyntaxException {
         var packed = demo.class.getResource("/repo/tests/projects/requirements.txt");
         if (packed == null) return;
         var requirements = packed.toURI();
-        if (!requirements.getScheme().equals("jar")) copy(Path.of(requirements).getParent(),
-                clone.resolve("tests/projects"));
+        var projects = clone.resolve("tests/projects");
+        if (!requirements.getScheme().equals("jar")) copy(Path.of(requirements).getParent(), projects);
         else try (var jar = FileSystems.newFileSystem(requirements, Map.of())) {
-            copy(jar.getPath("/repo/tests/projects"), clone.resolve("tests/projects"));
+            copy(jar.getPath("/repo/tests/projects"), projects);
         }
         System.setProperty("repo", clone.toString());
     }
@@ -326,8 +324,8 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         /** What only this state has ("was") and what only the other has ("is"). */
         List<String> differences(State now) {
             return Stream.of(missing("was: ", database, now.database), missing("is:  ", now.database, database),
-                    missing("was: ", files, now.files), missing("is:  ", now.files, files)).flatMap(lines -> lines)
-                            .toList();
+                missing("was: ", files, now.files), missing("is:  ", now.files, files))
+                .flatMap(lines -> lines).toList();
         }
 
         private static Stream<String> missing(String label, List<String> of, List<String> in) {

@@ -46,12 +46,9 @@ class DemoTest {
         var output = demo();
         assertEquals(0, output.code(), output.all());
         var out = output.out();
-        for (var said : List.of(
-                "$ python manage.py migrate\n  django.db.migrations.exceptions.NodeNotFoundError: ",
-                "$ reset_migrations --yes\n",
-                "$ python manage.py migrate --check\n  (exit code 0",
-                "No changes detected",
-                "$ reset_migrations undo --yes\n",
+        for (var said : List.of("$ python manage.py migrate\n  django.db.migrations.exceptions.NodeNotFoundError: ",
+                "$ reset_migrations --yes\n", "$ python manage.py migrate --check\n  (exit code 0",
+                "No changes detected", "$ reset_migrations undo --yes\n",
                 "44 tables, 5,691 rows: definitions, counts and hashes as before.",
                 "Every claim was checked and is true; "))
             assertTrue(out.contains(said), said + "\n-- is missing from --\n" + out);

@@ -52,10 +52,7 @@ class SampleProjectTest {
 
         // Negative control: with the breakage taken away the tables match the models, and nothing but the merge is to
         // be done.
-        assertEquals(
-                0,
-                sample.manage(Python.venv(), "makemigrations", "--merge", "--noinput", "flows")
-                        .code());
+        assertEquals(0, sample.manage(Python.venv(), "makemigrations", "--merge", "--noinput", "flows").code());
         var whole = sample.manage(Python.venv(), "migrate");
         assertEquals(0, whole.code(), whole.text());
         assertEquals(0, sample.manage(Python.venv(), "migrate", "--check").code());

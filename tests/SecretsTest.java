@@ -30,16 +30,8 @@ import support.Tool;
 class SecretsTest {
     private static final String PASSWORD = "p'w \"d$x\\ üñ€ %s;";
     /** Parts of it that nothing else has, as they look plain, percent-encoded, and escaped by JSON, Python and shells. */
-    private static final List<String> TRACES = List.of(
-            "üñ€",
-            "%c3%bc%c3%b1%e2%82%ac",
-            "\\u00fc\\u00f1\\u20ac",
-            "\\xfc\\xf1\\u20ac",
-            "\\xc3\\xbc\\xc3\\xb1",
-            "d$x",
-            "d%24x",
-            "d\\$x",
-            "\\303\\274\\303\\261");
+    private static final List<String> TRACES = List.of("üñ€", "%c3%bc%c3%b1%e2%82%ac", "\\u00fc\\u00f1\\u20ac",
+            "\\xfc\\xf1\\u20ac", "\\xc3\\xbc\\xc3\\xb1", "d$x", "d%24x", "d\\$x", "\\303\\274\\303\\261");
 
     private static int commands, found;
     private static final Set<String> PROCESSES = ConcurrentHashMap.newKeySet();
@@ -150,10 +142,8 @@ class SecretsTest {
         try (Stream<Path> all = Files.walk(folder)) {
             for (var path : all.filter(p -> !p.getFileName().toString().matches("\\.gitignore|\\.lock"))
                     .toList())
-                assertEquals(
-                        Files.isDirectory(path) ? "rwx------" : "rw-------",
-                        PosixFilePermissions.toString(Files.getPosixFilePermissions(path)),
-                        path.toString());
+                assertEquals(Files.isDirectory(path) ? "rwx------" : "rw-------",
+                        PosixFilePermissions.toString(Files.getPosixFilePermissions(path)), path.toString());
         }
     }
 
@@ -182,9 +172,7 @@ class SecretsTest {
         reset(0, "--dry-run", "--verbose");
         reset(0, "--yes", "--backup", "--strategy", "swap", "--verbose");
         reset(0, "status", "--json");
-        for (var kept : List.of(
-                project.root().resolve(".reset"),
-                project.root().resolve("backups"),
+        for (var kept : List.of(project.root().resolve(".reset"), project.root().resolve("backups"),
                 temp.resolve("project.state/reset_migrations"))) assertPrivate(kept);
         reset(0, "undo", "--yes", "--verbose");
         reset(0, "purge", "--yes", "--verbose");
@@ -199,14 +187,7 @@ class SecretsTest {
         }
         watched(0, "backup_database", Map.of(), "create", "--verbose");
         watched(0, "backup_database", Map.of(), "list", "--json");
-        watched(
-                0,
-                "backup_database",
-                Map.of(),
-                "restore",
-                dump.toString(),
-                "--into",
-                db.name() + "_restored",
+        watched(0, "backup_database", Map.of(), "restore", dump.toString(), "--into", db.name() + "_restored",
                 "--verbose");
     }
 

@@ -56,34 +56,9 @@ class WrapperTest {
     @Test
     void arguments_arrive_byte_for_byte_when_built_and_when_remembered() throws Exception {
         script("Echo.java", ECHO);
-        var nasty = List.of(
-                "a b",
-                "",
-                "it's",
-                "say \"hi\"",
-                "$HOME",
-                "${x}",
-                "$(date)",
-                "`date`",
-                "line\nline\n",
-                "\ttab",
-                "@file",
-                "@",
-                "*",
-                "?",
-                "~",
-                "\\",
-                "\\n",
-                "a\\\"b",
-                "-",
-                "--",
-                "--help",
-                "-Dx=y",
-                "é ü 漢字 😀",
-                "a;b|c&d<e>f",
-                "!",
-                "#",
-                " ");
+        var nasty = List.of("a b", "", "it's", "say \"hi\"", "$HOME", "${x}", "$(date)", "`date`", "line\nline\n",
+                "\ttab", "@file", "@", "*", "?", "~", "\\", "\\n", "a\\\"b", "-", "--", "--help", "-Dx=y", "é ü 漢字 😀",
+                "a;b|c&d<e>f", "!", "#", " ");
         var args = Stream.concat(Stream.of("Echo.java"), nasty.stream()).toArray(String[]::new);
         for (var way : List.of("built", "remembered"))
             assertEquals(nasty, jbangw(args).ok().lines().map(WrapperTest::decode).toList(), way);
@@ -201,9 +176,7 @@ class WrapperTest {
         assertEquals("hi", run(start(List.of(link.toString(), clone + "/Hi.java"), elsewhere, null)).ok().strip());
         assertEquals(
                 "hi",
-                run(start(List.of("../clone of it/jbangw", "../clone of it/Hi.java"), elsewhere, null))
-                        .ok()
-                        .strip());
+                run(start(List.of("../clone of it/jbangw", "../clone of it/Hi.java"), elsewhere, null)).ok().strip());
         assertEquals("hi", jbangw("./Hi.java").ok().strip());
         assertEquals("hi", run(start(List.of("bash", "jbangw", "Hi.java"), clone, null)).ok().strip());
     }
@@ -533,23 +506,10 @@ class WrapperTest {
             Files.copy(root.resolve(file), clone.resolve(file), java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
         var cache = Files.createDirectories(temp.resolve("cache/jbangw"));
         Files.createSymbolicLink(cache.resolve("jbang-" + VERSION), shared.resolve("jbangw/jbang-" + VERSION));
-        env.putAll(Map.of(
-                "PATH",
-                System.getenv("PATH"),
-                "HOME",
-                home.toString(),
-                "JAVA_HOME",
-                shared.resolve("jdk").toString(),
-                "JBANGW_REPO",
-                url("/good"),
-                "XDG_CACHE_HOME",
-                temp.resolve("cache").toString(),
-                "JBANG_DIR",
-                temp.resolve("jbang").toString(),
-                "JBANG_CACHE_DIR",
-                temp.resolve("jbang/cache").toString(),
-                "STARTS",
-                temp.resolve("starts").toString()));
+        env.putAll(Map.of("PATH", System.getenv("PATH"), "HOME", home.toString(), "JAVA_HOME",
+                shared.resolve("jdk").toString(), "JBANGW_REPO", url("/good"), "XDG_CACHE_HOME",
+                temp.resolve("cache").toString(), "JBANG_DIR", temp.resolve("jbang").toString(), "JBANG_CACHE_DIR",
+                temp.resolve("jbang/cache").toString(), "STARTS", temp.resolve("starts").toString()));
     }
 
     record Ran(int code, String out, String err) {

@@ -62,25 +62,18 @@ class run_tests implements Callable<Integer> {
                             + "option, exit code and strategy, and a sample of the kill points.")
     boolean all;
 
-    @Option(
-            names = "--seed",
-            paramLabel = "N",
+    @Option(names = "--seed", paramLabel = "N",
             description = "Repeat the sample of an earlier run, which printed this number.")
     Long seed;
 
     @Option(names = "--verbose", description = "A line for every test.")
     boolean verbose;
 
-    @Option(
-            names = "--workers",
-            paramLabel = "N",
-            defaultValue = "2",
+    @Option(names = "--workers", paramLabel = "N", defaultValue = "2",
             description = "JVMs that run a class each at a time (default: ${DEFAULT-VALUE}).")
     int workers;
 
-    @Option(
-            names = "--select-class",
-            paramLabel = "CLASS",
+    @Option(names = "--select-class", paramLabel = "CLASS",
             description = "Only this class; all of it, unless --seed is given. Can be repeated.")
     List<String> classes = List.of();
 
@@ -165,8 +158,7 @@ class run_tests implements Callable<Integer> {
         var work = new ArrayList<Callable<Void>>();
         for (int worker = 0; worker < Math.min(workers, docker.size() + others.size()); worker++)
             work.add(worker == 0 ? () -> work(docker, others, progress) : () -> work(others, docker, progress));
-        if (!work.isEmpty())
-            try (var threads = Executors.newFixedThreadPool(work.size())) {
+        if (!work.isEmpty()) try (var threads = Executors.newFixedThreadPool(work.size())) {
                 for (var worker : threads.invokeAll(work)) worker.get();
             }
         work(isolated, isolated, progress);

@@ -19,8 +19,7 @@ import lib.error.Failure;
 import lib.files.Disk;
 
 /**
- * A Compose project's services, as {@code docker compose config} prints them, and which of them is which.
- * {@link ComposeReader} reads them.
+ * The services of a Compose project, and which of them run the database and Django. {@link ComposeReader} reads them.
  *
  * @param project  its name; null with Compose v1, which does not print it
  * @param services in Compose's order, without those of inactive profiles
@@ -29,9 +28,9 @@ public record ComposeConfig(String project, List<Service> services) {
     private static final Pattern POSTGRES = Pattern.compile("postg|timescale|pgvector");
     /** Images with PostgreSQL in their names that are clients of a server. */
     private static final Pattern CLIENT =
-            Pattern.compile("postgrest|exporter|backup|bouncer|pgpool|pgcat|admin|pgweb|graphile|operator");
+        Pattern.compile("postgrest|exporter|backup|bouncer|pgpool|pgcat|admin|pgweb|graphile|operator");
     private static final Pattern DATABASE_SETTING =
-            Pattern.compile("(?i)(^|_)(DB|DATABASE|POSTGRES|POSTGRESQL|PG|PGHOST|SQL|SQLALCHEMY|DSN)(_|$)");
+        Pattern.compile("(?i)(^|_)(DB|DATABASE|POSTGRES|POSTGRESQL|PG|PGHOST|SQL|SQLALCHEMY|DSN)(_|$)");
     private static final int POSTGRES_PORT = 5432;
 
     /**
@@ -41,8 +40,8 @@ public record ComposeConfig(String project, List<Service> services) {
      * @param dependsOn   directly, including a link, {@code volumes_from} and a shared network
      */
     public record Service(String name, String image, Build build, Map<String, String> environment, List<Mount> mounts,
-                          Network network, Set<String> dependsOn) {
-        /** Every name that other services may know it by. */
+        Network network, Set<String> dependsOn) {
+        /** Every name that other services may use for it. */
         public Set<String> hosts() {
             return network.hosts;
         }
@@ -66,7 +65,7 @@ public record ComposeConfig(String project, List<Service> services) {
             return !isClient() && (POSTGRES.matcher(imageName()).find() || hasPostgresData());
         }
 
-        /** A client of PostgreSQL by its image: a pooler, an exporter, an admin tool. */
+        /** By its image: a pooler, an exporter, an admin tool. */
         boolean isClient() {
             return image != null && CLIENT.matcher(imageName()).find();
         }
@@ -78,12 +77,12 @@ public record ComposeConfig(String project, List<Service> services) {
 
         /** For images with other names. The app has the same variables, but not the port or the folder. */
         private boolean hasPostgresData() {
-            return (environment.containsKey("POSTGRES_PASSWORD") || environment.containsKey("POSTGRES_DB"))
-                    && (network.exposed.contains(POSTGRES_PORT)
-                        || mounts.stream().anyMatch(m -> m.target.matches(".*/postgres(ql)?(/.*)?")));
+            var hasVariable = environment.containsKey("POSTGRES_PASSWORD") || environment.containsKey("POSTGRES_DB");
+            return hasVariable && (network.exposed.contains(POSTGRES_PORT)
+                || mounts.stream().anyMatch(m -> m.target.matches(".*/postgres(ql)?(/.*)?")));
         }
 
-        /** Its data is in a named volume or a folder, so it survives when the container is removed. */
+        /** Its data is in a named volume or a folder, and outlives the container. */
         public boolean keepsData() {
             return mounts.stream().anyMatch(m -> m.source != null && !m.readOnly
                     && m.target.matches("(?i)(?!/etc/|/var/log/).*(postgres|pgdata|/data).*"));
@@ -112,30 +111,33 @@ public record ComposeConfig(String project, List<Service> services) {
     /** @param type bind, volume, tmpfs … @param source a path for a bind, a volume's name, or null */
     public record Mount(String type, String source, String target, boolean readOnly) {
         boolean hasManagePy() {
-            return source != null && contains(Path.of(source, "manage.py"))
-                && Files.exists(Path.of(source, "manage.py"));
+            return isFolder() && Files.exists(Path.of(source, "manage.py"));
         }
 
         boolean contains(Path file) {
-            return "bind".equals(type) && source != null && ComposeConfig.contains(Path.of(source), file);
+            return isFolder() && ComposeConfig.contains(Path.of(source), file);
+        }
+
+        private boolean isFolder() {
+            return "bind".equals(type) && source != null;
         }
     }
 
     /** @throws Failure there is no such service */
     public Service service(String name) {
         var hint = services.isEmpty() ? "no service is active: see COMPOSE_FILE and COMPOSE_PROFILES"
-            : "the services are: " + names(services);
+            : "the services are: " + serviceNames();
         return services.stream().filter(service -> service.name.equals(name)).findFirst()
             .orElseThrow(() -> Failure.usage("Compose has no service " + name).next(hint));
     }
 
-    private static String names(List<Service> services) {
-        return services.stream().map(Service::name).collect(Collectors.joining(", "));
-    }
-
-    /** The names of all services, for people. */
+    /** For people. */
     public String serviceNames() {
         return names(services);
+    }
+
+    private static String names(List<Service> services) {
+        return services.stream().map(Service::name).collect(Collectors.joining(", "));
     }
 
     /**
@@ -163,8 +165,8 @@ public record ComposeConfig(String project, List<Service> services) {
     }
 
     /**
-     * The service that runs Django: it mounts, or is built from, the folder of manage.py. Workers share both, so of
-     * several the first in this order: it uses a database; its mount or build context is the backend's own folder and
+     * The service that runs Django: it mounts, or is built from, the folder of manage.py. Workers do so too; of several
+     * services, the first in this order: it uses a database; its mount or build context is the backend's own folder,
      * not one around it; it publishes ports; more of the others depend on it; it depends on fewer services; it comes
      * first in Compose's order.
      */
@@ -199,10 +201,10 @@ public record ComposeConfig(String project, List<Service> services) {
     /**
      * The services that can open a session on the database or run the app's code: they depend on the database directly,
      * their environment names it (or, in a setting for a database, a pooler in front of it), or they share the app's
-     * image, build context or mount of manage.py. A service that only depends on one of these, as a proxy or a static
-     * frontend does, is none of them.
+     * image, build context or mount of manage.py. A service that only depends on one of these is not one of them: a
+     * proxy, a static frontend.
      *
-     * @param app nullable
+     * @param app may be null
      */
     public Set<String> users(Service database, Service app) {
         var others = services.stream().filter(service -> !service.name.equals(database.name)).toList();
@@ -210,7 +212,7 @@ public record ComposeConfig(String project, List<Service> services) {
             .filter(s -> s.dependsOn.contains(database.name) || names(s, database.hosts())
                 || app != null && sharesCode(s, app))
             .map(Service::name).collect(Collectors.toCollection(LinkedHashSet::new));
-        for (var before = -1; before != users.size();) { // again and again: a pooler may be in front of another
+        for (var before = -1; before != users.size();) { // repeated: a pooler may be in front of another
             before = users.size();
             var hosts = services.stream().filter(s -> users.contains(s.name)).flatMap(s -> s.hosts().stream())
                 .collect(Collectors.toSet());
@@ -223,7 +225,7 @@ public record ComposeConfig(String project, List<Service> services) {
 
     private static boolean sharesCode(Service service, Service app) {
         if (service.name.equals(app.name) || app.image != null && app.image.equals(service.image)) return true;
-        // of the same folder by another Dockerfile: with a published port it is a proxy, without one it may be a worker
+        // built from the same folder by another Dockerfile: a proxy if it publishes a port, else perhaps a worker
         if (app.build != null && service.build != null && app.build.context.equals(service.build.context)
                 && (app.build.recipe.equals(service.build.recipe) || service.network.ports.isEmpty())) return true;
         return app.mounts.stream().filter(Mount::hasManagePy)

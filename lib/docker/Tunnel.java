@@ -28,13 +28,13 @@ import lib.project.Route;
 
 /**
  * Connects the JDBC driver to a server that only a container can reach: each socket is one {@code docker exec -i} that
- * runs tunnel.sh. The driver sets time-outs and layers TLS, so it gets a real socket, connected to this process itself.
+ * runs tunnel.sh. The driver sets time-outs and adds TLS, so it gets a real socket, connected to this process itself.
  */
 public final class Tunnel extends SocketFactory {
     private static final String SCRIPT = ContainerExec.resource("tunnel.sh");
     private static final int CONNECT_SECONDS = 10;
     private static final String READY = "the tunnel is ready";
-    /** Exit codes of tunnel.sh. The docker client exits with 0 when a signal ends it: 0 is a failure. */
+    /** Exit codes of tunnel.sh. 0 is a failure: the docker client exits with it when a signal ends it. */
     private static final int SERVER_CLOSED = 64;
     private static final int NO_PROGRAM = 69;
 
@@ -49,8 +49,7 @@ public final class Tunnel extends SocketFactory {
 
     /**
      * @param exec {@code docker exec -i ID}: the container last
-     * @param host as the container knows it; not 127.0.0.1 where possible, because the server may trust it and ignore
-     *             passwords
+     * @param host in the container; not 127.0.0.1 where possible, because the server may accept any password from there
      */
     public static Route.SocketFactory to(List<String> exec, String host, int port) {
         return new Route.SocketFactory(Tunnel.class.getName(), new Gson().toJson(new Target(exec, host, port)));
@@ -113,7 +112,7 @@ public final class Tunnel extends SocketFactory {
             }
         }
 
-        /** Reads no further than the ready line. Docker may report an error on stdout. */
+        /** Reads only up to the ready line. Docker may report an error on stdout. */
         private boolean isReady() {
             var line = new ByteArrayOutputStream();
             try {
@@ -128,7 +127,7 @@ public final class Tunnel extends SocketFactory {
                     line.reset();
                 }
             } catch (IOException ignored) {
-                // the exit code tells why
+                // the exit code has the reason
             }
             messages.append(line.toString(StandardCharsets.UTF_8));
             return false;
@@ -150,7 +149,7 @@ public final class Tunnel extends SocketFactory {
             }
         }
 
-        /** Reads on when the process takes no more: to close with unread bytes would lose the server's last message. */
+        /** Reads to the end, also when the process has ended: closing earlier would lose the server's last message. */
         private void up(Socket other) throws IOException {
             try (other) {
                 try {
@@ -204,14 +203,17 @@ public final class Tunnel extends SocketFactory {
         }
 
         private Failure failure(String why) {
-            var container = ContainerExec.containerName(target.exec);
-            return Failure.failed("no connection to port %d in container %s: %s".formatted(target.port, container, why))
-                .next("see whether it runs: " + Shell.line("docker", "ps", "--all", "--filter", "id=" + container));
+            var what = "no connection to port %d in container %s: %s".formatted(target.port, container(), why);
+            return Failure.failed(what)
+                .next("see whether it runs: " + Shell.line("docker", "ps", "--all", "--filter", "id=" + container()));
+        }
+
+        private String container() {
+            return ContainerExec.containerName(target.exec);
         }
 
         private Failure noProgram() {
-            return Failure.failed("container " + ContainerExec.containerName(target.exec)
-                + " has none of bash, python3, perl and nc (other than"
+            return Failure.failed("container " + container() + " has none of bash, python3, perl and nc (other than"
                     + " OpenBSD's), so its database can be reached only through a published port")
                 .next("publish the database's port in the compose file (ports: \"127.0.0.1:5432:5432\"), start it"
                     + " again, and set DB_HOST=localhost");
@@ -235,6 +237,7 @@ public final class Tunnel extends SocketFactory {
         }
     }
 
+    /** Flushes after each read. */
     private static void copy(InputStream from, OutputStream to) throws IOException {
         var bytes = new byte[1 << 16];
         for (int n; (n = from.read(bytes)) >= 0; ) {
@@ -252,12 +255,12 @@ public final class Tunnel extends SocketFactory {
             try {
                 work.run();
             } catch (IOException ignored) {
-                // the other direction ends too, and reports why
+                // the other direction ends too, and reports the reason
             }
         });
     }
 
-    // The driver uses none of these.
+    // ---- not used by the driver --------------------------------------------------------------
 
     @Override public Socket createSocket(String host, int port) throws IOException {
         return createSocket();

@@ -1,7 +1,7 @@
 # Runs a program in a container: sh -c "$(cat exec.sh)" PROGRAM ARGUMENT…
-# Its stdin is framed: a length, a line feed and that many bytes, again and again; "end" closes the program's stdin.
+# Its stdin is framed: a length, a line feed and that many bytes, repeatedly; "end" closes the program's stdin.
 #
-# docker exec passes no signals on. When the client on the host is killed, all that is seen here is the end of
+# docker exec forwards no signals. When the client on the host is killed, this script sees only the end of its
 # stdin. Two processes watch each other:
 #   left   unpacks the frames. When stdin ends, with or without the frame "end", it kills the shell that waits
 #          for right. A program may stop reading before its input ends: the rest of the input is thrown away.

@@ -1,8 +1,8 @@
 # Connects stdin and stdout to a TCP port: sh -c "$(cat tunnel.sh)" tunnel READY HOST PORT SECONDS
-# Prints the line READY when the connection stands. SECONDS limit the attempt, where the program can do that.
+# Prints the line READY when it is connected. SECONDS limit the attempt, where the program can do that.
 # Exit codes: 64 the server closed the connection, 69 the container has no program that speaks TCP, else failed.
 #
-# docker exec passes no signals on. When the client on the host is killed, all that is seen here is the end of
+# docker exec forwards no signals. When the client on the host is killed, this script sees only the end of its
 # stdin, so each of these ends when either side does. OpenBSD's nc does not notice that the server has gone, so
 # it is not used. Processes are killed only by their own parent, and those that may be orphaned end with 0 or 1:
 # exec.sh has the reason.

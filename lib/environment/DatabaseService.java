@@ -187,8 +187,7 @@ final class DatabaseService {
                 var now = setup.databaseContainer();
                 if (!now.map(Container::isRunning).orElse(false))
                     throw notRunning(now.map(c -> c.state().describe()).orElse("its container is gone"));
-                if (isReason(failure, CannotConnect.Reason.WRONG_PASSWORD))
-                    throw wrongPassword().causedBy(failure);
+                if (isReason(failure, CannotConnect.Reason.WRONG_PASSWORD)) throw wrongPassword().causedBy(failure);
                 if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(PAUSE);
             }

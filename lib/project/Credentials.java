@@ -41,8 +41,7 @@ public record Credentials(String host, int port, String database, String user, S
     private static final List<String> SSLMODES =
         List.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
     /** Parts of engines: other packages wrap Django's, as django_prometheus.db.backends.postgis does. */
-    private static final List<String> ENGINES =
-        List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale");
+    private static final List<String> ENGINES = List.of("postgres", "postgis", "psycopg", "pgsql", "psql", "timescale");
 
     /**
      * Each setting has the value of the first of these names that has one: {@code DB_*}, then the part of

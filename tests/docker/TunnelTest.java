@@ -30,8 +30,7 @@ class TunnelTest {
     enum Tool {
         BASH(Docker.DB, "rm -f /usr/bin/python3* /usr/bin/perl* /usr/bin/nc*"),
         PYTHON3(Docker.APP, "rm -f /bin/bash /usr/bin/perl* /usr/bin/nc*"),
-        PERL(Docker.DB, "rm -f /bin/bash /usr/bin/python3* /usr/bin/nc*"),
-        NC(Docker.BARE, "true");
+        PERL(Docker.DB, "rm -f /bin/bash /usr/bin/python3* /usr/bin/nc*"), NC(Docker.BARE, "true");
 
         private final String image;
         private final String without;

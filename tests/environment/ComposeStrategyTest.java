@@ -66,9 +66,7 @@ class ComposeStrategyTest {
         try (var project = ComposeProject.in(temp, Docker.Compose.V1).start()) {
             project.tool("reset_migrations")
                     .run("--yes", "--superuser")
-                    .ended(
-                            3,
-                            "DJANGO_SUPERUSER_",
+                    .ended(3, "DJANGO_SUPERUSER_",
                             "docker-compose run --rm --no-deps --workdir /app --entrypoint /usr/bin/python backend"
                                     + " manage.py createsuperuser");
             project.awaitSessions(); // the reset itself is done

@@ -39,11 +39,7 @@ class DetectionTest {
                             DB_PASSWORD='%s'
                             DB_HOST='%s'
                             DB_PORT='%d'
-                            """.formatted(
-                                            local.name(),
-                                            local.role().name(),
-                                            local.role().password(),
-                                            local.host(),
+                            """.formatted(local.name(), local.role().name(), local.role().password(), local.host(),
                                             local.port()));
             ended(4, project.tool("backup_database").run(), "there are two possible databases: .env names ");
             ended(4, project.tool("reset_migrations").run("--dry-run"),

@@ -229,11 +229,7 @@ class EnvFileTest {
             "A=x\u180e",
             "A=e\u0301",
             // the rows of the table that dotenv-java reads otherwise
-            "DB_NAME='crm'",
-            "PASS=pa#ss",
-            "G=\"a\\nb \\\" c\"",
-            "A=1\nH=${A}-x",
-            "Q='it\\'s'");
+            "DB_NAME='crm'", "PASS=pa#ss", "G=\"a\\nb \\\" c\"", "A=1\nH=${A}-x", "Q='it\\'s'");
 
     private static final String ORACLE = """
         import io, json, logging, os, sys, tempfile
@@ -300,8 +296,7 @@ class EnvFileTest {
             Map<String, String> exported = parts.get(2).isJsonNull()
                     ? null
                     : parts.get(2).getAsJsonObject().asMap().entrySet().stream()
-                            .collect(Collectors.toMap(
-                                    Map.Entry::getKey, e -> e.getValue().getAsString()));
+                            .collect(Collectors.toMap(Map.Entry::getKey, e -> e.getValue().getAsString()));
             readings.add(new Reading(values, malformed, exported));
         }
         return new Oracle(environment, readings);
@@ -318,9 +313,7 @@ class EnvFileTest {
     private Reading ours(String document, Map<String, String> environment) throws IOException {
         var file = EnvFile.read(write(document), environment);
         var values = file.values().entrySet().stream().map(e -> entry(e.getKey(), e.getValue())).toList();
-        return new Reading(
-                values,
-                file.malformed().stream().map(EnvFile.MalformedLine::line).toList(),
+        return new Reading(values, file.malformed().stream().map(EnvFile.MalformedLine::line).toList(),
                 file.forDjango(new Project(folder, folder)));
     }
 
@@ -453,17 +446,12 @@ class EnvFileTest {
     }
 
     @Test void long_values_neither_overflow_the_stack_nor_take_long() throws IOException {
-        for (var document : List.of(
-                "A='" + "x\\'".repeat(300_000) + "'",
-                "A=\"" + "\\n".repeat(400_000),
-                "A=x" + " ".repeat(900_000) + "y # z",
-                "A='" + "\n".repeat(900_000) + "'",
-                "=\n".repeat(300_000)))
+        for (var document : List.of("A='" + "x\\'".repeat(300_000) + "'", "A=\"" + "\\n".repeat(400_000),
+                "A=x" + " ".repeat(900_000) + "y # z", "A='" + "\n".repeat(900_000) + "'", "=\n".repeat(300_000)))
             assertTimeoutPreemptively(Duration.ofSeconds(10), () -> EnvFile.read(write(document), Map.of()));
         assertEquals(
                 "x" + " ".repeat(900_000) + "y",
-                EnvFile.read(write("A=x" + " ".repeat(900_000) + "y # z"), Map.of())
-                        .get("A"));
+                EnvFile.read(write("A=x" + " ".repeat(900_000) + "y # z"), Map.of()).get("A"));
     }
 
     // ---- which file, and for whom ------------------------------------------------------------

@@ -60,14 +60,8 @@ class ProjectTest {
         file("p/backend/manage.py");
         folder("p/backend/shop/migrations");
         folder("p/frontend/src/components");
-        for (var start : List.of(
-                "p",
-                "p/backend",
-                "p/backend/shop",
-                "p/backend/shop/migrations",
-                "p/frontend",
-                "p/frontend/src/components",
-                "p/../p")) assertFound("p", "p/backend", start);
+        for (var start : List.of("p", "p/backend", "p/backend/shop", "p/backend/shop/migrations", "p/frontend",
+                "p/frontend/src/components", "p/../p")) assertFound("p", "p/backend", start);
     }
 
     @Test void manage_py_two_levels_below_is_found_and_three_levels_are_not() throws IOException {

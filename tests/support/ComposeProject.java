@@ -130,21 +130,8 @@ public final class ComposeProject implements AutoCloseable {
 
     private String psql(Path in, String... args) throws IOException {
         // bounded: the worker's idle transaction would block a DROP for ever
-        var command = Stream.of(
-                "docker",
-                "exec",
-                "-i",
-                "-e",
-                "PGOPTIONS=-c lock_timeout=20s -c statement_timeout=60s",
-                id("db"),
-                "psql",
-                "-X",
-                "-q",
-                "-At",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                owner.name());
+        var command = Stream.of("docker", "exec", "-i", "-e", "PGOPTIONS=-c lock_timeout=20s -c statement_timeout=60s",
+                id("db"), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", owner.name());
         return Docker.run(root(), Map.of(), in, Stream.concat(command, Stream.of(args)).toList());
     }
 
@@ -191,14 +178,8 @@ public final class ComposeProject implements AutoCloseable {
     }
 
     private List<String> list(String oneOff) throws IOException {
-        return Docker.run(
-                        "ps",
-                        "-aq",
-                        "--no-trunc",
-                        "--filter",
-                        "label=com.docker.compose.project=" + name(),
-                        "--filter",
-                        "label=com.docker.compose.oneoff=" + oneOff)
+        return Docker.run("ps", "-aq", "--no-trunc", "--filter", "label=com.docker.compose.project=" + name(),
+                        "--filter", "label=com.docker.compose.oneoff=" + oneOff)
                 .lines()
                 .toList();
     }
@@ -303,14 +284,9 @@ public final class ComposeProject implements AutoCloseable {
         return tool(script)
                 .env("HOME", home.toString())
                 .env("XDG_STATE_HOME", home.resolve("state").toString())
-                .by(
-                        "setpriv",
-                        "--reuid=" + user,
-                        "--regid=" + user,
-                        group == null ? "--clear-groups" : "--groups=" + group,
-                        "--inh-caps=-all,+dac_read_search",
-                        "--ambient-caps=-all,+dac_read_search",
-                        "--bounding-set=-all,+dac_read_search");
+                .by("setpriv", "--reuid=" + user, "--regid=" + user,
+                        group == null ? "--clear-groups" : "--groups=" + group, "--inh-caps=-all,+dac_read_search",
+                        "--ambient-caps=-all,+dac_read_search", "--bounding-set=-all,+dac_read_search");
     }
 
     /** All of the project's files become this user's. */
@@ -361,17 +337,8 @@ public final class ComposeProject implements AutoCloseable {
             var own = "label=com.docker.compose.project=" + name();
             if (!"root".equals(System.getProperty("user.name"))
                     && Files.exists(root())) // what a container wrote is root's
-            Docker.run(
-                        "run",
-                        "--rm",
-                        "-v",
-                        root() + ":/project",
-                        Docker.BARE,
-                        "busybox",
-                        "chown",
-                        "-R",
-                        Files.getAttribute(root(), "unix:uid") + "",
-                        "/project");
+            Docker.run("run", "--rm", "-v", root() + ":/project", Docker.BARE, "busybox", "chown", "-R",
+                        Files.getAttribute(root(), "unix:uid") + "", "/project");
             all(List.of("ps", "-aq", "--filter", own), "rm", "-f", "-v");
             all(List.of("network", "ls", "-q", "--filter", own), "network", "rm");
             all(List.of("volume", "ls", "-q", "--filter", own), "volume", "rm", "-f");

@@ -34,19 +34,9 @@ public final class JBang {
         if (Files.isDirectory(REAL_CACHE.resolve(whole)))
             Files.createSymbolicLink(cache.resolve(whole), REAL_CACHE.resolve(whole));
         var jbang = new JBang(Files.createDirectory(folder.resolve("home")));
-        jbang.environment.putAll(Map.of(
-                "HOME",
-                jbang.home.toString(),
-                "PATH",
-                bin + ":" + System.getenv("PATH"),
-                "LC_ALL",
-                "C.UTF-8",
-                "JAVA_HOME",
-                System.getProperty("java.home"),
-                "XDG_CACHE_HOME",
-                folder.resolve("cache").toString(),
-                "JBANG_REPO",
-                libraries().toString()));
+        jbang.environment.putAll(Map.of("HOME", jbang.home.toString(), "PATH", bin + ":" + System.getenv("PATH"),
+                "LC_ALL", "C.UTF-8", "JAVA_HOME", System.getProperty("java.home"), "XDG_CACHE_HOME",
+                folder.resolve("cache").toString(), "JBANG_REPO", libraries().toString()));
         return jbang;
     }
 

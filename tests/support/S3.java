@@ -55,15 +55,9 @@ public final class S3 implements AutoCloseable {
                     jclouds.credential=unused
                     jclouds.filesystem.basedir=%s
                     """.formatted(port, KEY_ID, KEY, folder));
-        var process = new ProcessBuilder(
-                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                        "-XX:TieredStopAtLevel=1",
-                        "-XX:+UseSerialGC",
-                        "-Xmx256m",
-                        "-jar",
-                        jar().toString(),
-                        "--properties",
-                        properties.toString())
+        var process = new ProcessBuilder(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-jar", jar().toString(),
+                        "--properties", properties.toString())
                 .redirectErrorStream(true)
                 .start();
         var listens = new CompletableFuture<Integer>();
@@ -106,17 +100,9 @@ public final class S3 implements AutoCloseable {
                 .withoutEnv("AWS_")
                 .withoutEnv("RCLONE_")
                 .env("RCLONE_CONFIG", "/dev/null")
-                .secrets(Map.of(
-                        "RCLONE_CONFIG_OFF_TYPE",
-                        "s3",
-                        "RCLONE_CONFIG_OFF_PROVIDER",
-                        "Other",
-                        "RCLONE_CONFIG_OFF_ENDPOINT",
-                        "http://127.0.0.1:" + port,
-                        "RCLONE_CONFIG_OFF_ACCESS_KEY_ID",
-                        keyId,
-                        "RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY",
-                        key));
+                .secrets(Map.of("RCLONE_CONFIG_OFF_TYPE", "s3", "RCLONE_CONFIG_OFF_PROVIDER", "Other",
+                        "RCLONE_CONFIG_OFF_ENDPOINT", "http://127.0.0.1:" + port, "RCLONE_CONFIG_OFF_ACCESS_KEY_ID",
+                        keyId, "RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY", key));
     }
 
     /** The file that an object is. */

@@ -34,8 +34,7 @@ public final class Sample {
                 31 * seed + name.hashCode()); // Random gives similar first numbers for similar seeds
         var indexes = new LinkedHashMap<Object, List<Integer>>();
         for (int i = 0; i < cases.size(); i++)
-            indexes.computeIfAbsent(kind.apply(cases.get(i)), k -> new ArrayList<>())
-                    .add(i);
+            indexes.computeIfAbsent(kind.apply(cases.get(i)), k -> new ArrayList<>()).add(i);
         return indexes.values().stream().flatMap(ofKind -> {
             Collections.shuffle(ofKind, random);
             return ofKind.stream().limit(ofEachKind);

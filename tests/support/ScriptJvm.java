@@ -77,8 +77,7 @@ final class ScriptJvm {
 
     private static ScriptJvm take(Place place) throws IOException {
         synchronized (IDLE) {
-            for (var jvm : IDLE)
-                if (jvm.place.equals(place) && IDLE.remove(jvm)) return jvm;
+            for (var jvm : IDLE) if (jvm.place.equals(place) && IDLE.remove(jvm)) return jvm;
         }
         return new ScriptJvm(place);
     }

@@ -132,8 +132,7 @@ public final class TestProgress {
     /** Names what runs when nothing has been printed for a minute. */
     private void remind() {
         try {
-            for (;; Thread.sleep(5000))
-                synchronized (this) {
+            for (;; Thread.sleep(5000)) synchronized (this) {
                     if (System.nanoTime() - printed < QUIET.toNanos()) continue;
                     results.forEach((name, result) -> {
                         if (result.isRunning()) print("  still running: " + name + ": " + result);

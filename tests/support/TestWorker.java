@@ -154,15 +154,9 @@ public final class TestWorker {
                     if (finished.isTest()) report(Kind.passed, finished, "");
                 }
                 case ABORTED ->
-                    report(
-                            Kind.skipped,
-                            finished,
-                            result.getThrowable().map(Throwable::getMessage).orElse(""));
+                    report(Kind.skipped, finished, result.getThrowable().map(Throwable::getMessage).orElse(""));
                 case FAILED ->
-                    report(
-                            Kind.failed,
-                            finished,
-                            result.getThrowable().map(Reporter::trace).orElse("no exception"));
+                    report(Kind.failed, finished, result.getThrowable().map(Reporter::trace).orElse("no exception"));
             }
         }
 

@@ -111,9 +111,7 @@ public final class Tool {
         builder.environment()
                 .put(
                         "XDG_STATE_HOME",
-                        folder.resolveSibling(folder.getFileName() + ".state")
-                                .toAbsolutePath()
-                                .toString());
+                        folder.resolveSibling(folder.getFileName() + ".state").toAbsolutePath().toString());
         builder.environment().put("JBANGW_CALL", "reset_migrations"); // or messages have this JVM's class path
         builder.environment().putAll(environment);
         return builder.start();
@@ -137,12 +135,8 @@ public final class Tool {
             case NONE -> end(start(args));
             case HERE -> ScriptJvm.run(folder, environment, script, List.of(args));
             case ANYWHERE ->
-                ScriptJvm.run(
-                        null,
-                        environment,
-                        script,
-                        Stream.concat(Stream.of(args), Stream.of("--project", folder.toString()))
-                                .toList());
+                ScriptJvm.run(null, environment, script,
+                        Stream.concat(Stream.of(args), Stream.of("--project", folder.toString())).toList());
         };
     }
 

@@ -81,10 +81,8 @@ public final class Victim {
                                 from shop.models import pause
                                 post_migrate.connect(lambda **kwargs: pause("migrate"), weak=False)
                         """,
-                        "shop/migrations/0001_initial.py",
-                        MIGRATION.formatted("") + "# long\n".repeat(900),
-                        "shop/migrations/0002_left.py",
-                        MIGRATION.formatted("(\"shop\", \"0001_initial\")"),
+                        "shop/migrations/0001_initial.py", MIGRATION.formatted("") + "# long\n".repeat(900),
+                        "shop/migrations/0002_left.py", MIGRATION.formatted("(\"shop\", \"0001_initial\")"),
                         "shop/migrations/0002_right.py",
                         MIGRATION.formatted("(\"shop\", \"0001_initial\")") + "# longer\n".repeat(1500)));
         project.env(db);

@@ -37,9 +37,7 @@ public final class WorkerProcess implements AutoCloseable {
             builder.environment().put("JBANGW_CALL", "reset_migrations"); // as in Tool
             var process = builder.start();
             Runtime.getRuntime().addShutdownHook(new Thread(process::destroy));
-            Thread.ofPlatform()
-                    .daemon()
-                    .start(() -> process.inputReader().lines().forEach(printed));
+            Thread.ofPlatform().daemon().start(() -> process.inputReader().lines().forEach(printed));
             return process;
         }));
     }
