@@ -56,13 +56,11 @@
 //SOURCES cli/RunLog.java
 //SOURCES cli/Script.java
 //SOURCES cli/Spinner.java
-//SOURCES django/CheckResult.java
 //SOURCES django/CodePaths.java
 //SOURCES django/Conversation.java
 //SOURCES django/Description.java
 //SOURCES django/Django.java
 //SOURCES django/DjangoProblem.java
-//SOURCES django/DriverProgram.java
 //SOURCES django/Migrations.java
 //SOURCES django/Migrator.java
 //SOURCES django/NewMigrations.java

@@ -32,17 +32,17 @@ import support.Repo;
 import support.SampleProject;
 import support.Tool;
 
-/** The aliases as somebody uses them who has nothing of us but the catalog's address. */
+/** The aliases, used with nothing but the catalog's address. */
 @Timeout(240)
 class CatalogTest {
-    @TempDir static Path shared; // one home for all: what one test has built, the next need not build again
+    @TempDir static Path shared; // one home for all tests, so that each script is built once
     static JBang jbang;
     static HttpServer server;
     static final Set<String> served = ConcurrentHashMap.newKeySet();
 
     @TempDir Path temp;
 
-    /** The clone; below {@code /without/<line of lib/Lib.java>/} it is the same but for that line. */
+    /** Below {@code /without/<file>/}, lib/Lib.java lacks the line of that file. */
     @BeforeAll static void serve_the_clone_on_loopback() throws Exception {
         server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         server.createContext("/", exchange -> {
@@ -109,7 +109,7 @@ class CatalogTest {
                 .collect(Collectors.toCollection(TreeSet::new));
     }
 
-    /** JBang reads a catalog that it does not understand as an empty one. */
+    /** JBang reads an invalid catalog as an empty one. */
     @Test void the_catalog_names_both_scripts_and_they_are_there() throws Exception {
         var aliases = JsonParser.parseString(Files.readString(Repo.root().resolve("jbang-catalog.json")))
                 .getAsJsonObject()
@@ -177,7 +177,7 @@ class CatalogTest {
         assertEquals(2, refused.code(), refused.all()); // arguments arrive, and the exit code comes back
     }
 
-    /** As README says it, and then from another folder, which is where commands are used. */
+    /** Runs README's lines, then the commands from another folder. */
     @Tag("exhaustive") @Test void readmes_own_install_lines_make_commands_that_work_from_any_folder() throws Exception {
         var readme = Files.readString(Repo.root().resolve("README.md"));
         var lines = readme.lines().filter(line -> line.startsWith("jbang app install ")).toList();
@@ -196,7 +196,7 @@ class CatalogTest {
                     jbang.bash(temp, "\"$HOME/.jbang/bin/" + name + "\" --version"));
     }
 
-    /** README's lines for cron, with other places; cron has a short PATH, no JBang, and mails whatever is printed. */
+    /** README's lines for cron, with other paths. cron has a short PATH and no JBang, and mails all output. */
     @Tag("exhaustive")
     @Test
     void readmes_portable_jar_backs_up_in_crons_surroundings_and_in_silence() throws Exception {
@@ -226,7 +226,7 @@ class CatalogTest {
         var failed = jbang.bash(temp, cron);
         assertTrue(
                 failed.code() != 0 && failed.err().contains("password"),
-                failed.all()); // silence is for when all is well
+                failed.all()); // only a success is silent
         assertEquals(1, new BackupFolder(project.root().resolve("backups")).list().size());
     }
 

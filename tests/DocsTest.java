@@ -29,8 +29,8 @@ import picocli.CommandLine;
 import support.Repo;
 
 /**
- * README, guide and the other texts against the commands' own help and the clone itself. Each check is a function from
- * texts to what is wrong with them, so that its test can show that it finds something in a doctored one.
+ * Compares README, the guides and the other texts with the commands' help and the files of the clone. Each check is a
+ * function from texts to their errors, so that its test can show that it finds an error in a changed text.
  */
 class DocsTest {
     private static final Path ROOT = Repo.root();
@@ -40,7 +40,7 @@ class DocsTest {
         "backup_database", Cli.commandLine(new backup_database()),
         "demo", Cli.commandLine(new demo())));
 
-    /** With the test runner, which only contributors call: its options are in CONTRIBUTING. */
+    /** Also the test runner, which only contributors call; CONTRIBUTING has its options. */
     private static final Map<String, CommandLine> CALLED = new TreeMap<>(COMMANDS);
     static {
         CALLED.put("run_tests", new CommandLine(new run_tests()));
@@ -108,7 +108,7 @@ class DocsTest {
         return missing;
     }
 
-    /** The long names, as help shows them: {@code --[no-]backup} is two. */
+    /** The long names; {@code --[no-]backup} is two. */
     private static Set<String> options(CommandLine line) {
         var names = new LinkedHashSet<String>();
         for (var option : line.getCommandSpec().options()) {
@@ -125,13 +125,13 @@ class DocsTest {
     // ---- what is documented exists -----------------------------------------------------------
 
     @Test void every_option_that_the_texts_give_to_our_commands_exists() throws Exception {
-        var gone = Pattern.compile("(?m)^- Gone: .*$"); // the changelog's lines about options that no longer exist
+        var removed = Pattern.compile("(?m)^- Removed: .*$"); // the changelog's lines about options that no longer exist
         for (var text : texts().entrySet())
             assertEquals(
                     List.of(),
                     invented(
                             text.getKey().equals("CHANGELOG.md")
-                                    ? gone.matcher(text.getValue()).replaceAll("")
+                                    ? removed.matcher(text.getValue()).replaceAll("")
                                     : text.getValue()),
                     text.getKey());
 
@@ -169,8 +169,8 @@ class DocsTest {
     }
 
     /**
-     * In code an option belongs to the command named before it; on its own, and in prose, it is one of ours: the one of the
-     * section's heading, or any.
+     * In code, an option belongs to the command named before it. Alone in code it belongs to the command of the heading
+     * above, if that is one; there and in prose it must be an option of some command.
      */
     private static List<String> invented(String text) {
         var any = new TreeSet<String>();
@@ -212,8 +212,7 @@ class DocsTest {
                 .findFirst();
         var known = new TreeSet<>(options(line));
         sub.ifPresent(s -> { known.clear(); known.addAll(options(s.getValue())); });
-        // before a subcommand's name the options of the command above it stand, which picocli lets through only if both
-        // have them
+        // picocli accepts options of the parent command after a subcommand's name only if both commands have them
         return all(OPTION, words, 0).stream()
                 .filter(option -> !known.contains(option))
                 .map(option -> name + sub.map(s -> " " + s.getKey()).orElse("") + " " + option)
@@ -247,7 +246,7 @@ class DocsTest {
                 .toList();
     }
 
-    /** What the guide says that a meaning's exit code is, in parentheses: "(exit 4)". */
+    /** The guide writes a message's exit code as "(exit 4)". */
     @Test void the_guides_exit_codes_are_codes() {
         var known = Stream.of(Problem.Exit.values()).map(exit -> "" + exit.code).toList();
         var said = all(Pattern.compile("\\(exit (\\d+)\\)"), README + GUIDE, 1);
@@ -296,7 +295,7 @@ class DocsTest {
 
     // ---- troubleshooting by message ----------------------------------------------------------
 
-    /** A message that varies between the runs has "…" in the guide, and in the source whatever stands between its literals. */
+    /** Where a message varies, the guide has "…", and the source has code between two literals. */
     private static final Map<String, String> SOURCES = sources();
 
     private static Map<String, String> sources() {
@@ -310,7 +309,7 @@ class DocsTest {
         return sources;
     }
 
-    /** The names of the exit codes with which the sources say these words; empty when none does. */
+    /** The names of the exit codes of this message in the sources; empty when no source has it. */
     private static Set<String> exitsOf(String message) {
         var parts = Stream.of(message.replaceFirst("^DB_\\w+", "…").split("…", -1))
                 .map(String::strip)
@@ -406,7 +405,7 @@ class DocsTest {
         return dead;
     }
 
-    /** As GitHub makes them of headings: lower case, spaces to hyphens, the second of a name gets "-1". */
+    /** GitHub's anchors: lower case, hyphens for spaces, and "-1" for the second heading of a name. */
     private static Collection<String> anchors(String text) {
         var seen = new TreeMap<String, Integer>();
         var anchors = new LinkedHashSet<String>();
@@ -439,7 +438,7 @@ class DocsTest {
                     """));
     }
 
-    /** Names with a script's or text's ending, and all below our own folders; a project's own files are Python's. */
+    /** Names with the extension of a script or a text, and all paths below our folders. */
     private static List<String> missingFiles(String text) {
         var aliases = JsonParser.parseString(read("jbang-catalog.json"))
                 .getAsJsonObject()
@@ -451,7 +450,7 @@ class DocsTest {
                 if (word.contains("://") || word.contains("…") || word.contains("<")) continue;
                 var at = word.indexOf('@');
                 var path = word.substring(at + 1).replaceFirst("^(/path/to/|\\./|\\$PWD/)", "");
-                if (path.equals("run.json")) continue; // each run's own
+                if (path.equals("run.json")) continue; // every run has one
                 var ours = path.matches("[\\w./-]+\\.(java|json|md|lock|cmd)")
                         || path.matches("(lib|tests|bench|\\.ci)/[\\w./-]*")
                         || path.equals("jbangw");

@@ -21,7 +21,7 @@ import java.util.stream.Collectors;
 import lib.Lib;
 import org.junit.jupiter.api.Test;
 
-/** Dependencies point down the layers only. jdeps reads them from the classes that were built. */
+/** Dependencies point down the layers only. jdeps reads them from the built classes. */
 class LayersTest {
     /** The highest layer first. Packages of one layer do not use each other. */
     private static final List<Set<String>> LAYERS = List.of(
@@ -44,7 +44,7 @@ class LayersTest {
     private static final int LARGEST_CYCLE = 4;
     private static final Pattern EDGE = Pattern.compile("^\\s+(\\S+)\\s+->\\s+(\\S+).*$");
 
-    /** The files that each file uses, by the names of their top-level classes. */
+    /** The files that each file uses, by the names of the top-level classes. */
     private static Map<String, Set<String>> dependencies() throws URISyntaxException {
         var classes = Path.of(Lib.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         var out = new StringWriter();
@@ -67,7 +67,7 @@ class LayersTest {
         return type.replaceFirst("\\$.*", "");
     }
 
-    /** Tests lie in the packages of what they test, and may use everything. */
+    /** Tests are in the packages that they test, and may use everything. */
     private static boolean isOurs(String type) {
         return SCRIPTS.contains(type) || type.startsWith("lib.") && !type.endsWith("Test");
     }
@@ -90,7 +90,7 @@ class LayersTest {
         return found;
     }
 
-    /** Groups of files of which each reaches all others of its group; single files are left out. */
+    /** Groups of two or more files, each of which reaches all others of its group. */
     private static List<Set<String>> cycles(Map<String, Set<String>> dependencies) {
         var cycles = new ArrayList<Set<String>>();
         var done = new TreeSet<String>();

@@ -5,9 +5,9 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 
-/** Which folder of a container is which folder here. Paths in the container are texts with slashes. */
+/** Folders of a container and the same folders here. A path in the container is a text with slashes. */
 public record CodePaths(List<Pair> pairs) {
-    /** @param here null: what is at this place in the container lies over a folder of ours, and is not here */
+    /** @param here null when another volume is mounted at this place in the container */
     public record Pair(String inside, Path here) {
         public Pair {
             if (inside.endsWith("/")) inside = inside.substring(0, inside.length() - 1);
@@ -34,7 +34,7 @@ public record CodePaths(List<Pair> pairs) {
         return new CodePaths(all);
     }
 
-    /** The path here; a path in none of the folders, as of an installed package, stays as it is. */
+    /** The path here. A path in none of the folders, for example of an installed package, is returned unchanged. */
     Path here(String inside) {
         for (var pair : pairs)
             if (pair.contains(inside)) return pair.here() == null ? Path.of(inside) : pair.translate(inside);

@@ -23,7 +23,7 @@ import lib.process.Shell;
 import lib.project.Interpreter;
 import lib.project.Project;
 
-/** Requests to the driver and its replies, as conversation.py describes them. Not for several threads. */
+/** Requests to the driver and its replies; conversation.py describes them. Not for several threads. */
 final class Conversation {
     private final PythonCommand python;
     private final PythonProcess process;
@@ -35,22 +35,21 @@ final class Conversation {
     /**
      * Starts Python and, inside it, Django; returns at once.
      *
-     * @param settingsModule null: as manage.py and DJANGO_SETTINGS_MODULE decide
-     * @param staging        a folder that the driver makes for new migrations; null: it finds a place itself
+     * @param settingsModule null: manage.py and DJANGO_SETTINGS_MODULE decide
+     * @param staging        a folder that the driver creates for new migrations; null: it finds a place itself
      */
     Conversation(PythonCommand python, String settingsModule, Path staging, Consumer<String> progress) {
         this.python = python;
         this.progress = progress;
         paths = python.paths();
         var token = HexFormat.of().formatHex(new SecureRandom().generateSeed(16));
-        process = new PythonProcess(python, DriverProgram.boot(), token);
+        process = new PythonProcess(python, token);
         var greeting = new JsonObject();
         greeting.addProperty("token", token);
         greeting.addProperty("staging", staging == null ? null : staging.toString());
         greeting.addProperty("root", python.root());
         greeting.addProperty("managePy", python.codeInImage() ? python.container().managePy() : null);
         greeting.addProperty("settings", settingsModule);
-        process.write(DriverProgram.files());
         process.write(json.toJson(greeting) + "\n");
     }
 
@@ -58,7 +57,7 @@ final class Conversation {
         return process;
     }
 
-    /** A path that the driver named, as it is here. */
+    /** The path here of a path that the driver named. */
     Path here(String path) {
         return paths.here(path);
     }
@@ -133,7 +132,7 @@ final class Conversation {
                         "or mount the code into it, or set its working_dir");
     }
 
-    /** What Django or PostgreSQL said, and the last line of the project's own code that was running. */
+    /** The message of Django or PostgreSQL, and the last line of the project's own code that ran. */
     private Failure failed(String doing, JsonObject value) {
         var words = text(value, "words");
         var what = new StringBuilder(words);
@@ -157,7 +156,7 @@ final class Conversation {
         return failure;
     }
 
-    /** For the stack trace that --verbose prints; with PostgreSQL's SQLSTATE when the error came from there. */
+    /** For the stack trace that --verbose prints; has the SQLSTATE of an error of PostgreSQL. */
     private static final class PythonTraceback extends SQLException {
         PythonTraceback(String trace, String state) {
             super(trace, state);

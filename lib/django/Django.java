@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -16,11 +17,10 @@ import java.util.function.Consumer;
 import lib.error.Failure;
 import lib.files.Disk;
 import lib.process.Interruption;
-import lib.process.Program;
 
 /**
- * The project's Django, in one process of the project's own interpreter. Every failure in there comes as a
- * {@link Failure} with the exception's words, secrets masked. Not for several threads.
+ * The project's Django, in one process of the project's own interpreter. Every error there becomes a {@link Failure}
+ * with the exception's text, secrets masked. Not for several threads.
  */
 public final class Django implements Migrator, AutoCloseable {
     private final PythonCommand python;
@@ -30,15 +30,19 @@ public final class Django implements Migrator, AutoCloseable {
     private final Path staging;
     private boolean transactionOpen;
 
-    /** On this machine. @param python the interpreter, with environment, and the folder of manage.py as its folder */
-    public static Django start(Program python, String settingsModule, Path projectRoot, Consumer<String> progress) {
-        return start(PythonCommand.local(python, projectRoot), settingsModule, progress);
-    }
+    /**
+     * The live project as Django sees it.
+     *
+     * @param oid       of the database that Django is connected to
+     * @param unapplied migrations
+     * @param drift     what makemigrations would write, beyond the baseline
+     */
+    public record CheckResult(long oid, List<String> unapplied, List<String> drift) {}
 
     /**
      * Starts Python and, inside it, Django; returns at once.
      *
-     * @param settingsModule null: as manage.py and DJANGO_SETTINGS_MODULE decide
+     * @param settingsModule null: manage.py and DJANGO_SETTINGS_MODULE decide
      * @param progress       gets "contenttypes.0001_initial (3 of 24)" while migrating
      */
     public static Django start(PythonCommand python, String settingsModule, Consumer<String> progress) {
@@ -53,21 +57,21 @@ public final class Django implements Migrator, AutoCloseable {
         process = conversation.process();
     }
 
-    /** How long Python may print nothing while it works; then it is stopped. For tests. */
+    /** How long Python may print nothing while it works, before it is stopped. For tests. */
     Django silenceLimit(Duration limit) {
         process.silenceLimit(limit);
         return this;
     }
 
-    /** In whose container it runs; null on this machine. */
+    /** The service in whose container it runs; null on this machine. */
     public String service() {
         return python.container() == null ? null : python.container().service();
     }
 
     /**
-     * Django's own view of the project; works however broken the migrations are.
+     * Django's own view of the project; works on broken migrations too.
      *
-     * @param proofKey of an advisory lock that the caller holds meanwhile, below 2^62
+     * @param proofKey of an advisory lock, below 2^62, that the caller holds until this returns
      * @param onlyApps labels to select; empty means every own app
      * @throws Failure also when one of the labels is not an own app
      */
@@ -83,8 +87,8 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     /**
-     * Makes new migrations for these apps, and no others, in a folder of its own; from then on migrate uses those.
-     * After {@link #describe}.
+     * Makes new migrations for these apps, and no others, in a separate folder; later migrations use them. Needs
+     * {@link #describe} first.
      */
     public NewMigrations generate(List<String> labels, List<Description.CarriedOperation> carried) {
         return conversation.ask("making the new migrations", "generate", Map.of("labels", labels,
@@ -93,12 +97,12 @@ public final class Django implements Migrator, AutoCloseable {
 
     @Override
     public void migrateInto(String database) {
-        conversation.ask("migrating the new database", "migrateInto", Map.of("database", database));
+        conversation.ask("migrating the new database", "migrate", Map.of("database", database));
     }
 
     @Override
     public void migrateLive() {
-        conversation.ask("migrating the live database", "migrateLive", Map.of());
+        conversation.ask("migrating the live database", "migrate", Map.of());
     }
 
     @Override
@@ -107,7 +111,7 @@ public final class Django implements Migrator, AutoCloseable {
         conversation.ask("migrating in one transaction", "migrateInTransaction", Map.of("statements", before));
     }
 
-    /** Not stopped by a signal: nobody could tell afterwards whether it was done. */
+    /** Not stopped by a signal: it would be unknown whether the transaction was committed. */
     @Override
     public void commit() {
         transactionOpen = false;
@@ -121,98 +125,86 @@ public final class Django implements Migrator, AutoCloseable {
         try {
             if (process.isAlive()) conversation.askUninterrupted("rolling back", "rollback", Map.of());
         } catch (Failure e) {
-            switch (e.problem()) {
-                case DjangoProblem.PythonEnded ignored -> { } // that rolled back
-                case DjangoProblem.NoOutput ignored -> { }    // it was killed
-                default -> throw e;
-            }
+            var problem = e.problem();
+            var ended = problem instanceof DjangoProblem.PythonEnded || problem instanceof DjangoProblem.NoOutput;
+            if (!ended) throw e; // the server rolls back when the connection is closed
         }
     }
 
     /**
-     * Looks at the live project; meant for a process that has not generated anything.
+     * Looks at the live project, in a process that has not generated anything.
      *
      * @param baseline drift that does not count
      * @param written  the new migration files, which an image with its own code does not have
      */
     public CheckResult check(List<String> labels, Set<String> baseline, Collection<Path> written) throws IOException {
         if (!python.codeInImage()) return check(labels, baseline);
-        return check(Map.of("labels", labels, "baseline", baseline, "files", byFolder(written)));
+        var texts = new TreeMap<String, String>(); // with all files beside them, which migrations may import
+        for (var folder : written.stream().map(Path::getParent).distinct().toList())
+            for (var file : pythonFiles(folder))
+                texts.put(python.backend().relativize(file).toString().replace('\\', '/'), Files.readString(file));
+        var arguments = Map.of("labels", labels, "baseline", baseline, "files", texts);
+        return conversation.ask("checking the project", "check", arguments, CheckResult.class);
     }
 
     /** With the migration files that this Python sees. */
     CheckResult check(List<String> labels, Set<String> baseline) {
-        return check(Map.of("labels", labels, "baseline", baseline));
-    }
-
-    private CheckResult check(Map<String, ?> arguments) {
+        var arguments = Map.of("labels", labels, "baseline", baseline);
         return conversation.ask("checking the project", "check", arguments, CheckResult.class);
     }
 
+    /** Files whose content in the image differs from the one here, relative to manage.py's folder. */
+    public List<String> staleInImage(Description description) throws IOException {
+        if (!python.codeInImage()) return List.of();
+        var inside = hashes("reading the code in the image", "codeInImage", Map.of());
+        var folders = description.selected().stream().map(Description.App::migrationsFolder).toList();
+        var files = new TreeSet<>(inside.keySet());
+        files.removeIf(file -> !Files.isRegularFile(file) && !folders.contains(file.getParent()));
+        for (var path : Migrations.in(python.backend(), folders).paths()) files.add(python.backend().resolve(path));
+        return List.copyOf(differing(files, inside));
+    }
+
     /**
-     * All texts beside these, as migrations may import other modules there: by folder below manage.py's, and name.
+     * Mounted files whose content in the container differs from the one here, relative to manage.py's folder: another
+     * volume covers their folder, or the engine does not share it.
      */
-    private Map<String, Map<String, String>> byFolder(Collection<Path> files) throws IOException {
-        var texts = new TreeMap<String, Map<String, String>>();
-        for (var folder : files.stream().map(Path::getParent).distinct().toList()) {
-            var byName = new TreeMap<String, String>();
-            for (var file : pythonFiles(folder)) byName.put(file.getFileName().toString(), Files.readString(file));
-            texts.put(python.backend().relativize(folder).toString().replace('\\', '/'), byName);
+    public List<String> hiddenInContainer(Description description) throws IOException {
+        if (python.container() == null || python.codeInImage()) return List.of();
+        var inside = hashes("comparing the mounted files", "mountedFiles", Map.of("labels", description.labels()));
+        var root = conversation.here(python.root());
+        var files = new TreeSet<>(inside.keySet());
+        files.removeIf(file -> !file.startsWith(root));
+        files.add(python.backend().resolve("manage.py"));
+        var elsewhere = new TreeSet<String>();
+        for (var folder : description.selected().stream().map(Description.App::migrationsFolder).toList()) {
+            if (!folder.startsWith(root)) elsewhere.add(folder.toString());
+            else if (Files.isDirectory(folder)) files.addAll(pythonFiles(folder));
         }
-        return texts;
+        elsewhere.addAll(differing(files, inside));
+        return List.copyOf(elsewhere);
+    }
+
+    /** SHA-256 by path, as the driver sees the files; paths as they are here. */
+    private Map<Path, String> hashes(String doing, String command, Map<String, ?> arguments) {
+        var hashes = new HashMap<Path, String>();
+        conversation.ask(doing, command, arguments).getAsJsonObject().asMap()
+                .forEach((path, hash) -> hashes.put(conversation.here(path), hash.getAsString()));
+        return hashes;
+    }
+
+    private Set<String> differing(Set<Path> files, Map<Path, String> inside) throws IOException {
+        var differing = new TreeSet<String>();
+        for (var file : files) {
+            var same = inside.containsKey(file) && Disk.hasContent(file, inside.get(file));
+            if (!same) differing.add(python.backend().relativize(file).toString());
+        }
+        return differing;
     }
 
     private static List<Path> pythonFiles(Path folder) throws IOException {
         try (var files = Files.list(folder)) {
             return files.filter(file -> file.toString().endsWith(".py")).toList();
         }
-    }
-
-    /** Files whose text in the image differs from the one here, as relative paths. */
-    public List<String> staleInImage(Description description) throws IOException {
-        if (!python.codeInImage()) return List.of();
-        var inside = conversation.ask("reading the code in the image", "sources", Map.of()).getAsJsonObject();
-        var folders = description.selected().stream().map(Description.App::migrationsFolder).toList();
-        var differing = new TreeSet<String>();
-        for (var path : inside.keySet()) {
-            var here = python.backend().resolve(path);
-            var differs = Files.isRegularFile(here) ? !Disk.hasContent(here, inside.get(path).getAsString())
-                    : folders.contains(here.getParent());
-            if (differs) differing.add(path);
-        }
-        for (var path : Migrations.in(python.backend(), folders).paths()) if (!inside.has(path)) differing.add(path);
-        return List.copyOf(differing);
-    }
-
-    /**
-     * Mounted files that are others in the container, as paths here: another volume covers their folder, or the engine
-     * does not share it.
-     */
-    public List<String> hiddenInContainer(Description description) throws IOException {
-        if (python.container() == null || python.codeInImage()) return List.of();
-        var seen = conversation.ask("comparing the mounted files", "seen", Map.of("labels", description.labels()))
-                .getAsJsonObject();
-        var hidden = new TreeSet<String>();
-        var managePy = python.backend().resolve("manage.py");
-        if (!Disk.hasContent(managePy, seen.get("manage").getAsString())) hidden.add("manage.py");
-        for (var app : description.selected()) {
-            var folder = app.migrationsFolder();
-            if (!folder.startsWith(conversation.here(python.root()))) {
-                hidden.add(folder.toString());
-                continue;
-            }
-            var inside = seen.getAsJsonObject("migrations").getAsJsonObject(app.label());
-            var names = new TreeSet<>(inside.keySet());
-            if (Files.isDirectory(folder))
-                for (var file : pythonFiles(folder)) names.add(file.getFileName().toString());
-            for (var name : names) {
-                var here = folder.resolve(name);
-                var same = inside.has(name) && Files.isRegularFile(here)
-                        && Disk.hasContent(here, inside.get(name).getAsString());
-                if (!same) hidden.add(python.backend().relativize(here).toString());
-            }
-        }
-        return List.copyOf(hidden);
     }
 
     /** The last lines of its standard error, secrets masked. */
@@ -223,13 +215,13 @@ public final class Django implements Migrator, AutoCloseable {
     @Override
     public void close() {
         process.close();
-        // even when interrupted: a killed Compose removes no container
+        // even after a signal: a killed Compose removes no container
         if (python.container() != null) Interruption.uninterruptibly(python.container().remove());
         if (staging == null) return;
         try {
-            Disk.removeTree(staging); // a driver that was killed could not
+            Disk.removeTree(staging); // in case the driver was killed
         } catch (IOException ignored) {
-            // it holds texts only, and the system cleans that folder up
+            // the system cleans its temporary folder
         }
     }
 }

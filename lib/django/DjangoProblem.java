@@ -6,7 +6,7 @@ import java.util.stream.Stream;
 import lib.error.Problem;
 import lib.process.Shell;
 
-/** The failures around the Python process that code tells apart. */
+/** Failures of the Python process. */
 public interface DjangoProblem extends Problem {
     /** @param requirements the file that names what the project needs, or null */
     record NoDjango(String interpreter, String requirements) implements DjangoProblem {

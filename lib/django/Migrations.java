@@ -14,15 +14,16 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.files.Checkpoint;
 import lib.files.Disk;
 
 /**
- * The migration files of some apps as they were found: to copy, to remove, to restore.
- * A migration is what Django loads as one: a {@code .py} file directly in the folder whose name does not begin with
- * {@code _} or {@code ~}. Everything else there (helper modules, subpackages, {@code __init__.py}) stays.
+ * The migration files of some apps as they were found. They can be copied, removed and restored. A migration is a
+ * {@code .py} file directly in the folder whose name does not begin with {@code _} or {@code ~}. Everything else there
+ * (helper modules, subpackages, {@code __init__.py}) stays.
  */
 public record Migrations(Path root, List<File> files) {
 
@@ -59,7 +60,7 @@ public record Migrations(Path root, List<File> files) {
 
     private static File stateOf(Path root, Path file) throws IOException {
         var isLink = Files.isSymbolicLink(file);
-        // of a pipe or a device: reading it may never end, and nothing could restore it
+        // a named pipe or a device: reading it may never end, and it could not be restored
         if (!isLink && !Files.isRegularFile(file))
             throw Failure.refused(file + " has the name of a migration, but is neither a file nor a link")
                     .next("move it away");
@@ -86,7 +87,7 @@ public record Migrations(Path root, List<File> files) {
     public void copyTo(Path store) throws IOException {
         var folders = new LinkedHashSet<Path>();
         for (var file : files) {
-            if (file.link() != null) continue; // the record has the link's text
+            if (file.link() != null) continue; // the record has the link's target
             var content = Files.readAllBytes(root.resolve(file.path()));
             if (!Disk.sha256(content).equals(file.sha256())) throw changed(file.path());
             var copy = store.resolve(file.path());
@@ -118,13 +119,13 @@ public record Migrations(Path root, List<File> files) {
         }
     }
 
-    /** One history must not find the other's compiled migrations. */
+    /** Because one history must not find the other's compiled migrations. */
     public static void removeCache(Path folder) throws IOException {
         var cache = folder.resolve("__pycache__");
         if (Files.isDirectory(cache, LinkOption.NOFOLLOW_LINKS)) Disk.removeTree(cache);
     }
 
-    /** @throws Failure when a file is no longer as it was found: somebody edits it, and no copy has that edit */
+    /** @throws Failure a file has been edited since it was found, and no copy has the edit */
     public void requireUnchanged() throws IOException {
         for (var file : files) if (!isInPlace(file)) throw changed(file.path());
     }
@@ -135,7 +136,7 @@ public record Migrations(Path root, List<File> files) {
     }
 
     /**
-     * The files that are gone, or hold what a run wrote in their place. A file that is neither was edited since.
+     * The files that are gone or were replaced by a run. Any other file that differs has been edited since.
      *
      * @param written SHA-256 by path
      */
@@ -151,8 +152,8 @@ public record Migrations(Path root, List<File> files) {
     }
 
     /**
-     * Restores every file that is not in place, from the first of these folders with an intact copy. The last first:
-     * where the disk became full on the way there, each step back frees what the next one needs.
+     * Restores every file that is not in place, from the first of these folders with an intact copy. Begins with the
+     * last file: when the disk became full, each step back frees what the next one needs.
      */
     public void restoreFrom(List<Path> stores) throws IOException {
         var folders = new LinkedHashSet<Path>();
@@ -187,7 +188,7 @@ public record Migrations(Path root, List<File> files) {
                         + " then run this again");
     }
 
-    /** @throws Failure a file is not in place, and none of these folders has an intact copy */
+    /** @throws Failure a file is not in place and none of these folders has an intact copy of it */
     public void requireCopies(List<Path> stores) throws IOException {
         for (var file : files) if (file.link() == null && !isInPlace(file)) intactCopy(file, stores);
     }
@@ -206,12 +207,10 @@ public record Migrations(Path root, List<File> files) {
     }
 
     public Set<String> paths() {
-        var paths = new LinkedHashSet<String>();
-        files.forEach(f -> paths.add(f.path()));
-        return paths;
+        return files.stream().map(File::path).collect(Collectors.toCollection(LinkedHashSet::new));
     }
 
-    /** How many files each folder holds, folder relative to the root. */
+    /** The number of files by folder, relative to the root. */
     public Map<String, Integer> countByFolder() {
         var counts = new LinkedHashMap<String, Integer>();
         files.forEach(f -> counts.merge(String.valueOf(Path.of(f.path()).getParent()), 1, Integer::sum));

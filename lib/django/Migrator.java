@@ -17,7 +17,7 @@ public interface Migrator {
     /** Commits what {@link #migrateInTransaction} left open. */
     void commit();
 
-    /** Rolls it back; harmless when nothing is open. */
+    /** Rolls it back; does nothing when nothing is open. */
     void rollback();
 
     /** Into the live database, committing as Django does. */

@@ -1,19 +1,24 @@
 package lib.django;
 
+import com.google.gson.Gson;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
+import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayDeque;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.regex.Pattern;
 import lib.error.Failure;
 import lib.error.Problem;
@@ -21,21 +26,22 @@ import lib.postgres.Database;
 import lib.process.Program;
 
 /**
- * A Python process and its streams. A line of its standard output that begins with the token is a reply; all else there
- * is noise. Not for several threads.
+ * The Python process with the driver, whose files are beside this class. A line of standard output that begins with the
+ * token is a reply; any other line is noise. Not for several threads.
  */
 final class PythonProcess {
+    private static final List<String> DRIVER = List.of("conversation", "describe", "generate", "migrate");
     private static final int KEPT_LINES = 200;
     private static final int SHOWN_LINES = 12;
     private static final int LONGEST_NOISE = 1 << 20; // characters of a line
-    private static final Duration GRACE = Duration.ofSeconds(1); // for the last lines of a process that has ended
+    private static final Duration GRACE = Duration.ofSeconds(1); // for the last lines of an ended process
     private static final String END = "";
 
     private final PythonCommand python;
     private final String token;
     private final Process process;
     private final Writer input;
-    /** Nobody waits for a process that does not read. */
+    /** A thread of its own, because the process may not read. */
     private final ExecutorService writer = Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().factory());
     private final LinkedBlockingQueue<String> replies = new LinkedBlockingQueue<>();
     private final ArrayDeque<String> errorLines = new ArrayDeque<>();
@@ -44,22 +50,36 @@ final class PythonProcess {
     private volatile long lastSign = System.nanoTime();
     private Duration silenceLimit = Duration.ofSeconds(300);
 
-    /** Starts it; returns at once. */
-    PythonProcess(PythonCommand python, String program, String token) {
+    /** Starts it; returns at once. The driver is not in an argument: a container's record shows these. */
+    PythonProcess(PythonCommand python, String token) {
         this.python = python;
         this.token = token;
-        process = python.start().with("-c", program).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1")
-                .env("PGAPPNAME", Database.APPLICATION).start();
+        process = python.start().with("-c", source("boot")).env("PYTHONDONTWRITEBYTECODE", "1")
+                .env("PYTHONUNBUFFERED", "1").env("PGAPPNAME", Database.APPLICATION).start();
         input = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
         Thread.ofPlatform().daemon().start(this::readReplies);
+        var sources = new LinkedHashMap<String, String>();
+        for (var name : DRIVER) sources.put(name, source(name));
+        var driver = new Gson().toJson(sources);
+        write("%08d%s".formatted(driver.getBytes(StandardCharsets.UTF_8).length, driver)); // as boot.py expects it
+    }
+
+    private static String source(String name) {
+        try (var in = PythonProcess.class.getResourceAsStream(name + ".py")) {
+            if (in == null)
+                throw new IllegalStateException("lib/django/" + name + ".py is missing from the built program");
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     void silenceLimit(Duration limit) {
         silenceLimit = limit;
     }
 
-    /** Longest first: from now on these are masked in what it wrote to standard error. */
+    /** From now on these are masked in its standard error. @param values the longest first */
     void mask(List<String> values) {
         secrets = values;
     }
@@ -77,13 +97,14 @@ final class PythonProcess {
         inOrder(() -> {
             input.write(text);
             input.flush();
+            return null;
         });
     }
 
     /**
      * The next reply, without the token.
      *
-     * @throws Failure it has ended, or has said nothing for too long and was killed
+     * @throws Failure it has ended, or it printed nothing for too long and was killed
      */
     String reply(String doing) {
         try {
@@ -105,7 +126,7 @@ final class PythonProcess {
     }
 
     private Failure ended(String doing) throws InterruptedException {
-        replies.add(END); // for whoever asks next
+        replies.add(END); // for the next request
         errorReader.join(GRACE);
         if (python.container() != null && lastErrorLines().contains(PythonCommand.NO_PYTHON))
             return Failure.usage("the container of service " + python.container().service() + " has no Python")
@@ -113,7 +134,7 @@ final class PythonProcess {
         return new Failure(new DjangoProblem.PythonEnded(doing, tail()));
     }
 
-    /** What follows a malformed reply cannot be trusted either, so the process is killed. */
+    /** Kills the process, because what follows a malformed reply cannot be trusted either. */
     Failure malformed(String doing) {
         kill();
         return new Failure(new DjangoProblem.MalformedReply(doing, tail()));
@@ -131,7 +152,7 @@ final class PythonProcess {
         return all.subList(Math.max(0, all.size() - SHOWN_LINES), all.size());
     }
 
-    /** As the driver does it: a short secret only where it is a word of its own. */
+    /** As the driver does it: a short secret only where it is a whole word. */
     private String masked(String line) {
         for (var secret : secrets) {
             var pattern = Pattern.quote(secret);
@@ -140,10 +161,13 @@ final class PythonProcess {
         return line;
     }
 
-    /** The process ends when its standard input does, and rolls back what is uncommitted; its children are killed. */
+    /** Ends its standard input, and with it the process; what is uncommitted is rolled back. Kills its children. */
     void close() {
-        var children = process.descendants().toList(); // once it has ended, nobody knows them
-        inOrder(input::close);
+        var children = process.descendants().toList(); // of an ended process they are unknown
+        inOrder(() -> {
+            input.close();
+            return null;
+        });
         writer.shutdown();
         try {
             if (!process.waitFor(3, TimeUnit.SECONDS)) kill();
@@ -153,55 +177,39 @@ final class PythonProcess {
         children.forEach(ProcessHandle::destroyForcibly);
     }
 
-    private interface Writing {
-        void run() throws IOException;
-    }
-
-    private void inOrder(Writing writing) {
-        if (writer.isShutdown()) return;
-        writer.execute(() -> {
-            try {
-                writing.run();
-            } catch (IOException ignored) {
-                // it has ended, and the end of its output says so
-            }
-        });
+    /** Ignores exceptions: that the process has ended is known by the end of its output. */
+    private void inOrder(Callable<Void> writing) {
+        if (!writer.isShutdown()) writer.submit(writing);
     }
 
     // ---- reading -----------------------------------------------------------------------------
 
     private void readReplies() {
-        try (var reader = reader(process.getInputStream())) {
-            for (String line; (line = line(reader, token)) != null; ) {
-                lastSign = System.nanoTime();
-                if (line.startsWith(token + " ")) replies.add(line.substring(token.length() + 1));
-            }
-        } catch (IOException ignored) {
-            // killed
-        }
+        read(process.getInputStream(), token, line -> {
+            if (line.startsWith(token + " ")) replies.add(line.substring(token.length() + 1));
+        });
         replies.add(END);
     }
 
     private void readErrors() {
-        try (var reader = reader(process.getErrorStream())) {
-            for (String line; (line = line(reader, null)) != null; ) {
-                lastSign = System.nanoTime();
-                if (python.container() != null && python.container().noise().test(line)) continue;
-                synchronized (errorLines) {
-                    errorLines.add(line);
-                    if (errorLines.size() > KEPT_LINES) errorLines.removeFirst();
-                }
+        read(process.getErrorStream(), null, line -> {
+            if (python.container() != null && python.container().noise().test(line)) return;
+            synchronized (errorLines) {
+                errorLines.add(line);
+                if (errorLines.size() > KEPT_LINES) errorLines.removeFirst();
             }
+        });
+    }
+
+    private void read(InputStream stream, String whole, Consumer<String> use) {
+        try (var reader = new BufferedReader(new InputStreamReader(stream, StandardCharsets.UTF_8))) {
+            for (String line; (line = line(reader, whole)) != null; use.accept(line)) lastSign = System.nanoTime();
         } catch (IOException ignored) {
             // killed
         }
     }
 
-    private static BufferedReader reader(InputStream stream) {
-        return new BufferedReader(new InputStreamReader(stream, StandardCharsets.UTF_8));
-    }
-
-    /** A line that does not begin with {@code whole} is cut: what a project prints may have no end. */
+    /** The next line. One that does not begin with {@code whole} is cut, because a project may print without end. */
     private String line(BufferedReader reader, String whole) throws IOException {
         var line = new StringBuilder();
         int c, read = 0;

@@ -2,12 +2,12 @@
 Starts the driver; the interpreter gets this text with -c.
 
 The driver's files come over standard input and are never written to disk: the length of a JSON object in eight digits,
-then the object, with a source text for each name. What follows on standard input is the conversation.
+then the object, which has each file's text by its name. The conversation follows.
 """
 import os
 import sys
 
-sys.path[:] = [p for p in sys.path if p]  # without the current folder: the project may have a json.py of its own
+sys.path[:] = [p for p in sys.path if p]  # without the current folder: the project may have a file json.py
 import importlib.machinery
 import json
 

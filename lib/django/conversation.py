@@ -1,10 +1,10 @@
 """
-The conversation with the program that started this interpreter: the project's own Python, 3.8 or later.
+The conversation with the program that started this interpreter, the project's own Python (3.8 or later).
 
-The first line on standard input is the greeting, each further line a request, {"do": command, "with": arguments}, in
-JSON. A reply is a line on standard output: the greeting's token, a space and a JSON object with an "event". The last
-reply to a request is "answer", "failed", "noDjango", "noManagePy" or "noSettings"; before it come "progress", "secrets"
-and "folder". Every other line is noise.
+The first line on standard input is the greeting; each line after it is a request: {"do": command, "with": arguments}.
+A reply is a line on standard output: the greeting's token, a space and a JSON object with an "event". The last reply to
+a request is "answer", "failed", "noDjango", "noManagePy" or "noSettings"; "progress", "secrets" and "folder" may come
+before it. Every other line is noise.
 """
 import ast
 import gc
@@ -26,23 +26,25 @@ PLACES = ("/app", "/code", "/src", "/srv", "/usr/src", "/opt", "/workspace", "/h
 
 
 class CannotStart(Exception):
-    """Django cannot be started, for a reason that has an event of its own."""
+    """Django cannot be started; the event names the reason."""
 
     def __init__(self, event, **values):
         self.event, self.values = event, values
 
 
 class Conversation:
-    """The lines in both directions. Nothing that the project reads or prints comes between them."""
+    """The lines in both directions, kept apart from what the project reads and prints."""
 
     def __init__(self):
         self._input = os.fdopen(os.dup(0), encoding="utf-8")
         self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
         self._take_standard_streams()
-        self._ignore_signals()
+        for name in ("SIGINT", "SIGHUP"):  # sent by a terminal; the other side decides, so that a commit is finished
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
         self.greeting = json.loads(self._input.readline())
-        self._requests = queue.Queue()
-        self._at_end = []
+        self.requests = queue.Queue()
+        self.at_end = []  # functions to call before the process ends
 
     def _take_standard_streams(self):
         with open(os.devnull) as nothing:
@@ -56,12 +58,6 @@ class Conversation:
         os.dup2(0, self._input.fileno())
         os.dup2(2, self._output.fileno())
 
-    def _ignore_signals(self):
-        """A terminal sends these to us too. The other side decides what to stop: a commit must not be interrupted."""
-        for name in ("SIGINT", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.SIG_IGN)
-
     def say(self, event, **values):
         self._output.write(self.greeting["token"] + " " + json.dumps(dict(values, event=event)) + "\n")
         self._output.flush()
@@ -72,23 +68,17 @@ class Conversation:
 
     def _listen(self):
         for line in self._input:
-            self._requests.put(json.loads(line))
-        for act in self._at_end:
+            self.requests.put(json.loads(line))
+        for act in self.at_end:
             act()
-        os._exit(0)  # apps start threads in ready(); open transactions roll back with their connections
-
-    def at_end(self, act):
-        self._at_end.append(act)
-
-    def next_request(self):
-        return self._requests.get()
+        os._exit(0)  # not sys.exit: apps start threads in ready(). The server rolls back what is open
 
 
 class Project:
     """The project's folder as this interpreter sees it."""
 
     def __init__(self, greeting):
-        """In an image the folder of manage.py has to be found: changes into it."""
+        """In an image, finds the folder of manage.py and changes into it."""
         self.found = True
         if greeting.get("managePy"):
             folders = [f for place in (os.getcwd(),) + PLACES for f in manage_py_folders(place)]
@@ -100,7 +90,7 @@ class Project:
         self.real_root = os.path.realpath(self.root)
 
     def shown(self, path):
-        """A path as the project's user knows it: through the project's folder, even when that is a link."""
+        """A path as the user knows it: below the project's folder, even when that is a symbolic link."""
         real = os.path.realpath(path)
         if not inside(real, self.real_root):
             return path
@@ -150,14 +140,14 @@ def digest(path):
 
 
 class Secrets:
-    """Passwords and keys that no reply may show."""
+    """Passwords and keys, masked in every reply."""
 
     def __init__(self, conversation):
         self._conversation = conversation
         self._patterns = {}
 
     def learn(self):
-        """Collects those of the environment and, once they are read, of the settings. The other side gets them too."""
+        """Collects them from the environment and from settings that are loaded, and sends them to the other side."""
         for name, value in os.environ.items():
             named = re.search(r"PASSW|SECRET|TOKEN|PRIVATE|API_?KEY|_KEY$", name, re.I)
             if named and not name.endswith("FILE") and len(value) > 2:
@@ -176,11 +166,11 @@ class Secrets:
             self._add(database.get("PASSWORD"))
             self._add((database.get("OPTIONS") or {}).get("password"))
         for database in databases:
-            for public in ("NAME", "USER", "HOST"):  # masking "postgres" would hide nothing and spoil every message
+            for public in ("NAME", "USER", "HOST"):  # a password "postgres" is no secret, and masking it harms messages
                 self._patterns.pop(str(database.get(public)), None)
 
     def _add(self, value):
-        """The value, and each form that it takes in a URL, in SQL, in a repr or in JSON."""
+        """Adds the value and its forms in a URL, in SQL, in a repr and in JSON."""
         value = str(value or "")
         doubled = value.replace("\\", "\\\\")
         literals = (repr(value), ascii(value), json.dumps(value), json.dumps(value, ensure_ascii=False))
@@ -191,6 +181,13 @@ class Secrets:
                 pattern = re.escape(form)
                 self._patterns[form] = re.compile(pattern if len(form) > 5 else r"(?<!\w)" + pattern + r"(?!\w)")
 
+    def learn_if_possible(self):
+        """Settings that failed may be half loaded."""
+        try:
+            self.learn()
+        except BaseException:
+            pass
+
     def masked(self, text):
         for pattern in self._patterns.values():
             text = pattern.sub("***", text)
@@ -198,7 +195,7 @@ class Secrets:
 
 
 def words_of(error):
-    """The exception as one line: its class and its text."""
+    """The exception's class and text."""
     name = type(error).__name__
     module = type(error).__module__
     try:
@@ -211,7 +208,7 @@ def words_of(error):
 
 
 def failure(error, project, secrets):
-    """The most useful parts: the exception, PostgreSQL's own words, the last frame in the project's own code."""
+    """The exception, PostgreSQL's message, and the last frame in the project's own code."""
     while isinstance(error, SystemExit) and isinstance(error.__context__, Exception):
         error = error.__context__
     frames = [(f.filename, f.lineno, f.line or "") for f in traceback.extract_tb(error.__traceback__)]
@@ -230,7 +227,7 @@ def failure(error, project, secrets):
 
 
 def said_by_postgresql(error):
-    """SQLSTATE and details, as (name, text), of the database error behind an exception; None and [] without one."""
+    """SQLSTATE and (name, text) of each detail of the database error behind an exception; None and [] without one."""
     while error is not None:
         diag = getattr(error, "diag", None)
         if diag is not None and diag.sqlstate is not None:
@@ -245,8 +242,8 @@ def said_by_postgresql(error):
 
 def read_manage_py():
     """
-    Does all that manage.py does before it hands over to Django: sys.path, .env files, DJANGO_SETTINGS_MODULE.
-    A manage.py that does not hand over in the usual way is only read, never run.
+    Does what manage.py does before it calls Django: sys.path, .env files, DJANGO_SETTINGS_MODULE. A manage.py that does
+    not call Django in the usual way is only read, never run.
     """
     path = os.path.join(os.getcwd(), "manage.py")
     try:
@@ -265,28 +262,28 @@ def read_manage_py():
 
 
 def run_manage_py(path):
-    """Runs it up to the point where it hands over; True when it did."""
+    """Runs it until it calls Django; returns whether it did."""
     from django.core.management import ManagementUtility
 
-    class HandedOver(BaseException):
+    class CallsDjango(BaseException):
         pass
 
     def execute(self):
-        raise HandedOver()
+        raise CallsDjango()
 
     original, ManagementUtility.execute = ManagementUtility.execute, execute
     sys.argv = [path, "check"]
     try:
         runpy.run_path(path, run_name="__main__")
         return False
-    except HandedOver:
+    except CallsDjango:
         return True
     finally:
         ManagementUtility.execute = original
 
 
 def start_django(settings, project, secrets):
-    """Reads the settings and loads the apps. settings: the module; None for what manage.py and the environment say."""
+    """Reads the settings and loads the apps. settings: a module, or None: manage.py and the environment decide."""
     if not project.found:
         raise CannotStart("noManagePy", looked=[os.getcwd(), *PLACES])
     sys.path.insert(0, os.getcwd())
@@ -305,25 +302,14 @@ def start_django(settings, project, secrets):
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         raise CannotStart("noSettings", managePy=project.shown(os.path.join(os.getcwd(), "manage.py")))
     sys.argv = [os.path.join(os.getcwd(), "manage.py"), "migrate"]  # settings look at it
-    try:
-        django.setup()
-    finally:
-        learn_in_any_case(secrets)
+    django.setup()
     gc.freeze()
-    gc.set_threshold(50000, 20, 20)  # migrate makes model classes by the thousand: a tenth less time, measured
-
-
-def learn_in_any_case(secrets):
-    """After a failure the settings may be half read."""
-    try:
-        secrets.learn()
-    except BaseException:
-        pass
+    gc.set_threshold(50000, 20, 20)  # migrate creates thousands of model classes: a tenth less time, measured
 
 
 def start(conversation, project, secrets):
     """The commands by name."""
-    from reset_migrations_driver.describe import Databases, Describer, code_in_image, mounted_files
+    from reset_migrations_driver.describe import Databases, Describer
     from reset_migrations_driver.generate import Generator
     from reset_migrations_driver.migrate import Migrator
     start_django(conversation.greeting.get("settings"), project, secrets)
@@ -332,9 +318,9 @@ def start(conversation, project, secrets):
     generator = Generator(conversation, project, describer)
     migrator = Migrator(conversation, databases, generator)
     return dict(
-        describe=describer.describe, generate=generator.generate, migrateInto=migrator.migrate_into,
-        migrateLive=migrator.migrate_live, migrateInTransaction=migrator.migrate_in_transaction, commit=migrator.commit,
-        rollback=migrator.rollback, check=migrator.check, sources=code_in_image, seen=mounted_files)
+        describe=describer.describe, codeInImage=describer.code_in_image, mountedFiles=describer.mounted_files,
+        generate=generator.generate, migrate=migrator.migrate, migrateInTransaction=migrator.migrate_in_transaction,
+        commit=migrator.commit, rollback=migrator.rollback, check=migrator.check)
 
 
 def main():
@@ -350,8 +336,9 @@ def main():
         commands = start(conversation, project, secrets)
     except BaseException as e:
         broken = e
+    secrets.learn_if_possible()
     while True:
-        request = conversation.next_request()
+        request = conversation.requests.get()
         try:
             if broken:
                 raise broken
@@ -359,5 +346,5 @@ def main():
         except CannotStart as e:
             conversation.say(e.event, **e.values)
         except BaseException as e:
-            learn_in_any_case(secrets)
+            secrets.learn_if_possible()
             conversation.say("failed", value=failure(e, project, secrets))

@@ -1,4 +1,4 @@
-"""What there is: databases, apps, migrations, tables. Works however broken the migrations are, and changes nothing."""
+"""Reads a project: databases, apps, migrations, tables. Works on broken migrations, and changes nothing."""
 import ast
 import importlib
 import importlib.util
@@ -19,7 +19,7 @@ AUTODETECTED = set("""
 
 
 class Databases:
-    """Django's connections, and to which database they lead."""
+    """Django's connections, and the database that each leads to."""
 
     def __init__(self):
         from django.db import connections
@@ -27,10 +27,9 @@ class Databases:
         self.same = {"default"}  # aliases of default's database
         self.other = set()       # aliases known to be of another database
         self._target = None      # while building: the only database that the aliases in same may reach
-        self.settings = {}       # NAME and OPTIONS by alias, as the project has them
-        for alias in connections:
-            values = connections.settings[alias]
-            self.settings[alias] = values.get("NAME"), dict(values.get("OPTIONS") or {})
+        self.settings = {  # NAME and OPTIONS by alias, as the project has them
+            alias: (connections.settings[alias].get("NAME"), dict(connections.settings[alias].get("OPTIONS") or {}))
+            for alias in connections}
         connection_created.connect(self._guard, weak=False)
 
     def _guard(self, sender, connection, **kwargs):
@@ -45,18 +44,15 @@ class Databases:
                                % (connection.alias, reached, self._target))
 
     def point_to(self, database):
-        """
-        Closes every connection; those to default's database lead to the given one from now on.
-        None: to where the settings say.
-        """
+        """Closes all connections; from now on those to default's database lead to this one (None: to default's own)."""
         from django.db import connections
         self._target = None
         for alias in connections:
             try:
                 wrapper = connections[alias]
             except Exception:
-                continue  # its backend is not installed, so it leads nowhere
-            if wrapper.alias != alias:  # it shared default's connection in a transaction
+                continue  # its backend is not installed
+            if wrapper.alias != alias:  # it shared default's connection
                 del connections[alias]
                 wrapper = connections[alias]
             if wrapper.vendor != "postgresql":
@@ -66,7 +62,7 @@ class Databases:
                 wrapper.close_pool()
             moved = database and alias in self.same
             name, options = self.settings[alias]
-            # A pool would hand out older connections, and a dbname would win over NAME; a service does not.
+            # A pool hands out older connections, and dbname wins over NAME (a service does not).
             options = {k: v for k, v in options.items() if k != "pool" and not (k == "dbname" and moved)}
             options.setdefault("connect_timeout", 10)
             wrapper.settings_dict["OPTIONS"] = options
@@ -74,7 +70,7 @@ class Databases:
         self._target = database
 
     def share_default_connection(self):
-        """For aliases of the same database, inside a transaction: another connection would wait for our own locks."""
+        """Inside a transaction, for aliases of the same database: another connection would wait for our own locks."""
         from django.db import connections
         for alias in self.same - {"default"}:
             connections[alias] = connections["default"]
@@ -95,7 +91,7 @@ class Databases:
 
 
 class App:
-    """An installed app, and where its migrations are or would be made."""
+    """An installed app, and the folder of its migrations, which may not exist yet."""
 
     def __init__(self, config, project, only):
         """only: the labels to select; none means every own app."""
@@ -105,26 +101,22 @@ class App:
         folder = migrations_folder(config)
         self.why_not_own = self._why_not_own(config, folder, explicit, project)
         self.folder = project.shown(folder) if folder else None
-        self.selected = self.own and (not only or config.label in only)
+        self.selected = not self.why_not_own and (not only or config.label in only)
 
     def _why_not_own(self, config, folder, explicit, project):
         if self.module is None:
             return "its migrations are switched off by MIGRATION_MODULES"
-        if folder is None:
-            return "%s is not a package" % self.module
-        why = project.why_not_own(folder)
+        why = project.why_not_own(folder) if folder else None
         if why and explicit and not project.why_not_own(config.path):
             return "MIGRATION_MODULES points to %s, %s" % (self.module, why)
-        if not why and os.path.isfile(folder + ".py") and not os.path.isdir(folder):
-            return "%s is not a package" % self.module
-        return why
-
-    @property
-    def own(self):
-        return self.why_not_own is None
+        is_module = folder is None or os.path.isfile(folder + ".py") and not os.path.isdir(folder)
+        return "%s is not a package" % self.module if is_module and not why else why
 
     def migration_names(self):
-        return migration_names(self.folder) if self.module else []
+        """MigrationLoader's rule: modules, not packages, with names that do not begin with _ or ~."""
+        if not self.module or not self.folder or not os.path.isdir(self.folder):
+            return []
+        return sorted(m.name for m in pkgutil.iter_modules([self.folder]) if not m.ispkg and m.name[0] not in "_~")
 
     def reply(self):
         return dict(label=self.label, path=self.path, whyNotOwn=self.why_not_own, migrationsFolder=self.folder,
@@ -138,42 +130,30 @@ def migrations_module(label):
 
 
 def migrations_folder(config):
-    """None when the migrations are switched off, or when there is no such place."""
+    """
+    The existing folder, or the one to create below the deepest parent package that exists. Imports parents only. None
+    when the migrations are switched off, or when there is no such place.
+    """
     module, explicit = migrations_module(config.label)
     if module is None:
         return None
-    return folder_of(module) if explicit else os.path.join(config.path, "migrations")
-
-
-def folder_of(module):
-    """Where a package is, or would be made: in the deepest parent that exists. Imports parents only."""
+    if not explicit:
+        return os.path.join(config.path, "migrations")
     parts = module.split(".")
     for depth in range(len(parts), 0, -1):
         try:
             spec = importlib.util.find_spec(".".join(parts[:depth]))
         except Exception:
             continue
-        if spec is None:
-            continue
-        if spec.submodule_search_locations is None:
+        if spec and spec.submodule_search_locations is None:
             return None
-        locations = list(spec.submodule_search_locations)
-        if locations:
-            return os.path.join(locations[0], *parts[depth:])
+        for location in spec.submodule_search_locations if spec else ():
+            return os.path.join(location, *parts[depth:])
     return None
 
 
-def migration_names(folder):
-    """MigrationLoader's rule: the modules that are no packages and whose names do not begin with _ or ~."""
-    modules = pkgutil.iter_modules([folder]) if folder and os.path.isdir(folder) else []
-    return sorted(name for _, name, is_package in modules if not is_package and name[0] not in "_~")
-
-
 class MigrationFile:
-    """
-    A migration as its file has it. What cannot be parsed has no tree, what cannot be imported is broken and has no
-    migration class.
-    """
+    """A migration in its file. One that cannot be parsed has no tree; a broken one has no migration class."""
 
     def __init__(self, app, name, project, secrets):
         self.app, self.name = app.label, name
@@ -208,12 +188,11 @@ class MigrationFile:
             self.broken, self.line = why["words"], why["line"] if why["file"] == project.shown(self.path) else 0
 
     def reply(self):
-        return dict(app=self.app, name=self.name, path=self.path, broken=self.broken, line=self.line,
-                    isMigration=self.is_migration)
+        return dict(app=self.app, path=self.path, broken=self.broken, line=self.line, isMigration=self.is_migration)
 
 
 def may_name_migration(node):
-    """A definition, an import or an assignment that may bring the name Migration into a module."""
+    """Whether a definition, an import or an assignment may define Migration in a module."""
     if isinstance(node, ast.Name):
         return node.id == "Migration"
     if isinstance(node, ast.alias) and node.name == "*":
@@ -222,21 +201,21 @@ def may_name_migration(node):
 
 
 class Describer:
-    """The command "describe". Keeps what generate needs of it."""
+    """The command "describe", and what generate needs from it."""
 
     def __init__(self, project, secrets, databases):
         self._project, self._secrets, self._databases = project, secrets, databases
         self.carried = []            # (label, operation) by number
-        self.referring_apps = set()  # labels of migrations that stay and name one that is replaced
+        self.referring_apps = set()  # labels of apps with a migration that stays and names a replaced one
 
     def describe(self, key, only):
-        """key: of an advisory lock that the caller holds in its database. only: labels to select, none for all."""
+        """key: of an advisory lock that the caller holds in its database. only: labels to select; none means all."""
         import django
         from django.apps import apps
         from django.conf import settings
         from django.db import connections
         warnings = []
-        self._databases.point_to(None)  # without pools: no session may stay on a database that will be renamed
+        self._databases.point_to(None)  # without pools: a database with an open session cannot be renamed
         databases = [self._alias(alias, key) for alias in connections]
         schema = None
         try:
@@ -248,7 +227,7 @@ class Describer:
         found = [App(config, self._project, only) for config in apps.get_app_configs()]
         selected = {app.label for app in found if app.selected}
         files = [MigrationFile(app, name, self._project, self._secrets)
-                 for app in found if app.own for name in app.migration_names()]
+                 for app in found if not app.why_not_own for name in app.migration_names()]
         replaced = [file for file in files if file.app in selected]
         custom, carried = self._operations(replaced)
         references, non_atomic = self._staying_migrations(found, selected)
@@ -270,7 +249,7 @@ class Describer:
                      user=str(values.get("USER") or ""), sameDatabase=False, error=None)
         try:
             if connections[alias].vendor == "postgresql":
-                # The caller's lock is seen in its own database only, whatever the connection is called.
+                # The caller's lock is visible only in the caller's database.
                 same, found["name"], found["user"] = self._databases.query(alias, """
                     SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
                                    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.granted
@@ -290,8 +269,8 @@ class Describer:
 
     def _operations(self, files):
         """
-        The operations that makemigrations never writes, from the syntax trees, so that broken files are read too; and
-        those of them that the new migrations get as well.
+        The operations that makemigrations never writes, and those of them that the new migrations get too. Read from
+        the syntax trees, because files may be broken.
         """
         custom, wanted = [], {}
         for file in files:
@@ -300,8 +279,10 @@ class Describer:
             for node, name in operation_nodes(file):
                 if name in AUTODETECTED:
                     continue
-                detail = detail_of(node, name, file.source) if isinstance(node, ast.Call) else ""
-                operation, removed = carriable(file, node, name, detail) if isinstance(node, ast.Call) else (None, None)
+                detail, operation, removed = "", None, None
+                if isinstance(node, ast.Call):
+                    detail = detail_of(node, name, file.source)
+                    operation, removed = carriable(file, node, name, detail)
                 if removed:
                     wanted.pop(removed, None)
                 elif operation is not None:
@@ -312,21 +293,21 @@ class Describer:
         return custom, [source_of(number, *each) for number, each in enumerate(self.carried)]
 
     def _staying_migrations(self, found, selected):
-        """Of the migrations that stay: references to replaced ones, and those that cannot run in a transaction."""
+        """References from the migrations that stay to replaced ones; those that cannot run in a transaction."""
         references, non_atomic = [], []
         for app in found:
-            for name in [] if app.label in selected else app.migration_names():
+            for name in app.migration_names() if not app.selected else ():
                 try:
                     migration = importlib.import_module(app.module + "." + name).Migration
                 except BaseException:
-                    continue  # Django itself will report it
+                    continue  # Django will report it
                 if not migration.atomic:
-                    non_atomic.append(dict(app=app.label, migration=name))
+                    non_atomic.append(app.label + "." + name)
                 for kind in ("dependencies", "run_before", "replaces"):
                     for entry in getattr(migration, kind, None) or []:
                         if entry[0] in selected and entry[1] not in ("__first__", "__latest__"):
                             references.append(dict(app=app.label, migration=name, kind=kind, toApp=entry[0],
-                                                   toMigration=entry[1], own=app.own))
+                                                   toMigration=entry[1], own=not app.why_not_own))
         self.referring_apps = {reference["app"] for reference in references}
         return references, non_atomic
 
@@ -353,84 +334,80 @@ class Describer:
                            for node in ast.walk(tree) for name in imported(node, package) if name in modules]
         return result
 
+    def code_in_image(self):
+        """SHA-256 of each Python file in manage.py's folder and below it."""
+        return {path: digest(path) for _, paths in python_files(os.getcwd()) for path in paths}
+
+    def mounted_files(self, labels):
+        """SHA-256 of manage.py and of each Python file in the migrations folders, as this Python sees them."""
+        paths = [os.path.join(self._project.shown(os.getcwd()), "manage.py")]
+        for folder in map(self._project.shown, migrations_folders(labels).values()):
+            names = os.listdir(folder) if os.path.isdir(folder) else []
+            paths += [os.path.join(folder, name) for name in names if name.endswith(".py")]
+        return {path: digest(path) for path in paths if os.path.isfile(path)}
+
 
 # ---- operations ------------------------------------------------------------------------------
 
 
 def operation_nodes(file):
-    """The elements of Migration.operations with their class names. What is computed is asked of the loaded class."""
+    """The elements of Migration.operations with their class names. A computed list is read from the loaded class."""
     found = []
-    for definition in ast.walk(file.tree):
-        if not isinstance(definition, ast.ClassDef) or definition.name != "Migration":
+    classes = [node for node in ast.walk(file.tree) if isinstance(node, ast.ClassDef) and node.name == "Migration"]
+    for node in (statement for definition in classes for statement in definition.body):
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        value = getattr(node, "value", None)
+        if value is None or not any(isinstance(t, ast.Name) and t.id == "operations" for t in targets):
             continue
-        for node in definition.body:
-            if not assigns_operations(node):
-                continue
-            elements = node.value.elts if isinstance(node.value, (ast.List, ast.Tuple)) else [node.value]
-            if all(isinstance(e, ast.Call) for e in elements):
-                found += [(e, class_name(e, file.tree)) for e in elements]
-            elif file.migration:
-                found += [(node, type(o).__name__) for o in file.migration.operations]
-            else:
-                calls = [e for e in ast.walk(node.value) if isinstance(e, ast.Call)]
-                found += [(e, class_name(e, file.tree)) for e in calls] or [(node, "computed operations")]
+        elements = value.elts if isinstance(value, (ast.List, ast.Tuple)) else [value]
+        if all(isinstance(e, ast.Call) for e in elements):
+            found += [(e, class_name(e, file.tree)) for e in elements]
+        elif file.migration:
+            found += [(node, type(o).__name__) for o in file.migration.operations]
+        else:
+            calls = [e for e in ast.walk(value) if isinstance(e, ast.Call)]
+            found += [(e, class_name(e, file.tree)) for e in calls] or [(node, "computed operations")]
     return found
 
 
-def assigns_operations(node):
-    if isinstance(node, ast.Assign):
-        targets = node.targets
-    elif isinstance(node, (ast.AnnAssign, ast.AugAssign)) and node.value is not None:
-        targets = [node.target]
-    else:
-        return False
-    return any(isinstance(t, ast.Name) and t.id == "operations" for t in targets)
+def called(call):
+    return getattr(call.func, "attr", getattr(call.func, "id", "?"))
 
 
 def class_name(call, tree):
     """The class's own name, even when it was imported under another one."""
-    name = getattr(call.func, "attr", getattr(call.func, "id", "?"))
     if isinstance(call.func, ast.Name):
         for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom):
-                for alias in node.names:
-                    if alias.asname == name:
-                        return alias.name
-    return name
+            for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+                if alias.asname == called(call):
+                    return alias.name
+    return called(call)
 
 
 def detail_of(call, name, source):
-    """The part of the operation that tells it from others of its class, on one line."""
+    """What tells the operation from others of its class, on one line."""
     if name == "SeparateDatabaseAndState":
         return contents(call, source)
     named = [k.value for k in call.keywords if k.arg in ("code", "sql", "name")]
     first = next(iter(call.args + named), None)
-    if first is None:
-        return ""
-    return text_of(first, source) if name != "RunSQL" else literal_or_text(first, source)
+    return "" if first is None else text_of(first, source, literal=name == "RunSQL")
 
 
-def text_of(node, source):
-    return " ".join((ast.get_source_segment(source, node) or "").split())
-
-
-def literal_or_text(node, source):
+def text_of(node, source, literal=False):
+    """The source text, or with literal the value of a string."""
     value = getattr(node, "value", None)
-    return " ".join(value.split()) if isinstance(value, str) else text_of(node, source)
+    text = value if literal and isinstance(value, str) else ast.get_source_segment(source, node)
+    return " ".join((text or "").split())
 
 
 def contents(node, source):
     """The operations inside that makemigrations would not write; when there are none, the names of all."""
-    calls = [(getattr(n.func, "attr", getattr(n.func, "id", "?")), n) for n in ast.walk(node)
-             if isinstance(n, ast.Call) and n is not node and names_operation(text_of(n.func, source))]
-    calls.sort(key=lambda c: (c[1].lineno, c[1].col_offset))
-    custom = [" ".join([name] + [literal_or_text(a, source) for a in n.args[:1]])
-              for name, n in calls if name not in AUTODETECTED]
-    return ", ".join(custom or [name for name, _ in calls])
-
-
-def names_operation(function):
-    return function.startswith("migrations.") or function in ("RunPython", "RunSQL")
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and n is not node and (
+        text_of(n.func, source).startswith("migrations.") or text_of(n.func, source) in ("RunPython", "RunSQL"))]
+    calls.sort(key=lambda call: (call.lineno, call.col_offset))
+    custom = [" ".join([called(call)] + [text_of(a, source, literal=True) for a in call.args[:1]])
+              for call in calls if called(call) not in AUTODETECTED]
+    return ", ".join(custom or map(called, calls))
 
 
 def key_of(operation):
@@ -438,10 +415,7 @@ def key_of(operation):
 
 
 def carriable(file, call, name, detail):
-    """
-    (operation, None) for one that makes an extension or a collation, as an object; (None, key) for one that removes
-    such; (None, None) for all others.
-    """
+    """(operation, None) if it creates an extension or a collation; (None, key) if it removes one; else (None, None)."""
     if name == "RunSQL":
         made = re.fullmatch(r'CREATE EXTENSION (?:IF NOT EXISTS )?(?:"([^"]+)"|(\w+)) ?;?', detail, re.I)
         if made:
@@ -455,11 +429,11 @@ def carriable(file, call, name, detail):
         operation = evaluated(file, call)
         return (None, key_of(operation)) if name == "RemoveCollation" else (operation, None)
     except Exception:
-        return None, None  # it is listed among those that are lost
+        return None, None  # it is listed as lost
 
 
 def evaluated(file, call):
-    """The call's value, with only the imports that it uses: the file's others may be broken."""
+    """The call's value. Only the imports that it uses are run, because others may be broken."""
     used = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}
     names = {}
     for statement in file.tree.body:
@@ -483,7 +457,7 @@ def source_of(number, app, operation):
 
 
 def tables(found):
-    """The table of each model, and whether migrate makes it in default's database."""
+    """The table of each model, and whether migrate creates it in default's database."""
     from django.apps import apps
     from django.db import router
     migrated = {app.label for app in found if app.selected or app.migration_names()}
@@ -499,17 +473,17 @@ def tables(found):
 
 
 def python_files(top):
-    """(folder, paths of its Python files) for each folder of the code at top, installed packages left out."""
+    """(folder, paths of its Python files) for top and each folder below it, except installed packages."""
     skipped = ("node_modules", "__pycache__", "site-packages", "dist-packages")
     for folder, names, texts in os.walk(top):
         names[:] = [n for n in names if not n.startswith(".") and n not in skipped
                     and not is_virtual_environment(os.path.join(folder, n))]
         paths = [os.path.join(folder, t) for t in sorted(texts) if t.endswith(".py")]
-        yield folder, [path for path in paths if os.path.isfile(path)]  # reading a pipe would never end
+        yield folder, [path for path in paths if os.path.isfile(path)]  # reading a named pipe would never end
 
 
 def package_of(folder):
-    """The dotted name by which sys.path reaches a folder; "" when it does not."""
+    """The dotted name under which a folder can be imported; "" when it cannot."""
     for place in sys.path:
         if os.path.isdir(place) and inside(folder, os.path.realpath(place)):
             return os.path.relpath(folder, os.path.realpath(place)).replace(os.sep, ".")
@@ -517,7 +491,7 @@ def package_of(folder):
 
 
 def imported(node, package):
-    """The modules that a statement may import; a string may be the name of one."""
+    """The modules that a node may import; a string may be a module's name."""
     if isinstance(node, ast.Import):
         return [a.name for a in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -528,22 +502,6 @@ def imported(node, package):
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
         return [package + node.value if node.value.startswith(".") else node.value]
     return []
-
-
-def code_in_image():
-    """SHA-256 of each Python file by its path below manage.py's folder."""
-    here = os.getcwd()
-    return {os.path.relpath(path, here): digest(path) for _, paths in python_files(here) for path in paths}
-
-
-def mounted_files(labels):
-    """SHA-256 of manage.py and, by label and name, of each file in the migrations folders, as this Python sees them."""
-    found = {}
-    for label, folder in migrations_folders(labels).items():
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        paths = {name: os.path.join(folder, name) for name in names if name.endswith(".py")}
-        found[label] = {name: digest(path) for name, path in paths.items() if os.path.isfile(path)}
-    return dict(manage=digest("manage.py"), migrations=found)
 
 
 def migrations_folders(labels):

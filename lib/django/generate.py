@@ -1,4 +1,4 @@
-"""New migrations for some apps, and no others, in a folder beside the project."""
+"""Makes new migrations for some apps, and no others, in a separate folder."""
 import contextlib
 import importlib
 import os
@@ -10,7 +10,7 @@ import tempfile
 from reset_migrations_driver.conversation import inside
 from reset_migrations_driver.describe import key_of, migrations_module
 
-# What a migration says when it needs an extension.
+# Words in a migration that show that it needs an extension.
 TRACES_OF_EXTENSIONS = {
     "citext": ["citext"], "hstore": ["hstore"], "ltree": ["ltree", "lquery"], "vector": ["vector"],
     "postgis": ["geometry", "geography", "raster"], "pg_trgm": ["gin_trgm_ops", "gist_trgm_ops", "trgm"],
@@ -19,10 +19,10 @@ TRACES_OF_EXTENSIONS = {
 
 
 class Staging:
-    """A migrations package for each of some apps, empty at first, that Django can import."""
+    """Migrations packages for some apps, empty at first, that Django can import."""
 
     def __init__(self, folder, labels, project):
-        """folder: to be made; the other side removes it when this process is killed. None: any that can be written."""
+        """folder: to create; the other side removes it if this process is killed. None: a temporary one."""
         if folder:
             os.mkdir(folder, 0o700)
         self.folder = folder or temporary_folder(project)
@@ -31,7 +31,7 @@ class Staging:
         for label in ["", *labels]:
             os.mkdir(self._path(label))
             open(self._path(label, "__init__.py"), "w").close()
-        for place in (os.getcwd(), project.root):  # makemigrations runs black, which looks for its settings upwards
+        for place in (os.getcwd(), project.root):  # makemigrations runs black, which finds its settings above a file
             if os.path.isfile(os.path.join(place, "pyproject.toml")):
                 shutil.copy(os.path.join(place, "pyproject.toml"), self.folder)
                 break
@@ -46,14 +46,14 @@ class Staging:
             file.write(text)
 
     def files(self, label):
-        """(name, text) of each file that was written."""
+        """(name, text) of each written file."""
         for name in sorted(os.listdir(self._path(label))):
             if name != "__init__.py" and os.path.isfile(self._path(label, name)):
                 with open(self._path(label, name), encoding="utf-8", newline="") as file:
                     yield name, file.read()
 
     def use(self, without=()):
-        """From now on these are the apps' migrations; the apps in without have none."""
+        """From now on Django uses these as the apps' migrations. without: apps that then have none."""
         from django.conf import settings
         old = settings.MIGRATION_MODULES
         modules = dict({label: None for label in without}, **self.modules)
@@ -64,7 +64,7 @@ class Staging:
 
 
 class MigrationModules:
-    """MIGRATION_MODULES may be any object with __contains__ and __getitem__; this one has more entries."""
+    """MIGRATION_MODULES with more entries. The original may be any object with __contains__ and __getitem__."""
 
     def __init__(self, old, more):
         self._old, self._more = old, more
@@ -80,16 +80,13 @@ class MigrationModules:
 
 
 def temporary_folder(project):
-    """
-    In a container, where most of the file system may be read-only. tempfile would also try the current folder, which is
-    the project's.
-    """
+    """For a container, which may be read-only in most places. tempfile also tries the current folder, the project's."""
     for place in (os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp", "/dev/shm"):
         if os.path.isabs(place) and not inside(os.path.realpath(place), project.real_root):
             try:
                 return tempfile.mkdtemp(prefix="reset_migrations_", dir=place)
             except OSError:
-                pass  # the next place may do
+                pass  # try the next place
     raise RuntimeError("no folder for temporary files: none of TMPDIR, /tmp, /var/tmp and /dev/shm can be written")
 
 
@@ -102,15 +99,15 @@ class Generator:
 
     def stage(self, labels):
         self._staging = Staging(self._conversation.greeting.get("staging"), labels, self._project)
-        self._conversation.at_end(self._staging.remove)
+        self._conversation.at_end.append(self._staging.remove)
         return self._staging
 
     def labels(self):
-        """Of the apps whose migrations are new."""
+        """The labels of the apps whose migrations are new."""
         return self._staging.modules.keys() if self._staging else ()
 
     def generate(self, labels, carried):
-        """carried: numbers of operations that describe found."""
+        """carried: the numbers of operations that describe found."""
         from django.core.management import call_command
         operations = [self._describer.carried[number] for number in carried]
         modules = {label: migrations_module(label)[0] for label in labels}
@@ -126,9 +123,8 @@ class Generator:
         makemigrations = command("makemigrations", write_migration_files=write_migration_files)
         try:
             with self._without_history(), changes_only_of(labels, unwritten):
-                if labels:
-                    call_command(makemigrations, *labels, interactive=False, verbosity=0,
-                                 stdout=sys.stderr, stderr=sys.stderr)
+                call_command(makemigrations, *labels, interactive=False, verbosity=0,
+                             stdout=sys.stderr, stderr=sys.stderr)
         except RequiresOtherApps as e:
             return dict(files=[], drift=[], required=e.changes, unwritten=[])
         importlib.invalidate_caches()
@@ -139,8 +135,8 @@ class Generator:
     @contextlib.contextmanager
     def _without_history(self):
         """
-        Neither the rows of django_migrations nor the migrations that name a replaced one say anything about the new
-        ones. Afterwards the staged migrations stay in use.
+        Hides the rows of django_migrations, and the apps whose migrations name a replaced one. Afterwards the staged
+        migrations stay in use.
         """
         from django.conf import settings
         from django.db.migrations.loader import MigrationLoader
@@ -156,7 +152,7 @@ class Generator:
 
 
 class RequiresOtherApps(Exception):
-    """A new migration refers to what only a migration of another app would make."""
+    """A new migration refers to something that only a new migration of another app would create."""
 
     def __init__(self, changes):
         self.changes = changes
@@ -165,9 +161,9 @@ class RequiresOtherApps(Exception):
 @contextlib.contextmanager
 def changes_only_of(labels, unwritten):
     """
-    Django also writes migrations for other apps that these depend on, installed packages included. Their changes are
-    removed before Django arranges them into migrations, so that the new ones depend on the last migration that the
-    other app really has. unwritten gets each removed change that would make a table or a column.
+    Django also writes migrations for other apps that these depend on, even for installed packages. This removes their
+    changes before Django arranges them into migrations, so that the new ones depend on the last migration that the
+    other app really has. unwritten gets each removed change that would create a table or a column.
     """
     from django.db.migrations.autodetector import MigrationAutodetector
     original = MigrationAutodetector._build_migration_list
@@ -199,7 +195,7 @@ def required_changes(detector, operation, others):
     for dependency in operation._auto_deps:
         dependency = resolve(dependency)[0]
         found += [(dependency[0], c) for c in others.get(dependency[0], []) if detector.check_dependency(c, dependency)]
-    for model, name in referenced_fields(operation):  # Django's dependencies name the model only
+    for model, name in referenced_fields(operation):  # Django's dependencies name only the model
         label, _, model_name = model.rpartition(".")
         found += [(label, c) for c in others.get(label, []) if type(c).__name__ == "AddField"
                   and (c.model_name_lower, c.name_lower) == (model_name.lower(), name.lower())]
@@ -207,10 +203,7 @@ def required_changes(detector, operation, others):
 
 
 def referenced_fields(operation):
-    """
-    (model, field) for each field of another model that the operation names: to_field of a foreign key, through_fields
-    of a many-to-many.
-    """
+    """(model, field) for each field of another model that to_field or through_fields name."""
     for field in fields_of(operation):
         remote = getattr(field, "remote_field", None)
         names = [(getattr(remote, "model", None), n) for n in getattr(field, "to_fields", None) or ()]
@@ -232,7 +225,7 @@ def makes_table_or_column(operation):
 
 
 def command(name, **overrides):
-    """The project's own command (it may have replaced Django's), with these methods overridden."""
+    """The project's command (it may replace Django's), with these methods overridden."""
     from django.core.management import get_commands, load_command_class
     app = get_commands()[name]
     original = load_command_class(app, name) if isinstance(app, str) else app
@@ -244,7 +237,7 @@ def command(name, **overrides):
 
 def carry(changes, carried):
     """
-    Puts the operations first: into their own app's first migration, or into that of the earliest app that needs them.
+    Puts the operations first in their own app's first migration, or in that of the earliest app that needs them.
     changes: the new migrations by label. carried: (label, operation) each.
     """
     from django.db.migrations import Migration
@@ -253,7 +246,7 @@ def carry(changes, carried):
     for app, operation in carried:
         users = {label for label in first if any(needs(m, operation) for m in changes[label])}
         home = home_of(app, users, first, changes)
-        if home not in first:  # its app has no models any more, and nobody needs it
+        if home not in first:  # the app has no models any more, and no app needs the operation
             migration = Migration("0001_initial", home)
             migration.initial, migration.dependencies, migration.operations = True, [], []
             changes[home], first[home] = [migration], migration
@@ -267,18 +260,16 @@ def carry(changes, carried):
 
 
 def home_of(app, users, first, changes):
-    """The label whose first migration makes it: no user may come before that one."""
+    """The label whose first migration gets the operation. No user may come before it."""
     before = {label: ancestors(first[label], changes) for label in users | ({app} & set(first))}
     if app in first and not users & before[app]:
         return app
-    for user in sorted(users):
-        if not users & (before[user] - {user}):
-            return user
-    return min(users) if users and app not in first else app
+    earliest = [user for user in sorted(users) if not users & (before[user] - {user})]
+    return next(iter(earliest), min(users) if users and app not in first else app)
 
 
 def ancestors(migration, changes):
-    """The labels of the new migrations that come before this one, also by way of other apps' migrations."""
+    """The labels of the new migrations that this one depends on, also through other apps' migrations."""
     from django.conf import settings
     from django.db.migrations.loader import MigrationLoader
     disk = MigrationLoader(None, ignore_no_migrations=True).disk_migrations
@@ -302,7 +293,7 @@ def ancestors(migration, changes):
 
 
 def needs(migration, operation):
-    """Whether the migration's fields, indexes or constraints use what the operation makes; yes if that is unknown."""
+    """Whether the migration's fields, indexes or constraints use what the operation creates. True when unknown."""
     from django.db import connections
     from django.db.migrations.writer import OperationWriter
     traces = [operation.name] if key_of(operation)[0] == "collation" else TRACES_OF_EXTENSIONS.get(operation.name)
@@ -314,7 +305,7 @@ def needs(migration, operation):
             try:
                 text += " " + str(field.db_type(connections["default"]) or "")
             except Exception:
-                pass  # a relation to a model that is not rendered
+                pass  # a relation to a model that was not rendered
         if any(re.search(r"(?<![A-Za-z])" + re.escape(trace), text, re.I) for trace in traces):
             return True
     return False
@@ -324,7 +315,7 @@ def needs(migration, operation):
 
 
 def drift(labels):
-    """What makemigrations would still write, as "label: change", except where only a computed default differs."""
+    """What makemigrations would still write, as "label: change", without differences of computed defaults."""
     from django.apps import apps
     from django.db.migrations.autodetector import MigrationAutodetector
     from django.db.migrations.loader import MigrationLoader
@@ -342,7 +333,7 @@ def drift(labels):
 
 
 def only_computed(state, label, operation):
-    """Whether a field differs only in a default, or in the order of choices, that every process computes anew."""
+    """Whether a field differs only in a default or an order of choices that each process computes again."""
     if type(operation).__name__ != "AlterField":
         return False
     old = state.models[label, operation.model_name_lower].fields.get(operation.name)

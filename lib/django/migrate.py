@@ -1,4 +1,4 @@
-"""Migrating, into another database or the live one, and the check of what came out."""
+"""Migrates another database or the live one, and checks the result."""
 import os
 import sys
 
@@ -7,26 +7,22 @@ from reset_migrations_driver.generate import command, drift
 
 
 class Migrator:
-    """Runs the migrations as they are: the staged ones of the new apps, all others as installed."""
+    """Runs the staged migrations of the selected apps, and the installed ones of all other apps."""
 
     def __init__(self, conversation, databases, generator):
         self._conversation, self._databases, self._generator = conversation, databases, generator
         self._open = None  # the transaction left open
 
-    def migrate_into(self, database):
-        """Into another database of the same server, committing as Django does."""
+    def migrate(self, database=None):
+        """Into another database of the same server, or the live one (None), committing as Django does."""
         try:
             self._databases.point_to(database)
             self._migrate()
         finally:
             self._databases.close()
 
-    def migrate_live(self):
-        """Into the live database, committing as Django does."""
-        self.migrate_into(None)
-
     def migrate_in_transaction(self, statements):
-        """The statements and the migrations in one transaction on the live database, left open."""
+        """Runs the statements, then the migrations, in one transaction on the live database, and leaves it open."""
         from django.db import connections, transaction
         self.rollback()
         self._databases.point_to(None)
@@ -46,21 +42,20 @@ class Migrator:
     def commit(self):
         if self._open is None:
             raise RuntimeError("no transaction is open")
-        ended, self._open = self._open, None
-        try:
-            ended.__exit__(None, None, None)
-        finally:
-            self._databases.point_to(None)
+        self._end(None)
 
     def rollback(self):
-        """Harmless when nothing is open."""
-        if self._open is None:
-            return
+        """Does nothing when no transaction is open."""
+        if self._open is not None:
+            self._end(RuntimeError("rolled back"))
+
+    def _end(self, error):
         ended, self._open = self._open, None
         try:
-            ended.__exit__(RuntimeError, RuntimeError("rolled back"), None)
+            ended.__exit__(error and type(error), error, None)
         except Exception:
-            pass  # a lost connection has rolled back already
+            if not error:
+                raise  # after an error, a lost connection has rolled back already
         finally:
             self._databases.point_to(None)
 
@@ -92,17 +87,17 @@ class Migrator:
         self._require_complete()
 
     def _require_complete(self):
-        """Nothing is unapplied, and every table that the new migrations promise is there."""
+        """Fails if a migration is unapplied, or a table of a selected app is missing."""
         from django.apps import apps
         from django.db import connections, router
         left = unapplied()
         if left:
             raise RuntimeError("not applied by migrate: " + ", ".join(left))
         new = self._generator.labels()
-        promised = [model._meta.db_table for model in apps.get_models(include_auto_created=True)
-                    if model._meta.app_label in new and model._meta.managed and not model._meta.proxy
-                    and router.allow_migrate_model("default", model)]
-        quoted = [connections["default"].ops.quote_name(name) for name in promised]
+        quoted = [connections["default"].ops.quote_name(model._meta.db_table)
+                  for model in apps.get_models(include_auto_created=True)
+                  if model._meta.app_label in new and model._meta.managed and not model._meta.proxy
+                  and router.allow_migrate_model("default", model)]
         missing = quoted and self._databases.query(
             "default", "SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NULL", quoted)
         if missing:
@@ -110,8 +105,8 @@ class Migrator:
 
     def check(self, labels, baseline, files=None):
         """
-        The live project as everybody sees it. files: the new migrations' texts by folder below manage.py's, and name,
-        for an image that still has the old ones.
+        Looks at the live project. files: the new migrations' texts by path below manage.py's folder, for an image that
+        still has the old ones.
         """
         if files is not None:
             self._use_instead(labels, files)
@@ -125,13 +120,14 @@ class Migrator:
     def _use_instead(self, labels, files):
         staging = self._generator.stage(list(labels))
         for label, folder in migrations_folders(labels).items():
-            for name, text in files.get(os.path.relpath(folder, os.getcwd()), {}).items():
-                staging.write(label, name, text)
+            for path, text in files.items():
+                if os.path.abspath(os.path.dirname(path)) == os.path.abspath(folder):
+                    staging.write(label, os.path.basename(path), text)
         staging.use()
 
 
 def fire_deferred_triggers():
-    """As a commit would: the next migration may alter a table that has trigger events waiting."""
+    """As a commit does: the next migration may alter a table with pending trigger events."""
     from django.db import connections
     with connections["default"].cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

@@ -3,7 +3,6 @@ package lib.reset;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import lib.django.CheckResult;
 import lib.django.Django;
 import lib.environment.Environment;
 import lib.error.Failure;
@@ -39,7 +38,7 @@ record FinalCheck(Environment environment, String settings, Run reset) implement
         }
     }
 
-    static List<String> findings(CheckResult check, long oid) {
+    static List<String> findings(Django.CheckResult check, long oid) {
         var findings = new ArrayList<String>();
         if (check.oid() != oid) findings.add("Django is connected to another database than the new one");
         if (!check.unapplied().isEmpty()) findings.add("not applied: " + String.join(", ", check.unapplied()));

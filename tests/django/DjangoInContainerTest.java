@@ -42,7 +42,7 @@ class DjangoInContainerTest {
         return SilenceLimit.of(60, Django.start(Detected.in(project, null).python(), null, note -> {}));
     }
 
-    /** describe, under the lock that proves the database. */
+    /** Calls describe while holding the lock that proves the database. */
     private static Description describe(ComposeProject project, Django django) throws Exception {
         long key = ThreadLocalRandom.current().nextLong(1L << 62);
         try (var live = project.db().connect(); var statement = live.createStatement()) {
@@ -81,13 +81,13 @@ class DjangoInContainerTest {
             throws Exception {
         try (var project = ComposeProject.in(folder, compose).startDatabase()) {
             seen(project, "0");
-            // a fixed name that another container may have, a user without a name, only shared memory to write to
+            // a fixed name that another container may have, a user without a name, only shared memory writable
             service(project, "container_name: " + project.name() + "-fixed");
             service(project, "user: \"1000:1000\"");
             service(project, "read_only: true");
             service(project, "ports: [\"127.0.0.1:9:9\"]");
             seen(project, "1000");
-            // nothing that it depends on, nor itself, was started
+            // neither the service nor its dependencies were started
             assertEquals(Set.of("db"), project.containers().keySet());
         }
     }
@@ -110,7 +110,7 @@ class DjangoInContainerTest {
 
             var oneOff = project.oneOffs().getFirst();
             var kept = Docker.run("inspect", oneOff);
-            // neither brought back, nor the driver in a record
+            // it is not restarted, and its record does not have the driver
             assertTrue(!kept.contains("\"unless-stopped\"") && !kept.contains("django.setup()"), kept);
             assertEquals(user, Docker.run("exec", oneOff, "id", "-u"));
 
@@ -134,7 +134,7 @@ class DjangoInContainerTest {
             var many = new HashSet<String>();
             for (var i = 0; i < 40_000; i++) many.add("zwölf € 日本 \r\n\t\u2028 " + i);
             try (var django = django(project)) {
-                // the history is broken: the answer is to a request of 2 MB
+                // the history is broken; the reply answers a request of 2 MB
                 var drift = assertThrows(Failure.class, () -> django.check(List.of(), many));
                 assertTrue(drift.getMessage().contains("NodeNotFoundError"), drift::getMessage);
             }
@@ -175,7 +175,7 @@ class DjangoInContainerTest {
             var none = failed(Problem.Exit.USAGE, project);
             assertTrue(none.what().matches("Django is not installed for /usr/bin/python\\S* in the container of "
                     + "service backend"), none::what);
-            // it would be run here
+            // it would run on this machine
             assertTrue(none.next().stream().noneMatch(line -> line.contains("pip")), none.next()::toString);
             awaitNoOneOff(project);
         }
@@ -187,7 +187,7 @@ class DjangoInContainerTest {
     void code_in_the_image_is_found_compared_and_checked_with_the_files_here(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(folder, compose).baked()) {
             var dockerfile = project.backend().resolve("Dockerfile");
-            // somewhere, with no folder to start in, and beside another project's
+            // in an unusual folder, without a working directory, and beside another project
             Files.writeString(dockerfile, Files.readString(dockerfile)
                     .replace("COPY . /app/", "RUN mkdir -p /app/other && echo 'print()' > /app/other/manage.py\n"
                     + "WORKDIR /\nCOPY . /srv/site/"));
@@ -209,7 +209,7 @@ class DjangoInContainerTest {
 
                 Files.writeString(extra, "");
                 Files.writeString(project.backend().resolve("notes.py"),
-                        "# only here, and nothing that Django reads\n");
+                        "# only here; Django does not read it\n");
                 Files.writeString(models, Files.readString(models) + "# changed\n");
                 Files.move(helper, helper.resolveSibling("_moved.py"));
                 assertEquals(List.of("conversations/migrations/0006_not_in_the_image.py",
@@ -235,7 +235,7 @@ class DjangoInContainerTest {
                 assertEquals(List.of(), check.unapplied());
                 assertEquals(List.of(), check.drift());
             }
-            // Negative controls: without the files from here the image's own count; one that is not applied is seen.
+            // Negative controls: without the files from here the image's files count; an unapplied migration is found.
             try (var django = django(project)) {
                 assertTrue(assertThrows(Failure.class, () -> django.check(labels(project, fresh), Set.of()))
                         .getMessage().contains("NodeNotFoundError"));
@@ -257,7 +257,7 @@ class DjangoInContainerTest {
 
     // ---- the end -----------------------------------------------------------------------------
 
-    /** What the process runs that is killed: a conversation that has begun, or a request that never ends. */
+    /** The process that is killed, in a started conversation or in a request that never ends. */
     public static void main(String[] project) throws Exception {
         Interruption.install();
         var where = CommandLine.populateCommand(new ProjectOptions(), "--docker", "--project", project[0]);
@@ -278,7 +278,7 @@ class DjangoInContainerTest {
             Files.writeString(settings, Files.readString(settings)
                     + "\nimport time; open('/tmp/asleep', 'w').close(); time.sleep(600)\n");
             ended(project, Process::destroyForcibly, "busy");
-            ended(project, Process::destroy, "busy"); // a SIGTERM, which stops the request and closes
+            ended(project, Process::destroy, "busy"); // SIGTERM stops the request and closes the conversation
         }
     }
 
@@ -289,7 +289,7 @@ class DjangoInContainerTest {
                 () -> process.errorReader().lines().toList().toString());
         if (how.length > 0) await(() -> project.oneOffs().size() == 1
                 && holds(project.oneOffs().getFirst(), "/tmp/asleep"), "not asleep");
-        assertEquals(1, project.oneOffs().size()); // or nothing could be left behind
+        assertEquals(1, project.oneOffs().size());
         end.accept(process);
         assertTrue(process.waitFor(20, TimeUnit.SECONDS));
         awaitNoOneOff(project);

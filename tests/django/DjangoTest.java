@@ -33,7 +33,7 @@ import support.Python;
 class DjangoTest {
     @TempDir Path folder;
 
-    // ---- a project to try on -----------------------------------------------------------------
+    // ---- a project to test with --------------------------------------------------------------
 
     private final Postgres.Db db = Postgres.database();
     private final List<String> installed = new ArrayList<>(List.of("django.contrib.auth",
@@ -118,11 +118,15 @@ class DjangoTest {
                     + all.entrySet().stream().map(e -> "'" + e.getKey() + "': " + e.getValue())
                             .collect(Collectors.joining(", ")) + "}\n" + settings);
         }
-        return Django.start(Program.of(python.toString()).in(folder).secret("THE_PASSWORD", Postgres.PASSWORD), null,
-                folder, progress::add);
+        return start(python, folder, null);
     }
 
-    /** describe, under the lock that proves the database. */
+    private Django start(Path python, Path root, String settings) {
+        var program = Program.of(python.toString()).in(root).secret("THE_PASSWORD", Postgres.PASSWORD);
+        return Django.start(PythonCommand.local(program, root), settings, progress::add);
+    }
+
+    /** Calls describe while holding the lock that proves the database. */
     private Description describe(Django django, String... only) {
         long key = ThreadLocalRandom.current().nextLong(1L << 62);
         try (var live = db.connect(); var statement = live.createStatement()) {
@@ -161,6 +165,10 @@ class DjangoTest {
         } catch (SQLException e) {
             throw new AssertionError(e);
         }
+    }
+
+    private static String name(Description.MigrationFile file) {
+        return file.path().getFileName().toString();
     }
 
     private static List<String> names(NewMigrations fresh) {
@@ -214,7 +222,7 @@ class DjangoTest {
             for (var file : generate(building).files()) file("shop/migrations/" + file.name(), file.text());
             building.migrateLive();
             var check = checking.check(List.of("shop"), Set.of());
-            assertEquals(new CheckResult(Long.parseLong(column(db,
+            assertEquals(new Django.CheckResult(Long.parseLong(column(db,
                     "SELECT oid FROM pg_database WHERE datname = current_database()").getFirst()),
                     List.of(), List.of()), check);
         }
@@ -266,10 +274,9 @@ class DjangoTest {
             var gadgets = found.selected().get(1);
             assertEquals(folder.resolve("inner/deep/parts/migrations"), gadgets.migrationsFolder());
             assertFalse(Files.exists(gadgets.migrationsFolder()));
-            assertEquals(Map.of("0004_moved", 1, "0005_syntax", 3, "0006_exits", 1),
-                    found.history().files().stream().filter(f -> f.broken() != null)
-                            .collect(Collectors.toMap(Description.MigrationFile::name,
-                            Description.MigrationFile::line)));
+            assertEquals(Map.of("0004_moved.py", 1, "0005_syntax.py", 3, "0006_exits.py", 1),
+                    found.history().files().stream().filter(file -> file.broken() != null)
+                            .collect(Collectors.toMap(DjangoTest::name, Description.MigrationFile::line)));
             assertEquals(List.of("0002_a:7 RunPython fill", "0002_b:5 RunSQL UPDATE x SET y = 1",
                     "0003_gone_before:7 SeparateDatabaseAndState RunSQL a, RunPython f",
                             "0004_moved:6 RunPython gone", "0004_moved:6 Special 'z'", "0007_computed:4 RunSQL "),
@@ -289,9 +296,8 @@ class DjangoTest {
                 + "    importlib.import_module('shop.migrations.0001_initial')\n    from .migrations import helpers\n");
         try (var django = django()) {
             var found = describe(django);
-            assertEquals(Map.of("0001_initial", true, "helpers", false),
-                    found.history().files().stream().collect(Collectors.toMap(Description.MigrationFile::name,
-                            Description.MigrationFile::isMigration)));
+            assertEquals(Map.of("0001_initial.py", true, "helpers.py", false), found.history().files().stream()
+                    .collect(Collectors.toMap(DjangoTest::name, Description.MigrationFile::isMigration)));
             assertEquals(Set.of("models.py:1 shop.migrations.helpers", "tasks.py:4 shop.migrations.0001_initial",
                     "tasks.py:5 shop.migrations.helpers"),
                     found.history().imports().stream().map(i -> i.path().getFileName() + ":" + i.line() + " "
@@ -403,8 +409,7 @@ class DjangoTest {
                     false),
                     new Description.Reference("bundled", "0001_x", "dependencies", "shop", "0002_more", false)),
                             Set.copyOf(found.history().references()));
-            assertEquals(Set.of(new Description.NonAtomic("plugin", "0001_x"),
-                    new Description.NonAtomic("bundled", "0001_x")), Set.copyOf(found.history().nonAtomic()));
+            assertEquals(Set.of("plugin.0001_x", "bundled.0001_x"), Set.copyOf(found.history().nonAtomic()));
         }
     }
 
@@ -574,7 +579,7 @@ class DjangoTest {
             assertEquals("RuntimeError: no transaction is open\n  while committing",
                     failed(Problem.Exit.FAILED, django::commit).what());
             django.migrateInTransaction(PARK);
-        } // and so does a conversation that ends in the middle
+        } // the end of the conversation rolls back too
         assertEquals(before, catalog(db));
     }
 
@@ -721,8 +726,7 @@ class DjangoTest {
         django(python).close(); // writes the settings
         file("manage.py", USUAL_MANAGE_PY).file("site_/other.py", "from site_.settings import *\nDEBUG = True\n");
         for (var module : new String[] {null, "site_.other"}) {
-            try (var django = Django.start(Program.of(python.toString()).in(folder)
-                    .secret("THE_PASSWORD", Postgres.PASSWORD), module, folder, progress::add)) {
+            try (var django = start(python, folder, module)) {
                 var found = describe(django);
                 assertEquals(List.of("shop"), found.labels());
                 assertEquals(module != null, found.settings().debug());
@@ -764,8 +768,7 @@ class DjangoTest {
         django().close();
         var link = Files.createSymbolicLink(links.resolve("link"), folder);
         var python = Python.venv(folder.resolve("requirements.txt"));
-        try (var django = Django.start(Program.of(python.toString()).in(link)
-                .secret("THE_PASSWORD", Postgres.PASSWORD), null, link, progress::add)) {
+        try (var django = start(python, link, null)) {
             assertEquals(link.resolve("shop/migrations"), describe(django).selected().getFirst().migrationsFolder());
         }
     }
@@ -897,7 +900,7 @@ class DjangoTest {
     void a_manage_py_without_settings_is_a_usage_error() {
         var python = Python.venv(file("requirements.txt", requirements).folder.resolve("requirements.txt"));
         file("manage.py", "print('hello')\n");
-        try (var django = Django.start(Program.of(python.toString()).in(folder), null, folder, progress::add)) {
+        try (var django = start(python, folder, null)) {
             var problem = failed(Problem.Exit.USAGE, () -> django.describe(1, List.of()));
             assertEquals(folder.resolve("manage.py") + " names no settings module, and DJANGO_SETTINGS_MODULE is not "
                     + "set", problem.what());

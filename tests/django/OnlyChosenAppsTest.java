@@ -28,7 +28,7 @@ import support.Tool;
 
 /** Only files of the apps that are reset are written: nothing into installed packages, nothing into other own apps. */
 class OnlyChosenAppsTest {
-    /** Django 3.2 itself works on newer Pythons, but not without modules that these no longer have. */
+    /** Django 3.2 works on newer Pythons when modules that these no longer have are installed. */
     private static final String DJANGO_3_2 = """
         django==3.2.25
         django-taggit==1.3.0
@@ -66,7 +66,7 @@ class OnlyChosenAppsTest {
         root = Files.createDirectory(temp.resolve("site")).toRealPath();
     }
 
-    /** A virtual environment that no other test class uses, so that nobody else changes its files meanwhile. */
+    /** A virtual environment for this class only, so that no other test changes its files. */
     private Path venv(String requirements) throws IOException {
         var file = temp.resolve("requirements.txt");
         return Python.venv(Files.writeString(file, requirements + "# for OnlyChosenAppsTest\n"));
@@ -88,7 +88,7 @@ class OnlyChosenAppsTest {
         return python.getParent().getParent();
     }
 
-    /** Every file below a folder with its hash, compiled Python included. */
+    /** Every file below a folder with its hash, also compiled Python. */
     private static List<String> hashes(Path folder) throws IOException {
         var lines = new ArrayList<String>();
         try (var files = Files.walk(folder)) {
@@ -111,7 +111,7 @@ class OnlyChosenAppsTest {
         return List.copyOf(left);
     }
 
-    /** What a reset has no business with; its own folder and the chosen apps' migrations are left out. */
+    /** All files that a reset must not write: without its own folder and the chosen apps' migrations. */
     private List<String> outside(String... chosen) throws IOException {
         var lines = new ArrayList<>(hashes(root));
         lines.removeIf(line -> line.startsWith(".reset"));
@@ -176,7 +176,7 @@ class OnlyChosenAppsTest {
         assertDependsOn("taggit", "0003_taggeditem_add_unique_index", "blog");
     }
 
-    /** The control: Django itself writes a file into the package here, and comparing the hashes shows it. */
+    /** The negative control: Django writes a file into the package here, and the hashes show it. */
     @Test void makemigrations_of_the_same_app_writes_into_the_package() throws Exception {
         python = venv(DJANGO_3_2);
         project(Map.of("blog/models.py", TAGGED_BLOG, "blog/migrations/__init__.py", "",

@@ -2,7 +2,7 @@ package lib.django;
 
 import java.time.Duration;
 
-/** Tests do not wait five minutes for a Python that says nothing. */
+/** So that tests do not wait five minutes for a Python that prints nothing. */
 public final class SilenceLimit {
     private SilenceLimit() {}
 

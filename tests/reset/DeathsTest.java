@@ -24,6 +24,7 @@ import lib.cli.Console;
 import lib.django.Description;
 import lib.django.Django;
 import lib.django.DjangoProblem;
+import lib.django.PythonCommand;
 import lib.django.SilenceLimit;
 import lib.error.Failure;
 import lib.plan.Plan;
@@ -171,7 +172,7 @@ class DeathsTest {
                 .in(victim.root())
                 .env("PAUSE", pause)
                 .env("PAUSED", victim.paused().toString());
-        return SilenceLimit.of(patience, Django.start(python, null, victim.root(), note -> {}));
+        return SilenceLimit.of(patience, Django.start(PythonCommand.local(python, victim.root()), null, note -> {}));
     }
 
     private void silentWhileMigrating(String strategy) throws Exception {

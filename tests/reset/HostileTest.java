@@ -29,6 +29,7 @@ import java.util.TreeSet;
 import lib.django.Django;
 import lib.django.DjangoProblem;
 import lib.django.Migrations;
+import lib.django.PythonCommand;
 import lib.django.SilenceLimit;
 import lib.error.Failure;
 import lib.error.Problem;
@@ -789,7 +790,8 @@ class HostileTest {
                 "read -rN8 length; head -c $((10#$length)) >/dev/null; read -r hello;"
                         + " token=${hello#*\\\"token\\\":\\\"}; token=${token%%\\\"*}; read -r request\n"
                         + script);
-        return SilenceLimit.of(2, Django.start(Program.of("bash", file.toString()), null, temp, words -> {}));
+        var bash = PythonCommand.local(Program.of("bash", file.toString()), temp);
+        return SilenceLimit.of(2, Django.start(bash, null, words -> {}));
     }
 
     private void driver(Class<? extends Problem> kind, String script) {
@@ -891,8 +893,8 @@ class HostileTest {
                         + "    def ready(self):\n"
                         + "        pass\n"
                         + apps);
-        try (var django = SilenceLimit.of(
-                patience, Django.start(Program.of(Python.venv().toString()).in(root), null, root, words -> {}))) {
+        var python = PythonCommand.local(Program.of(Python.venv().toString()).in(root), root);
+        try (var django = SilenceLimit.of(patience, Django.start(python, null, words -> {}))) {
             django.describe(1, List.of());
             return null;
         } catch (Failure failure) {
