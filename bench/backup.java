@@ -40,13 +40,13 @@ import support.Python;
 import support.Repo;
 
 /**
- * How long a backup and its restore take, how large it is and how much memory it needs, against pg_dump in the ways it is
- * usually run and against pg_back. All sides take turns on one database, so that a busy machine is as hard on one as on the other.
+ * Compares the duration, size and memory of a backup and its restore with those of pg_dump and of pg_back. All sides
+ * run in turn on one database, so that a busy machine slows all alike.
  *
  * <pre>
  * ./jbangw bench/backup.java                          1 GB of dump, 3 runs: a quarter of an hour and 5 GB of disk
- * ./jbangw bench/backup.java --megabytes 20 --runs 1  shows that it works; its figures mean little
- * TMPDIR=/mnt/x ./jbangw bench/backup.java            on that disk; zstd and pg_back take part when they are on PATH
+ * ./jbangw bench/backup.java --megabytes 20 --runs 1  shows that it works; the figures mean little
+ * TMPDIR=/mnt/x ./jbangw bench/backup.java            uses that disk; includes zstd and pg_back when they are on PATH
  * </pre>
  */
 @Command(
@@ -93,7 +93,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
 
     @Override public Integer call() throws Exception {
         console = output.console();
-        var temporary = System.getenv("TMPDIR"); // Java does not look at it by itself
+        var temporary = System.getenv("TMPDIR"); // Java ignores it
         folder = (temporary == null
                         ? Files.createTempDirectory("backup_database-bench-")
                         : Files.createTempDirectory(Path.of(temporary), "backup_database-bench-"))
@@ -129,7 +129,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                                 db.name(),
                                 db.role().name(),
                                 db.role().password()));
-        for (int i = 0; i < 2; i++) run(List.of(ours("--version")), null); // builds it, and warms the page cache
+        for (int i = 0; i < 2; i++) run(List.of(ours("--version")), null); // compiles it and warms the page cache
         run(List.of(pg("pg_dump", NAME)), folder.resolve("warm"));
         Files.delete(folder.resolve("warm"));
         console.say("");
@@ -231,11 +231,11 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
         sides.keySet().forEach(side -> all.put(side, new ArrayList<>()));
         for (int i = 0; i < runs; i++)
             alternate(i, sides.entrySet().stream().<Turn>map(side -> () -> {
-                var ours = side.getKey().startsWith("backup_database"); // makes its own
+                var ours = side.getKey().startsWith("backup_database"); // creates the database itself
                 if (!ours) Postgres.database("restored", db.role());
                 all.get(side.getKey()).add(side.getValue().into("restored"));
                 Postgres.execute("DROP DATABASE IF EXISTS restored");
-                Postgres.execute("CHECKPOINT"); // what is left to write is no part of the next
+                Postgres.execute("CHECKPOINT"); // so that the next side does not pay for these writes
             }).toList());
         heading(
                 "Restore: %d runs of each; backup_database reads the file to its end before, and compares every row after"
@@ -269,7 +269,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
         void take() throws Exception;
     }
 
-    /** Each time another one begins. */
+    /** Takes all turns; each round begins with a different one. */
     private static void alternate(int round, List<Turn> turns) throws Exception {
         for (int i = 0; i < turns.size(); i++) turns.get((i + round) % turns.size()).take();
     }
@@ -299,7 +299,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                 .toList();
     }
 
-    /** As it is without settings, for this one database: the custom format of pg_dump's own level. */
+    /** pg_back with its default settings (pg_dump's custom format, default level), for this one database. */
     private List<String> pgBack(Path to) {
         return List.of(
                 "pg_back",
@@ -333,7 +333,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                 .anyMatch(folder -> Files.isExecutable(Path.of(folder, program)));
     }
 
-    /** The one backup that the last run of a side has left. */
+    /** The backup of a side's last run. */
     private String only(String side) throws IOException {
         try (var files = Files.list(kept.get(side))) {
             return files.filter(file -> isBackup(file) && !file.toString().endsWith(".json"))
@@ -348,7 +348,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                 || file.getFileName().toString().startsWith(NAME + ".");
     }
 
-    /** @param megabytes what there is of it afterwards; 0 of a restore */
+    /** @param megabytes the backup's size; 0 for a restore */
     private record Timed(double seconds, double megabytes, double firstByte, long peakKilobytes) {}
 
     private static double peak(Timed run) {
@@ -360,9 +360,9 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
     }
 
     /**
-     * To the end of each process of a pipe; whatever fails ends the benchmark with the program's own words.
+     * Runs each program of a pipe to its end. A failure ends the benchmark with the program's output.
      *
-     * @param out   what the last one prints goes there, or is thrown away
+     * @param out   the file for the output of the last program, or null
      * @param watch the folder in which the backup appears, or null
      */
     private Timed run(List<List<String>> pipeline, Path out, Path watch) throws Exception {
@@ -410,14 +410,14 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                 try {
                     sum += Files.size(file);
                 } catch (IOException renamed) {
-                    // it is there under its other name
+                    // counted under its other name
                 }
             }
             return sum;
         }
     }
 
-    /** The most memory that a process has had until now, in kB; 0 where nobody tells. It only grows, so the last look counts. */
+    /** The peak memory of a process until now, in kB; 0 where it is unknown. It only grows, so the last look counts. */
     private static long peak(long pid) {
         try (var lines = Files.lines(Path.of("/proc", "" + pid, "status"))) {
             return lines.filter(line -> line.startsWith("VmHWM:"))
@@ -447,8 +447,8 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
     // ---- the database ------------------------------------------------------------------------
 
     /**
-     * Rows as a shop's with a chat have: text of words, jsonb, timestamps, uuids, amounts. The same at every run. The words are made
-     * of syllables, and come as often and one after another as words do in a language: zstd -3 makes 0.36 of the free text, as of English prose.
+     * The rows of a shop with a chat: text, jsonb, timestamps, UUIDs, amounts; the same in every run. The words are made
+     * of syllables, with the frequency and order of a language: zstd -3 compresses the text to 0.36, like English prose.
      */
     private static final class Rows {
         private static final String SCHEMA = """
@@ -590,7 +590,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
 
         private void event(int number) {
             var who = somebody();
-            var device = who.hashCode(); // everybody has one, at one address
+            var device = who.hashCode(); // each customer has one, with one address
             fields(
                     "" + (number + 1),
                     who,
@@ -637,7 +637,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
             for (int i = 0; i < values.length; i++) line.append(i == 0 ? "" : "\t").append(values[i]);
         }
 
-        /** The n-th commonest comes 1/n as often as the commonest (Zipf). */
+        /** The n-th most frequent word is 1/n as frequent as the first (Zipf). */
         private String common() {
             return words[rank()];
         }
@@ -646,7 +646,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
             return (int) Math.exp(random.nextDouble() * Math.log(words.length));
         }
 
-        /** Every other word is one of the few that the one before likes to have after it. */
+        /** Every other word is one of the few that often follow the one before. */
         private String following() {
             last = random.nextInt(2) == 0 ? rank() : (int) ((last * 2654435761L + random.nextInt(6) * 40503L) % 3000);
             return words[last];
@@ -672,7 +672,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
             return Character.toUpperCase(word.charAt(0)) + word.substring(1);
         }
 
-        /** Mostly one of those who were there just now, as in any conversation. */
+        /** Mostly a customer who was active just before, as in a conversation. */
         private String somebody() {
             var place = random.nextInt(active.length);
             if (active[place] == null || random.nextInt(4) == 0)
@@ -690,7 +690,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
             return String.format(Locale.ROOT, "%d.%02d", random.nextInt(most / 100), random.nextInt(100));
         }
 
-        /** Later by up to twice that, with the microseconds of a real clock. */
+        /** Up to twice that later than the last time, with microseconds. */
         private String time(int milliseconds) {
             clock += random.nextInt(2 * milliseconds);
             return Instant.ofEpochMilli(clock).plusNanos(random.nextInt(1000) * 1000L).toString();
@@ -739,7 +739,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                 value <= aim ? "reached" : "missed"));
     }
 
-    /** What a busy machine disturbed least. */
+    /** The run that a busy machine disturbed least. */
     private static double least(List<Timed> all, ToDoubleFunction<Timed> of) {
         return all.stream().mapToDouble(of).min().orElseThrow();
     }

@@ -1,6 +1,6 @@
-# What reset scripts commonly do, and the one this toolkit replaces did, for bench/reset.java to compare with:
-# drop each table, delete the migration files, makemigrations, migrate. It destroys without asking; for throw-away projects only.
-# python original_steps.py ROOT BACKEND LABEL…  Prints a JSON object a step: what, seconds.
+# The steps of the script that this toolkit replaces, for bench/reset.java: drop each table, delete the migration files,
+# makemigrations, migrate. Destroys without asking; for throw-away projects only.
+# python original_steps.py ROOT BACKEND LABEL…  Prints a JSON object for each step: what, seconds.
 import json, pathlib, shutil, subprocess, sys, time
 
 import dotenv, psycopg

@@ -35,8 +35,8 @@ import support.Repo;
 import support.SampleProject;
 
 /**
- * How long a reset takes, against the usual drop-everything script on the same project at the same time. Both sides get
- * a project and a database of their own for each run and take turns, so that a busy machine is as hard on one as on the other.
+ * Compares the duration of a reset with that of a script that drops everything. Each run has its own project and
+ * database. Both sides run in turn, so that a busy machine slows both alike.
  */
 @Command(
         name = "bench/reset",
@@ -63,7 +63,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     @Mixin Cli.Output output;
 
-    /** A park of fewer tables migrates in the same transaction, so that the moving cannot be timed apart. */
+    /** With fewer tables, park moves and migrates in one transaction, and the move cannot be timed separately. */
     private static final int QUICK_TABLES = 300;
 
     private Console console;
@@ -102,7 +102,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         owner = Postgres.role("owner", "CREATEDB");
         server = Postgres.database();
         template("sample", 0);
-        for (int i = 0; i < 2; i++) run(jbangw("--version"), line -> {}); // builds it, and warms the page cache
+        for (int i = 0; i < 2; i++) run(jbangw("--version"), line -> {}); // compiles it and warms the page cache
         ours("sample");
         original("sample");
         console.heading("Machine");
@@ -121,7 +121,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
                 + " database");
     }
 
-    /** The nine-app sample, from start to end, as users start it. */
+    /** Complete runs on the nine-app sample, started as a user starts them. */
     private void sample() throws Exception {
         var count = quick ? 1 : runs;
         var ours = new ArrayList<Timed>();
@@ -145,7 +145,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         ratio("without the JVM's start", ours, run -> run.seconds() - version, original, Timed::seconds, 0.7);
     }
 
-    /** How long it takes to get the old tables out of the way, and the whole run around it. */
+    /** The time to set many tables aside, and the complete run. */
     private void manyTables() throws Exception {
         var tables = quick ? QUICK_TABLES : 1000;
         var count = quick ? 1 : Math.max(3, runs / 2);
@@ -173,7 +173,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         Postgres.execute("DROP DATABASE " + Postgres.quoted(name));
     }
 
-    /** Reset and undo in turn, so that one copy of 5,000 tables is enough. */
+    /** Resets and undoes in turn, so that one copy of 5,000 tables is enough. */
     private void flatness() throws Exception {
         var projects = new LinkedHashMap<Integer, Project>();
         var timed = new LinkedHashMap<Integer, List<Timed>>();
@@ -210,8 +210,8 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     private record Project(SampleProject files, Postgres.Db db) {}
 
     /**
-     * @param steps       seconds by what was done, in order; "plan" is when ours had its plan
-     * @param outOfTheWay the step in which the old tables leave
+     * @param steps       seconds by step, in order; "plan" is the time until our plan was ready
+     * @param outOfTheWay the step that sets the old tables aside
      */
     private record Timed(double seconds, Map<String, Double> steps, double outOfTheWay) {
         double rest() {
@@ -258,7 +258,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         return new Timed(timed.seconds(), steps, way[0]);
     }
 
-    /** The databases' names differ from run to run. */
+    /** Without the names of databases and runs, which differ each time. */
     private static String shortened(JsonObject event) {
         return event.get("what").getAsString().replaceAll("\\bb\\d+_\\w+", "…").replaceAll("\\d{8}-\\d{6}-\\w+", "…");
     }
@@ -301,7 +301,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         void line(String line);
     }
 
-    /** To the end of the process; whatever fails ends the benchmark with the program's own words. */
+    /** Runs the program to its end. A failure ends the benchmark with the program's output. */
     private Timed run(List<String> command, Lines lines) throws Exception {
         Interruption.check();
         var errors = folder.resolve("stderr");
@@ -349,7 +349,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         void take() throws Exception;
     }
 
-    /** Each time another one begins. */
+    /** Takes all turns; each round begins with a different one. */
     private static void alternate(int round, List<Turn> turns) throws Exception {
         for (int i = 0; i < turns.size(); i++) turns.get((i + round) % turns.size()).take();
     }
@@ -358,7 +358,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     private int made;
 
-    /** A copy of the sample's files, with compiled Python as in daily use, and of a template's database. */
+    /** A copy of the sample's files, with compiled Python, and of a template's database. */
     private Project project(String template) throws Exception {
         var id = "b%d_%s".formatted(++made, template);
         Postgres.execute(
@@ -375,11 +375,11 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
                 .start()
                 .waitFor();
         if (compiled != 0) throw new IOException("the sample does not compile");
-        Postgres.execute("CHECKPOINT"); // what the copying has left to write is no part of the run
+        Postgres.execute("CHECKPOINT"); // so that the run does not pay for the copy's writes
         return new Project(files, db);
     }
 
-    /** With all that a run has set aside. */
+    /** Drops the project's database and all that runs have set aside. */
     private void discard(Project project) throws Exception {
         try (var connection = server.connect();
                 var statement = connection.createStatement();
@@ -467,7 +467,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         console.say(String.format(Locale.ROOT, "  %-80s %9.2f %9.2f   %s", what, ofMedians, ofLeast, aim));
     }
 
-    /** What a busy machine disturbed least. */
+    /** The run that a busy machine disturbed least. */
     private static double least(List<Timed> all, ToDoubleFunction<Timed> of) {
         return all.stream().mapToDouble(of).min().orElseThrow();
     }
