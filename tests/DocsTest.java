@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -125,7 +126,7 @@ class DocsTest {
     // ---- what is documented exists -----------------------------------------------------------
 
     @Test void every_option_that_the_texts_give_to_our_commands_exists() throws Exception {
-        var removed = Pattern.compile("(?m)^- Removed: .*$"); // the changelog's lines about options that no longer exist
+        var removed = Pattern.compile("(?m)^- Removed: .*$"); // the changelog's lines about removed options
         for (var text : texts().entrySet())
             assertEquals(
                     List.of(),
@@ -311,12 +312,7 @@ class DocsTest {
 
     /** The names of the exit codes of this message in the sources; empty when no source has it. */
     private static Set<String> exitsOf(String message) {
-        var parts = Stream.of(message.replaceFirst("^DB_\\w+", "…").split("…", -1))
-                .map(String::strip)
-                .filter(part -> !part.isEmpty())
-                .map(Pattern::quote)
-                .toList();
-        var words = Pattern.compile(String.join("[^;{}]{1,200}?", parts));
+        var words = words(message.replaceFirst("^DB_\\w+", "…"));
         var exit = Pattern.compile("Exit\\.([A-Z]+)|Failure\\.(\\w+)\\(");
         var found = new TreeSet<String>();
         for (var source : SOURCES.values()) {
@@ -331,6 +327,36 @@ class DocsTest {
                                     .orElse("")));
         }
         return found;
+    }
+
+    private static Pattern words(String message) {
+        var parts = Stream.of(message.split("…")).map(String::strip).filter(part -> !part.isEmpty());
+        return Pattern.compile(String.join("[^;{}]{1,200}?", parts.map(Pattern::quote).toList()));
+    }
+
+    @Test void the_steps_in_the_samples_are_those_that_the_tool_prints() {
+        assertEquals(List.of(), unknownSteps(README + GUIDE));
+        assertEquals(List.of("create database … as … is, but empty", "no such step"), unknownSteps("""
+            ```
+              1. create database crm_dev_new_1 as crm_dev is, but empty
+            [2/3] no such step  0.02 s
+            [3/3] replace 20 migration files by 10  0.01 s
+            ```
+            1. Not a sample.
+            """));
+    }
+
+    /** Lines of a plan and of a run, with "…" for names and numbers. */
+    private static List<String> unknownSteps(String text) {
+        var step = Pattern.compile("(?:\\[\\d+/\\d+]|  \\d+\\.) (.+?)(?:  [\\d.]+ s)?");
+        var variable = "\\bcrm_dev\\w*|\\d{8}-\\d{6}-\\w{4}|\\d+( migration files)?|backend, worker,|(?<=which use) ";
+        var steps = code(text).stream().filter(Code::block).map(code -> step.matcher(code.text))
+                .filter(Matcher::matches).flatMap(line -> Stream.of(line.group(1).split("; ")))
+                .map(line -> line.replaceAll(variable, "…"))
+                .collect(Collectors.toCollection(LinkedHashSet::new));
+        assertFalse(steps.isEmpty());
+        steps.removeIf(line -> SOURCES.values().stream().anyMatch(source -> words(line).matcher(source).find()));
+        return List.copyOf(steps);
     }
 
     @Test void the_messages_in_the_guide_are_those_that_the_tool_says() {
@@ -375,7 +401,8 @@ class DocsTest {
         var texts = texts();
         assertEquals(List.of(), deadLinks(texts));
         texts.put("DOCTORED.md", """
-            [a](MIGRATION_RESET_GUIDE.md#no-such-heading) [b](NO_SUCH.md) [c](#here) [d](#there) [e](README.md#as-a-library) [f](lib/Nowhere.java)
+            [a](MIGRATION_RESET_GUIDE.md#no-such-heading) [b](NO_SUCH.md) [c](#here) [d](#there)
+            [e](README.md#as-a-library) [f](lib/Nowhere.java)
             # Here
             """);
         assertEquals(
@@ -429,7 +456,8 @@ class DocsTest {
                         "other-catalog.json",
                         "reset-migrationz"),
                 missingFiles("""
-                    `jbang reset_migration.java`, `//DEPS /path/to/lib/Libb.java`, `bench/nothing`, `manage.py`, `migrate app 0001.py`, `lib/`
+                    `jbang reset_migration.java`, `//DEPS /path/to/lib/Libb.java`, `bench/nothing`, `manage.py`,
+                    `migrate app 0001.py`, `lib/`
                     ```
                     jbang reset-migrations@./other-catalog.json
                     jbang reset-migrationz@./jbang-catalog.json
