@@ -117,8 +117,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         var context = context();
         try (var environment = environment(context)) {
             var settings = options.settings(context.folder, context.settings);
-            var job = new BackupJob(
-                    context.console, settings, environment.identity(), Runs.neededBackups(context.project));
+            var needed = Runs.neededBackups(context.project);
+            var job = new BackupJob(context.console, settings, environment.identity(), needed);
             job.run(() -> {
                 environment.warnings().forEach(context.console::warn);
                 return programs(environment, job.previous());
@@ -150,8 +150,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var context = top.context();
             if (offSite || options.given()) {
                 var remote = options.require(context.settings);
-                BackupPrinter.printOffSite(
-                        context.console, remote.toString(), new OffSite(remote, top.database(context)).list());
+                var copies = new OffSite(remote, top.database(context)).list();
+                BackupPrinter.printOffSite(context.console, remote.toString(), copies);
                 return DONE;
             }
             var backups = context.folder.list();
@@ -181,10 +181,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     // ---- verify ------------------------------------------------------------------------------
 
-    @Command(
-            name = "verify",
-            description =
-                    "Restores a backup into a scratch database, compares every table, and drops that database again.")
+    @Command(name = "verify", description =
+            "Restores a backup into a scratch database, compares every table, and drops that database again.")
     static final class Verify implements Callable<Integer> {
         @ParentCommand backup_database top;
         @ArgGroup Which which = new Which();
@@ -230,28 +228,23 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                     .next("take one: " + Script.BACKUP_DATABASE.command("create"), "or name the folder: --dir DIR");
         }
 
-        /** This database's; a machine that only verifies may reach it by another address, so the name alone counts there. */
+        /** This database's. A machine that only verifies may reach it by another address: then the name counts. */
         private static List<BackupFolder.Entry> latest(BackupFolder folder, Credentials database) {
             var own = folder.list(database);
-            var found = own.isEmpty()
-                    ? folder.list().stream()
-                            .filter(entry -> entry.database().equals(database.database()))
-                            .toList()
-                    : own;
-            return found.stream().limit(1).toList();
+            if (!own.isEmpty()) return own.subList(0, 1);
+            return folder.list().stream()
+                    .filter(entry -> entry.database().equals(database.database())).limit(1).toList();
         }
 
         /** @throws Failure when it is the only one, or something other than the backup is wrong */
         private boolean isGood(Context context, VerifyServer server, Path path, boolean only) throws IOException {
-            context.console.heading("Verifying " + path
-                    + (server.setting() == null
-                            ? ""
-                            : " on " + server.database().credentials()));
+            var where = server.setting() == null ? "" : " on " + server.database().credentials();
+            context.console.heading("Verifying " + path + where);
             try {
                 var file = BackupFile.of(path, decryption.key(context.settings));
                 var restoration = server.verify(file, context.console);
-                BackupPrinter.printVerified(
-                        context.console, path, file.recordRestored(restoration), restoration.compares());
+                var manifest = file.recordRestored(restoration);
+                BackupPrinter.printVerified(context.console, path, manifest, restoration.hasContents());
                 return true;
             } catch (Failure e) {
                 if (which.all && !Files.exists(path)) return true; // pruned meanwhile
@@ -274,29 +267,21 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
     // ---- restore -----------------------------------------------------------------------------
 
-    @Command(
-            name = "restore",
-            description = {
-                "Restores a backup into a new database, compares every table, and puts it in place of the one in use,"
-                        + " which is kept.",
-                "Also restores archives of pg_dump and SQL of other tools."
-            })
+    @Command(name = "restore", description = {
+        "Restores a backup into a new database, compares every table, and puts it in place of the one in use,"
+                + " which is kept.",
+        "Also restores archives of pg_dump and SQL of other tools."})
     static final class RestoreBackup implements Callable<Integer> {
         @ParentCommand backup_database top;
         @Parameters(paramLabel = "FILE", description = "The backup.")
         Path file;
 
-        @Option(
-                names = "--into",
-                paramLabel = "NAME",
+        @Option(names = "--into", paramLabel = "NAME",
                 description = "Restore into a new database of this name; the one in use is not touched.")
         String into;
-
-        @Option(
-                names = "--no-owner",
+        @Option(names = "--no-owner",
                 description = "Your role owns everything that is restored, and no privileges are granted.")
         boolean noOwner;
-
         @Option(names = "--dry-run", description = "Read the backup to its end, show the plan and change nothing.")
         boolean dryRun;
         @Option(names = "--terminate", description = "Disconnect sessions that block the restore.")
@@ -349,23 +334,18 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
         private void inPlace(Target to, RunLock lock) {
             var services = to.environment.services();
             to.db.ignoreSessionsFrom(services.addresses());
-            var replacement = Restore.InPlace.of(to.context.project, to.db, to.backup.file(), terminate, services);
+            var replacement = Restore.InPlace.of(to.context.project, to.db, to.backup.file(), services);
             var restoration = restoration(to, replacement.previous().scratch());
-            print(
-                    to,
-                    "Restore %s in place of database %s, which is kept as %s"
-                            .formatted(
-                                    to.backup.file(),
-                                    to.db.name(),
-                                    replacement.previous().before()),
-                    new Plan(replacement.steps(restoration, to.console())));
+            var heading = "Restore %s in place of database %s, which is kept as %s"
+                    .formatted(to.backup.file(), to.db.name(), replacement.previous().before());
+            print(to, heading, new Plan(replacement.steps(restoration, terminate, to.console())));
             PlanPrinter.printInTheWay(to.console(), replacement.sessions(), terminate);
             Guards.refuseProtected(to.db);
             if (isDry(to, restoration)) return;
             confirmation.ask(to.console(), to.db.name(), to.db.credentials().isLocal(), true);
             lock.requireHeld();
             var asked = !terminate && confirmation.toTerminate(to.console(), replacement.sessions().size());
-            var steps = (asked ? replacement.terminating() : replacement).steps(restoration, to.console());
+            var steps = replacement.steps(restoration, terminate || asked, to.console());
             var undo = Script.RESET_MIGRATIONS.command("undo", replacement.run().id());
             var left = new Plan(steps).runReturningUnfinished(to.console(), () -> undo);
             replacement.warnings().forEach(to.console()::warn);
@@ -375,7 +355,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private Restoration restoration(Target to, String name) {
             var options = noOwner ? List.of("--no-owner", "--no-privileges") : List.<String>of();
-            var programs = to.environment.pgPrograms(to.backup.atLeast(to.db.major()));
+            var programs = to.environment.pgPrograms(to.backup.pgRestoreMajor(to.db.major()));
             return new Restoration(to.backup, programs, name, options, to.console()::progress);
         }
 
@@ -394,38 +374,29 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         private static void printRestored(Target to, Restoration restoration, String name) {
             var restored = restoration.restored();
-            var compared = !restoration.compares() ? "; there is nothing to compare them with"
-                    : restoration.ours() ? ", each compared with the backup" : ", as many in each table as in the dump";
-            to.console().success("restored into database %s: %s, %,d rows%s".formatted(name,
-                    Text.count(restored.tables().size(), "table"), restored.rows(), compared));
+            var tables = Text.count(restored.tables().size(), "table");
+            var compared = !restoration.hasContents() ? "; there is nothing to compare them with"
+                    : restoration.comparesRows() ? ", each compared with the backup"
+                    : ", as many in each table as in the dump";
+            to.console().success("restored into database %s: %s, %,d rows%s"
+                    .formatted(name, tables, restored.rows(), compared));
         }
 
         private static void printReplaced(
                 Target to, Restoration restoration, Restore.InPlace replacement, String undo) {
-            var aside = replacement.previous().before();
-            printRestored(to, restoration, to.db.name());
-            to.console()
-                    .event(
-                            "restored",
-                            Map.of(
-                                    "file",
-                                    to.backup.file().toString(),
-                                    "database",
-                                    to.db.name(),
-                                    "aside",
-                                    aside,
-                                    "undo",
-                                    undo));
-            to.console().note("the previous database is kept as " + aside);
-            to.console().note("go back:              " + undo);
-            to.console()
-                    .note("free its disk space:  " + Runs.purgeCommand(replacement.run(), to.context.project, to.db));
+            var console = to.console();
+            var name = to.db.name();
+            var previous = replacement.previous().before();
+            printRestored(to, restoration, name);
+            console.event("restored",
+                    Map.of("file", to.backup.file().toString(), "database", name, "aside", previous, "undo", undo));
+            console.note("the previous database is kept as " + previous);
+            console.note("go back:              " + undo);
+            console.note("free its disk space:  " + Runs.purgeCommand(replacement.run(), to.context.project, to.db));
             var migration = restoration.restored().lastMigration();
-            if (migration != null)
-                to.console()
-                        .note(
-                                "its last migration:   %s.%s; python manage.py migrate --check shows whether your files match"
-                                        .formatted(migration.app(), migration.name()));
+            if (migration == null) return;
+            console.note("its last migration:   %s.%s; python manage.py migrate --check shows whether your files match"
+                    .formatted(migration.app(), migration.name()));
         }
     }
 
@@ -450,13 +421,12 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                                 + " BACKUP_KEEP_DAILY=7 in .env");
             var prune = new Prune(context.folder, database, policy, Runs.neededBackups(context.project));
             var decisions = prune.decide();
-            console.heading(
-                    "Backups of %s in %s, keeping %s".formatted(database.database(), context.folder.path(), policy));
+            var where = context.folder.path();
+            console.heading("Backups of %s in %s, keeping %s".formatted(database.database(), where, policy));
             for (var decision : decisions) {
-                console.note("  %s  %s".formatted(decision.item().name(), decision.reason()));
-                console.event(
-                        "decision",
-                        Map.of("file", decision.item().name(), "keep", decision.keep(), "reason", decision.reason()));
+                var name = decision.item().name();
+                console.note("  %s  %s".formatted(name, decision.reason()));
+                console.event("decision", Map.of("file", name, "keep", decision.keep(), "reason", decision.reason()));
             }
             if (dryRun) console.success("dry run: nothing was removed");
             else console.success("removed %d of %d".formatted(prune.run().size(), decisions.size()));
@@ -472,11 +442,8 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                 description = "Exit code 1 when the newest good backup is older: 90m, 26h, 2d, 1w (BACKUP_MAX_AGE).")
         String maxAge;
 
-        @Option(
-                names = "--prometheus",
-                paramLabel = "FILE",
-                description =
-                        "Also write the status for node_exporter's textfile collector, *.prom (BACKUP_PROMETHEUS).")
+        @Option(names = "--prometheus", paramLabel = "FILE", description =
+                "Also write the status for node_exporter's textfile collector, *.prom (BACKUP_PROMETHEUS).")
         Path prometheus;
 
         @Override public Integer call() throws IOException {

@@ -28,7 +28,6 @@
 //SOURCES backup/BackupStatus.java
 //SOURCES backup/BackupWriter.java
 //SOURCES backup/Differences.java
-//SOURCES backup/FileDigest.java
 //SOURCES backup/Manifest.java
 //SOURCES backup/OffSite.java
 //SOURCES backup/ProgressStream.java
@@ -46,10 +45,8 @@
 //SOURCES backup/archive/RowCounter.java
 //SOURCES backup/archive/XxHash64.java
 //SOURCES backup/encryption/Age.java
-//SOURCES backup/encryption/DecryptionKey.java
 //SOURCES backup/offsite/Ping.java
 //SOURCES backup/offsite/Remote.java
-//SOURCES backup/offsite/RemoteProblem.java
 //SOURCES cli/Cli.java
 //SOURCES cli/Confirmation.java
 //SOURCES cli/Console.java

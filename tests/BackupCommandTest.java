@@ -24,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
 import support.Tool;
 
-/** The commands as cron and people give them, in a process of their own: what follows a backup, and what brings one back. */
+/** The commands in separate processes, as cron and people run them: what follows a backup, and restores. */
 class BackupCommandTest {
     @TempDir Path project;
     private Postgres.Db db;
@@ -57,7 +57,7 @@ class BackupCommandTest {
 
     // ---- what follows a backup -----------------------------------------------------------------
 
-    @Test void settings_in_the_env_file_count_and_the_command_line_wins() throws Exception {
+    @Test void command_line_options_override_the_env_file() throws Exception {
         settings("BACKUP_DIR=nightly\nBACKUP_COMPRESS=gzip:1\nBACKUP_FORMAT=plain\nBACKUP_KEEP_LAST=2\n");
         for (int i = 0; i < 3; i++) assertEquals(0, tool.run("--quiet").code());
         var kept = folder("nightly");
@@ -81,7 +81,7 @@ class BackupCommandTest {
         assertTrue(wrong.err().contains("BACKUP_FORMAT") && wrong.err().contains("custom, plain"), wrong.err());
     }
 
-    @Test void a_table_that_lost_its_rows_is_a_warning_and_with_strict_nothing_older_goes() throws Exception {
+    @Test void a_table_that_lost_its_rows_is_a_warning_and_with_strict_no_older_backup_is_pruned() throws Exception {
         assertEquals(0, tool.run("--quiet").code());
         execute("DELETE FROM \"Order \"\"Line\"\" x\" WHERE id > 100");
         var strict = tool.run("--strict", "--keep-last", "1");
@@ -93,12 +93,12 @@ class BackupCommandTest {
         assertEquals(0, warned.code(), warned.all());
         assertTrue(warned.err().contains("warning: much less") && warned.err().contains("customer"), warned.err());
         assertEquals(1, folder("backups").size());
-        var calm = tool.run("--quiet"); // the control: nothing fell since
+        var calm = tool.run("--quiet"); // the control: nothing has shrunk since
         assertEquals("", calm.all());
         assertEquals(2, tool.run("--alarm-drop", "101").code());
     }
 
-    @Test void the_switch_hears_of_start_and_success_and_of_failure_without_secrets() throws Exception {
+    @Test void the_ping_reports_start_success_and_failure_without_secrets() throws Exception {
         var heard = Collections.synchronizedList(new ArrayList<String>());
         var server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         server.createContext("/", exchange -> {
@@ -128,13 +128,13 @@ class BackupCommandTest {
         }
     }
 
-    @Test void a_copy_off_site_is_fetched_again_and_a_missing_folder_costs_no_backup() throws Exception {
+    @Test void an_off_site_copy_can_be_fetched_and_a_missing_folder_does_not_prevent_the_backup() throws Exception {
         assumeTrue(Program.of("sh", "-c", "command -v rclone").run().code() == 0, "rclone is not installed");
         var away = project.resolve("away");
         var first = tool.run("--remote", away.toString());
         assertEquals(3, first.code(), first.all());
         assertEquals(1, folder("backups").size());
-        assertFalse(Files.exists(away)); // an unmounted disk's place is not filled
+        assertFalse(Files.exists(away)); // the mount point of an unmounted disk is not created
         Files.createDirectory(away);
         assertEquals(0, tool.run("--quiet", "--remote", away.toString()).code());
         var name = folder("backups").getFirst().file().getFileName().toString();
@@ -143,7 +143,7 @@ class BackupCommandTest {
         Files.delete(project.resolve("backups").resolve(name + ".json"));
         assertEquals(0, tool.run("fetch", name, "--remote", away.toString()).code());
         assertTrue(folder("backups").getFirst().isGood());
-        Files.write(away.resolve(name), new byte[] {1, 2, 3}); // the control: another content is noticed
+        Files.write(away.resolve(name), new byte[] {1, 2, 3}); // the control: different content is noticed
         Files.delete(project.resolve("backups").resolve(name));
         assertEquals(1, tool.run("fetch", name, "--remote", away.toString()).code());
         assertFalse(Files.exists(project.resolve("backups").resolve(name)));
@@ -151,7 +151,7 @@ class BackupCommandTest {
 
     // ---- proof ---------------------------------------------------------------------------------
 
-    @Test void verify_stamps_the_manifest_status_tells_and_prune_gives_reasons() throws Exception {
+    @Test void verify_records_its_result_status_shows_it_and_prune_gives_reasons() throws Exception {
         assertEquals(1, tool.run("status", "--max-age", "1h").code()); // none at all
         assertEquals(0, tool.run("--quiet").code());
         assertEquals(Manifest.Level.STREAM, folder("backups").getFirst().level());
@@ -170,11 +170,11 @@ class BackupCommandTest {
                 dry.out().contains("kept: the newest good one")
                         && dry.out().contains("kept: the newest that was restored"),
                 dry.out());
-        assertEquals(2, tool.run("prune").code()); // nothing says what to keep
+        assertEquals(2, tool.run("prune").code()); // without a rule that says what to keep
         assertEquals(2, folder("backups").size());
     }
 
-    @Test void a_lost_manifest_is_made_again_by_verify() throws Exception {
+    @Test void verify_rebuilds_a_lost_manifest() throws Exception {
         assertEquals(0, tool.run("--quiet").code());
         var file = folder("backups").getFirst();
         Files.delete(Path.of(file.file() + ".json"));
@@ -200,9 +200,9 @@ class BackupCommandTest {
         assertEquals(Manifest.Level.STREAM, folder("backups").getFirst().level());
     }
 
-    /** As after the usual advice to start over; pg_dump lists such a schema, and one that nobody has touched it does not. */
+    /** As after the usual advice to start over. pg_dump lists such a schema, but not the original one. */
     @Test
-    void a_public_schema_of_one_s_own_verifies_and_another_schema_that_is_missing_does_not() throws Exception {
+    void a_recreated_public_schema_verifies_and_a_missing_schema_is_noticed() throws Exception {
         execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public; COMMENT ON SCHEMA public IS 'ours'; CREATE TABLE"
                 + " kept (id int); CREATE SCHEMA other");
         var tool = Tool.in(project, "backup_database"); // --dir is relative to the working folder
@@ -218,7 +218,7 @@ class BackupCommandTest {
         assertEquals(1, tool.run("verify", "--dir", "plain").code());
     }
 
-    @Test void an_encrypted_backup_needs_its_key_and_nothing_readable_is_in_it() throws Exception {
+    @Test void an_encrypted_backup_needs_its_key_and_holds_no_plain_text() throws Exception {
         var recipient = identity("key.txt");
         settings("BACKUP_ENCRYPT_TO=" + recipient + "\nBACKUP_IDENTITY=key.txt\n");
         var tool = Tool.in(project, "backup_database"); // key.txt is relative to the working folder
@@ -236,7 +236,7 @@ class BackupCommandTest {
         settings("");
         tool.run("verify").ended(2, file + " is encrypted, and no identity file is given");
         assertEquals(
-                Manifest.Level.RESTORED, folder("backups").getFirst().level()); // a wrong key says nothing of the file
+                Manifest.Level.RESTORED, folder("backups").getFirst().level()); // a wrong key proves nothing
     }
 
     /** Makes a key file. @return its recipient */
@@ -246,7 +246,7 @@ class BackupCommandTest {
         return new String(pair.getPublic().getEncoded(), java.nio.charset.StandardCharsets.US_ASCII);
     }
 
-    @Test void a_passphrase_is_refused_with_what_to_use_instead_and_never_printed() throws Exception {
+    @Test void a_passphrase_is_refused_and_never_printed() throws Exception {
         settings("BACKUP_PASSPHRASE='four words of mine'\n");
         for (var more : List.of(List.<String>of(), List.of("--encrypt-to", identity("key.txt")))) {
             var refused = tool.run(more.toArray(String[]::new))
@@ -261,7 +261,7 @@ class BackupCommandTest {
         settings("");
         assertEquals(0, tool.run("--quiet").code());
         settings("BACKUP_PASSPHRASE='four words of mine'\n");
-        assertEquals(0, tool.run("verify").code()); // the control: it is refused where it would encrypt
+        assertEquals(0, tool.run("verify").code()); // the control: only a new backup refuses it
     }
 
     // ---- back ----------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ class BackupCommandTest {
         var before = oid();
         var file = folder("backups").getFirst().file().toString();
         var asked = tool.run("restore", file);
-        assertEquals(4, asked.code(), asked.all()); // nobody is there to say yes
+        assertEquals(4, asked.code(), asked.all()); // without a terminal to confirm
         assertEquals(before, oid());
         var restored = tool.run("restore", file, "--yes");
         assertEquals(0, restored.code(), restored.all());
@@ -300,15 +300,15 @@ class BackupCommandTest {
         Postgres.execute("COMMENT ON DATABASE %s IS 'protected'".formatted(Postgres.quoted(db.name())));
         assertEquals(4, tool.run("restore", file, "--yes").code());
         assertEquals(0, tool.run("restore", file, "--into", db.name() + "_beside").code());
-        assertEquals(4, tool.run("restore", file, "--into", db.name() + "_beside").code()); // it is there by now
+        assertEquals(4, tool.run("restore", file, "--into", db.name() + "_beside").code()); // it exists now
         Postgres.execute("COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(db.name())));
         assertEquals(0, tool.run("restore", file, "--yes").code()); // the control
     }
 
-    @Test void a_role_that_may_not_create_databases_hears_of_it_before_anything_is_done() throws Exception {
+    @Test void a_role_that_may_not_create_databases_is_refused_before_anything_is_done() throws Exception {
         assertEquals(0, tool.run("--quiet").code());
         Postgres.execute("ALTER ROLE %s NOCREATEDB".formatted(Postgres.quoted(db.role().name())));
-        var name = folder("backups").getFirst().file().getFileName().toString(); // found by its name alone
+        var name = folder("backups").getFirst().file().getFileName().toString(); // looked up in the folder
         for (var more : List.of(List.of("--into", "anywhere"), List.of("--yes"))) {
             var args = new ArrayList<>(List.of("restore", name));
             args.addAll(more);
@@ -323,7 +323,7 @@ class BackupCommandTest {
         assertEquals(0, tool.run("restore", name, "--into", db.name() + "_anywhere").code()); // the control
     }
 
-    @Test void a_letter_is_no_dump_and_a_failed_backup_says_what_there_is_to_fall_back_on() throws Exception {
+    @Test void a_file_that_is_not_a_dump_is_refused_and_a_failed_backup_names_the_newest_good_one() throws Exception {
         var letter = Files.writeString(project.resolve("letter.sql"), "-- my dear\nnot a dump at all\n");
         var refused = tool.run("restore", letter.toString(), "--into", "anywhere");
         assertEquals(2, refused.code(), refused.all());
@@ -341,14 +341,14 @@ class BackupCommandTest {
         assertTrue(second.err().contains("was made (the newest good one is "), second.err());
     }
 
-    @Test void two_servers_with_a_database_of_one_name_may_share_a_folder() throws Exception {
+    @Test void two_servers_with_a_database_of_the_same_name_can_share_a_folder() throws Exception {
         assertEquals(0, tool.run("--quiet").code());
         var other = folder("backups").getFirst().file();
         var manifest = Path.of(other + ".json");
         var ours = "\"origin\": \"%s:%d\"".formatted(db.host(), db.port());
         assertTrue(Files.readString(manifest).contains(ours), Files.readString(manifest));
         Files.writeString(manifest, Files.readString(manifest).replace(ours, "\"origin\": \"elsewhere:5432\""));
-        execute("DELETE FROM \"Order \"\"Line\"\" x\""); // no fall, for there is nothing of ours to compare with
+        execute("DELETE FROM \"Order \"\"Line\"\" x\""); // no alarm: nothing to compare with
         assertEquals("", tool.run("--quiet", "--keep-last", "1").all());
         assertEquals("", tool.run("--quiet", "--keep-last", "1").all());
         assertTrue(Files.exists(other));

@@ -128,7 +128,7 @@ class BackupExitCodesTest {
         ended.fails(
                 3,
                 "the backup " + file + " is good, but: there is no off-site copy: --remote " + missing
-                        + ": no such folder; it is not created by itself, because it may be an unmounted disk",
+                        + ": no such folder; it is not created, because it may be an unmounted disk",
                 "mount it, or create it once: mkdir -p '" + missing + "'");
     }
 
@@ -204,7 +204,7 @@ class BackupExitCodesTest {
         copy(good, folder.resolve(good.getFileName()));
         var later = Files.write(
                 folder.resolve("another_20990101_030000.dump"),
-                new byte[0]); // another database's, and no backup at all
+                new byte[0]); // of another database, and not a backup
         run("verify", "--latest", "--dir", folder.toString())
                 .ends(0, "verified: " + folder.resolve(good.getFileName()));
         Files.delete(folder.resolve(good.getFileName()));
@@ -260,7 +260,7 @@ class BackupExitCodesTest {
                 "give an archive of pg_dump (-Fc) or SQL; zstd, gzip and age are recognized");
     }
 
-    @Test void restore_4_when_nobody_can_confirm_and_5_while_another_run_holds_the_project() throws Exception {
+    @Test void restore_4_without_a_terminal_to_confirm_and_5_while_another_run_holds_the_lock() throws Exception {
         run("restore", good.toString()).ends(4, "--yes");
         try (var lock = FolderLock.take(project, "reset_migrations", warning -> {})) {
             run("restore", good.toString(), "--yes").ends(5, "pid " + ProcessHandle.current().pid());

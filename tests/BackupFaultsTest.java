@@ -61,9 +61,9 @@ import support.Snapshot;
 import support.Tool;
 
 /**
- * What goes wrong with backups: damaged files, damaged manifests, full disks, servers and programs that die, two at once,
- * clocks that jump, other people's dumps. Whatever fails a verify is not listed as good, no good backup is lost or altered,
- * no database is left, and the live one is as it was.
+ * What goes wrong with backups: damaged files, damaged manifests, full disks, servers and programs that die, concurrent
+ * runs, clock changes, dumps of other tools. A backup that fails verify is not listed as good, no good backup is lost or
+ * altered, no database is left, and the live one is unchanged.
  */
 @EnabledOnOs(value = OS.LINUX, disabledReason = "small disks are tmpfs, programs that die are shell scripts")
 class BackupFaultsTest {
@@ -149,7 +149,7 @@ class BackupFaultsTest {
         return found;
     }
 
-    @Test void a_damaged_file_fails_verify_and_is_not_listed_as_good_any_more() throws Exception {
+    @Test void a_damaged_file_fails_verify_and_is_no_longer_listed_as_good() throws Exception {
         for (var kind : kinds.entrySet()) {
             var whole = Files.readAllBytes(kind.getValue());
             for (var fault : Sample.of("damaged " + kind.getKey(), faults(whole), 1, Fault::kind)) {
@@ -159,7 +159,7 @@ class BackupFaultsTest {
                 assertEquals(
                         fault.content.length == whole.length,
                         isGood(file),
-                        at); // one of the same length has to be read first
+                        at); // a file of the same length is noticed only when it is read
                 var verify = tool("verify", file.toString());
                 assertTrue(verify.code() == 1 || verify.code() == 2, at + verify.all());
                 assertFalse(isGood(file), at + verify.all());
@@ -174,16 +174,16 @@ class BackupFaultsTest {
                 assertEquals(databases, databases(), at);
                 counted("damaged files found", true);
             }
-            var file = put(kind.getValue()); // the control: untouched it is good, before and after
+            var file = put(kind.getValue()); // the control: undamaged it is good, before and after
             assertTrue(isGood(file));
             assertDone(tool("verify", file.toString()));
             assertEquals(Manifest.Level.RESTORED, found(file).level());
         }
     }
 
-    /** Packed files have checksums of their own; of the others what is cut is found, and a bit that was flipped within a value cannot be. */
+    /** Compressed files have checksums. In others a missing end is found, but not a flipped bit within a value. */
     @Test
-    void without_its_manifest_a_damaged_file_is_never_good_unless_all_it_holds_is_there() throws Exception {
+    void a_damaged_file_without_its_manifest_is_good_only_when_its_content_is_complete() throws Exception {
         for (var kind : kinds.entrySet()) {
             var whole = Files.readAllBytes(kind.getValue());
             for (var fault : Sample.of("damaged " + kind.getKey(), faults(whole), 1, Fault::kind)) {
@@ -205,7 +205,7 @@ class BackupFaultsTest {
             var file = put(kind.getValue());
             Files.delete(Manifest.fileOf(file));
             assertDone(tool("verify", file.toString()));
-            assertTrue(isGood(file)); // the control, and the manifest is there again
+            assertTrue(isGood(file)); // the control; the manifest has been rebuilt
             assertEquals(whole.length, found(file).manifest().file().bytes());
         }
     }
@@ -218,7 +218,7 @@ class BackupFaultsTest {
 
     // ---- damaged manifests ---------------------------------------------------------------------
 
-    @Test void a_damaged_manifest_stops_nothing_and_makes_nothing_good() throws Exception {
+    @Test void a_damaged_manifest_stops_no_command_and_makes_no_backup_good() throws Exception {
         var whole = Files.readString(Manifest.fileOf(kinds.get("custom, zstd")));
         var damaged = new LinkedHashMap<String, String>();
         for (var text : List.of("", "null", "[]", "{}", "\"x\"", "7", "{\"proof\": {}}", "\0\0\0", "[".repeat(5000)))
@@ -253,7 +253,7 @@ class BackupFaultsTest {
             for (var command : List.of("prune --keep-last 1 --dry-run", "list --json"))
                 assertDone(tool(command.split(" ")), fault.getKey());
             var good = isGood(file);
-            var status = tool("status"); // without any good backup of this database it fails
+            var status = tool("status"); // it fails without a good backup of this database
             var newest = new BackupFolder(backups).newestGood(shop.credentials());
             assertEquals(newest != null ? 0 : 1, status.code(), fault.getKey() + status.all());
             if (!fault.getKey().matches("byte .*| origin is .*")) assertEquals(good, newest != null, fault.getKey());
@@ -280,9 +280,9 @@ class BackupFaultsTest {
         var text = Files.readString(manifest);
 
         var renamed = Files.move(
-                file, file.resolveSibling("faults_shop_20200101_000000.dump.zst")); // the file alone: nobody knows it
+                file, file.resolveSibling("faults_shop_20200101_000000.dump.zst")); // without its manifest
         assertFalse(isGood(renamed));
-        Files.move(manifest, Manifest.fileOf(renamed)); // with its manifest, which tells of another name
+        Files.move(manifest, Manifest.fileOf(renamed)); // with its manifest, which has another name
         assertFalse(isGood(renamed));
         Files.move(renamed, file);
         Files.move(Manifest.fileOf(renamed), manifest);
@@ -297,13 +297,13 @@ class BackupFaultsTest {
             Files.writeString(manifest, text);
             assertTrue(text.contains(edit.getFirst()), text);
             Files.writeString(manifest, text.replaceFirst(java.util.regex.Pattern.quote(edit.get(0)), edit.get(1)));
-            assertTrue(isGood(file)); // it looks so
+            assertTrue(isGood(file)); // by its manifest
             var verify = tool("verify", file.toString());
             assertEquals(1, verify.code(), edit + verify.all());
             assertFalse(isGood(file), edit.toString());
             counted("edited manifests found", true);
         }
-        Files.delete(manifest); // the way out: verify makes it again
+        Files.delete(manifest); // the way out: verify rebuilds it
         assertDone(tool("verify", file.toString()));
         assertTrue(isGood(file));
         assertEquals(
@@ -313,7 +313,7 @@ class BackupFaultsTest {
                         .get("tables"));
     }
 
-    /** The check that everything else leans on. */
+    /** All other tests rely on this check. */
     @Test void a_row_that_is_altered_while_it_is_restored_is_noticed() throws Exception {
         var file = put(kinds.get("custom, zstd"));
         var fake = programs(
@@ -329,14 +329,14 @@ class BackupFaultsTest {
                 .run("restore", file.toString(), "--into", "faults_restored");
         assertEquals(1, refused.code(), refused.all());
         var again =
-                process("backup_database").warm().run("verify", file.toString()); // the control: it was not the file
+                process("backup_database").warm().run("verify", file.toString()); // the control: the file is good
         assertDone(again);
         assertTrue(isGood(file));
     }
 
     // ---- full disks ----------------------------------------------------------------------------
 
-    @Test void on_a_full_disk_no_unfinished_backup_stays_however_full_it_is() throws Exception {
+    @Test void no_unfinished_backup_is_left_on_a_full_disk() throws Exception {
         var disk = smallDisk("64m");
         try {
             backups = disk.resolve("backups");
@@ -360,9 +360,9 @@ class BackupFaultsTest {
                     new BackupFolder(backups)
                             .list().stream()
                                     .filter(BackupFolder.Entry::isGood)
-                                    .count()); // the control: with room it is one more
+                                    .count()); // the control: with free space there is one more
 
-            resize(disk, 0); // no room to note anything
+            resize(disk, 0); // no space to record the result
             before = content();
             var verify = tool("verify", earlier.toString(), "--dir", backups.toString());
             assertFalse(verify.err().contains("bug in the tool"), verify.all());
@@ -397,14 +397,14 @@ class BackupFaultsTest {
         Program.of("umount", "-l", disk.toString()).output();
     }
 
-    /** That many pages are free now. */
+    /** Leaves this many pages free. */
     private static void resize(Path disk, int pages) throws IOException {
         var store = Files.getFileStore(disk);
         var used = store.getTotalSpace() - store.getUnallocatedSpace();
         Program.of("mount", "-o", "remount,size=%dk".formatted((used >> 10) + 4 * pages), disk.toString()).output();
     }
 
-    @Test void too_little_space_on_the_server_is_told_apart_and_the_file_stays_good() throws Exception {
+    @Test void too_little_space_on_the_server_is_reported_and_the_file_stays_good() throws Exception {
         var disk = smallDisk("30m");
         var small = (Postgres.Db) null;
         try {
@@ -432,7 +432,7 @@ class BackupFaultsTest {
                     .contains("no reset to go back to"));
             assertTrue(isGood(file));
             Program.of("mount", "-o", "remount,size=100m", disk.toString())
-                    .output(); // the control: room is all it lacked
+                    .output(); // the control: only space was missing
             assertDone(process("backup_database").warm().run("restore", file.toString(), "--yes"));
             assertDone(process("reset_migrations").warm().run("undo", "--yes"));
             assertEquals(before, Snapshot.of(small));
@@ -451,7 +451,7 @@ class BackupFaultsTest {
 
     // ---- programs and servers that die ---------------------------------------------------------
 
-    @Test void pg_dump_that_dies_talks_or_lies_leaves_nothing() throws Exception {
+    @Test void pg_dump_that_dies_or_writes_something_else_leaves_no_file() throws Exception {
         make(backups, pgDump, Backup.Options.DEFAULT);
         var before = content();
         var real = real("pg_dump");
@@ -496,7 +496,7 @@ class BackupFaultsTest {
 
     @Tag("exhaustive")
     @Test
-    void a_server_that_crashes_in_the_middle_of_a_dump_or_a_restore_costs_nothing_good() throws Exception {
+    void a_server_crash_during_a_dump_or_a_restore_harms_no_good_backup() throws Exception {
         try (var server = CrashingServer.start()) {
             server.execute("CREATE DATABASE large");
             var large = server.database("large", Postgres.SUPERUSER);
@@ -538,7 +538,7 @@ class BackupFaultsTest {
                     verify.code() == 1 || verify.code() == 3 && verify.err().contains("dropdb backup_verify_"),
                     verify.all());
             if (verify.code() == 1) assertEquals("0", scratches(large));
-            assertEquals(before, content()); // it says nothing of the file
+            assertEquals(before, content()); // it proves nothing about the file
             assertTrue(isGood(good));
 
             var into = process("backup_database")
@@ -570,7 +570,7 @@ class BackupFaultsTest {
         return OldState.text(server, "SELECT count(*) FROM pg_database WHERE datname LIKE 'backup\\_verify\\_%'");
     }
 
-    @Test void a_tool_that_is_killed_while_rows_flow_leaves_what_the_next_one_sweeps() throws Exception {
+    @Test void the_next_run_removes_what_a_killed_run_left() throws Exception {
         make(backups, pgDump, Backup.Options.DEFAULT);
         var before = content();
         var dumping = process("backup_database")
@@ -589,7 +589,7 @@ class BackupFaultsTest {
 
     // ---- two at once ---------------------------------------------------------------------------
 
-    @Test void while_one_is_being_made_others_are_busy_verify_works_and_nothing_is_listed_too_early() throws Exception {
+    @Test void during_a_backup_another_one_is_busy_verify_works_and_list_does_not_show_it() throws Exception {
         var earlier = make(backups, pgDump, Backup.Options.DEFAULT).file();
         var dumping = process("backup_database")
                 .env("PATH", programs("pg_dump", "%s \"$@\" | %s".formatted(real("pg_dump"), paused(20_000))))
@@ -608,7 +608,7 @@ class BackupFaultsTest {
         assertDone(tool("verify", "--all"));
     }
 
-    @Test void processes_that_start_together_make_good_backups_or_are_busy() throws Exception {
+    @Test void processes_that_start_at_the_same_time_make_good_backups_or_are_busy() throws Exception {
         var running = new ArrayList<Process>();
         for (int i = 0; i < 3; i++) running.add(process("backup_database").start("create"));
         var made = 0;
@@ -622,7 +622,7 @@ class BackupFaultsTest {
         assertDone(tool("verify", "--all"));
     }
 
-    @Test void what_is_pruned_while_it_is_verified_leaves_nothing() throws Exception {
+    @Test void a_backup_that_is_pruned_while_it_is_verified_leaves_no_file() throws Exception {
         var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
         var latest = make(backups, pgDump, Backup.Options.DEFAULT).file();
         assertDone(tool("verify", latest.toString()));
@@ -640,9 +640,9 @@ class BackupFaultsTest {
         assertEquals(left, content());
     }
 
-    /** Both write beside the manifest; whichever comes in between, the proof is kept and nothing stays of what is gone. */
+    /** Both write beside the manifest. In every order the result is kept, and nothing is left of a removed backup. */
     @Test
-    void a_stamp_stands_whoever_comes_in_between() throws Exception {
+    void concurrent_commands_do_not_lose_the_result_of_a_verify() throws Exception {
         for (var between : List.of("create", "prune", "verify")) {
             Disk.removeTree(backups);
             var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
@@ -706,13 +706,13 @@ class BackupFaultsTest {
 
     // ---- clocks --------------------------------------------------------------------------------
 
-    @Tag("exhaustive") // a JVM under faketime takes ten times its time
-    @Test void when_the_clock_jumps_the_newest_is_still_known_and_never_pruned() throws Exception {
+    @Tag("exhaustive") // a JVM under faketime takes ten times as long
+    @Test void after_a_clock_change_the_newest_backup_is_still_known_and_never_pruned() throws Exception {
         assumeTrue(Program.of("sh", "-c", "command -v faketime").run().code() == 0, "faketime is not installed");
         var first = tool("create", "--json");
         assertDone(first);
         assertDone(at("+400d").run("create"));
-        var made = at("-1h").run("create", "--keep-last", "1", "--json"); // set back behind the first one
+        var made = at("-1h").run("create", "--keep-last", "1", "--json"); // before the first one
         assertDone(made);
         var last = fileIn(made);
         var folder = new BackupFolder(backups);
@@ -720,7 +720,7 @@ class BackupFaultsTest {
         var left = folder.list().stream().map(BackupFolder.Entry::file).toList();
         assertTrue(
                 left.contains(last) && left.contains(fileIn(first)) && left.size() == 3,
-                left.toString()); // the first is the latest by the clock, the third has not come yet
+                left.toString()); // the first is the latest by the clock, the third is dated in the future
         assertDone(tool("status", "--max-age", "2h"));
         assertEquals(1, tool("status", "--max-age", "30m").code()); // the control
         assertDone(tool("prune", "--keep-last", "1", "--keep-daily", "1"));
@@ -746,7 +746,7 @@ class BackupFaultsTest {
 
     // ---- other people's dumps ------------------------------------------------------------------
 
-    @Test void other_people_s_dumps_restore_whole_or_not_at_all() throws Exception {
+    @Test void dumps_of_other_tools_restore_completely_or_not_at_all() throws Exception {
         var dumps = new LinkedHashMap<String, byte[]>();
         for (var format : List.of("-Fp", "-Fc")) dumps.put(format, dumped(format));
         dumps.put("-Fp --inserts", dumped("-Fp", "--inserts"));
@@ -756,7 +756,7 @@ class BackupFaultsTest {
         for (var dump : dumps.entrySet()) {
             var whole = dump.getValue();
             Files.write(file, whole);
-            assertRestores(dump.getKey()); // the control of all that follows
+            assertRestores(dump.getKey()); // the control for everything below
             for (var length : Stream.concat(
                             Stream.of(10, 200, whole.length - 1),
                             Stream.of(30, 60, 90, 99).map(percent -> whole.length * percent / 100))
@@ -790,7 +790,7 @@ class BackupFaultsTest {
         return String.join("\n", snapshot.stream().filter(line -> !line.startsWith("database ")).toList());
     }
 
-    @Test void sql_that_fails_or_reaches_beyond_the_new_database_changes_nothing() throws Exception {
+    @Test void sql_that_fails_or_would_change_other_databases_changes_nothing() throws Exception {
         var good = new String(dumped("-Fp"), StandardCharsets.UTF_8);
         var half = good.indexOf("ALTER TABLE ONLY");
         refused(1, good.substring(0, half) + "SELECT 1 / 0;\n" + good.substring(half));
@@ -818,7 +818,7 @@ class BackupFaultsTest {
             \\connect x
             DROP DATABASE y;
             \\.
-            """); // the control: data may say what it likes
+            """); // the control: rows may contain anything
         assertDone(tool("restore", temp.resolve("foreign").toString(), "--into", "faults_foreign"));
         assertEquals("2", OldState.text(foreign(), "SELECT count(*) FROM words"));
         Postgres.execute("DROP DATABASE faults_foreign");
@@ -901,7 +901,7 @@ class BackupFaultsTest {
         return found(file).isGood();
     }
 
-    /** What lies in the folder of backups, by content. */
+    /** The files in the folder of backups, by content. */
     private Map<String, String> content() throws IOException {
         var found = new TreeMap<String, String>();
         if (!Files.isDirectory(backups)) return found;
@@ -917,7 +917,7 @@ class BackupFaultsTest {
                 .split("\n"));
     }
 
-    /** In this process, which is warm. */
+    /** In this process, which is already warm. */
     private Tool.Output tool(String... args) {
         var stdout = System.out;
         var stderr = System.err;
@@ -952,7 +952,7 @@ class BackupFaultsTest {
         return Path.of(pgDump.toString()).resolveSibling(program).toString();
     }
 
-    /** A PATH on which one of PostgreSQL's programs does this instead. */
+    /** A PATH with a replacement for one of PostgreSQL's programs. */
     private String programs(String name, String script) throws IOException {
         var bin = Files.createTempDirectory(temp, "bin");
         for (var program : List.of("pg_dump", "pg_restore", "psql"))
@@ -968,7 +968,7 @@ class BackupFaultsTest {
         return temp.resolve("paused");
     }
 
-    /** A part of a pipe that stops after so many bytes for as long as its file is there. */
+    /** A part of a pipe that stops after this many bytes while its file exists. */
     private String paused(int bytes) {
         return "{ head -c %1$d; touch '%2$s'; while [ -e '%2$s' ]; do sleep 0.05; done; cat; }"
                 .formatted(bytes, paused());

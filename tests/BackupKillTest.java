@@ -55,16 +55,16 @@ import support.Snapshot;
 import support.Tool;
 
 /**
- * Power is cut at every point between two acts of backup_database: what is listed as good restores, earlier backups are what
- * they were, the live database is, and every command goes on working. Restore in place fails at each of its points too.
+ * Kills backup_database at every checkpoint: what is listed as good restores, earlier backups and the live database are
+ * unchanged, and every command still works. A restore in place also fails at each of its checkpoints.
  */
 @Isolated("two commands at a time of its own")
 @EnabledOnOs(value = OS.LINUX, disabledReason = "a process is killed by kill -KILL")
 class BackupKillTest {
-    /** What happens at the point: the process is gone, or what stands there fails. */
+    /** What happens at the checkpoint: the process is killed, or the step fails. */
     enum Kind { kill, fail }
 
-    /** @param command of backup_database, but for UNDO; {@code OLD}, {@code NEW}, {@code BAD} are files, {@code NEWDB} is a name */
+    /** @param command of backup_database, except UNDO; OLD, NEW and BAD are files, NEWDB is a name */
     enum Scenario {
         CREATE("create", "--keep-last", "2"),
         VERIFY("verify", "OLD"),
@@ -96,7 +96,7 @@ class BackupKillTest {
 
     // ---- the worker: a JVM that runs commands until it is killed in one ------------------------
 
-    /** @param at the point, from 0; -1: none */
+    /** @param at the checkpoint, from 0; -1: none */
     record Request(String script, List<String> args, int at, Kind kind) {}
 
     /** @param code 137 when it was killed */
@@ -143,7 +143,7 @@ class BackupKillTest {
         }
     }
 
-    /** A role with a database and backups, a victim, which is started before it is needed, and a checker, which lives on and grows fast. */
+    /** A role with a database and backups, a victim started in advance, and a checker, which is kept and warm. */
     private static final class Lane implements AutoCloseable {
         final Path folder;
         final Postgres.Role role;
@@ -154,7 +154,7 @@ class BackupKillTest {
         private final Process checker;
         private Process next;
 
-        /** Three good backups, one whose manifest belongs to it no more, one that needs a role that is gone; the database has changed since. */
+        /** Three good backups, one that differs from its manifest, one that needs a missing role. */
         Lane(Path folder, String name) throws Exception {
             this.folder = Files.createDirectory(folder).toRealPath();
             checker = start();
@@ -258,7 +258,7 @@ class BackupKillTest {
         return new Credentials(db.host(), db.port(), db.name(), db.role().name(), db.role().password(), null, Map.of());
     }
 
-    /** A project of its own, with the lane's backups; restored in place is a database of its own too. */
+    /** A separate project with the lane's backups, and a separate database for the restore in place. */
     private static final class Case implements AutoCloseable {
         final Scenario scenario;
         final Lane lane;
@@ -331,7 +331,7 @@ class BackupKillTest {
                     .toList();
         }
 
-        /** What lies in the folder: name, and the hash of its content. */
+        /** The files in the folder: name, and hash of the content. */
         Map<String, String> content() throws IOException {
             var found = new TreeMap<String, String>();
             try (var all = Files.list(backups)) {
@@ -364,7 +364,7 @@ class BackupKillTest {
             worksAgain();
         }
 
-        /** Whatever list calls good, and is not one of ours as it was, has to restore. */
+        /** Every backup that is listed as good and is not an unchanged earlier one restores. */
         private void listedIsGood() throws Exception {
             var now = content();
             for (var found : events("found", "backup_database", "list")) {
@@ -376,12 +376,12 @@ class BackupKillTest {
                 var judged = tool("backup_database", "verify", file.toString());
                 if (scenario == Scenario.VERIFY_DAMAGED
                         && now.get(name + Manifest.SUFFIX).equals(files.get(name + Manifest.SUFFIX)))
-                    assertEquals(1, judged.code, judged.all()); // nobody has found it out yet
+                    assertEquals(1, judged.code, judged.all()); // it has not been noticed yet
                 else assertDone(judged);
             }
         }
 
-        /** Every byte of them; what prune lets go may be gone, or half gone and not good; verify may have stamped the one it was told to. */
+        /** Byte by byte. What prune removes may be gone, or half gone and not good; verify may have recorded a result. */
         private void earlierOnesAreThere() throws Exception {
             var now = content();
             for (var file : files.entrySet()) {
@@ -413,7 +413,7 @@ class BackupKillTest {
             }
         }
 
-        /** A killed one leaves its scratch database, as nobody is there to drop it; the next verify a day later does. */
+        /** A killed verify leaves its scratch database; the next verify a day later drops it. */
         private void afterVerify(Output output) throws Exception {
             var left = databases();
             if (output.code != 137) assertEquals(List.of(), left);
@@ -436,7 +436,7 @@ class BackupKillTest {
                             && found.get("proof").getAsString().equals("none")));
         }
 
-        /** The new name has all of it, or nobody has that name. */
+        /** The database with the new name is complete, or does not exist. */
         private void afterInto(Output output) throws Exception {
             if (output.code == 1) assertEquals(List.of(), databases());
             else if (output.code != 137) assertEquals(List.of(into), databases());
@@ -465,7 +465,7 @@ class BackupKillTest {
             var open = runs.stream().filter(run -> !run.get("outcome").getAsString().equals("undone")).toList();
             if (output.code == 0 && scenario == Scenario.RESTORE)
                 assertEquals(without(lane.rowsOf.get("OLD")), without(Snapshot.of(db)));
-            if (runs.isEmpty()) { // it never began, or was put back
+            if (runs.isEmpty()) { // it did not start, or was undone
                 assertTrue(
                         List.of(1, 137).contains(output.code) || point.equals("removed, but not swept"), output.all());
                 assertEquals(List.of(), databases());
@@ -475,7 +475,7 @@ class BackupKillTest {
                 var live = Snapshot.of(db);
                 var old = open.getFirst().get("state").getAsString().equals("OLD_IS_LIVE");
                 assertEquals(old, live.equals(rows), open.getFirst().toString());
-                if (!old) assertEquals(without(lane.rowsOf.get("OLD")), without(live)); // never half of it
+                if (!old) assertEquals(without(lane.rowsOf.get("OLD")), without(live)); // never a part of it
                 for (var name : databases())
                     assertTrue(
                             open.getFirst().get("aside").getAsString().contains(name), name + " is not named: " + open);
@@ -489,16 +489,16 @@ class BackupKillTest {
                                 .getFirst()
                                 .get("outcome")
                                 .getAsString());
-                assertEquals(2, tool("reset_migrations", "undo", "--yes").code); // it is remembered
+                assertEquals(2, tool("reset_migrations", "undo", "--yes").code); // the undo is recorded
                 assertDone(tool("reset_migrations", "purge", "--all", "--no-backup", "--yes"));
             }
             assertEquals(List.of(), databases());
             assertEquals(List.of(), events("run", "reset_migrations", "status"));
         }
 
-        /** Prune, and the next one in the morning, do their work; that one sweeps. */
+        /** Prune works, and so does the next backup, which removes leftovers. */
         private void worksAgain() throws Exception {
-            if (scenario == Scenario.VERIFY) { // what a killed stamp has left is not in its way
+            if (scenario == Scenario.VERIFY) { // the leftovers of a killed verify do not prevent it
                 assertDone(tool("backup_database", "prune", "--keep-last", "1"));
                 assertFalse(Files.exists(backups.resolve(lane.files.get("OLD").getFileName())));
             }
@@ -558,7 +558,7 @@ class BackupKillTest {
 
     private record Cut(int at, Kind kind) {}
 
-    /** Of points with nothing done between them the last one; restore in place fails at each, the others where a step begins. */
+    /** The last of checkpoints with the same state. Restore in place fails at each, the others where a step starts. */
     private static List<Cut> cuts(Scenario scenario) {
         var points = POINTS.get(scenario);
         var cuts = new ArrayList<Cut>();
@@ -611,8 +611,8 @@ class BackupKillTest {
         assertEquals("", String.join("\n\n", wrong));
     }
 
-    /** Each of them a state that must not be: the check finds it. */
-    @Test void the_check_can_fail() throws Exception {
+    /** Each of them is a forbidden state, which the check finds. */
+    @Test void the_check_detects_damage() throws Exception {
         onBothLanes(List.of(
                 lane -> {
                     try (var one = new Case(Scenario.CREATE, lane)) {
@@ -621,13 +621,13 @@ class BackupKillTest {
                         var bytes = Files.readAllBytes(old);
                         var manifest = Files.readString(Manifest.fileOf(old));
                         bytes[bytes.length / 2] ^= 1;
-                        Files.write(old, bytes); // an earlier one is altered
+                        Files.write(old, bytes); // an earlier backup is altered
                         assertThrows(AssertionError.class, () -> one.holds(done, ""));
                         bytes[bytes.length / 2] ^= 1;
                         Files.write(old, bytes);
                         Files.writeString(Manifest.fileOf(old), manifest);
                         var half = one.backups.resolve(
-                                lane.live.name() + "_20240101_000000.dump.zst"); // half a file is called good
+                                lane.live.name() + "_20240101_000000.dump.zst"); // a part of a file is listed as good
                         Files.write(half, Arrays.copyOf(bytes, bytes.length / 2));
                         Files.writeString(
                                 Manifest.fileOf(half),
@@ -647,7 +647,7 @@ class BackupKillTest {
                 lane -> {
                     try (var one = new Case(Scenario.RESTORE, lane)) {
                         OldState.run(
-                                one.db, "UPDATE customer SET name = 'Zoe' WHERE id = 7"); // and a row is not as it was
+                                one.db, "UPDATE customer SET name = 'Zoe' WHERE id = 7"); // a row is changed
                         assertThrows(AssertionError.class, () -> one.holds(new Output(137, "", "", List.of()), ""));
                     }
                 }));

@@ -22,7 +22,7 @@ import support.Postgres;
 import support.Snapshot;
 import support.Victim;
 
-/** The backups that reset_migrations takes obey the same settings as those of backup_database. */
+/** The backups of reset_migrations use the same settings as those of backup_database. */
 class BackupSettingsTest {
     private static final String ROW = "Ada Example, 12 Sample Street";
 
@@ -63,7 +63,7 @@ class BackupSettingsTest {
                 .toList();
     }
 
-    /** The files of the project, of the user's home and of the backups that show the row, as they are or unpacked. */
+    /** The files of the project, the home folder and the backups that contain the row, as they are or decompressed. */
     private List<Path> readable() throws IOException {
         var found = new ArrayList<Path>();
         for (var file : files(victim.folder()))
@@ -87,7 +87,7 @@ class BackupSettingsTest {
         return Snapshot.of(db).stream().filter(line -> line.startsWith("rows ")).toList();
     }
 
-    /** The one backup, encrypted for the recipient in the other folder; it has those rows. */
+    /** The only backup, encrypted for the recipient in the other folder; it contains those rows. */
     private Path isSealed(List<String> rows) throws Exception {
         assertEquals(1, dumps(elsewhere).size(), files(elsewhere).toString());
         var file = dumps(elsewhere).getFirst();
@@ -138,7 +138,7 @@ class BackupSettingsTest {
         victim.reset().warmHere().run("undo", "--yes").ended(4, back);
     }
 
-    @Test void what_a_reset_purges_is_encrypted_in_the_folder_of_the_settings() throws Exception {
+    @Test void reset_with_purge_encrypts_into_the_folder_of_the_settings() throws Exception {
         encrypted();
         var rows = rows(victim.db);
         var reset = victim.reset().warmHere().run("--yes", "--purge", "--strategy", "swap").done();
@@ -190,8 +190,8 @@ class BackupSettingsTest {
         }
     }
 
-    @Test void a_wrong_setting_ends_a_reset_that_needs_a_backup_before_anything_is_touched() throws Exception {
-        victim = new Victim(temp.resolve("w")); // as it was means: without the row
+    @Test void a_wrong_setting_stops_a_reset_that_needs_a_backup_before_it_changes_anything() throws Exception {
+        victim = new Victim(temp.resolve("w")); // the unchanged project is without the row
         victim.reset()
                 .env("BACKUP_FORMAT", "tar")
                 .run("--yes", "--backup")
@@ -206,13 +206,13 @@ class BackupSettingsTest {
         victim.isAsItWas();
         victim.reset().env("BACKUP_COMPRESS", "rar").run("--yes", "--strategy", "drop").ended(2, "rar");
         victim.isAsItWas();
-        victim.reset().env("BACKUP_FORMAT", "tar").run("--yes").done(); // the control: without a backup it is not read
+        victim.reset().env("BACKUP_FORMAT", "tar").run("--yes").done(); // the control: it reads no setting of backups
         victim.reset().env("BACKUP_FORMAT", "tar").run("purge", "--yes").ended(2, "BACKUP_FORMAT");
         victim.reset().warmHere().run("undo", "--yes").done();
         victim.rowsAreAsTheyWere();
     }
 
-    @Test void a_remote_gets_a_copy_and_one_that_fails_does_not_stop_the_reset() throws Exception {
+    @Test void the_backup_is_copied_to_the_remote_and_a_failed_copy_does_not_stop_the_reset() throws Exception {
         assumeTrue(Program.of("sh", "-c", "command -v rclone").run().code() == 0, "rclone is not installed");
         encrypted();
         var remote = victim.folder().resolve("remote");

@@ -32,6 +32,7 @@ import lib.environment.Environment;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.Database;
+import lib.postgres.DatabaseCopy;
 import lib.postgres.PgPrograms;
 import lib.process.Program;
 import lib.project.Credentials;
@@ -41,7 +42,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
 
-/** BackupSettings of a real server, with PostgreSQL's own programs and with such as fail in the ways that have been seen. */
+/** Backups of a real server, with PostgreSQL's programs and with programs that fail in ways that have been seen. */
 class BackupTest {
     private static final Consumer<String> SILENT = words -> {};
     private static Program pgDump;
@@ -71,8 +72,8 @@ class BackupTest {
 
     @Test void a_backup_restores_every_row() throws Exception {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
-        assertEquals(3, backup.tables());
-        assertEquals(Files.size(backup.file()), backup.bytes());
+        assertEquals(3, backup.manifest().content().tables().size());
+        assertEquals(Files.size(backup.file()), backup.manifest().file().bytes());
         assertTrue(
                 backup.file().getFileName().toString().matches(shop.name() + "_\\d{8}_\\d{6}\\.dump\\.zst"),
                 backup.file().toString());
@@ -81,27 +82,27 @@ class BackupTest {
         restore(backup.file(), shop, copy.name(), SILENT);
         assertEquals(rows(shop), rows(copy));
 
-        execute(copy, "UPDATE customer SET name = name || '!' WHERE id = 1234"); // the control: one letter is noticed
+        execute(copy, "UPDATE customer SET name = name || '!' WHERE id = 1234"); // the control: one letter
         assertNotEquals(rows(shop), rows(copy));
     }
 
-    @Test void the_folder_and_the_file_are_for_their_owner_alone() throws Exception {
+    @Test void only_the_owner_can_read_the_folder_and_the_file() throws Exception {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
         assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(folder())));
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(backup.file())));
     }
 
-    @Test void the_unfinished_file_is_for_its_owner_alone_from_the_beginning() throws Exception {
+    @Test void only_the_owner_can_ever_read_the_unfinished_file() throws Exception {
         var seen = temp.resolve("seen");
         var spy = fake("stat -c %%a '%s'/*.partial > '%s'; exec %s \"$@\"".formatted(folder(), seen, pgDump));
         Backup.create(credentials(shop), spy, folder(), SILENT);
         assertEquals("600", Files.readString(seen).strip());
     }
 
-    @Test void two_in_one_second_do_not_collide() throws Exception {
+    @Test void two_backups_in_one_second_get_different_names() throws Exception {
         Files.createDirectory(folder());
         var now = LocalDateTime.now();
-        var taken = new ArrayList<Path>(); // whichever second it will be
+        var taken = new ArrayList<Path>(); // for every second that the backup may start in
         for (int i = 0; i < 60; i++)
             taken.add(Files.writeString(
                     folder().resolve(shop.name()
@@ -113,14 +114,14 @@ class BackupTest {
         assertTrue(new BackupFolder(folder()).list().stream().anyMatch(found -> found.file().equals(second)));
     }
 
-    @Test void an_odd_database_name_becomes_a_safe_file_name_and_is_known_again() throws Exception {
+    @Test void an_odd_database_name_becomes_a_safe_file_name_and_is_decoded_again() throws Exception {
         var odd = Postgres.database("../o'dd \"na=me\" %20+", Postgres.SUPERUSER);
         execute(odd, "CREATE TABLE t AS SELECT 7 AS seven");
         var backup = Backup.create(credentials(odd), pgDump, folder(), SILENT);
         assertEquals(folder(), backup.file().getParent());
         assertTrue(backup.file().getFileName().toString().matches("[A-Za-z0-9%_.-]+"), backup.file().toString());
         assertEquals(odd.name(), new BackupFolder(folder()).list().getFirst().database());
-        assertEquals(1, backup.tables()); // it was this database that was dumped, not one named by a part of its name
+        assertEquals(1, backup.manifest().content().tables().size()); // this database was dumped, not one whose name is a part of it
     }
 
     @Test void the_restore_command_restores_once_and_then_fails_also_under_set_e() throws Exception {
@@ -132,13 +133,13 @@ class BackupTest {
         assertTrue(first.out().contains("went on"));
         assertEquals(
                 rows(shop), rows(new Postgres.Db(shop.host(), shop.port(), shop.name() + "_restored", shop.role())));
-        var second = bash("set -e\n" + command + "\necho went on"); // the database exists by now
+        var second = bash("set -e\n" + command + "\necho went on"); // the database exists now
         assertNotEquals(0, second.code());
         assertFalse(second.out().contains("went on"));
         Postgres.execute("DROP DATABASE " + Postgres.quoted(shop.name() + "_restored"));
         Files.write(backup.file(), cut(Files.readAllBytes(backup.file()), 60));
         assertNotEquals(0, bash(command).code());
-        assertFalse(exists(shop.name() + "_restored")); // tested before anything is made
+        assertFalse(exists(shop.name() + "_restored")); // the file is tested before the database is created
     }
 
     private static final String DAMAGED = "\\S+\\.partial is damaged: it cannot be read to its end: .*";
@@ -150,7 +151,7 @@ class BackupTest {
                 fake("%s \"$@\" | head -c 20000; kill -9 $$".formatted(pgDump)), "pg_dump failed with exit code .*");
     }
 
-    @Test void sql_that_is_cut_with_exit_0_is_no_backup() throws Exception {
+    @Test void sql_that_is_cut_off_with_exit_code_0_is_not_a_backup() throws Exception {
         var fake = fake("exec '%s' \"$@\"".formatted(pgDump));
         var restore = Path.of(fake.toString()).resolveSibling("pg_restore");
         var real = restore.toRealPath();
@@ -168,7 +169,7 @@ class BackupTest {
         }
     }
 
-    @Test void a_stream_that_is_cut_at_60_percent_with_exit_0_is_found_when_it_is_read_back() throws Exception {
+    @Test void an_archive_that_is_cut_off_at_60_percent_with_exit_code_0_is_noticed() throws Exception {
         var whole = Files.readAllBytes(
                 make(temp.resolve("whole"), new Backup.Options(false, Compression.parse("none"), null, 0))
                         .file());
@@ -178,11 +179,11 @@ class BackupTest {
         failsWithout(fake, DAMAGED);
         Files.write(archive, java.util.Arrays.copyOf(whole, whole.length - 1));
         failsWithout(fake, DAMAGED);
-        Files.write(archive, whole); // the control: the whole one passes
-        assertEquals(3, Backup.create(credentials(shop), fake, folder(), SILENT).tables());
+        Files.write(archive, whole); // the control: the complete one passes
+        assertEquals(3, Backup.create(credentials(shop), fake, folder(), SILENT).manifest().content().tables().size());
     }
 
-    @Test void words_before_the_archive_are_found() throws Exception {
+    @Test void text_before_the_archive_is_noticed() throws Exception {
         var failure = failsWithout(fake("echo 'Welcome to the database host'; exec %s \"$@\"".formatted(pgDump)),
                 "the output of pg_dump is not an archive: it starts with \"Welcome to the database host\".*");
         assertEquals(
@@ -190,7 +191,7 @@ class BackupTest {
                 failure.problem().next());
     }
 
-    @Test void pg_dump_that_says_nothing_is_a_failure() throws Exception {
+    @Test void pg_dump_that_writes_nothing_is_a_failure() throws Exception {
         failsWithout(fake("exit 0"), "pg_dump wrote nothing, with exit code 0");
     }
 
@@ -206,7 +207,7 @@ class BackupTest {
         assertEquals(List.of("pg_dump: warning: beware"), backup.warnings());
     }
 
-    @Test void a_wrong_password_fails_with_what_to_look_at() throws Exception {
+    @Test void a_wrong_password_fails_and_names_the_settings() throws Exception {
         var wrong = credentials(shop.as(new Postgres.Role("postgres", "not it")));
         var failure = assertThrows(Failure.class, () -> Backup.create(wrong, pgDump, folder(), SILENT));
         assertTrue(failure.getMessage().contains("password authentication failed"), failure.getMessage());
@@ -214,7 +215,7 @@ class BackupTest {
         assertEquals(List.of(), backups());
     }
 
-    @Test void a_full_disk_leaves_nothing() throws Exception {
+    @Test void a_full_disk_leaves_no_file() throws Exception {
         var small = Files.createDirectory(temp.resolve("small"));
         assumeTrue(
                 Program.of("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small.toString())
@@ -255,7 +256,7 @@ class BackupTest {
 
     // ---- one at a time, and what others left ---------------------------------------------------
 
-    @Test void a_second_backup_in_the_folder_is_busy_until_the_first_has_ended() throws Exception {
+    @Test void a_second_backup_in_the_folder_is_busy_until_the_first_has_finished() throws Exception {
         try (var first = new BackupWriter(
                 new PgPrograms(pgDump, credentials(shop)),
                 new BackupFolder(folder()),
@@ -266,13 +267,13 @@ class BackupTest {
             assertEquals(
                     5,
                     cron(envFile(Postgres.SUPERUSER))
-                            .code()); // another process is kept out too, also after the attempt above
+                            .code()); // another process is refused too, also after the attempt above
             Backup.create(credentials(shop), pgDump, temp.resolve("another"), SILENT);
         }
         Backup.create(credentials(shop), pgDump, folder(), SILENT);
     }
 
-    @Test void a_killed_run_s_partial_file_is_swept_and_nothing_else() throws Exception {
+    @Test void the_partial_file_of_a_killed_run_is_removed_and_nothing_else() throws Exception {
         Files.createDirectory(folder());
         var ours = Files.writeString(folder().resolve("crm_20250101_030000.dump.partial"), "PGDMP");
         var others = List.of(Files.writeString(folder().resolve("crm_20250101_030000.dump"), "earlier"),
@@ -295,7 +296,7 @@ class BackupTest {
 
         try (var control = new CommandLines(password)) {
             Program.of("sh", "-c", "sleep 0.5; :", password).output();
-            assertNotEquals(List.of(), control.found()); // the control: it would have been seen
+            assertNotEquals(List.of(), control.found()); // the control: a secret would have been found
         }
         var said = new ArrayList<String>();
         try (var watch = new CommandLines(password)) {
@@ -313,10 +314,10 @@ class BackupTest {
                 .problem()
                 .toString());
         assertFalse(said.toString().contains(password), said.toString());
-        assertTrue(said.toString().contains("PGPASSWORD=[password]"), said.toString()); // they had it to say
+        assertTrue(said.toString().contains("PGPASSWORD=[password]"), said.toString()); // they did print it
     }
 
-    /** Looks at every process's arguments as fast as it can, as any user of the machine may. */
+    /** Reads the arguments of every process again and again, as any user of the machine can. */
     private static final class CommandLines implements AutoCloseable {
         private final List<String> found = new java.util.concurrent.CopyOnWriteArrayList<>();
         private volatile boolean done;
@@ -354,7 +355,7 @@ class BackupTest {
 
     // ---- the command ---------------------------------------------------------------------------
 
-    @Test void from_cron_s_bare_environment_it_works_and_quiet_is_silent() throws Exception {
+    @Test void it_works_in_the_minimal_environment_of_cron_and_quiet_prints_nothing() throws Exception {
         var env = envFile(Postgres.SUPERUSER);
         var loud = cron(env);
         assertEquals(0, loud.code(), loud.err());
@@ -370,28 +371,28 @@ class BackupTest {
         assertEquals(0, quiet.code());
         assertEquals(2, backups().size());
         var failed = cron(
-                envFile(new Postgres.Role("postgres", "not it")), "--quiet"); // the control: silence is not deafness
+                envFile(new Postgres.Role("postgres", "not it")), "--quiet"); // the control: errors are still printed
         assertEquals(2, failed.code());
         assertTrue(failed.err().contains("password authentication failed"), failed.err());
     }
 
-    @Test void a_password_that_the_locale_cannot_hand_over_is_refused_rather_than_garbled() throws Exception {
+    @Test void a_password_that_the_locale_cannot_pass_on_is_refused() throws Exception {
         var role = new Postgres.Role("emigrant_" + System.nanoTime(), "pä€ss");
         Postgres.execute("CREATE ROLE %s LOGIN SUPERUSER PASSWORD '%s'".formatted(role.name(), role.password()));
         var bare = cron(envFile(role), "--quiet");
         assertEquals(2, bare.code(), bare.err());
         assertTrue(bare.err().contains("LC_ALL=C.UTF-8"), bare.err());
         assertEquals(List.of(), backups());
-        assertEquals(0, command("LC_ALL=C.UTF-8", envFile(role)).run().code()); // what it says helps
+        assertEquals(0, command("LC_ALL=C.UTF-8", envFile(role)).run().code()); // the next step that it names works
     }
 
-    @Test void a_terminated_run_leaves_nothing_and_says_130() throws Exception {
+    @Test void a_terminated_run_leaves_no_file_and_exits_with_130() throws Exception {
         try (var connection = shop.connect(); var statement = connection.createStatement()) {
             connection.setAutoCommit(false);
             statement.execute("LOCK TABLE empty IN ACCESS EXCLUSIVE MODE"); // pg_dump waits for it
             var process = command("LANG=", envFile(Postgres.SUPERUSER)).start();
             for (int i = 0; i < 400 && backups().isEmpty(); i++) Thread.sleep(50);
-            assertEquals(1, backups().size()); // the partial file: the dump is on its way
+            assertEquals(1, backups().size()); // the partial file: the dump is running
             process.destroy();
             assertEquals(130, process.waitFor());
             assertEquals(List.of(), backups());
@@ -399,7 +400,7 @@ class BackupTest {
         }
     }
 
-    @Test void create_is_the_command_that_needs_no_name() throws Exception {
+    @Test void create_is_the_default_command() throws Exception {
         var env = envFile(Postgres.SUPERUSER);
         assertEquals(0, run("create", "--env-file", env.toString(), "--project", project().toString(), "--quiet"));
         assertEquals(0, run("--env-file", env.toString(), "--project", project().toString(), "--quiet"));
@@ -487,7 +488,7 @@ class BackupTest {
         assertFalse(exists("half_way"));
     }
 
-    @Test void a_restore_works_when_the_project_s_own_database_is_gone() throws Exception {
+    @Test void a_restore_works_when_the_database_of_the_project_is_missing() throws Exception {
         var lost = shop("lost_" + System.nanoTime(), Postgres.SUPERUSER);
         var backup = Backup.create(credentials(lost), pgDump, folder(), SILENT);
         var before = rows(lost);
@@ -511,7 +512,7 @@ class BackupTest {
         assertEquals(before, rows(lost));
     }
 
-    @Test void a_restore_never_goes_into_a_database_that_is_there() throws Exception {
+    @Test void a_restore_never_goes_into_an_existing_database() throws Exception {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
         var before = rows(shop);
         assertEquals(
@@ -530,8 +531,8 @@ class BackupTest {
         assertEquals(before, rows(shop));
     }
 
-    /** PostgreSQL words the condition of an exclusion differently once it was restored; that is no difference. */
-    @Test void a_condition_that_is_worded_anew_is_restored_and_another_key_is_not() throws Exception {
+    /** After a restore PostgreSQL prints the condition of an exclusion differently, which is no difference. */
+    @Test void a_reworded_condition_is_no_difference_and_another_key_is() throws Exception {
         var rooms = Postgres.database("rooms_" + System.nanoTime(), Postgres.SUPERUSER);
         execute(rooms, """
             CREATE TABLE booking (id int PRIMARY KEY, room int UNIQUE, during tstzrange, status varchar(9));
@@ -550,7 +551,7 @@ class BackupTest {
                     List.of(),
                     SILENT);
             restoration.check().run();
-            Restore.create(db, rooms.name() + "_bad").run();
+            Restore.createScratch(db, rooms.name() + "_bad", DatabaseCopy.locale(db)).run();
             restoration.restore().run();
             execute(
                     new Postgres.Db(rooms.host(), rooms.port(), rooms.name() + "_bad", rooms.role()),
@@ -560,8 +561,8 @@ class BackupTest {
         }
     }
 
-    /** A database, its role or its server has a time zone; the one it is restored into has another. */
-    @Test void times_are_the_same_in_whatever_zone_they_are_dumped() throws Exception {
+    /** The time zone of the database, role or server differs from that of the database it is restored into. */
+    @Test void times_are_compared_independently_of_the_time_zone() throws Exception {
         var zoned = Postgres.database("zoned_" + System.nanoTime(), Postgres.SUPERUSER);
         execute(
                 zoned,
@@ -571,7 +572,7 @@ class BackupTest {
         var backup = Backup.create(credentials(zoned), pgDump, folder(), SILENT);
         restore(backup.file(), zoned, zoned.name() + "_ours", SILENT);
 
-        var foreign = temp.resolve("foreign.dump"); // in Tokyo's time
+        var foreign = temp.resolve("foreign.dump"); // in the time zone of Tokyo
         pgDump.with(
                         "--format=custom",
                         "--file=" + foreign,
@@ -584,7 +585,7 @@ class BackupTest {
         restore(foreign, zoned, zoned.name() + "_foreign", SILENT);
 
         try (var db =
-                Database.open(credentials(zoned))) { // the controls: one hour is noticed in ours, one row in another's
+                Database.open(credentials(zoned))) { // the controls: an hour, a row
             for (var wrong : Map.of(
                             backup.file(),
                             "UPDATE event SET at = at + interval '1 hour' WHERE id = 1",
@@ -599,7 +600,7 @@ class BackupTest {
                         List.of(),
                         SILENT);
                 restoration.check().run();
-                Restore.create(db, into).run();
+                Restore.createScratch(db, into, DatabaseCopy.locale(db)).run();
                 restoration.restore().run();
                 execute(new Postgres.Db(zoned.host(), zoned.port(), into, zoned.role()), wrong.getValue());
                 assertInstanceOf(
@@ -610,8 +611,8 @@ class BackupTest {
         }
     }
 
-    /** pg_dump's --exclude-table-data and --schema-only: such an archive restores to what it holds, too. */
-    @Test void another_s_archive_without_the_rows_of_some_tables_is_restored() throws Exception {
+    /** Archives of pg_dump --exclude-table-data and --schema-only restore to what they contain. */
+    @Test void an_archive_of_another_tool_without_the_rows_of_some_tables_is_restored() throws Exception {
         var dump = pgDump.with(
                         "--format=custom",
                         "--host=" + shop.host(),
@@ -686,7 +687,7 @@ class BackupTest {
         try (var db = Database.open(credentials(server))) {
             var restoration = new Restoration(
                     BackupFile.of(file, null), new PgPrograms(pgDump, credentials(server)), into, List.of(), progress);
-            for (var step : restoration.steps(Restore.create(db, into))) step.run();
+            for (var step : restoration.steps(Restore.createScratch(db, into, DatabaseCopy.locale(db)))) step.run();
         }
     }
 
@@ -698,7 +699,7 @@ class BackupTest {
         return dumps(folder());
     }
 
-    /** All that looks like a backup or like the beginning of one. */
+    /** All files that look like a backup or an unfinished one. */
     private static List<Path> dumps(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) return List.of();
         try (var files = Files.list(folder)) {
@@ -709,7 +710,7 @@ class BackupTest {
         }
     }
 
-    /** The backup fails in this way, leaves nothing, and an earlier one is as it was. */
+    /** The backup fails with this message and leaves no file; an earlier backup is unchanged. */
     private Failure failsWithout(Program pgDump, String message) throws IOException {
         Files.createDirectories(folder());
         var earlier = Files.writeString(folder().resolve("crm_20250101_030000.dump"), "earlier");
@@ -726,7 +727,7 @@ class BackupTest {
         assertTrue(failure.getMessage().matches("(?s)" + pattern), failure.getMessage());
     }
 
-    /** A pg_dump that does this instead, beside the real pg_restore. */
+    /** A replacement for pg_dump beside the real pg_restore. */
     private Program fake(String script) throws IOException {
         var bin = Files.createTempDirectory(temp, "bin");
         var real = Path.of(pgDump.toString());
@@ -762,7 +763,7 @@ class BackupTest {
         return lib.cli.Cli.run(new backup_database(), args);
     }
 
-    /** The command as cron would start it: a short PATH, no HOME, no LANG. */
+    /** The command as cron starts it: a short PATH, no HOME, no LANG. */
     private Program.Output cron(Path envFile, String... more) throws IOException {
         return command("LANG=", envFile).with(more).run();
     }
@@ -810,7 +811,7 @@ class BackupTest {
         }
     }
 
-    /** Every row of every table, as one hash a table. */
+    /** One hash of all rows for each table. */
     private static Map<String, String> rows(Postgres.Db db) throws SQLException {
         var rows = new TreeMap<String, String>();
         for (var table : List.of("customer", "Order \"Line\" x", "empty")) {

@@ -66,8 +66,8 @@ class VerifyServerTest {
 
     // ---- what it proves ------------------------------------------------------------------------
 
-    @Test void a_backup_is_proven_on_the_other_server_without_the_project_s() throws Exception {
-        settings(1, "BACKUP_VERIFY_URL='" + url("verifier", PASSWORD) + "'\n"); // nothing answers on the project's port
+    @Test void a_backup_is_proven_on_the_other_server_without_the_project_server() throws Exception {
+        settings(1, "BACKUP_VERIFY_URL='" + url("verifier", PASSWORD) + "'\n"); // the project's port is closed
         var verified = tool.run("verify").done();
         assertTrue(
                 verified.out()
@@ -87,7 +87,7 @@ class VerifyServerTest {
                 folder().list().stream().map(BackupFolder.Entry::level).toList());
     }
 
-    @Tag("exhaustive") @Test void a_newer_server_proves_it_too() throws Exception {
+    @Tag("exhaustive") @Test void a_newer_server_can_prove_a_backup() throws Exception {
         var clients = PgClients.bin(17);
         assumeTrue(clients.isPresent(), "needs clients of PostgreSQL 17");
         try (var newer = OtherServer.start(17).orElse(null)) {
@@ -115,7 +115,7 @@ class VerifyServerTest {
         }
     }
 
-    @Test void a_bad_backup_fails_there_and_is_listed_as_bad() throws Exception {
+    @Test void a_bad_backup_fails_on_the_other_server_and_is_listed_as_bad() throws Exception {
         tool.env("BACKUP_VERIFY_URL", url("verifier", PASSWORD));
         var broken = Files.writeString(project.resolve("broken.sql"), "CREATE TABLE t (id int);\nSELECT 1 / 0;\n");
         tool.run("verify", broken.toString()).ended(1, broken + " does not restore: ", "division by zero");
@@ -163,7 +163,7 @@ class VerifyServerTest {
                         1,
                         "cannot use the server of BACKUP_VERIFY_URL: no PostgreSQL server answers on 127.0.0.1"
                                 + " port 1"));
-        assertEquals(Manifest.Level.STREAM, level()); // it says nothing of the file
+        assertEquals(Manifest.Level.STREAM, level()); // it proves nothing about the file
     }
 
     @Test void a_bad_url_is_a_usage_error_that_never_shows_it() throws Exception {
@@ -219,14 +219,14 @@ class VerifyServerTest {
         verify.descendants().forEach(ProcessHandle::destroyForcibly);
         verify.destroyForcibly().waitFor();
         onServer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '" + scratch + "'");
-        tool.run("verify").done(); // the database of a run that may still be at work stays
+        tool.run("verify").done(); // the database of a run that may still be running is kept
         assertTrue(databases(server).contains(scratch), databases(server).toString());
         var old = scratch.replaceFirst("_\\d{8}_", "_20200101_");
         onServer("ALTER DATABASE %s RENAME TO %s".formatted(scratch, old));
         tool.run("verify").ended(0, "dropped " + old + ", which a killed verify had left");
     }
 
-    @Test void a_verify_that_is_told_to_end_leaves_nothing() throws Exception {
+    @Test void a_terminated_verify_leaves_no_database() throws Exception {
         tool.env("BACKUP_VERIFY_URL", url("verifier", PASSWORD));
         var slow = Files.writeString(project.resolve("slow.sql"), "CREATE TABLE t (id int);\nSELECT pg_sleep(60);\n");
         var verify = tool.start("verify", slow.toString());
@@ -235,7 +235,7 @@ class VerifyServerTest {
         tool.end(verify).ended(130);
     }
 
-    /** The scratch database, once its restore sleeps. */
+    /** The scratch database, when its restore has reached pg_sleep. */
     private static String sleeping() throws InterruptedException {
         for (int i = 0; i < 600; i++) {
             var found = OldState.text(

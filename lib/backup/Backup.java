@@ -12,8 +12,8 @@ import lib.process.Program;
 import lib.project.Credentials;
 
 /**
- * A finished backup: the output of pg_dump, read to its end and counted while it was written, and read back from the disk with
- * the same result. See {@link BackupWriter}.
+ * A finished backup: the output of pg_dump, counted while it was written, and read back from the disk with the same
+ * result.
  *
  * @param file     {@code <database>_<YYYYMMDD>_<HHMMSS>.dump.zst}, mode 0600; the local time of its start
  * @param manifest lies beside it
@@ -31,6 +31,10 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
     public record Options(boolean plain, Compression compression, Age encryption, int jobs) {
         public static final Options DEFAULT = new Options(false, Compression.parse("zstd"), null, 1);
 
+        String format() {
+            return plain ? "plain" : "custom";
+        }
+
         String suffix() {
             return (plain ? ".sql" : ".dump") + compression.suffix() + (encryption == null ? "" : ".age");
         }
@@ -41,15 +45,6 @@ public record Backup(Path file, Manifest manifest, List<String> warnings) {
         }
     }
 
-    public long bytes() {
-        return manifest.file().bytes();
-    }
-
-    public int tables() {
-        return manifest.content().tables().size();
-    }
-
-    /** A backup with the default options: an archive, not encrypted. */
     public static Backup create(Credentials database, Program pgDump, Path folder, Consumer<String> progress) {
         return create(new PgPrograms(pgDump, database), new BackupFolder(folder), Options.DEFAULT, progress);
     }

@@ -10,7 +10,6 @@ import java.nio.file.LinkOption;
 import java.nio.file.OpenOption;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.time.LocalDateTime;
@@ -29,7 +28,7 @@ import lib.error.Failure;
 import lib.files.Disk;
 import lib.project.Credentials;
 
-/** A folder of backups. A file in it is a backup of ours by its name; how good it is, its manifest says. */
+/** A folder of backups. A file with the name of a backup is one; its manifest has how well it is proven. */
 public record BackupFolder(Path path) {
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyyMMdd_HHmmss", Locale.ROOT);
     private static final Pattern NAME =
@@ -43,51 +42,57 @@ public record BackupFolder(Path path) {
     // ---- the backups in it -------------------------------------------------------------------
 
     /**
-     * A backup in the folder.
-     *
      * @param taken    by its name, in the local time of the machine that made it
      * @param manifest null where there is none that can be parsed
      */
     public record Entry(Path file, String database, LocalDateTime taken, long bytes, Manifest manifest) {
+        String name() {
+            return file.getFileName().toString();
+        }
+
         /** Proven to decode, and still of the same size. */
         public boolean isGood() {
             return manifest != null && manifest.isGood() && manifest.file().bytes() == bytes;
         }
 
         /** By its manifest, else by its name in this machine's zone. */
-        public Instant started() {
-            return manifest != null
-                    ? manifest.source().started().toInstant()
-                    : taken.atZone(ZoneId.systemDefault()).toInstant();
+        Instant started() {
+            return manifest != null ? manifest.source().started().toInstant() : instant(taken);
         }
 
         /** The order of creation; 0 where it is unknown. */
-        public long number() {
+        long number() {
             return manifest != null ? manifest.file().number() : 0;
+        }
+
+        /** -1 when they are unknown. */
+        long rows() {
+            return manifest == null ? -1 : manifest.content().rows();
         }
 
         public Manifest.Level level() {
             return isGood() ? manifest.proof().level() : Manifest.Level.NONE;
         }
 
-        /** What is proven of the backup, for people. */
+        /** How well the backup is proven, for people. */
         String proof() {
             if (manifest == null || manifest.proof() == null) return "not proven: run verify";
             var proof = manifest.proof();
             if (proof.failure() != null) return "NOT GOOD: " + proof.failure();
             if (manifest.file().bytes() != bytes)
                 return "NOT GOOD: it had %,d bytes, and has %,d".formatted(manifest.file().bytes(), bytes);
+            var counts = manifest.content().counts();
             return switch (proof.level()) {
                 case NONE -> "not proven: run verify";
-                case STREAM -> manifest.content().counts() + ", read back";
-                case RESTORED ->
-                    "%s, restored %s in %.1f s"
-                            .formatted(
-                                    manifest.content().counts(),
-                                    proof.verifiedAt().toLocalDate(),
-                                    proof.restoreSeconds());
+                case STREAM -> counts + ", read back";
+                case RESTORED -> "%s, restored %s in %.1f s"
+                        .formatted(counts, proof.verifiedAt().toLocalDate(), proof.restoreSeconds());
             };
         }
+    }
+
+    static Instant instant(LocalDateTime local) {
+        return local.atZone(ZoneId.systemDefault()).toInstant();
     }
 
     /** The latest first, by the time in their names; empty when there is no such folder. */
@@ -96,8 +101,8 @@ public record BackupFolder(Path path) {
             var entries = new ArrayList<Entry>();
             for (var file : files()) {
                 var name = name(file.getFileName().toString());
-                if (name != null)
-                    entries.add(new Entry(file, name.database, name.taken, Files.size(file), Manifest.read(file)));
+                if (name == null) continue;
+                entries.add(new Entry(file, name.database, name.taken, Files.size(file), Manifest.read(file)));
             }
             entries.sort(Comparator.comparing(Entry::taken).thenComparing(entry -> entry.file().toString()).reversed());
             return entries;
@@ -108,14 +113,11 @@ public record BackupFolder(Path path) {
 
     /** Those of this very database: another server's backups of the same name are not counted, compared or pruned. */
     public List<Entry> list(Credentials database) {
-        return list().stream()
-                .filter(entry -> entry.database().equals(database.database()) && isFrom(entry, origin(database)))
-                .toList();
-    }
-
-    private static boolean isFrom(Entry entry, String origin) {
-        var known = entry.manifest() == null ? null : entry.manifest().source().origin();
-        return known == null || known.equals(origin);
+        var origin = origin(database);
+        return list().stream().filter(entry -> entry.database().equals(database.database())).filter(entry -> {
+            var known = entry.manifest() == null ? null : entry.manifest().source().origin();
+            return known == null || known.equals(origin);
+        }).toList();
     }
 
     static String origin(Credentials database) {
@@ -136,29 +138,14 @@ public record BackupFolder(Path path) {
     public BackupStatus status(Credentials database) {
         var all = list(database);
         var problems = all.stream().filter(entry -> entry.manifest() != null && !entry.isGood())
-                .map(entry -> entry.file().getFileName() + ": " + entry.proof()).toList();
-        var bytes = all.stream().mapToLong(Entry::bytes).sum();
-        return BackupStatus.of(all.stream().map(BackupFolder::statusOf).toList(), bytes, problems, Instant.now());
-    }
-
-    private static BackupStatus.Entry statusOf(Entry entry) {
-        var manifest = entry.manifest;
-        var restored = entry.level() == Manifest.Level.RESTORED ? manifest.proof() : null;
-        return new BackupStatus.Entry(
-                entry.file.getFileName().toString(),
-                entry.number(),
-                entry.started(),
-                entry.bytes,
-                manifest == null ? -1 : manifest.content().rows(),
-                entry.isGood(),
-                restored == null ? null : restored.verifiedAt().toInstant(),
-                restored == null ? null : restored.restoreSeconds());
+                .map(entry -> entry.name() + ": " + entry.proof()).toList();
+        return BackupStatus.of(all, all.stream().mapToLong(Entry::bytes).sum(), problems, Instant.now());
     }
 
     /** What the name of a backup says. */
     record Name(String database, LocalDateTime taken) {}
 
-    /** Null when it is not the name of a backup of ours. */
+    /** Null when it is not the name of a backup. */
     static Name name(String file) {
         var name = NAME.matcher(file);
         if (!name.matches()) return null;
@@ -202,7 +189,7 @@ public record BackupFolder(Path path) {
         return Files.exists(path.resolve(name), LinkOption.NOFOLLOW_LINKS);
     }
 
-    /** Letters, digits and "_-." stay; every other byte of UTF-8 becomes %XX: unambiguous, and safe in any shell and file system. */
+    /** Letters, digits and "_-." stay, every other byte of UTF-8 becomes %XX: safe in any shell and file system. */
     private static String encoded(String database) {
         var name = new StringBuilder();
         for (byte b : database.getBytes(StandardCharsets.UTF_8)) {
@@ -222,9 +209,9 @@ public record BackupFolder(Path path) {
         }
     }
 
-    // ---- written -----------------------------------------------------------------------------
+    // ---- changes -----------------------------------------------------------------------------
 
-    /** For its owner only; fine when it exists. */
+    /** Creates the folder, for its owner only, when it does not exist. */
     void create() throws IOException {
         if (Files.isDirectory(path)) return;
         Disk.createPrivateFolder(path);
@@ -232,24 +219,24 @@ public record BackupFolder(Path path) {
             // It is usually inside a project, and `git add .` must not publish customers' data.
             Disk.writePrivate(path.resolve(".gitignore"), "*\n".getBytes(StandardCharsets.UTF_8));
         } catch (IOException full) {
-            Files.deleteIfExists(path); // or the next backup would take it for complete
+            Files.deleteIfExists(path); // the next backup does not add the .gitignore to an existing folder
             throw full;
         }
     }
 
     /**
-     * Removes what killed runs have left: files without their final name, and the manifest of such a file. The caller holds the
-     * lock, so nobody is writing.
+     * Removes what killed runs have left: files without their final name, and the manifest of such a file. The caller
+     * holds the lock, so no other process is writing.
      */
     void sweep() throws IOException {
         for (var file : files()) {
             var name = file.getFileName().toString();
             if (!name.endsWith(PARTIAL)) continue;
             var whole = name.substring(0, name.length() - PARTIAL.length());
-            var manifest = isUnfinishedManifest(whole);
-            if (!manifest && !isName(whole)) continue;
-            // The manifest first: after a kill here the unfinished file still tells of it.
-            if (!manifest && !exists(whole)) Files.deleteIfExists(Manifest.fileOf(path.resolve(whole)));
+            var isManifest = isUnfinishedManifest(whole);
+            if (!isManifest && !isName(whole)) continue;
+            // The manifest first: after a kill here its unfinished backup is still found.
+            if (!isManifest && !exists(whole)) Files.deleteIfExists(Manifest.fileOf(path.resolve(whole)));
             Files.deleteIfExists(file);
         }
     }
@@ -261,15 +248,12 @@ public record BackupFolder(Path path) {
 
     static FileChannel createPrivate(Path file) throws IOException {
         Set<OpenOption> options = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
-        return Disk.POSIX
-                ? FileChannel.open(
-                        file,
-                        options,
-                        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))
-                : FileChannel.open(file, options, new FileAttribute<?>[0]);
+        if (!Disk.POSIX) return FileChannel.open(file, options);
+        var mode = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+        return FileChannel.open(file, options, mode);
     }
 
-    // ---- one at a time -----------------------------------------------------------------------
+    // ---- the lock -----------------------------------------------------------------------
 
     /** @throws Failure busy (5) when another backup is running in the folder */
     Lock lock() throws IOException {
@@ -283,22 +267,16 @@ public record BackupFolder(Path path) {
         private final Path folder;
         private final FileChannel channel;
 
-        private static Failure busy(Path folder) {
-            return Failure.busy("another backup is running in " + folder)
-                    .next("wait until it ends, or use another folder (BACKUP_DIR, or --dir DIR of backup_database)");
-        }
-
         private Lock(Path folder) throws IOException {
             this.folder = folder;
-            if (!OURS.add(folder)) throw busy(folder);
+            var busy = Failure.busy("another backup is running in " + folder)
+                    .next("wait until it ends, or use another folder (BACKUP_DIR, or --dir DIR of backup_database)");
+            if (!OURS.add(folder)) throw busy;
             FileChannel opened = null;
             try {
-                opened = FileChannel.open(
-                        folder.resolve(".lock"),
-                        StandardOpenOption.CREATE,
-                        StandardOpenOption.WRITE,
+                opened = FileChannel.open(folder.resolve(".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE,
                         LinkOption.NOFOLLOW_LINKS);
-                if (opened.tryLock() == null) throw busy(folder);
+                if (opened.tryLock() == null) throw busy;
                 channel = opened;
             } catch (IOException | RuntimeException e) {
                 OURS.remove(folder);

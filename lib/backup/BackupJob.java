@@ -16,8 +16,8 @@ import lib.process.Shell;
 import lib.project.Credentials;
 
 /**
- * One run of {@code create}: a backup, and what follows it: the shrinkage alarm, pruning, the off-site copy. Start and end are
- * reported to the dead man's switch.
+ * One run of {@code create}: a backup, and what follows it: the shrinkage alarm, pruning, the off-site copy. Start
+ * and end are reported to the dead man's switch.
  *
  * @param needed see {@link Prune}
  */
@@ -35,9 +35,8 @@ public record BackupJob(
         } catch (Failure e) {
             var failure = describe(e);
             var problem = failure.problem();
-            var reports = ping != null
-                    && problem.exit() != Problem.Exit.BUSY; // the backup that is running will report its own end
-            if (reports) ping.fail(problem.exit().code, problem.what()).forEach(console::warn);
+            var isBusy = problem.exit() == Problem.Exit.BUSY; // the backup that is running will report its own end
+            if (ping != null && !isBusy) ping.fail(problem.exit().code, problem.what()).forEach(console::warn);
             throw failure;
         }
         if (ping != null) ping.success().forEach(console::warn);
@@ -59,12 +58,12 @@ public record BackupJob(
         console.heading("Backing up " + database + " into " + folder().path());
         var backup = write(programs);
         BackupPrinter.printCreated(console, backup);
-        var left = new ArrayList<>(shrinkage(previous, backup));
-        var mayPrune = left.isEmpty();
-        if (mayPrune) left.addAll(prune());
-        left.addAll(noRemote.isEmpty() ? copyOffSite(backup, mayPrune) : noRemote);
+        var failures = new ArrayList<>(shrinkage(previous, backup));
+        var mayPrune = failures.isEmpty();
+        if (mayPrune) failures.addAll(prune());
+        failures.addAll(noRemote.isEmpty() ? copyOffSite(backup, mayPrune) : noRemote);
         BackupPrinter.printList(console, folder().list(database).stream().limit(5).toList());
-        if (!left.isEmpty()) throw goodBut(backup.file(), left);
+        if (!failures.isEmpty()) throw goodBut(backup.file(), failures);
     }
 
     private Backup write(PgPrograms programs) throws Exception {
@@ -75,9 +74,9 @@ public record BackupJob(
         }
     }
 
-    // ---- what follows: what each could not do ------------------------------------------------
+    // ---- what follows; each returns its failures ---------------------------------------------
 
-    /** Before the dump: a network that is down, or a disk that is not mounted, does not prevent the local backup. */
+    /** A network that is down, or a disk that is not mounted, does not prevent the local backup. */
     private List<Problem> checkRemote() {
         try {
             if (settings.backups().remote() != null) settings.backups().remote().require();
@@ -86,9 +85,12 @@ public record BackupJob(
             var problem = failure.problem();
             if (problem instanceof Problem.Interrupted) throw failure;
             console.warn("there will be no off-site copy: " + problem.what());
-            return List.of(
-                    Problem.of(Problem.Exit.PARTLY, "there is no off-site copy: " + problem.what(), problem.next()));
+            return partly("there is no off-site copy: " + problem.what(), problem.next());
         }
+    }
+
+    private static List<Problem> partly(String what, List<String> next) {
+        return List.of(Problem.of(Problem.Exit.PARTLY, what, next));
     }
 
     private List<Problem> shrinkage(BackupFolder.Entry previous, Backup backup) {
@@ -97,11 +99,8 @@ public record BackupJob(
         shrunk.forEach(shrinkage -> console.warn("much less than in the last good backup: " + shrinkage));
         if (!settings.alarm().strict() || shrunk.isEmpty()) return List.of();
         var what = shrunk.stream().map(ShrinkageAlarm.Shrinkage::toString).collect(Collectors.joining("; "));
-        return List.of(Problem.of(
-                Problem.Exit.PARTLY,
-                "much less than in the last good backup: " + what,
-                "look at the database; if the loss is intended, do nothing: the next backup is compared with"
-                        + " this one"));
+        return partly("much less than in the last good backup: " + what, List.of("look at the database; if the loss is"
+                + " intended, do nothing: the next backup is compared with this one"));
     }
 
     private List<Problem> prune() {
@@ -115,8 +114,7 @@ public record BackupJob(
             return List.of();
         } catch (Failure failure) {
             var problem = failure.problem();
-            return List.of(Problem.of(
-                    Problem.Exit.PARTLY, "older backups could not be pruned: " + problem.what(), problem.next()));
+            return partly("older backups could not be pruned: " + problem.what(), problem.next());
         }
     }
 
@@ -133,26 +131,24 @@ public record BackupJob(
             return List.of();
         } catch (Failure failure) {
             if (!(failure.problem() instanceof Problem.Interrupted)) return List.of(failure.problem());
-            return List.of(Problem.of(
-                    Problem.Exit.PARTLY, "the off-site copy was interrupted", "the next backup copies this one too"));
+            return partly("the off-site copy was interrupted", List.of("the next backup copies this one too"));
         }
     }
 
     // ---- failures ----------------------------------------------------------------------------
 
-    private static Failure goodBut(Path file, List<Problem> left) {
-        var what = left.stream().map(Problem::what).collect(Collectors.joining("; "));
+    private static Failure goodBut(Path file, List<Problem> failures) {
+        var what = failures.stream().map(Problem::what).collect(Collectors.joining("; "));
         return Failure.partly("the backup %s is good, but: %s".formatted(file, what))
-                .next(left.stream().flatMap(problem -> problem.next().stream()).distinct().toList());
+                .next(failures.stream().flatMap(problem -> problem.next().stream()).distinct().toList());
     }
 
-    /** The reader of a mail from cron needs to know which database it is, and whether there is an earlier backup. */
+    /** For the reader of a mail from cron: which database it is, and whether there is an earlier backup. */
     private Failure describe(Failure failure) {
         var problem = failure.problem();
         if (problem.exit() == Problem.Exit.PARTLY || problem.exit() == Problem.Exit.INTERRUPTED) return failure;
         var age = folder().status(database).age();
-        var newest =
-                age == null ? "there is no good one" : "the newest good one is %s old".formatted(Text.duration(age));
+        var newest = age == null ? "there is no good one" : "the newest good one is " + Text.duration(age) + " old";
         var what = "no backup of %s was made (%s): %s".formatted(database.database(), newest, problem.what());
         return new Failure(Problem.of(problem.exit(), what, problem.next()), failure);
     }

@@ -4,7 +4,6 @@ import java.nio.file.Path;
 import java.util.List;
 import lib.backup.archive.Compression;
 import lib.backup.encryption.Age;
-import lib.backup.encryption.DecryptionKey;
 import lib.backup.offsite.Ping;
 import lib.backup.offsite.Remote;
 import lib.error.Failure;
@@ -15,7 +14,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
 
-/** The options of backups, mixed in by picocli. Each can also be set in {@code .env} as BACKUP_…; the command line wins. */
+/** The options of backups. Each can also be set in {@code .env} as BACKUP_…; the command line wins. */
 public final class BackupOptions {
     private BackupOptions() {}
 
@@ -36,28 +35,19 @@ public final class BackupOptions {
     public static final class Create {
         @Option(names = "--format", paramLabel = "FORMAT", description = "custom (default, an archive) or plain (SQL).")
         Format format;
-
-        @Option(
-                names = "--compress",
-                paramLabel = "HOW",
+        @Option(names = "--compress", paramLabel = "HOW",
                 description = "zstd, gzip or none, with :LEVEL (default: zstd:3).")
         String compress;
-
         @Option(names = "--encrypt-to", paramLabel = "RECIPIENT", arity = "1",
                 description = "Encrypt for this age recipient (age1…); can be repeated.")
         List<String> recipients;
         @Option(names = "--jobs", paramLabel = "N", description = "Threads that compress (default: 1).")
         Integer jobs;
         @Mixin Keep keep = new Keep();
-
-        @Option(
-                names = "--alarm-drop",
-                paramLabel = "PERCENT",
-                description =
-                        "Warn when the rows of a table, or the size, fell by more than this since the last good backup"
-                                + " (default: 50).")
+        @Option(names = "--alarm-drop", paramLabel = "PERCENT",
+                description = "Warn when the rows of a table, or the size, "
+                        + "fell by more than this since the last good backup (default: 50).")
         Integer alarmDrop;
-
         @Option(names = "--strict", description = "Exit with code 3 on such a fall, and prune nothing.")
         boolean strict;
         @Option(names = "--ping-url", paramLabel = "URL",
@@ -82,10 +72,7 @@ public final class BackupOptions {
             var plain = settings.choice(format, "BACKUP_FORMAT", Format.custom) == Format.plain;
             var how = settings.text(compress, "BACKUP_COMPRESS");
             var threads = settings.number(jobs, "BACKUP_JOBS");
-            return new Backup.Options(
-                    plain,
-                    Compression.parse(how == null ? "zstd" : how),
-                    encryption(settings),
+            return new Backup.Options(plain, Compression.parse(how == null ? "zstd" : how), encryption(settings),
                     threads == null ? 1 : threads);
         }
 
@@ -93,10 +80,9 @@ public final class BackupOptions {
         private Age encryption(Settings settings) {
             if (settings.text(null, "BACKUP_PASSPHRASE") != null)
                 throw Failure.usage("BACKUP_PASSPHRASE is set, but backups are no longer encrypted with a passphrase")
-                        .next(
-                                "make a key pair: age-keygen -o key.txt",
-                                "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE from"
-                                        + " .env and the environment");
+                        .next("make a key pair: age-keygen -o key.txt",
+                                "set BACKUP_ENCRYPT_TO to its public key (age1…), and remove BACKUP_PASSPHRASE "
+                                        + "from .env and the environment");
             var to = settings.list(recipients, "BACKUP_ENCRYPT_TO");
             return to.isEmpty() ? null : Age.to(to);
         }
@@ -104,12 +90,9 @@ public final class BackupOptions {
 
     /** Which backups are kept; all of them without any of these. */
     public static final class Keep {
-        @Option(
-                names = "--keep-last",
-                paramLabel = "N",
+        @Option(names = "--keep-last", paramLabel = "N",
                 description = "Keep the last N good backups, and the last one of each of")
         Integer last;
-
         @Option(names = "--keep-daily", paramLabel = "N", description = "the latest N days,")
         Integer daily;
         @Option(names = "--keep-weekly", paramLabel = "N", description = "the latest N weeks,")
@@ -119,10 +102,8 @@ public final class BackupOptions {
         Integer monthly;
 
         public Retention.Policy policy(Settings settings) {
-            return new Retention.Policy(
-                    settings.number(last, "BACKUP_KEEP_LAST"),
-                    settings.number(daily, "BACKUP_KEEP_DAILY"),
-                    settings.number(weekly, "BACKUP_KEEP_WEEKLY"),
+            return new Retention.Policy(settings.number(last, "BACKUP_KEEP_LAST"),
+                    settings.number(daily, "BACKUP_KEEP_DAILY"), settings.number(weekly, "BACKUP_KEEP_WEEKLY"),
                     settings.number(monthly, "BACKUP_KEEP_MONTHLY"));
         }
     }
@@ -138,12 +119,11 @@ public final class BackupOptions {
             return path != null;
         }
 
-        /** Null when there is none. */
+        /** Null: no off-site copies. */
         Remote remote(Settings settings) {
             var configured = settings.text(path, "BACKUP_REMOTE");
-            return configured == null
-                    ? null
-                    : new Remote(Program.of("rclone").secrets(settings.withPrefix("RCLONE_")), configured);
+            if (configured == null) return null;
+            return new Remote(Program.of("rclone").secrets(settings.withPrefix("RCLONE_")), configured);
         }
 
         /** @throws Failure usage, when there is none */
@@ -156,7 +136,7 @@ public final class BackupOptions {
         }
     }
 
-    /** How a backup is taken, and what {@code create} does besides. @param ping null: none */
+    /** How a backup is taken, and what follows it. @param ping null: none */
     public record CreateSettings(BackupSettings backups, Retention.Policy policy, ShrinkageAlarm alarm, Ping ping) {}
 
     /** What decrypts an encrypted backup. */
@@ -166,7 +146,7 @@ public final class BackupOptions {
         Path identity;
 
         /** The key is read when a backup needs it. */
-        public DecryptionKey key(Settings settings) {
+        public Age.Key key(Settings settings) {
             return (file, encrypted) -> Age.key(settings.path(identity, "BACKUP_IDENTITY")).decrypting(file, encrypted);
         }
     }

@@ -5,7 +5,6 @@ import java.time.format.DateTimeFormatter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import lib.cli.Console;
 import lib.cli.Script;
@@ -17,19 +16,15 @@ public final class BackupPrinter {
 
     private BackupPrinter() {}
 
-    public static void printCreated(Console console, Backup backup) {
+    static void printCreated(Console console, Backup backup) {
         var manifest = backup.manifest();
         var size = manifest.file().bytes();
         var databaseSize = manifest.source().databaseBytes();
+        var percent = Math.round(100.0 * size / Math.max(1, databaseSize));
         backup.warnings().forEach(console::warn);
         console.success("backed up: " + backup.file());
-        console.note("  %s, %d %% of the database's %s; %s; %.1f s"
-                .formatted(
-                        Text.size(size),
-                        Math.round(100.0 * size / Math.max(1, databaseSize)),
-                        Text.size(databaseSize),
-                        manifest.content().counts(),
-                        manifest.source().seconds()));
+        console.note("  %s, %d %% of the database's %s; %s; %.1f s".formatted(Text.size(size), percent,
+                Text.size(databaseSize), manifest.content().counts(), manifest.source().seconds()));
         console.note("restore it in place of the database, which is kept, or beside it:");
         console.note("  " + restore(backup.file()));
         console.note("  " + restore(backup.file(), "--into", "NAME"));
@@ -44,9 +39,7 @@ public final class BackupPrinter {
     /** The command that restores a backup, with a key when it needs one. @param more options */
     public static String restore(Path file, String... more) {
         var manifest = Manifest.read(file);
-        var needsKey = manifest == null
-                ? file.toString().endsWith(".age")
-                : !manifest.encoding().encryptedTo().isEmpty();
+        var needsKey = manifest == null ? file.toString().endsWith(".age") : manifest.isEncrypted();
         var arguments = new ArrayList<>(List.of("restore", file.toString()));
         if (needsKey) arguments.addAll(List.of("--identity", "KEY_FILE"));
         arguments.addAll(List.of(more));
@@ -58,17 +51,12 @@ public final class BackupPrinter {
         for (var backup : backups) {
             console.note("  %s  %9s  %s  %s"
                     .formatted(TIME.format(backup.taken()), Text.size(backup.bytes()), backup.file(), backup.proof()));
-            var event = new LinkedHashMap<String, Object>(Map.of(
-                    "file",
-                    backup.file().toString(),
-                    "database",
-                    backup.database(),
-                    "taken",
-                    backup.taken().toString(),
-                    "bytes",
-                    backup.bytes(),
-                    "proof",
-                    name(backup.level())));
+            var event = new LinkedHashMap<String, Object>();
+            event.put("file", backup.file().toString());
+            event.put("database", backup.database());
+            event.put("taken", backup.taken().toString());
+            event.put("bytes", backup.bytes());
+            event.put("proof", backup.level().id());
             if (backup.manifest() != null) event.putAll(facts(backup.file(), backup.manifest()));
             console.event("found", event);
         }
@@ -79,8 +67,7 @@ public final class BackupPrinter {
         for (var copy : copies) {
             var incomplete = copy.complete() ? "" : "  incomplete: it has no manifest";
             console.note("  %9s  %s%s".formatted(Text.size(copy.bytes()), copy.name(), incomplete));
-            console.event(
-                    "found",
+            console.event("found",
                     Map.of("remote", remote, "file", copy.name(), "bytes", copy.bytes(), "whole", copy.complete()));
         }
     }
@@ -100,25 +87,18 @@ public final class BackupPrinter {
             console.note("  no good backup");
         } else {
             var age = status.age() == null ? "dated in the future" : Text.duration(status.age()) + " old";
+            var proof = newest.level() == Manifest.Level.RESTORED ? "restored and compared" : "read back";
             console.note("  newest good backup:  %s, %s, %s, %,d rows, %s"
-                    .formatted(
-                            newest.file(),
-                            age,
-                            Text.size(newest.bytes()),
-                            newest.rows(),
-                            newest.restored() == null ? "read back" : "restored and compared"));
-            console.note("  last restored:       " + (status.lastRestore() == null
+                    .formatted(newest.name(), age, Text.size(newest.bytes()), newest.rows(), proof));
+            var restored = status.lastRestore() == null
                     ? "never; to restore and compare one: " + Script.BACKUP_DATABASE.command("verify")
-                    : "%s, %s ago".formatted(status.lastRestore().file(), Text.duration(status.restoreAge()))));
+                    : "%s, %s ago".formatted(status.lastRestore().name(), Text.duration(status.restoreAge()));
+            console.note("  last restored:       " + restored);
         }
         console.note(
                 "  %d good of %d, %s on disk".formatted(status.good(), status.all(), Text.size(status.diskBytes())));
         status.problems().forEach(console::warn);
         console.event("status", status.json());
-    }
-
-    private static String name(Manifest.Level level) {
-        return level.name().toLowerCase(Locale.ROOT);
     }
 
     private static Map<String, Object> facts(Path file, Manifest manifest) {
@@ -134,7 +114,7 @@ public final class BackupPrinter {
         facts.put("seconds", manifest.source().seconds());
         var proof = manifest.proof();
         if (proof == null) return facts;
-        facts.put("proof", name(proof.level()));
+        facts.put("proof", proof.level().id());
         facts.put("verified_at", proof.verifiedAt().toString());
         if (proof.restoreSeconds() != null) facts.put("restore_seconds", proof.restoreSeconds());
         return facts;

@@ -12,17 +12,17 @@ import lib.project.Project;
 import lib.project.Settings;
 
 /**
- * Where the backups of a project are kept and how they are made: one set of settings for every script that takes a backup.
+ * Where the backups of a project are kept and how they are made: one set of settings for every script that takes a
+ * backup.
  *
  * @param remote where the off-site copies go, or null
  */
 public record BackupSettings(BackupFolder folder, Backup.Options options, Remote remote) {
 
-    /** From the environment and {@code .env}. @throws Failure configuration (2) when a setting of a new backup is wrong */
+    /** From the environment and {@code .env}. @throws Failure usage (2) when a setting of a new backup is wrong */
     public static BackupSettings of(Project project, Settings settings) {
         return new BackupOptions.Create()
-                .settings(new BackupOptions.Folder().in(project, settings), settings)
-                .backups();
+                .settings(new BackupOptions.Folder().in(project, settings), settings).backups();
     }
 
     /** For a caller that runs the steps of the backup. */
@@ -30,14 +30,13 @@ public record BackupSettings(BackupFolder folder, Backup.Options options, Remote
         return new BackupWriter(programs, folder, options, progress);
     }
 
-    /** Takes a backup at once. */
     public Backup take(PgPrograms programs, Consumer<String> progress) {
         return Backup.create(programs, folder, options, progress);
     }
 
     /**
-     * Copies a backup off-site when there is a remote, and before it those that an earlier copy missed. A failed copy is a warning:
-     * the local backup is good.
+     * Copies a backup off-site when there is a remote, and before it those that an earlier copy missed. A failed copy
+     * is a warning: the local backup is good.
      *
      * @throws Failure interrupted
      */

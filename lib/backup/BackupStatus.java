@@ -1,5 +1,6 @@
 package lib.backup;
 
+import com.google.gson.annotations.SerializedName;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -11,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
+import lib.backup.BackupFolder.Entry;
 import lib.cli.Script;
 import lib.error.Failure;
 import lib.files.Disk;
@@ -28,41 +30,27 @@ import lib.files.Text;
  */
 public record BackupStatus(
         Instant at, Entry newest, Entry lastRestore, int good, int all, long diskBytes, List<String> problems) {
-    /** Two machines' clocks may differ by this much, or one may be set meanwhile. */
+    /** The clocks of two machines may differ by this much. */
     private static final Duration CLOCKS_DIFFER = Duration.ofMinutes(1);
     private static final Pattern DURATION = Pattern.compile("([0-9]{1,9})([mhdw])");
 
-    /**
-     * @param number         the order of creation
-     * @param taken          when its dump started
-     * @param restored       when it was last restored and compared, or null
-     * @param restoreSeconds how long that took, or null
-     */
-    public record Entry(String file, long number, Instant taken, long bytes, long rows, boolean good, Instant restored,
-            Double restoreSeconds) {
-        /** "restored", "stream" or "none". */
-        String proof() {
-            return !good ? "none" : restored != null ? "restored" : "stream";
-        }
-    }
-
     /** @param problems that the caller has found; those that the list itself shows are added */
     static BackupStatus of(List<Entry> backups, long diskBytes, List<String> problems, Instant at) {
-        var good = backups.stream().filter(Entry::good).toList();
-        var newest = good.stream()
-                .max(Comparator.comparingLong(Entry::number).thenComparing(Entry::taken))
-                .orElse(null);
-        var restored = good.stream()
-                .filter(entry -> entry.restored != null)
-                .max(Comparator.comparing(Entry::restored))
-                .orElse(null);
+        var good = backups.stream().filter(Entry::isGood).toList();
+        var newest = good.stream().max(Comparator.comparingLong(Entry::number).thenComparing(Entry::started));
+        var restored = good.stream().filter(entry -> entry.level() == Manifest.Level.RESTORED)
+                .max(Comparator.comparing(BackupStatus::restoredAt));
         var all = new ArrayList<>(problems);
-        good.stream()
-                .filter(entry -> isAhead(entry.taken, at))
-                .sorted(Comparator.comparingLong(Entry::number))
-                .forEach(entry -> all.add("%s is dated in the future (%s): the clock is or was wrong"
-                        .formatted(entry.file, entry.taken)));
-        return new BackupStatus(at, newest, restored, good.size(), backups.size(), diskBytes, List.copyOf(all));
+        good.stream().filter(entry -> isAhead(entry.started(), at)).sorted(Comparator.comparingLong(Entry::number))
+                .map(entry -> "%s is dated in the future (%s): the clock is or was wrong"
+                        .formatted(entry.name(), entry.started()))
+                .forEach(all::add);
+        return new BackupStatus(at, newest.orElse(null), restored.orElse(null), good.size(), backups.size(), diskBytes,
+                List.copyOf(all));
+    }
+
+    private static Instant restoredAt(Entry entry) {
+        return entry.manifest().proof().verifiedAt().toInstant();
     }
 
     private static boolean isAhead(Instant time, Instant at) {
@@ -86,12 +74,12 @@ public record BackupStatus(
 
     /** Of the newest good backup; null when there is none, or it is dated in the future. */
     public Duration age() {
-        return newest == null || isAhead(newest.taken, at) ? null : since(newest.taken);
+        return newest == null || isAhead(newest.started(), at) ? null : since(newest.started());
     }
 
     /** Since a backup was last restored and compared; null when none was. */
     Duration restoreAge() {
-        return lastRestore == null ? null : since(lastRestore.restored);
+        return lastRestore == null ? null : since(restoredAt(lastRestore));
     }
 
     private Duration since(Instant then) {
@@ -99,21 +87,17 @@ public record BackupStatus(
     }
 
     /**
-     * What an exit code of 0 means to a monitor.
-     *
      * @param maxAge of the newest good backup; null: any
      * @throws Failure (1) there is no good backup, or it is too old
      */
     public void require(Duration maxAge) {
-        var why = missing();
-        if (why == null && maxAge != null) why = stale(maxAge);
-        if (why != null)
-            throw Failure.failed(why)
-                    .next("take a backup and read its messages: " + Script.BACKUP_DATABASE.command("create"));
+        var why = newest == null ? missing() : maxAge == null ? null : stale(maxAge);
+        if (why == null) return;
+        throw Failure.failed(why)
+                .next("take a backup and read its messages: " + Script.BACKUP_DATABASE.command("create"));
     }
 
     private String missing() {
-        if (newest != null) return null;
         return switch (all) {
             case 0 -> "there is no backup";
             case 1 -> "the only backup is not proven to be good";
@@ -123,23 +107,29 @@ public record BackupStatus(
 
     private String stale(Duration maxAge) {
         var age = age();
-        if (age == null)
-            return "the newest good backup, %s, is dated in the future (%s): its age is unknown"
-                    .formatted(newest.file, newest.taken);
-        return age.compareTo(maxAge) <= 0
-                ? null
-                : "the newest good backup, %s, is %s old; the limit is %s"
-                        .formatted(newest.file, Text.duration(age), Text.duration(maxAge));
+        if (age == null) return "the newest good backup, %s, is dated in the future (%s): its age is unknown"
+                .formatted(newest.name(), newest.started());
+        return age.compareTo(maxAge) <= 0 ? null : "the newest good backup, %s, is %s old; the limit is %s"
+                .formatted(newest.name(), Text.duration(age), Text.duration(maxAge));
     }
 
     // ---- for machines ------------------------------------------------------------------------
+
+    private record NewestJson(String file, String taken, @SerializedName("age_seconds") Long age, long bytes, long rows,
+            String proof) {}
+
+    private record RestoreJson(String file, String at, @SerializedName("age_seconds") long age, double seconds) {}
 
     /** For JSON; what is unknown is left out. */
     Map<String, Object> json() {
         var json = new LinkedHashMap<String, Object>();
         json.put("at", at.toString());
-        if (newest != null) json.put("newest", newestJson());
-        if (lastRestore != null) json.put("last_restore", lastRestoreJson());
+        if (newest != null)
+            json.put("newest", new NewestJson(newest.name(), newest.started().toString(),
+                    age() == null ? null : age().toSeconds(), newest.bytes(), newest.rows(), newest.level().id()));
+        if (lastRestore != null)
+            json.put("last_restore", new RestoreJson(lastRestore.name(), restoredAt(lastRestore).toString(),
+                    restoreAge().toSeconds(), lastRestore.manifest().proof().restoreSeconds()));
         json.put("good", good);
         json.put("all", all);
         json.put("disk_bytes", diskBytes);
@@ -147,48 +137,28 @@ public record BackupStatus(
         return json;
     }
 
-    private Map<String, Object> newestJson() {
-        var json = new LinkedHashMap<String, Object>();
-        json.put("file", newest.file);
-        json.put("taken", newest.taken.toString());
-        if (age() != null) json.put("age_seconds", age().toSeconds());
-        json.put("bytes", newest.bytes);
-        json.put("rows", newest.rows);
-        json.put("proof", newest.proof());
-        return json;
-    }
-
-    private Map<String, Object> lastRestoreJson() {
-        var json = new LinkedHashMap<String, Object>();
-        json.put("file", lastRestore.file);
-        json.put("at", lastRestore.restored.toString());
-        json.put("age_seconds", restoreAge().toSeconds());
-        if (lastRestore.restoreSeconds != null) json.put("seconds", lastRestore.restoreSeconds);
-        return json;
-    }
-
     /**
-     * In Prometheus's text format. It has times, not ages: an age would not grow any more once nothing writes the file, which is
-     * exactly what has to be noticed. No backup, and one dated in the future, is time 0, so that a rule on the age fires too.
+     * In Prometheus's text format. It has times, not ages: an age would stop growing when nothing writes the file,
+     * which is what has to be noticed. No backup, and one dated in the future, is time 0, so that a rule on the age
+     * fires too.
      */
     String prometheus(String database) {
         var metrics = new Metrics("{database=\"" + escaped(database) + "\"}", new StringBuilder());
-        metrics.add(
-                "last_good_timestamp_seconds",
+        metrics.add("last_good_timestamp_seconds",
                 "When the newest good backup started, 0 when there is none or its date is in the future.",
-                age() == null ? 0 : newest.taken.getEpochSecond());
+                age() == null ? 0 : newest.started().getEpochSecond());
         if (newest != null) {
-            metrics.add("last_good_size_bytes", "Size of the file of the newest good backup.", newest.bytes);
-            metrics.add("last_good_rows", "Rows in the newest good backup.", newest.rows);
-            metrics.add(
-                    "last_good_restored",
+            metrics.add("last_good_size_bytes", "Size of the file of the newest good backup.", newest.bytes());
+            metrics.add("last_good_rows", "Rows in the newest good backup.", newest.rows());
+            metrics.add("last_good_restored",
                     "1 when the newest good backup was restored and compared, 0 when it was only read back.",
-                    newest.restored == null ? 0 : 1);
+                    newest.level() == Manifest.Level.RESTORED ? 1 : 0);
         }
         metrics.add("last_restore_timestamp_seconds", "When a backup was last restored and compared, 0 when none was.",
-                lastRestore == null ? 0 : lastRestore.restored.getEpochSecond());
-        if (lastRestore != null && lastRestore.restoreSeconds != null)
-            metrics.add("last_restore_duration_seconds", "How long that restore took.", lastRestore.restoreSeconds);
+                lastRestore == null ? 0 : restoredAt(lastRestore).getEpochSecond());
+        if (lastRestore != null)
+            metrics.add("last_restore_duration_seconds", "How long that restore took.",
+                    lastRestore.manifest().proof().restoreSeconds());
         metrics.add("good_backups", "Number of good backups.", good);
         metrics.add("backups", "Number of backups, including those that are not good.", all);
         metrics.add("disk_bytes", "Disk space of the backups.", diskBytes);
@@ -208,7 +178,7 @@ public record BackupStatus(
         return value.replace("\\", "\\\\").replace("\"", "\\\"").replace("\n", "\\n");
     }
 
-    /** For node_exporter's textfile collector, which reads it at any moment as another user: written atomically, mode 0644. */
+    /** For node_exporter's textfile collector, which reads it at any time as another user: atomically, mode 0644. */
     public void writePrometheus(Path file, String database) throws IOException {
         if (!file.getFileName().toString().endsWith(".prom"))
             throw Failure.usage(file + ": node_exporter reads only files whose names end in .prom")

@@ -4,20 +4,28 @@ import java.io.EOFException;
 import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.nio.channels.Channels;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.DigestOutputStream;
+import java.security.MessageDigest;
 import java.time.OffsetDateTime;
 import java.time.temporal.ChronoUnit;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.function.Consumer;
+import java.util.zip.CheckedOutputStream;
 import lib.backup.archive.Archive;
 import lib.backup.archive.Compression;
 import lib.backup.archive.Contents;
 import lib.backup.archive.XxHash64;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.files.Disk;
 import lib.plan.Step;
@@ -28,7 +36,7 @@ import lib.project.Credentials;
 
 /**
  * Writes one backup. Until it is finished the file's name ends in {@code .partial}. It holds the folder's lock, and
- * {@link #close} removes what is unfinished.
+ * {@link #close} removes an unfinished file.
  */
 public final class BackupWriter implements AutoCloseable {
     private final PgPrograms programs;
@@ -49,8 +57,13 @@ public final class BackupWriter implements AutoCloseable {
     private boolean manifestWritten;
     private Backup backup;
 
-    /** What went into the file, and what has to come out of it again. */
-    private record Written(FileDigest.Value file, long plainBytes, long plainHash) {}
+    /** What was written to the file, or read from it. @param hash XXH64 of the uncompressed content */
+    private record Written(long bytes, String sha256, long plainBytes, long hash) {
+        static Written of(long bytes, MessageDigest sha256, XxHash64 plain) {
+            var digits = HexFormat.of().formatHex(sha256.digest());
+            return new Written(bytes, digits, plain.length(), plain.getValue());
+        }
+    }
 
     /**
      * @param folder is created when it is missing, for its owner only
@@ -82,8 +95,7 @@ public final class BackupWriter implements AutoCloseable {
 
     /** To be run in this order. */
     public List<Step> steps() {
-        return List.of(
-                Step.of("dump %s with %s".formatted(database.database(), programs.pgDump().name()), this::dump),
+        return List.of(Step.of("dump %s with %s".formatted(database.database(), programs.pgDump().name()), this::dump),
                 Step.of("read it back to its end", this::readBack),
                 Step.of("save it as " + file.getFileName(), this::save));
     }
@@ -97,17 +109,21 @@ public final class BackupWriter implements AutoCloseable {
     // ---- out of the database -------------------------------------------------------------
 
     private void dump() {
-        try (var out = BackupFolder.createPrivate(partial)) { // first: a folder that cannot be written to fails at once
+        try (var out = BackupFolder.createPrivate(partial)) { // first, to fail early
             readDatabase();
-            var disk = new FileDigest.Out(out);
+            // Closing it leaves the file open, which has to be forced to disk first.
+            var disk = new DigestOutputStream(Channels.newOutputStream(out), Disk.sha256Digest()) {
+                @Override public void close() {}
+            };
             var encrypted = options.encryption() == null ? disk : options.encryption().encrypting(disk);
             var compressed = options.compression().compressing(encrypted, options.jobs());
-            var plain = new Hashing(compressed);
+            var hash = new XxHash64();
+            var plain = new CheckedOutputStream(compressed, hash);
             if (options.plain()) dumpScript(plain);
             else dumpArchive(plain);
             compressed.close(); // writes the end; not in a finally: what failed must not look complete
             out.force(true);
-            written = new Written(disk.end(), plain.bytes(), plain.hash());
+            written = Written.of(out.size(), disk.getMessageDigest(), hash);
         } catch (ProgressStream.Unwritable e) {
             throw cannotWrite((IOException) e.getCause());
         } catch (IOException e) {
@@ -137,7 +153,7 @@ public final class BackupWriter implements AutoCloseable {
             return Archive.read(pgDump.out(), new ProgressStream(to, progress));
         } catch (ProgressStream.Unwritable e) {
             throw e;
-        } catch (Archive.NotOne e) {
+        } catch (Archive.NotAnArchive e) {
             if (e.getMessage().isEmpty()) pgDump.finish(programs::hide);
             else pgDump.kill();
             throw notAnArchive(e, pgDump);
@@ -150,13 +166,13 @@ public final class BackupWriter implements AutoCloseable {
         }
     }
 
-    private Failure notAnArchive(Archive.NotOne e, RunningProgram pgDump) {
+    private Failure notAnArchive(Archive.NotAnArchive e, RunningProgram pgDump) {
         var program = programs.pgDump().name();
         if (e.getMessage().isEmpty()) return Failure.failed(program + " wrote nothing, with exit code 0").causedBy(e);
-        var said = programs.hide(pgDump.stderr());
-        return Failure.failed("the output of %s is not an archive: it starts with \"%s\"%s".formatted(program,
-                        programs.hide(Archive.firstLine(e.getMessage())),
-                        said.isBlank() ? "" : "\n" + said.strip().indent(2).stripTrailing()))
+        var start = programs.hide(Archive.firstLine(e.getMessage()));
+        var said = programs.hide(pgDump.stderr()).strip().indent(2).stripTrailing();
+        return Failure.failed("the output of %s is not an archive: it starts with \"%s\"%s"
+                        .formatted(program, start, said.isEmpty() ? "" : "\n" + said))
                 .next("find the wrapper, login script or TTY that prints before pg_dump does").causedBy(e);
     }
 
@@ -164,45 +180,36 @@ public final class BackupWriter implements AutoCloseable {
     private void dumpScript(OutputStream to) throws IOException {
         try (var script = RunningProgram.start(programs.script())) {
             var end = new Tail(to);
-            var pump = new Pump(script, end);
+            var copy = CompletableFuture.runAsync(() -> copyAll(script, end), Thread.ofPlatform().daemon()::start);
             try (var in = script.in()) {
                 dumpArchive(in);
             } catch (ProgressStream.Unwritable | Failure e) {
-                pump.join();
+                join(copy);
                 if (e instanceof ProgressStream.Unwritable)
                     script.finish(programs::hide); // it stopped reading: report why
                 throw e;
             }
-            pump.join();
+            join(copy);
             script.finish(programs::hide);
             if (!end.text().contains(COMPLETE))
                 throw damaged("the SQL of " + programs.script().name() + " ends too early");
         }
     }
 
-    /** Copies what the program prints, in a thread. */
-    private static final class Pump {
-        private final Thread thread;
-        private volatile IOException failed;
-
-        Pump(RunningProgram from, OutputStream to) {
-            thread = Thread.ofPlatform().daemon().start(() -> {
-                try {
-                    from.out().transferTo(to);
-                } catch (IOException e) {
-                    failed = e;
-                    from.kill();
-                }
-            });
+    private static void copyAll(RunningProgram from, OutputStream to) {
+        try {
+            from.out().transferTo(to);
+        } catch (IOException e) {
+            from.kill();
+            throw new UncheckedIOException(e);
         }
+    }
 
-        void join() throws IOException {
-            try {
-                thread.join();
-            } catch (InterruptedException e) {
-                throw new Failure(new Problem.Interrupted(), e);
-            }
-            if (failed != null) throw failed;
+    private static void join(CompletableFuture<Void> copy) throws IOException {
+        try {
+            copy.join();
+        } catch (CompletionException e) {
+            throw e.getCause() instanceof UncheckedIOException failed ? failed.getCause() : new IOException(e);
         }
     }
 
@@ -214,19 +221,21 @@ public final class BackupWriter implements AutoCloseable {
     // ---- back from the disk --------------------------------------------------------------
 
     private void readBack() {
-        try (var in = new FileDigest.In(partial);
-                var plain = Compression.decompressing(
-                        options.encryption() == null ? in : options.encryption().readingBack(in))) {
-            var hashing = new Hashing(OutputStream.nullOutputStream());
+        var hash = new XxHash64();
+        var encryption = options.encryption();
+        try (var in = new DigestInputStream(Files.newInputStream(partial), Disk.sha256Digest());
+                var plain = Compression.decompressing(encryption == null ? in : encryption.readingBack(in))) {
+            var hashing = new CheckedOutputStream(OutputStream.nullOutputStream(), hash);
             plain.transferTo(new ProgressStream(hashing, progress));
-            var read = new Written(in.end(), hashing.bytes(), hashing.hash());
+            in.transferTo(OutputStream.nullOutputStream()); // the decoders may have left the end unread
+            var read = Written.of(Files.size(partial), in.getMessageDigest(), hash);
             if (!read.equals(written)) throw damaged("%s was written, %s was read back".formatted(written, read));
         } catch (IOException e) {
             throw damaged(Failure.firstLine(e)).causedBy(e);
         }
     }
 
-    /** Replaces no other file: the lock excludes our own processes, and nobody else uses such names. */
+    /** Replaces no file: the lock excludes our other processes, and no other program uses these names. */
     private void save() throws IOException {
         var manifest = manifest();
         try {
@@ -250,19 +259,15 @@ public final class BackupWriter implements AutoCloseable {
     private Manifest manifest() {
         var number = 1 + folder.list().stream().mapToLong(BackupFolder.Entry::number).max().orElse(0);
         var name = file.getFileName().toString();
-        var stored = new Manifest.StoredFile(number, name, written.file.bytes(), written.file.sha256());
-        var source = new Manifest.Source(
-                contents.database(),
-                BackupFolder.origin(database),
-                contents.server(),
-                contents.pgDump(),
-                started,
-                (System.nanoTime() - startedNanos) / 1e9,
-                databaseBytes);
-        var encoding = Manifest.Encoding.of(options.plain(), options.compression().toString(), options.encryptedTo());
-        var restore = RestoreCommand.of(programs, name, options.compression(), options.encryptedTo(), options.plain(),
-                TransactionTimeoutFilter.isNeeded(contents.server(), contents.pgDump()));
-        return new Manifest(stored, source, encoding, Manifest.Content.of(contents, extensions), List.of(restore),
+        var header = contents.header();
+        var seconds = (System.nanoTime() - startedNanos) / 1e9;
+        var source = new Manifest.Source(header.database(), BackupFolder.origin(database), header.server(),
+                header.pgDump(), started, seconds, databaseBytes);
+        var encoding = new Manifest.Encoding(options.format(), options.compression().toString(), options.encryptedTo());
+        var withoutTimeout = TransactionTimeoutFilter.isNeeded(header.server(), header.pgDump());
+        return new Manifest(new Manifest.StoredFile(number, name, written.bytes, written.sha256), source, encoding,
+                Manifest.Content.of(contents, extensions),
+                List.of(RestoreCommand.of(programs, name, options, withoutTimeout)),
                 Manifest.Proof.now(Manifest.Level.STREAM, null, null));
     }
 
@@ -283,7 +288,7 @@ public final class BackupWriter implements AutoCloseable {
 
     // ---- streams -----------------------------------------------------------------------------
 
-    /** The last words of any script; some versions write one more line. */
+    /** The last line of any script; some versions write one more. */
     private static final String COMPLETE = "\n-- PostgreSQL database dump complete\n";
 
     /** Remembers the last kilobyte that went through. */
@@ -305,32 +310,6 @@ public final class BackupWriter implements AutoCloseable {
 
         String text() {
             return new String(last, StandardCharsets.ISO_8859_1);
-        }
-    }
-
-    /** Hashes what is written to it. */
-    private static final class Hashing extends FilterOutputStream {
-        private final XxHash64 hash = new XxHash64(0);
-
-        Hashing(OutputStream to) {
-            super(to);
-        }
-
-        @Override public void write(int one) throws IOException {
-            write(new byte[] {(byte) one}, 0, 1);
-        }
-
-        @Override public void write(byte[] from, int start, int length) throws IOException {
-            out.write(from, start, length);
-            hash.add(from, start, start + length);
-        }
-
-        long bytes() {
-            return hash.length();
-        }
-
-        long hash() {
-            return hash.end();
         }
     }
 }

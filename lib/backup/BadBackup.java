@@ -8,8 +8,8 @@ import lib.error.Failure;
 import lib.error.Problem;
 
 /**
- * The file is not a good backup, whatever the server it is restored to: damaged, no dump at all, or not what its manifest says.
- * {@code verify} records this in the manifest.
+ * The file itself is not a good backup, on any server: damaged, no dump at all, or not what its
+ * manifest says. {@code verify} records this in the manifest.
  */
 public record BadBackup(Exit exit, Path file, String what, List<String> next) implements Problem {
     private static final int SHOWN = 10;
@@ -29,11 +29,9 @@ public record BadBackup(Exit exit, Path file, String what, List<String> next) im
 
     /** @param start its first line */
     static Failure notADump(Path file, String start) {
-        return new Failure(new BadBackup(
-                Exit.USAGE,
-                file,
-                "%s is not a dump: it starts with \"%s\"".formatted(file, start),
-                List.of("give an archive of pg_dump (-Fc) or SQL; zstd, gzip and age are recognized")));
+        var what = "%s is not a dump: it starts with \"%s\"".formatted(file, start);
+        var next = "give an archive of pg_dump (-Fc) or SQL; zstd, gzip and age are recognized";
+        return new Failure(new BadBackup(Exit.USAGE, file, what, List.of(next)));
     }
 
     static Failure differsFromManifest(Path file, List<String> differences) {
@@ -51,10 +49,6 @@ public record BadBackup(Exit exit, Path file, String what, List<String> next) im
 
     private static String first(List<String> differences) {
         var more = differences.size() > SHOWN ? "\n  and %,d more".formatted(differences.size() - SHOWN) : "";
-        return differences.stream()
-                        .limit(SHOWN)
-                        .map(difference -> "  " + difference)
-                        .collect(Collectors.joining("\n"))
-                + more;
+        return differences.stream().limit(SHOWN).map(line -> "  " + line).collect(Collectors.joining("\n")) + more;
     }
 }

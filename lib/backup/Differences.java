@@ -13,19 +13,19 @@ import java.util.stream.Collectors;
 import lib.backup.archive.Contents;
 
 /**
- * What differs between two dumps of the same database, a line each. Definitions that hold an expression are compared by
- * name alone: PostgreSQL writes some expressions differently once they were restored.
+ * What differs between two dumps of the same database, a line each. Definitions with an expression are compared by name
+ * alone: after a restore PostgreSQL prints some expressions differently.
  */
 final class Differences {
     /**
      * Settings of the dump itself, what {@code --no-owner} and {@code --no-privileges} leave out, large objects, which
-     * pg_dump 17 groups in another way, and subscriptions, which verify does not restore.
+     * pg_dump 17 groups differently, and subscriptions, which verify does not restore.
      */
     private static final Set<String> NOT_COMPARED = Set.of("ENCODING", "STDSTRINGS", "SEARCHPATH", "ACL", "DEFAULT ACL",
             "BLOB", "BLOB METADATA", "BLOBS", "BLOB COMMENTS", "STATISTICS DATA", "SUBSCRIPTION");
     /** Kinds whose content is compared, so that their names need no comparison. */
     private static final Set<String> BY_CONTENT = Set.of("TABLE DATA", "SEQUENCE SET");
-    private static final String UNCOUNTED = "rows that its archive does not tell";
+    private static final String UNCOUNTED = "an unknown number of rows";
 
     private final List<String> found = new ArrayList<>();
 
@@ -34,13 +34,13 @@ final class Differences {
     /**
      * An archive against the dump of the database that was restored from it.
      *
-     * @param ours false for another tool's archive: its time zone is unknown, so its rows are only counted, and it may
-     *             have been made without the rows of some tables, or of all
+     * @param isOurs false for another tool's archive: its time zone is unknown, so its rows are only counted, and it
+     *               may have been made without the rows of some tables, or of all
      */
-    static List<String> between(Contents archive, Contents restored, boolean ours) {
+    static List<String> between(Contents archive, Contents restored, boolean isOurs) {
         var rows = rows(archive.tables());
         var sequences = new TreeMap<>(archive.sequences());
-        if (!ours) {
+        if (!isOurs) {
             restored.tables().forEach((name, now) -> {
                 var before = archive.tables().get(name);
                 if (now.rows() == (before == null ? 0 : before.rows())) rows.put(name, text(now));

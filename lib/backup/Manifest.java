@@ -1,11 +1,12 @@
 package lib.backup;
 
+import static java.util.Objects.requireNonNull;
+
 import com.google.gson.FieldNamingPolicy;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonDeserializer;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.JsonSerializer;
 import com.google.gson.annotations.SerializedName;
@@ -13,22 +14,21 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.DateTimeException;
 import java.time.OffsetDateTime;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.SortedMap;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import lib.backup.archive.Contents;
 import lib.files.Disk;
 import lib.files.Text;
 
+
 /**
- * What is known of a backup. It lies beside the backup as {@code NAME.json}: one flat JSON object with the fields of the first
- * four records. Most of it can be rebuilt from the backup.
+ * What is known of a backup. It lies beside the backup as {@code NAME.json}: one flat JSON object with the fields of
+ * the first four records. Most of it can be rebuilt from the backup. The records refuse what a damaged file may lack.
  *
  * @param restore commands that restore the backup without this toolkit
  * @param proof   null in a manifest that was rebuilt
@@ -38,13 +38,18 @@ public record Manifest(
     private static final int FORMAT = 1;
     public static final String SUFFIX = ".json";
 
+    public Manifest {
+        restore = List.copyOf(restore);
+    }
+
     /**
      * @param number of the backup in its folder, in the order of creation: clocks are set back
      * @param sha256 in hexadecimal digits
      */
     public record StoredFile(long number, @SerializedName("file") String name, long bytes, String sha256) {
-        private boolean isComplete() {
-            return Stream.of(name, sha256).allMatch(Objects::nonNull);
+        public StoredFile {
+            requireNonNull(name);
+            requireNonNull(sha256);
         }
     }
 
@@ -55,16 +60,13 @@ public record Manifest(
      * @param seconds       from the start to the durable file
      * @param databaseBytes as PostgreSQL counts them
      */
-    public record Source(
-            String database,
-            String origin,
-            String server,
-            String pgDump,
-            OffsetDateTime started,
-            double seconds,
-            long databaseBytes) {
-        private boolean isComplete() {
-            return Stream.of(database, server, pgDump, started).allMatch(Objects::nonNull);
+    public record Source(String database, String origin, String server, String pgDump, OffsetDateTime started,
+            double seconds, long databaseBytes) {
+        public Source {
+            requireNonNull(database);
+            requireNonNull(server);
+            requireNonNull(pgDump);
+            requireNonNull(started);
         }
     }
 
@@ -74,51 +76,48 @@ public record Manifest(
      * @param encryptedTo the recipients of age, or empty
      */
     public record Encoding(String format, String compression, List<String> encryptedTo) {
-        static Encoding of(boolean plain, String compression, List<String> encryptedTo) {
-            return new Encoding(plain ? "plain" : "custom", compression, encryptedTo);
-        }
-
-        private boolean isComplete() {
-            return format != null && compression != null && hasNoNull(encryptedTo);
+        public Encoding {
+            requireNonNull(format);
+            requireNonNull(compression);
+            encryptedTo = List.copyOf(encryptedTo);
         }
     }
 
     /** @param objects how many there are of each kind */
     public record Content(List<Table> tables, SortedMap<String, String> sequences, Table largeObjects,
             SortedMap<String, Long> objects, List<Extension> extensions, Contents.Migration lastMigration) {
+        public Content {
+            tables = List.copyOf(tables);
+            requireNonNull(largeObjects);
+            extensions = List.copyOf(extensions);
+            Map.copyOf(sequences); // fails when a value is null
+            Map.copyOf(objects);
+        }
+
         static Content of(Contents contents, List<Extension> extensions) {
             var tables = contents.tables().entrySet().stream().map(t -> Table.of(t.getKey(), t.getValue())).toList();
-            return new Content(
-                    tables,
-                    contents.sequences(),
-                    Table.of("large objects", contents.largeObjects()),
-                    contents.kinds(),
-                    extensions,
-                    contents.lastMigration());
+            return new Content(tables, contents.sequences(), Table.of("large objects", contents.largeObjects()),
+                    contents.kinds(), extensions, contents.lastMigration());
         }
 
         /** The rows of the tables whose rows are known. */
         public long rows() {
-            return tables.stream().filter(t -> t.rows >= 0).mapToLong(Table::rows).sum();
+            return tables.stream().mapToLong(Table::rows).filter(rows -> rows >= 0).sum();
         }
 
         /** "44 tables, 5,691 rows". */
         public String counts() {
             return "%s, %,d rows".formatted(Text.count(tables.size(), "table"), rows());
         }
-
-        private boolean isComplete() {
-            return largeObjects != null
-                    && hasNoNull(tables)
-                    && hasNoNull(extensions)
-                    && hasNoNull(sequences)
-                    && hasNoNull(objects)
-                    && tables.stream().allMatch(table -> table.name != null && table.hash != null);
-        }
     }
 
     /** @param hash see {@link Contents.Rows}, 16 hexadecimal digits */
     public record Table(String name, long rows, String hash, long bytes) {
+        public Table {
+            requireNonNull(name);
+            requireNonNull(hash);
+        }
+
         static Table of(String name, Contents.Rows rows) {
             return new Table(name, rows.rows(), rows.hex(), rows.bytes());
         }
@@ -133,7 +132,12 @@ public record Manifest(
         /** Decoded to its end while it was written, and read back from the disk with the same result. */
         STREAM,
         /** Restored, and every table compared. */
-        RESTORED
+        RESTORED;
+
+        /** The name in JSON events. */
+        String id() {
+            return name().toLowerCase(Locale.ROOT);
+        }
     }
 
     /**
@@ -141,8 +145,10 @@ public record Manifest(
      * @param failure        why the last check failed, or null
      */
     public record Proof(Level level, OffsetDateTime verifiedAt, Double restoreSeconds, String failure) {
-        private boolean isComplete() {
-            return level != null && verifiedAt != null && (level != Level.RESTORED || restoreSeconds != null);
+        public Proof {
+            requireNonNull(level);
+            requireNonNull(verifiedAt);
+            if (level == Level.RESTORED) requireNonNull(restoreSeconds);
         }
 
         static Proof now(Level level, Double restoreSeconds, String failure) {
@@ -154,12 +160,15 @@ public record Manifest(
         return proof != null && proof.level != Level.NONE;
     }
 
+    public boolean isEncrypted() {
+        return !encoding.encryptedTo.isEmpty();
+    }
+
     /** What a later backup is compared with. */
     public ShrinkageAlarm.Sizes sizes() {
         var rows = content.tables.stream().collect(Collectors.toMap(Table::name, Table::rows, (a, b) -> a));
-        var encrypted = encoding.encryptedTo.isEmpty() ? "" : "encrypted";
-        return new ShrinkageAlarm.Sizes(
-                rows, file.bytes, "%s %s %s".formatted(encoding.format, encoding.compression, encrypted));
+        var form = "%s %s %s".formatted(encoding.format, encoding.compression, isEncrypted() ? "encrypted" : "");
+        return new ShrinkageAlarm.Sizes(rows, file.bytes, form);
     }
 
     Manifest withProof(Proof proof) {
@@ -168,13 +177,28 @@ public record Manifest(
 
     // ---- its file ----------------------------------------------------------------------------
 
+    private static final Gson GSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
+            .setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
+            .registerTypeAdapter(OffsetDateTime.class, (JsonSerializer<OffsetDateTime>)
+                    (time, type, context) -> new JsonPrimitive(time.toString()))
+            .registerTypeAdapter(OffsetDateTime.class, (JsonDeserializer<OffsetDateTime>)
+                    (json, type, context) -> OffsetDateTime.parse(json.getAsString()))
+            .create();
+
+    /** The fields of the flat object that belong to none of the four records. */
+    private record Rest(List<String> restore, Proof proof) {}
+
     public static Path fileOf(Path backup) {
         return backup.resolveSibling(backup.getFileName() + SUFFIX);
     }
 
     /** Beside the backup, 0600, durable; it replaces an older one atomically. */
     void write(Path backup) throws IOException {
-        Disk.writePrivate(fileOf(backup), (GSON.toJson(toJson()) + "\n").getBytes(StandardCharsets.UTF_8));
+        var json = new JsonObject();
+        json.addProperty("format_version", FORMAT);
+        for (var part : List.of(file, source, encoding, content, new Rest(restore, proof)))
+            GSON.toJsonTree(part).getAsJsonObject().asMap().forEach(json::add);
+        Disk.writePrivate(fileOf(backup), (GSON.toJson(json) + "\n").getBytes(StandardCharsets.UTF_8));
     }
 
     /** @return null when there is none, or none that can be parsed: then the backup counts as not proven */
@@ -190,57 +214,13 @@ public record Manifest(
     static Manifest parse(String text, String file) {
         try {
             var json = GSON.fromJson(text, JsonObject.class);
-            if (json == null
-                    || !json.has("format_version")
-                    || json.get("format_version").getAsInt() != FORMAT) return null;
+            if (json.get("format_version").getAsInt() != FORMAT) return null;
+            var rest = GSON.fromJson(json, Rest.class);
             var manifest = new Manifest(GSON.fromJson(json, StoredFile.class), GSON.fromJson(json, Source.class),
-                    GSON.fromJson(json, Encoding.class), GSON.fromJson(json, Content.class),
-                    GSON.fromJson(json, Rest.class).restore, GSON.fromJson(json, Rest.class).proof);
-            return manifest.isComplete() && file.equals(manifest.file.name) ? manifest : null;
-        } catch (JsonParseException | DateTimeException | IllegalStateException | UnsupportedOperationException
-                 | NumberFormatException damaged) {
+                    GSON.fromJson(json, Encoding.class), GSON.fromJson(json, Content.class), rest.restore, rest.proof);
+            return file.equals(manifest.file.name) ? manifest : null;
+        } catch (RuntimeException damaged) { // not JSON, or something is missing or of another type
             return null;
         }
     }
-
-    private JsonObject toJson() {
-        var json = new JsonObject();
-        json.addProperty("format_version", FORMAT);
-        for (var part : List.of(file, source, encoding, content, new Rest(restore, proof)))
-            GSON.toJsonTree(part)
-                    .getAsJsonObject()
-                    .entrySet()
-                    .forEach(field -> json.add(field.getKey(), field.getValue()));
-        return json;
-    }
-
-    /** The fields of the flat object that are no record of their own. */
-    private record Rest(List<String> restore, Proof proof) {}
-
-    private boolean isComplete() {
-        return file.isComplete()
-                && source.isComplete()
-                && encoding.isComplete()
-                && content.isComplete()
-                && hasNoNull(restore)
-                && (proof == null || proof.isComplete());
-    }
-
-    private static boolean hasNoNull(List<?> list) {
-        return list != null && list.stream().allMatch(Objects::nonNull);
-    }
-
-    private static boolean hasNoNull(Map<?, ?> map) {
-        return map != null && map.values().stream().allMatch(Objects::nonNull);
-    }
-
-    private static final Gson GSON = new GsonBuilder()
-            .setPrettyPrinting()
-            .disableHtmlEscaping()
-            .setFieldNamingPolicy(FieldNamingPolicy.LOWER_CASE_WITH_UNDERSCORES)
-            .registerTypeAdapter(OffsetDateTime.class, (JsonSerializer<OffsetDateTime>)
-                    (time, type, context) -> new JsonPrimitive(time.toString()))
-            .registerTypeAdapter(OffsetDateTime.class, (JsonDeserializer<OffsetDateTime>)
-                    (json, type, context) -> OffsetDateTime.parse(json.getAsString()))
-            .create();
 }

@@ -5,7 +5,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.LocalDateTime;
 import java.time.ZoneId;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -35,14 +34,11 @@ public record OffSite(Remote remote, Credentials database) {
             var name = BackupFolder.name(file.name());
             if (name == null || !name.database().equals(database.database())) continue;
             var complete = names.contains(file.name() + Remote.MANIFEST);
-            copies.add(new Copy(file.name(), file.bytes(), instant(name.taken()), file.arrived(), complete));
+            var taken = BackupFolder.instant(name.taken());
+            copies.add(new Copy(file.name(), file.bytes(), taken, file.arrived(), complete));
         }
         copies.sort(Comparator.comparing(Copy::taken).thenComparing(Copy::name).reversed());
         return copies;
-    }
-
-    private static Instant instant(LocalDateTime local) {
-        return local.atZone(ZoneId.systemDefault()).toInstant();
     }
 
     /**
@@ -50,15 +46,14 @@ public record OffSite(Remote remote, Credentials database) {
      *
      * @return a line for each
      */
-    public List<String> uploadMissing(BackupFolder folder, Path backup, Console console) {
+    List<String> uploadMissing(BackupFolder folder, Path backup, Console console) {
         var lines = new ArrayList<String>();
         for (var missing : missing(folder, backup)) {
-            var name = missing.file().getFileName().toString();
-            console.progress("uploading " + name);
-            var proof =
-                    remote.upload(missing.file(), missing.manifest().file().sha256(), Manifest.fileOf(missing.file()));
-            console.event("uploaded", Map.of("remote", remote.toString(), "file", name, "proof", proof.toString()));
-            lines.add("%s in %s (%s)".formatted(name, remote, proof));
+            console.progress("uploading " + missing.name());
+            var sha256 = missing.manifest().file().sha256();
+            var proof = remote.upload(missing.file(), sha256, Manifest.fileOf(missing.file())).toString();
+            console.event("uploaded", Map.of("remote", remote.toString(), "file", missing.name(), "proof", proof));
+            lines.add("%s in %s (%s)".formatted(missing.name(), remote, proof));
         }
         return lines;
     }
@@ -68,18 +63,17 @@ public record OffSite(Remote remote, Credentials database) {
         var names = complete.stream().map(Copy::name).collect(Collectors.toSet());
         var last = complete.stream().map(Copy::taken).max(Comparator.naturalOrder()).orElse(Instant.MAX);
         return folder.list(database).reversed().stream()
-                .filter(entry -> entry.isGood() && !names.contains(entry.file().getFileName().toString()))
-                .filter(entry -> entry.file().equals(backup) || instant(entry.taken()).isAfter(last)).toList();
+                .filter(entry -> entry.isGood() && !names.contains(entry.name()))
+                .filter(entry -> entry.file().equals(backup) || BackupFolder.instant(entry.taken()).isAfter(last))
+                .toList();
     }
 
-    /** The same policy as here; the order of creation is the order of arrival by the remote's clock. @return the pruned names */
-    public List<String> prune(Retention.Policy policy) {
+    /** With the same policy as here; the order of creation is the order of arrival by the remote's clock. */
+    List<String> prune(Retention.Policy policy) {
         remote.sweep(BackupFolder::isName, Instant.now().minus(STALE));
         if (policy.keepsAll()) return List.of();
-        var items = list().stream()
-                .map(copy -> new Retention.Item(
-                        copy.name(), copy.taken(), copy.arrived().getEpochSecond(), copy.complete()))
-                .toList();
+        var items = list().stream().map(copy -> new Retention.Item(
+                copy.name(), copy.taken(), copy.arrived().getEpochSecond(), copy.complete())).toList();
         var pruned = Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream()
                 .filter(decision -> !decision.keep()).map(decision -> decision.item().name()).toList();
         pruned.forEach(remote::delete);

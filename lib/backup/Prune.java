@@ -17,7 +17,7 @@ import lib.project.Credentials;
 /**
  * Which backups of a database a policy prunes, and their removal.
  *
- * @param needed names of files that hold the only copy of what a run has dropped, each with the id of the run: they are kept
+ * @param needed names of files to keep, each with the id of the run whose dropped data only this file holds
  */
 public record Prune(BackupFolder folder, Credentials database, Retention.Policy policy, Map<String, String> needed) {
 
@@ -25,26 +25,19 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
     public List<Retention.Decision> decide() {
         var items = folder.list(database).stream().map(Prune::item).toList();
         return Retention.decide(items, policy, ZoneId.systemDefault(), Instant.now()).stream()
-                .map(this::unlessNeeded)
-                .toList();
+                .map(this::unlessNeeded).toList();
     }
 
     private Retention.Decision unlessNeeded(Retention.Decision decision) {
         var run = needed.get(decision.item().name());
         if (run == null || decision.keep()) return decision;
-        return new Retention.Decision(
-                decision.item(),
-                true,
-                "kept: the only copy of what run %s dropped, until %s"
-                        .formatted(run, Script.RESET_MIGRATIONS.command("purge")));
+        var purge = Script.RESET_MIGRATIONS.command("purge");
+        return new Retention.Decision(decision.item(), true,
+                "kept: the only copy of what run %s dropped, until %s".formatted(run, purge));
     }
 
     private static Retention.Item item(BackupFolder.Entry entry) {
-        return new Retention.Item(
-                entry.file().getFileName().toString(),
-                entry.started(),
-                entry.number(),
-                entry.isGood(),
+        return new Retention.Item(entry.name(), entry.started(), entry.number(), entry.isGood(),
                 entry.level() == Manifest.Level.RESTORED);
     }
 
@@ -67,14 +60,14 @@ public record Prune(BackupFolder folder, Credentials database, Retention.Policy 
     }
 
     /**
-     * First its manifest gets a name that {@link BackupFolder#sweep} removes: killed at any point, no file that is half gone looks
-     * complete.
+     * First its manifest gets a name that {@link BackupFolder#sweep} removes: after a kill at any point, no backup
+     * that is half removed looks complete.
      */
     private void remove(Path file) throws IOException {
         var manifest = Manifest.fileOf(file);
         var unfinished = folder.path().resolve("~" + manifest.getFileName() + BackupFolder.PARTIAL);
-        if (Files.exists(manifest))
-            Files.move(manifest, unfinished, StandardCopyOption.REPLACE_EXISTING); // of a killed verify
+        if (Files.exists(manifest)) // a killed verify may have left the other
+            Files.move(manifest, unfinished, StandardCopyOption.REPLACE_EXISTING);
         Disk.fsync(folder.path());
         Checkpoint.reached("its proof is gone");
         Files.deleteIfExists(file);

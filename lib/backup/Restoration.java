@@ -22,14 +22,12 @@ import lib.process.Program;
  * error, then dumps the new database and compares it, table by table.
  */
 public final class Restoration {
-    private static final String NO_OWNER = "--no-owner";
-
     private final BackupFile file;
     private final PgPrograms programs;
     private final String into;
     private final List<String> options;
     private final Consumer<String> progress;
-    private Contents wanted;
+    private Contents archived;
     private Contents restored;
     private double seconds;
 
@@ -50,55 +48,57 @@ public final class Restoration {
     public Step check() {
         var manifest = file.manifest() == null ? "" : " and compare it with its manifest";
         return Step.of("read %s to its end%s".formatted(file.file().getFileName(), manifest),
-                () -> wanted = file.check(progress));
+                () -> archived = file.check(progress));
     }
 
     /** Its run throws the first error of the database; nothing after that error was restored. */
     public Step restore() {
         return Step.of("restore it into " + into, () -> {
             var began = System.nanoTime();
-            restoreOnce();
+            try {
+                if (file.kind() == BackupFile.Kind.SQL) restoreSql();
+                else restoreArchive();
+            } catch (Failure failure) {
+                throw explained(failure);
+            }
             seconds = (System.nanoTime() - began) / 1e9;
         });
     }
 
     /** @throws Failure (from run) {@link BadBackup} */
     public Step compare() {
-        var how = compares() ? "compare every table with the backup"
+        var how = hasContents() ? "compare every table with the backup"
                 : "count every table: there is nothing to compare with";
         return Step.of(how, () -> {
-            restored = dumped();
+            restored = dumpRestored();
             var differences = differences();
             if (!differences.isEmpty()) throw BadBackup.restoredDiffers(file.file(), differences);
         });
     }
 
     private List<String> differences() {
-        if (wanted != null) return Differences.between(wanted, restored, ours());
-        return ours() ? Differences.between(file.manifest(), restored) : List.of();
+        if (archived != null) return Differences.between(archived, restored, comparesRows());
+        return comparesRows() ? Differences.between(file.manifest(), restored) : List.of();
     }
 
-    /** Whether there is anything to compare with: an archive lists its content, SQL needs a manifest. */
-    public boolean compares() {
+    /** Whether the content of the file is known, to compare with: an archive lists it, SQL needs a manifest. */
+    public boolean hasContents() {
         return file.kind() == BackupFile.Kind.ARCHIVE || file.manifest() != null;
     }
 
-    /** Whether rows can be compared: only our own dumps have a known time zone. */
-    public boolean ours() {
+    /** Whether rows are compared, not only counted: only our own dumps have a known time zone. */
+    public boolean comparesRows() {
         return file.manifest() != null;
     }
 
-    /**
-     * The major version of the server that was dumped; 0 when unknown: an archive without a manifest tells it once it
-     * was checked, SQL never.
-     */
+    /** The dumped server's major version; 0 when unknown: an archive without a manifest before its check, and SQL. */
     public int serverMajor() {
-        return wanted != null ? Contents.major(wanted.server()) : file.serverMajor();
+        return archived != null ? Contents.major(archived.header().server()) : file.serverMajor();
     }
 
-    /** What the file holds, once it was checked; null for SQL. */
-    public Contents wanted() {
-        return wanted;
+    /** What the file holds; of SQL, what was restored from it. */
+    Contents contents() {
+        return archived != null ? archived : restored;
     }
 
     /** What the new database holds. */
@@ -107,44 +107,37 @@ public final class Restoration {
     }
 
     /** How long the restore itself took. */
-    public double seconds() {
+    double seconds() {
         return seconds;
     }
 
-    private void restoreOnce() {
+    private void restoreSql() {
+        restoreWith(programs.psql(into, file.manifest() == null), true);
+    }
+
+    private void restoreArchive() {
         try {
-            if (file.kind() == BackupFile.Kind.SQL) {
-                fed(programs.psql(into, file.manifest() == null), true);
-                return;
-            }
-            try {
-                fed(programs.restore(into, options), false);
-            } catch (Failure failure) {
-                if (!isUnknownSetting(failure)) throw failure;
-                restoreAsSql(); // that was its first statement: nothing was restored yet
-            }
+            restoreWith(programs.restore(into, options), false);
         } catch (Failure failure) {
-            throw explained(failure);
+            var isUnknownSetting = failure.problem() instanceof PgProgramFailed said
+                    && said.message().contains("unrecognized configuration parameter \"transaction_timeout\"");
+            if (!isUnknownSetting) throw failure;
+            restoreArchiveAsSql(); // that was its first statement: nothing was restored yet
         }
     }
 
-    private static boolean isUnknownSetting(Failure failure) {
-        return failure.problem() instanceof PgProgramFailed said
-                && said.message().contains("unrecognized configuration parameter \"transaction_timeout\"");
-    }
-
-    private void fed(Program program, boolean sql) {
-        try (var child = RunningProgram.start(program)) {
-            child.discardOutput();
-            feed(child, sql);
-            child.finish(programs::hide);
+    private void restoreWith(Program program, boolean sql) {
+        try (var running = RunningProgram.start(program)) {
+            running.discardOutput();
+            feed(running, sql);
+            running.finish(programs::hide);
         }
     }
 
-    /** A program that has read enough closes the pipe; one that misses something says so by its exit code. */
-    private void feed(RunningProgram child, boolean sql) {
+    /** A program that has read enough closes the pipe; one that misses something reports it by its exit code. */
+    private void feed(RunningProgram program, boolean sql) {
         try (var in = file.open()) {
-            var to = new ProgressStream(sql ? new TransactionTimeoutFilter(child.in()) : child.in(), progress);
+            var to = new ProgressStream(sql ? new TransactionTimeoutFilter(program.in()) : program.in(), progress);
             try {
                 in.transferTo(to);
                 to.close(); // not when reading failed: psql would take half a script for the whole, and commit it
@@ -152,17 +145,17 @@ public final class Restoration {
                 // see above
             }
         } catch (IOException damaged) {
-            child.kill();
+            program.kill();
             throw BadBackup.damaged(file.file(), Failure.firstLine(damaged)).causedBy(damaged);
         }
     }
 
     /** Restores an archive through SQL, without the setting that servers before PostgreSQL 17 do not know. */
-    private void restoreAsSql() {
+    private void restoreArchiveAsSql() {
         var toSql = programs.script().with(options.toArray(String[]::new));
         try (var script = RunningProgram.start(toSql); var psql = RunningProgram.start(programs.psql(into, false))) {
             psql.discardOutput();
-            var pump = Thread.ofPlatform().daemon().start(() -> {
+            var copying = Thread.ofPlatform().daemon().start(() -> {
                 try (var to = new TransactionTimeoutFilter(psql.in())) {
                     script.out().transferTo(to);
                 } catch (IOException closed) {
@@ -170,7 +163,7 @@ public final class Restoration {
                 }
             });
             feed(script, false);
-            pump.join();
+            copying.join();
             psql.finish(programs::hide);
             script.finish(programs::hide);
         } catch (InterruptedException e) {
@@ -178,17 +171,13 @@ public final class Restoration {
         }
     }
 
-    private Contents dumped() throws IOException {
-        try (var child = RunningProgram.start(programs.dump(into))) {
-            child.closeInput();
+    private Contents dumpRestored() throws IOException {
+        try (var pgDump = RunningProgram.start(programs.dump(into))) {
+            pgDump.closeInput();
             try {
-                var contents = Archive.read(child.out(),
-                        new ProgressStream(OutputStream.nullOutputStream(), progress));
-                child.finish(programs::hide);
-                return contents;
-            } catch (IOException endedEarly) {
-                child.finish(programs::hide);
-                throw endedEarly;
+                return Archive.read(pgDump.out(), new ProgressStream(OutputStream.nullOutputStream(), progress));
+            } finally {
+                pgDump.finish(programs::hide); // its own failure is reported rather than an archive that ends early
             }
         }
     }
@@ -204,35 +193,41 @@ public final class Restoration {
             Pattern.compile("(?i)no space left on device|could not extend file|disk quota exceeded");
     private static final Pattern NOT_A_MEMBER = Pattern.compile("must be member of role|must be able to SET ROLE");
 
-    /** The failure of a client program, told by what has to be done; any other failure as it is. */
+    /** The failure of a client program, with what to do about it; any other failure as it is. */
     private Failure explained(Failure failure) {
-        if (!(failure.problem() instanceof PgProgramFailed said)) return failure;
-        return explained(said).causedBy(failure);
+        return failure.problem() instanceof PgProgramFailed said ? explained(said).causedBy(failure) : failure;
     }
 
     private Failure explained(PgProgramFailed said) {
         var path = file.file();
         var words = said.message();
-        var extension = NO_EXTENSION.matcher(words);
-        if (extension.find()) return Failure.failed("%s needs the extension %s, which this server does not have"
-                .formatted(path, extension.group(1) != null ? extension.group(1) : extension.group(2)))
-                .next("install it on the server (its package, for example postgresql-16-postgis-3), and try again");
-        var denied = EXTENSION_DENIED.matcher(words);
-        if (denied.find()) return Failure.failed("%s needs the extension %s, which this role may not create"
-                .formatted(path, denied.group(1)))
-                .next("ask a superuser to restore it", "verify can use another server: BACKUP_VERIFY_URL in .env");
+        var missing = find(NO_EXTENSION, words);
+        if (missing != null)
+            return Failure.failed("%s needs the extension %s, which this server does not have".formatted(path, missing))
+                    .next("install it on the server (its package, for example postgresql-16-postgis-3), and try again");
+        var denied = find(EXTENSION_DENIED, words);
+        if (denied != null)
+            return Failure.failed("%s needs the extension %s, which this role may not create".formatted(path, denied))
+                    .next("ask a superuser to restore it", "verify can use another server: BACKUP_VERIFY_URL in .env");
         if (NO_SPACE.matcher(words).find())
             return Failure.failed("too little space on the server to restore " + path + ":\n"
-                    + words.strip().indent(2).stripTrailing())
-                    .next("make room on the server's disk");
-        var role = NO_ROLE.matcher(words);
-        if (role.find()) return Failure.failed("%s names the role %s, which this server does not have"
-                .formatted(path, role.group(1)))
-                .next(nextStepsForRole(role.group(1)));
-        var notRestored = Failure.failed(path + " does not restore: " + said.what());
-        return NOT_A_MEMBER.matcher(words).find()
-                ? notRestored.next("restore it as a superuser, or everything as your own: --no-owner")
-                : notRestored.next(said.next());
+                    + words.strip().indent(2).stripTrailing()).next("make room on the server's disk");
+        var role = find(NO_ROLE, words);
+        if (role != null) {
+            var create = "create the role: CREATE ROLE " + Sql.identifier(role);
+            return Failure.failed("%s names the role %s, which this server does not have".formatted(path, role))
+                    .next(options.contains("--no-owner") ? List.of(create)
+                            : List.of(create, "or restore everything as your own: --no-owner"));
+        }
+        return Failure.failed(path + " does not restore: " + said.what()).next(NOT_A_MEMBER.matcher(words).find()
+                ? List.of("restore it as a superuser, or everything as your own: --no-owner") : said.next());
+    }
+
+    /** What a group of the pattern matches, or null. */
+    private static String find(Pattern pattern, String words) {
+        var found = pattern.matcher(words);
+        if (!found.find()) return null;
+        return found.group(1) == null ? found.group(2) : found.group(1);
     }
 
     /**
@@ -242,11 +237,5 @@ public final class Restoration {
      */
     public List<Step> steps(Step create) {
         return List.of(check(), create, restore(), compare());
-    }
-
-    private List<String> nextStepsForRole(String role) {
-        var create = "create the role: CREATE ROLE " + Sql.identifier(role);
-        if (options.contains(NO_OWNER)) return List.of(create);
-        return List.of(create, "or restore everything as your own: --no-owner");
     }
 }

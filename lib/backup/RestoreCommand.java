@@ -2,7 +2,6 @@ package lib.backup;
 
 import java.util.List;
 import java.util.stream.Stream;
-import lib.backup.archive.Compression;
 import lib.postgres.PgPrograms;
 import lib.process.Shell;
 
@@ -17,36 +16,30 @@ final class RestoreCommand {
      * tested first, because a pipe loses the exit code of its first program, and all of it is in parentheses, because
      * under {@code set -e} a bare {@code a && b} whose a fails does not stop.
      *
-     * @param encrypted      for these age recipients; may be empty
-     * @param plain          SQL, not an archive
+     * @param file           as it was written with these options
      * @param withoutTimeout the server does not know transaction_timeout: see {@link TransactionTimeoutFilter}
      */
-    static String of(PgPrograms programs, String file, Compression compression, List<String> encrypted, boolean plain,
-            boolean withoutTimeout) {
+    static String of(PgPrograms programs, String file, Backup.Options options, boolean withoutTimeout) {
         var server = programs.server();
-        var database = nameFor(server.database());
-        var create = line(programs, "createdb", "--template=template0", database);
+        var database = server.database().replaceAll("[^A-Za-z0-9_]", "_");
+        var target = database.substring(0, Math.min(database.length(), LONGEST_NAME)) + "_restored";
+        var create = line(programs, "createdb", "--template=template0", target);
         var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + Shell.quoted(server.sslmode()) + " && ";
-        var restore = restore(programs, database, plain, withoutTimeout);
+        var restore = restore(programs, target, options.plain(), withoutTimeout);
         var name = Shell.quoted(file);
-        var program = program(compression);
-        if (!encrypted.isEmpty()) {
-            var decrypt = "age --decrypt --identity KEY_FILE " + name;
-            var test = decrypt + (program == null ? " > /dev/null" : " | " + program + " -tq");
-            return "( %s%s && %s && %s%s | %s )"
-                    .formatted(ssl, test, create, decrypt, program == null ? "" : " | " + program + " -dc", restore);
-        }
-        if (program == null) return "( %s%s && cat %s | %s )".formatted(ssl, create, name, restore);
-        return "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, program, name, create, program, name, restore);
-    }
-
-    /** Null for what is not compressed. */
-    private static String program(Compression compression) {
-        return switch (compression.kind()) {
+        var unpack = switch (options.compression().kind()) {
             case ZSTD -> "zstd";
             case GZIP -> "gzip";
             case NONE -> null;
         };
+        if (options.encryption() != null) {
+            var decrypt = "age --decrypt --identity KEY_FILE " + name;
+            var test = decrypt + (unpack == null ? " > /dev/null" : " | " + unpack + " -tq");
+            return "( %s%s && %s && %s%s | %s )"
+                    .formatted(ssl, test, create, decrypt, unpack == null ? "" : " | " + unpack + " -dc", restore);
+        }
+        if (unpack == null) return "( %s%s && cat %s | %s )".formatted(ssl, create, name, restore);
+        return "( %s%s -tq %s && %s && %s -dc %s | %s )".formatted(ssl, unpack, name, create, unpack, name, restore);
     }
 
     /** What reads the decompressed backup on stdin. */
@@ -59,11 +52,7 @@ final class RestoreCommand {
         return plain ? filtered : Shell.line(programs.commandLine().apply("pg_restore")) + " --file=- | " + filtered;
     }
 
-    private static String nameFor(String database) {
-        var name = database.replaceAll("[^A-Za-z0-9_]", "_");
-        return name.substring(0, Math.min(name.length(), LONGEST_NAME)) + "_restored";
-    }
-
+    /** The command line of a program that connects to the server. */
     private static String line(PgPrograms programs, String program, String... arguments) {
         return Shell.line(Stream.of(programs.commandLine().apply(program), programs.connectionOptions(),
                 List.of(arguments)).flatMap(List::stream).toList());

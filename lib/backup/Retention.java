@@ -18,13 +18,13 @@ import java.util.stream.Collectors;
 import lib.error.Failure;
 
 /**
- * Which backups of one database are pruned: grandfather, father, son. A rule has slots. They are filled by the latest days, ISO
- * weeks or months that <em>have</em> a good backup, each by the latest backup of its period: a machine that was off for a month
- * loses nothing.
+ * Which backups of one database are pruned: grandfather, father, son. A rule has slots. They are filled by the latest
+ * days, ISO weeks or months that <em>have</em> a good backup, each by the latest backup of its period: a machine that
+ * was off for a month loses nothing.
  *
- * <p>What is in doubt is kept. The rules are applied twice, in the order of the clock and in the order of creation, and what either
- * keeps is kept, because clocks are set back. A backup dated in the future is not counted until that time. One that is not proven
- * fills no slot, and is pruned only when newer good ones fill every slot it could have.
+ * <p>What is in doubt is kept. The rules are applied twice, in the order of the clock and in the order of creation, and
+ * what either keeps is kept, because clocks are set back. A backup dated in the future is not counted until that
+ * time. One that is not proven fills no slot, and is pruned only when newer good ones fill every slot it could have.
  */
 public final class Retention {
     private Retention() {}
@@ -81,7 +81,7 @@ public final class Retention {
 
     /**
      * @param name     of the file, unique
-     * @param number   the order of creation, whatever the clock said
+     * @param number   the order of creation, independent of the clock
      * @param good     it was read back, or restored
      * @param restored the better of the two proofs
      */
@@ -113,25 +113,28 @@ public final class Retention {
             rule.fill(byClock, "", reasons);
             rule.fill(byCreation, " by the order of creation", reasons);
         }
-        for (var order :
-                List.of(byClock, byCreation)) // the newest that is known to restore is kept whatever the rules say
-        order.stream().filter(item -> item.good && item.restored).findFirst().ifPresent(item -> reasons.computeIfAbsent(
-                        item, i -> new LinkedHashSet<>())
-                .add("the newest that was restored"));
+        // The newest that is known to restore is always kept.
+        for (var order : List.of(byClock, byCreation))
+            order.stream().filter(item -> item.good && item.restored).findFirst()
+                    .ifPresent(item -> reasonsOf(item, reasons).add("the newest that was restored"));
         return items.stream().sorted(BY_CLOCK)
                 .map(item -> decide(item, policy, now, reasons.getOrDefault(item, Set.of()))).toList();
+    }
+
+    private static Set<String> reasonsOf(Item item, Map<Item, Set<String>> reasons) {
+        return reasons.computeIfAbsent(item, i -> new LinkedHashSet<>());
     }
 
     private static Decision decide(Item item, Policy policy, Instant now, Set<String> reasons) {
         if (policy.keepsAll()) return new Decision(item, true, "kept: no --keep rule is set");
         if (item.taken.isAfter(now))
             return new Decision(item, true, "kept: dated in the future, not counted until then");
-        var words = String.join("; ", reasons);
-        if (item.good) return reasons.isEmpty()
-                ? new Decision(item, false, "pruned: none of " + policy) : new Decision(item, true, "kept: " + words);
-        return reasons.isEmpty()
-                ? new Decision(item, false, "pruned: not proven, and newer good ones fill every slot it could have")
-                : new Decision(item, true, "kept: not proven, fills no slot, but " + words);
+        if (!reasons.isEmpty()) {
+            var words = item.good ? "kept: " : "kept: not proven, fills no slot, but ";
+            return new Decision(item, true, words + String.join("; ", reasons));
+        }
+        return new Decision(item, false, item.good ? "pruned: none of " + policy
+                : "pruned: not proven, and newer good ones fill every slot it could have");
     }
 
     /** @param period names the slot of an item; of several items with the same period the first in order gets it */
@@ -143,22 +146,20 @@ public final class Retention {
             for (var item : latestFirst) {
                 if (filled.size() >= slots) return;
                 var itsPeriod = period.apply(item);
-                if (item.good ? filled.add(itsPeriod) : !good.contains(itsPeriod))
-                    addReason(item, itsPeriod, order, reasons.computeIfAbsent(item, i -> new LinkedHashSet<>()));
+                if (item.good ? !filled.add(itsPeriod) : good.contains(itsPeriod)) continue;
+                var all = reasonsOf(item, reasons);
+                var reason = reason(item, itsPeriod);
+                if (!all.contains(reason)) all.add(reason + order);
             }
         }
 
-        private void addReason(Item item, String itsPeriod, String order, Set<String> reasons) {
-            var reason =
-                    switch (name) {
-                        case "" -> item.good ? "the newest good one" : "no newer one is good";
-                        case "last" ->
-                            item.good
-                                    ? "one of the last " + slots
-                                    : "fewer than %d newer ones are good".formatted(slots);
-                        default -> item.good ? name + ", " + itsPeriod : "there is no good one of " + itsPeriod;
-                    };
-            if (!reasons.contains(reason)) reasons.add(reason + order);
+        private String reason(Item item, String itsPeriod) {
+            return switch (name) {
+                case "" -> item.good ? "the newest good one" : "no newer one is good";
+                case "last" -> item.good ? "one of the last " + slots
+                        : "fewer than %d newer ones are good".formatted(slots);
+                default -> item.good ? name + ", " + itsPeriod : "there is no good one of " + itsPeriod;
+            };
         }
     }
 }

@@ -9,10 +9,10 @@ import lib.error.Failure;
 import lib.files.Text;
 
 /**
- * Warns when a table, or the backup itself, has become much smaller since the last good backup: the dump of an emptied table is a
- * perfect dump.
+ * Warns when a table, or the backup itself, has become much smaller since the last good backup: the dump of an emptied
+ * table is a perfect dump.
  *
- * @param percent from 0 (any loss counts) to 100 (none does); a table that is gone has lost 100
+ * @param percent from 0 (any loss counts) to 100 (none does); a missing table has lost 100
  * @param strict  a loss is exit code 3, and nothing older is pruned
  */
 public record ShrinkageAlarm(int percent, boolean strict) {
@@ -39,7 +39,7 @@ public record ShrinkageAlarm(int percent, boolean strict) {
 
     /**
      * @param what "table public.shop_order", or "the backup"
-     * @param now  null: it is gone
+     * @param now  null: it is missing
      */
     public record Shrinkage(String what, long before, Long now, Unit unit) {
         long lost() {
@@ -58,9 +58,9 @@ public record ShrinkageAlarm(int percent, boolean strict) {
 
         /** "table public.shop_order: 120,000 rows, 3,000 now (-98 %)". */
         @Override public String toString() {
-            var left =
-                    now == null ? "gone" : unit == Unit.BYTES ? Text.size(now) : String.format(Locale.ROOT, "%,d", now);
-            var was = unit == Unit.BYTES ? Text.size(before) : String.format(Locale.ROOT, "%,d rows", before);
+            var bytes = unit == Unit.BYTES;
+            var left = now == null ? "gone" : bytes ? Text.size(now) : String.format(Locale.ROOT, "%,d", now);
+            var was = bytes ? Text.size(before) : String.format(Locale.ROOT, "%,d rows", before);
             return "%s: %s, %s now (-%d %%)".formatted(what, was, left, percent());
         }
     }
@@ -70,13 +70,9 @@ public record ShrinkageAlarm(int percent, boolean strict) {
         var compared = tables(before.rows, now.rows);
         if (before.form.equals(now.form))
             compared.add(new Shrinkage("the backup", before.bytes, now.bytes, Unit.BYTES));
-        return compared.stream()
-                .filter(shrinkage -> shrinkage.exceeds(percent))
-                .sorted(Comparator.comparing(Shrinkage::unit)
-                        .thenComparing(Shrinkage::lost)
-                        .reversed()
-                        .thenComparing(Shrinkage::what))
-                .toList();
+        var mostLostFirst = Comparator.comparing(Shrinkage::unit).thenComparing(Shrinkage::lost).reversed();
+        return compared.stream().filter(shrinkage -> shrinkage.exceeds(percent))
+                .sorted(mostLostFirst.thenComparing(Shrinkage::what)).toList();
     }
 
     private static List<Shrinkage> tables(Map<String, Long> before, Map<String, Long> now) {

@@ -8,8 +8,8 @@ import lib.backup.archive.Archive;
 import lib.error.Failure;
 
 /**
- * Reads SQL before psql does and refuses what would change anything but the new database: a dump made with {@code
- * --create}, or by pg_dumpall, connects to the database it names. Inside the rows of COPY nothing is a command.
+ * Reads SQL before psql does and refuses what would change anything but the new database: a dump of {@code --create} or
+ * pg_dumpall connects to the database that it names. The rows of COPY contain no commands.
  */
 final class SqlScan extends OutputStream {
     private static final int KEPT = 200; // bytes of a line's start and end: enough to tell what it is
@@ -73,7 +73,7 @@ final class SqlScan extends OutputStream {
             throw Failure.refused("line %,d of %s would change more than the new database: %s"
                     .formatted(lineNumber, file, Archive.firstLine(text)))
                     .next("dump without --create and not with pg_dumpall, or remove such lines from the file");
-        // The column list of COPY may be longer than what is kept of the line's start.
+        // The column list of COPY may be longer than the start that is kept.
         inRows = text.regionMatches(true, 0, "COPY ", 0, 5)
                 && (COPY.matcher(text).matches() || lineEnd().matches(COPY_END));
     }

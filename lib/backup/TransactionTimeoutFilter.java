@@ -4,7 +4,7 @@ import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
+import java.util.regex.Pattern;
 import lib.backup.archive.Contents;
 
 /**
@@ -13,7 +13,7 @@ import lib.backup.archive.Contents;
  */
 final class TransactionTimeoutFilter extends FilterOutputStream {
     static final String STATEMENT = "SET transaction_timeout = 0;";
-    private static final byte[] LINE = (STATEMENT + "\n").getBytes(StandardCharsets.US_ASCII);
+    private static final Pattern LINE = Pattern.compile("(?md)^" + STATEMENT + "\n");
     private static final int HEAD = 4096; // bytes: pg_dump's settings come first
     private static final int SINCE = 17; // major version
 
@@ -24,11 +24,7 @@ final class TransactionTimeoutFilter extends FilterOutputStream {
         super(to);
     }
 
-    /**
-     * Whether this program writes what that server does not know.
-     *
-     * @param server and {@code program}: versions as pg_dump writes them
-     */
+    /** Whether the program writes what the server does not know; both versions as pg_dump writes them. */
     static boolean isNeeded(String server, String program) {
         return Contents.major(server) < SINCE && Contents.major(program) >= SINCE;
     }
@@ -48,19 +44,9 @@ final class TransactionTimeoutFilter extends FilterOutputStream {
     }
 
     private void passHead() throws IOException {
-        var at = find();
-        out.write(head, 0, at < 0 ? length : at);
-        if (at >= 0) out.write(head, at + LINE.length, length - at - LINE.length);
+        var text = new String(head, 0, length, StandardCharsets.ISO_8859_1); // any byte is a character
         head = null;
-    }
-
-    /** Where the line starts, or -1. */
-    private int find() {
-        for (int i = 0; i + LINE.length <= length; i++) {
-            var lineStart = i == 0 || head[i - 1] == '\n';
-            if (lineStart && Arrays.equals(head, i, i + LINE.length, LINE, 0, LINE.length)) return i;
-        }
-        return -1;
+        out.write(LINE.matcher(text).replaceFirst("").getBytes(StandardCharsets.ISO_8859_1));
     }
 
     @Override public void close() throws IOException {

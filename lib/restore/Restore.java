@@ -54,14 +54,9 @@ public final class Restore {
 
     // ---- beside the live database ------------------------------------------------------------
 
-    /** The step that creates an empty database; its undo drops only the database that this very step created. */
-    public static Step create(Database server, String name) {
-        return new Create(server, name, name, DatabaseCopy.locale(server), new ArrayList<>());
-    }
-
     /**
-     * The steps into a new database. It gets its name only when all of it was restored and compared: after a kill, half
-     * a database under its final name would look complete.
+     * The steps into a new database. It gets its name only when all of it was restored and compared: after a kill, a
+     * database that is half restored would look complete.
      *
      * @param restoration into {@code scratch}
      */
@@ -73,10 +68,12 @@ public final class Restore {
     }
 
     /**
+     * Creates an empty database; its undo drops only the database that this very step created.
+     *
      * @param name      it is created under
      * @param finalName it gets in the end; may be the same
      * @param locale    encoding and locale, as in CREATE DATABASE
-     * @param created   the oid, once it is created
+     * @param created   its oid, once it is created
      */
     private record Create(Database server, String name, String finalName, String locale, List<Long> created)
             implements Step {
@@ -86,22 +83,20 @@ public final class Restore {
 
         @Override public void run() {
             if (server.oidOf(finalName).isPresent()) throw exists(finalName);
-            run("CREATE DATABASE %s TEMPLATE template0".formatted(Sql.identifier(name)) + locale, name);
+            runUnlessExists("CREATE DATABASE %s TEMPLATE template0".formatted(Sql.identifier(name)) + locale, name);
             server.oidOf(name).ifPresent(created::add);
         }
 
         void rename() {
-            // A pooler's idle sessions: nobody else knows this database
-            created.forEach(oid -> Sessions.terminateIn(server, oid));
-            run(Renames.rename(name, finalName), finalName);
+            created.forEach(oid -> Sessions.terminateIn(server, oid)); // idle sessions of a pooler
+            runUnlessExists(Renames.rename(name, finalName), finalName);
         }
 
-        private void run(String statement, String wanted) {
+        private void runUnlessExists(String statement, String database) {
             try {
                 server.run(statement);
             } catch (Failure e) {
-                if (Database.sqlState(e).equals(DUPLICATE_DATABASE)) throw exists(wanted).causedBy(e);
-                throw e;
+                throw Database.sqlState(e).equals(DUPLICATE_DATABASE) ? exists(database).causedBy(e) : e;
             }
         }
 
@@ -121,15 +116,15 @@ public final class Restore {
      * @param warnings what of the database itself could not be copied, once it was created
      */
     public record InPlace(Run run, PreviousDatabase previous, Database live, DatabaseSnapshot snapshot,
-            boolean terminate, List<String> warnings, Services services) {
+            List<String> warnings, Services services) {
         /** @throws Failure refused (4) when this role may not replace the database */
-        public static InPlace of(Project project, Database live, Path backup, boolean terminate, Services services) {
+        public static InPlace of(Project project, Database live, Path backup, Services services) {
             var snapshot = DatabaseSnapshot.of(live);
             refuseUnlessReplaceable(live, snapshot);
             var id = RunId.create();
             var previous = PreviousDatabase.of(id, snapshot);
             var run = Run.ofRestore(id, project, live.credentials(), previous, backup, services);
-            return new InPlace(run, previous, live, snapshot, terminate, new ArrayList<>(), services);
+            return new InPlace(run, previous, live, snapshot, new ArrayList<>(), services);
         }
 
         private static void refuseUnlessReplaceable(Database live, DatabaseSnapshot snapshot) {
@@ -152,13 +147,11 @@ public final class Restore {
             return Sessions.othersIn(live, snapshot.oid());
         }
 
-        /** The same, and sessions that block the swap are terminated. */
-        public InPlace terminating() {
-            return new InPlace(run, previous, live, snapshot, true, warnings, services);
-        }
-
-        /** @param restoration into {@link PreviousDatabase#scratch} */
-        public List<Step> steps(Restoration restoration, Console console) {
+        /**
+         * @param restoration into {@link PreviousDatabase#scratch}
+         * @param terminate   the sessions that block the swap
+         */
+        public List<Step> steps(Restoration restoration, boolean terminate, Console console) {
             Supplier<Path> backup = () -> Path.of(run.backup());
             var keep = new RunStore(run).keep(backup, live, console);
             var steps = new ArrayList<Step>();
@@ -176,9 +169,9 @@ public final class Restore {
             var what = "create database %s with the owner, settings and grants of %s"
                     .formatted(previous.scratch(), previous.live());
             return Step.of(what, () -> {
+                var copy = new DatabaseCopy(live, snapshot.schema().name(), previous.scratch());
                 try (var maintenance = live.requireMaintenance()) {
-                    warnings.addAll(new DatabaseCopy(live, snapshot.schema().name(),
-                            previous.scratch()).createEmpty(maintenance));
+                    warnings.addAll(copy.createEmpty(maintenance));
                 }
             }, () -> SwapDatabase.dropScratch(live, previous), () -> {});
         }
@@ -186,20 +179,20 @@ public final class Restore {
 
     // ---- scratch databases -------------------------------------------------------------------
 
-    /** A new name that tells our scratch databases from others. @param use {@code verify} or {@code restore} */
+    /** A name by which a later run knows our scratch databases. @param use {@code verify} or {@code restore} */
     public static String scratchName(String use) {
         return "backup_%s_%s".formatted(use, RunId.create().replace('-', '_'));
     }
 
-    /** As {@link #create}; it is also dropped in the end. @param locale as in CREATE DATABASE */
-    static Step createScratch(Database server, String name, String locale) {
+    /** The step that creates an empty database, which is dropped in the end. @param locale as in CREATE DATABASE */
+    public static Step createScratch(Database server, String name, String locale) {
         var create = new Create(server, name, name, locale, new ArrayList<>());
         return Step.of("create the scratch database " + name, create::run, create::undo, create::undo);
     }
 
     /**
-     * Drops the scratch databases that killed runs left: those with our kind of name that this role owns, that are more
-     * than a day old and that nobody is connected to.
+     * Drops the scratch databases that killed runs left: with such a name, owned by this role, more than a day
+     * old and without sessions.
      *
      * @param dropped gets their names
      */
@@ -216,7 +209,7 @@ public final class Restore {
                 server.run("DROP DATABASE " + Sql.identifier(name));
                 dropped.accept(name);
             } catch (Failure ignored) {
-                // somebody has just connected, or dropped it first
+                // another session has just connected to it, or dropped it
             }
         }
     }

@@ -22,7 +22,7 @@ import lib.project.Settings;
 
 /**
  * The server that a backup is restored into to prove it: the project's own, or the one that BACKUP_VERIFY_URL names.
- * The scratch database is dropped whatever happens; what a killed run leaves is dropped by a later one.
+ * The scratch database is always dropped; a later run drops what a killed one has left.
  *
  * @param database any database of the server
  * @param programs that fit the server, of at least this major version
@@ -30,7 +30,7 @@ import lib.project.Settings;
  */
 public record VerifyServer(Database database, IntFunction<PgPrograms> programs, String setting)
         implements AutoCloseable {
-    public static final String SETTING = "BACKUP_VERIFY_URL";
+    private static final String SETTING = "BACKUP_VERIFY_URL";
     /** The example that messages give. */
     public static final String EXAMPLE = SETTING + "=postgresql://ROLE:PASSWORD@HOST:5432/postgres";
 
@@ -43,11 +43,10 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
                         .next("name a primary server in " + SETTING);
             if (!Restore.mayCreateDatabases(server))
                 throw Failure.refused("role %s may not create databases on the server of %s: %s"
-                        .formatted(other.user(), SETTING, other))
-                        .next("have a superuser of that server run: ALTER ROLE " + Sql.identifier(other.user())
-                        + " CREATEDB");
-            return new VerifyServer(server, major -> new PgPrograms(Environment.Local.pgProgram("pg_dump", major),
-                    server.credentials()), SETTING);
+                                .formatted(other.user(), SETTING, other))
+                        .next("have a superuser of that server run: " + grant(other.user()));
+            return new VerifyServer(server, major -> new PgPrograms(
+                    Environment.Local.pgProgram("pg_dump", major), server.credentials()), SETTING);
         } catch (Throwable e) {
             server.close();
             throw e;
@@ -61,8 +60,12 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
         server.close();
         var role = environment.identity().user();
         throw Failure.refused("role " + role + " may not create databases, and verify restores into a new one")
-                .next("have a superuser run: ALTER ROLE " + Sql.identifier(role) + " CREATEDB",
+                .next("have a superuser run: " + grant(role),
                         "or let verify use another server, in .env or in the environment: " + EXAMPLE);
+    }
+
+    private static String grant(String role) {
+        return "ALTER ROLE " + Sql.identifier(role) + " CREATEDB";
     }
 
     /** What BACKUP_VERIFY_URL names, or null. @throws Failure usage (2): it is not valid */
@@ -74,10 +77,11 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
         try {
             return Database.openServer(other);
         } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.Interrupted) throw failure;
-            throw new Failure(Problem.of(failure.problem().exit(), "cannot use the server of " + SETTING + ": "
-                    + failure.problem().what(),
-                    "correct " + SETTING + ", or remove it to verify on the project's server"), failure);
+            var problem = failure.problem();
+            if (problem instanceof Problem.Interrupted) throw failure;
+            var what = "cannot use the server of " + SETTING + ": " + problem.what();
+            var next = "correct " + SETTING + ", or remove it to verify on the project's server";
+            throw new Failure(Problem.of(problem.exit(), what, next), failure);
         }
     }
 
@@ -91,7 +95,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
         refuseOlder(file.serverMajor());
         Restore.dropLeftovers(database, name -> console.note("dropped " + name + ", which a killed verify had left"));
         var scratch = Restore.scratchName("verify");
-        var clients = programs.apply(file.atLeast(database.major()));
+        var clients = programs.apply(file.pgRestoreMajor(database.major()));
         // A database that subscribes to another cannot be dropped.
         var restoration = new Restoration(file, clients, scratch,
                 List.of("--no-subscriptions", "--no-owner", "--no-privileges"), console::progress);
@@ -103,7 +107,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
         var steps = new ArrayList<>(restoration.steps(Restore.createScratch(database, scratch, locale())));
         if (setting != null) steps.set(0, Step.of(restoration.check().describe(), () -> {
             restoration.check().run();
-            refuseOlder(restoration.serverMajor()); // an archive without a manifest tells its server only now
+            refuseOlder(restoration.serverMajor()); // known only now for an archive without a manifest
         }));
         return steps;
     }
@@ -117,10 +121,9 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
 
     private void refuseOlder(int dumped) {
         if (setting == null || database.major() >= dumped) return;
-        throw Failure.refused(
-                        "the server of %s is PostgreSQL %d, older than the server that the backup is from: PostgreSQL %d"
-                                .formatted(setting, database.major(), dumped))
-                .next("name a server of PostgreSQL %d or newer in %s".formatted(dumped, setting));
+        var what = "the server of %s is PostgreSQL %d, older than the server that the backup is from: PostgreSQL %d";
+        throw Failure.refused(what.formatted(SETTING, database.major(), dumped))
+                .next("name a server of PostgreSQL %d or newer in %s".formatted(dumped, SETTING));
     }
 
     private static String dropdb(PgPrograms programs, String scratch) {

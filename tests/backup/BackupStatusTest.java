@@ -12,40 +12,47 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.LocalDateTime;
+import java.time.OffsetDateTime;
+import java.time.ZoneId;
 import java.util.List;
+import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import lib.backup.BackupStatus.Entry;
+import lib.backup.BackupFolder.Entry;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Text;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What monitoring gets of the backups, never better than it is. */
+/** What monitoring is told about the backups; never better than the truth. */
 class BackupStatusTest {
     private static final Instant NOON = Instant.parse("2026-11-22T12:00:00Z");
     private static final Duration A_DAY = BackupStatus.parse("26h");
 
     private static Entry stream(long number, String taken) {
-        return new Entry(
-                "shop_" + number + ".dump.zst",
-                number,
-                Instant.parse(taken),
-                5000 + number,
-                100 * number,
-                true,
-                null,
-                null);
+        var started = OffsetDateTime.parse(taken);
+        var file = new Manifest.StoredFile(number, "shop_" + number + ".dump.zst", 5000 + number, "00");
+        var source = new Manifest.Source("shop", "db:5432", "15.8", "15.8", started, 1, 9000);
+        var table = new Manifest.Table("public.item", 100 * number, "00", 1000);
+        var none = new Manifest.Table("large objects", 0, "00", 0);
+        var content =
+                new Manifest.Content(List.of(table), new TreeMap<>(), none, new TreeMap<>(), List.of(), null);
+        var manifest = new Manifest(file, source, new Manifest.Encoding("custom", "zstd:3", List.of()), content, List.of(),
+                new Manifest.Proof(Manifest.Level.STREAM, started, null, null));
+        return new Entry(Path.of(file.name()), "shop", started.toLocalDateTime(), file.bytes(), manifest);
     }
 
-    private static Entry restored(Entry of, String at, Double seconds) {
-        return new Entry(of.file(), of.number(), of.taken(), of.bytes(), of.rows(), true, Instant.parse(at), seconds);
+    private static Entry restored(Entry of, String at, double seconds) {
+        var proof = new Manifest.Proof(Manifest.Level.RESTORED, OffsetDateTime.parse(at), seconds, null);
+        return new Entry(of.file(), of.database(), of.taken(), of.bytes(), of.manifest().withProof(proof));
     }
 
     private static Entry unknown(long number, String taken) {
-        return new Entry("shop_" + number + ".dump.zst", number, Instant.parse(taken), 1, 0, false, null, null);
+        var local = LocalDateTime.ofInstant(Instant.parse(taken), ZoneId.systemDefault());
+        return new Entry(Path.of("shop_" + number + ".dump.zst"), "shop", local, 1, null);
     }
 
     private static BackupStatus status(Entry... backups) {
@@ -54,12 +61,12 @@ class BackupStatusTest {
 
     // ---- durations -----------------------------------------------------------------------------
 
-    @Test void a_duration_is_a_number_and_one_letter() {
+    @Test void a_duration_is_a_number_and_a_unit() {
         assertEquals(List.of(Duration.ofMinutes(90), Duration.ofHours(26), Duration.ofHours(48), Duration.ofHours(168)),
                 Stream.of("90m", "26h", "2d", "1w").map(BackupStatus::parse).toList());
     }
 
-    @Test void anything_else_is_a_usage_error() {
+    @Test void any_other_duration_is_a_usage_error() {
         for (var bad : List.of(
                 "",
                 "26",
@@ -97,7 +104,7 @@ class BackupStatusTest {
 
     // ---- fresh or stale ------------------------------------------------------------------------
 
-    /** Why it is not good enough for a monitor, or null. */
+    /** Why the status fails, or null. */
     private static String refusal(BackupStatus status, Duration maxAge) {
         try {
             status.require(maxAge);
@@ -134,10 +141,10 @@ class BackupStatusTest {
                 "shop_1.dump.zst",
                 status(stream(1, "2026-11-22T10:00:00Z"), unknown(2, "2026-11-22T11:00:00Z"))
                         .newest()
-                        .file());
+                        .name());
     }
 
-    @Test void the_newest_is_the_one_made_last_whatever_the_clock_said() {
+    @Test void the_newest_backup_is_the_last_by_number_not_by_the_clock() {
         var status = status(stream(2, "2026-01-01T00:00:00Z"), stream(1, "2026-11-22T11:00:00Z"));
         assertEquals(2, status.newest().number());
         assertEquals(
@@ -159,7 +166,7 @@ class BackupStatusTest {
         assertFalse(status.json().toString().contains("age_seconds"), status.json().toString());
     }
 
-    @Test void an_older_backup_dated_in_the_future_is_only_a_problem() {
+    @Test void an_older_backup_dated_in_the_future_is_listed_as_a_problem() {
         var status = status(stream(1, "2027-03-01T00:00:00Z"), stream(2, "2026-11-22T11:00:00Z"));
         assertNull(refusal(status, A_DAY));
         assertEquals(1, status.problems().size());
@@ -186,13 +193,13 @@ class BackupStatusTest {
                 restored(stream(1, "2026-11-01T03:00:00Z"), "2026-11-20T12:00:00Z", 41.5),
                 restored(stream(2, "2026-11-10T03:00:00Z"), "2026-11-15T12:00:00Z", 40.0),
                 stream(3, "2026-11-22T03:00:00Z"));
-        assertEquals("shop_3.dump.zst", status.newest().file());
-        assertEquals("stream", status.newest().proof());
-        assertEquals("shop_1.dump.zst", status.lastRestore().file());
-        assertEquals("restored", status.lastRestore().proof());
+        assertEquals("shop_3.dump.zst", status.newest().name());
+        assertEquals(Manifest.Level.STREAM, status.newest().level());
+        assertEquals("shop_1.dump.zst", status.lastRestore().name());
+        assertEquals(Manifest.Level.RESTORED, status.lastRestore().level());
         assertEquals(Duration.ofDays(2), status.restoreAge());
         assertNull(status(stream(1, "2026-11-22T03:00:00Z")).restoreAge());
-        assertEquals("none", unknown(1, "2026-11-22T03:00:00Z").proof());
+        assertEquals(Manifest.Level.NONE, unknown(1, "2026-11-22T03:00:00Z").level());
     }
 
     // ---- JSON --------------------------------------------------------------------------------------
@@ -219,7 +226,7 @@ class BackupStatusTest {
     private static final Pattern SAMPLE =
             Pattern.compile("[a-z_]+\\{database=\"(?:[^\"\\\\\n]|\\\\[\\\\\"n])*\"} [0-9.E]+");
 
-    /** What violates the grammar of the format, as far as it is used here. */
+    /** The lines that violate the format, as far as it is used here. */
     private static List<String> against(String text) {
         var wrong = new java.util.ArrayList<String>();
         var lines = text.split("\n", -1);
@@ -235,7 +242,7 @@ class BackupStatusTest {
         return wrong;
     }
 
-    @Test void the_text_is_what_prometheus_reads() {
+    @Test void the_metrics_are_valid_prometheus_text() {
         var text = status(
                         restored(stream(1, "2026-11-20T03:00:00Z"), "2026-11-21T12:00:00Z", 41.5),
                         unknown(2, "2026-11-22T11:00:00Z"))
@@ -269,7 +276,7 @@ class BackupStatusTest {
         assertFalse(against(text.replace("a\\", "a\n")).isEmpty());
     }
 
-    @Test void the_file_is_complete_readable_for_all_and_the_only_one(@TempDir Path folder) throws Exception {
+    @Test void the_metrics_file_is_complete_and_readable_for_all_users(@TempDir Path folder) throws Exception {
         var file = folder.resolve("shop.prom");
         Files.writeString(file, "old");
         var status = status(stream(1, "2026-11-22T11:00:00Z"));
@@ -281,7 +288,7 @@ class BackupStatusTest {
         }
     }
 
-    @Test void a_reader_during_a_write_reads_all_or_nothing(@TempDir Path folder) throws Exception {
+    @Test void a_reader_during_a_write_gets_the_complete_file(@TempDir Path folder) throws Exception {
         var file = folder.resolve("shop.prom");
         var one = status(stream(1, "2026-11-22T11:00:00Z"));
         var other = status();
@@ -310,7 +317,7 @@ class BackupStatusTest {
         assertEquals(0, strange, "of " + reads);
     }
 
-    @Test void a_name_that_the_collector_does_not_read_is_a_usage_error(@TempDir Path folder) throws Exception {
+    @Test void a_file_name_that_the_collector_ignores_is_a_usage_error(@TempDir Path folder) throws Exception {
         var failure = assertThrows(Failure.class, () -> status().writePrometheus(folder.resolve("shop.txt"), "shop"));
         assertEquals(Problem.Exit.USAGE, failure.problem().exit());
         try (var files = Files.list(folder)) {

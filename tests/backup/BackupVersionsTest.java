@@ -21,6 +21,7 @@ import lib.environment.Environment;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.Database;
+import lib.postgres.DatabaseCopy;
 import lib.postgres.PgPrograms;
 import lib.process.Program;
 import lib.project.Credentials;
@@ -34,7 +35,7 @@ import support.OtherServer;
 import support.PgClients;
 import support.Sample;
 
-/** A database with every kind of object, on servers and with clients of each major: counted alike, restored, and compared. */
+/** A database with every kind of object, with servers and clients of each major version. */
 class BackupVersionsTest {
     private static final Consumer<String> SILENT = words -> {};
     private static final AtomicInteger PAIRS = new AtomicInteger();
@@ -99,11 +100,11 @@ class BackupVersionsTest {
         try (var db = Database.open(full)) {
             var name = "restored " + System.nanoTime();
             var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, name, List.of(), SILENT);
-            for (var step : restoration.steps(Restore.create(db, name))) step.run();
-            assertTrue(restoration.compares());
+            for (var step : restoration.steps(Restore.createScratch(db, name, DatabaseCopy.locale(db)))) step.run();
+            assertTrue(restoration.hasContents());
             execute(
                     full.withDatabase(name),
-                    "UPDATE shop_item SET name = name || '!' WHERE id = 77"); // the control: one letter is noticed
+                    "UPDATE shop_item SET name = name || '!' WHERE id = 77"); // the control: one letter
             var altered = new Restoration(BackupFile.of(backup.file(), null), programs, name, List.of(), SILENT);
             altered.check().run();
             var failure = assertThrows(Failure.class, () -> altered.compare().run());
@@ -112,9 +113,9 @@ class BackupVersionsTest {
         }
     }
 
-    @Test void the_smallest_client_that_fits_is_taken_and_none_is_told() throws Exception {
+    @Test void the_lowest_version_of_the_client_that_fits_is_used_and_a_missing_one_is_reported() throws Exception {
         var folders = new ArrayList<Path>();
-        for (int major : new int[] {18, 15, 16, 17}) PgClients.bin(major).ifPresent(folders::add); // in no order
+        for (int major : new int[] {18, 15, 16, 17}) PgClients.bin(major).ifPresent(folders::add); // in mixed order
         assumeTrue(folders.size() >= 3, "fewer than three majors of clients can be had");
         for (int server : new int[] {13, 14, 15, 16, 17, 18}) {
             var chosen = Environment.Local.pgProgram("pg_dump", server, folders);
@@ -139,7 +140,7 @@ class BackupVersionsTest {
             var backup = Backup.create(
                     full, Program.of(newer.get().resolve("pg_dump").toString()), temp.resolve("backups"), SILENT);
             var file = BackupFile.of(backup.file(), null);
-            assertEquals(17, file.atLeast(15));
+            assertEquals(17, file.pgRestoreMajor(15));
             try (var db = Database.open(full)) {
                 var restoration = new Restoration(
                         file,
@@ -147,7 +148,7 @@ class BackupVersionsTest {
                         "too_old",
                         List.of(),
                         SILENT);
-                var steps = restoration.steps(Restore.create(db, "too_old"));
+                var steps = restoration.steps(Restore.createScratch(db, "too_old", DatabaseCopy.locale(db)));
                 steps.get(0).run();
                 steps.get(1).run();
                 var failure = assertThrows(Failure.class, () -> steps.get(2).run());
@@ -155,13 +156,13 @@ class BackupVersionsTest {
                         failure.problem().next().toString().contains("newer pg_dump"),
                         failure.problem().next().toString());
                 steps.get(1).undo();
-                assertThrows(Failure.class, () -> Database.open(full.withDatabase("too_old"))); // it is gone again
+                assertThrows(Failure.class, () -> Database.open(full.withDatabase("too_old"))); // it was dropped again
             }
         }
     }
 
-    /** pg_dump's own packing, foreign tools' archives: what is inside is counted all the same. */
-    @Test void an_archive_that_is_packed_inside_is_counted_like_one_that_is_not() throws Exception {
+    /** Archives of other tools, which pg_dump has compressed, are counted in the same way. */
+    @Test void an_archive_with_compressed_data_is_counted_like_an_uncompressed_one() throws Exception {
         var bin = PgClients.bin(17);
         assumeTrue(bin.isPresent(), "needs clients of 17");
         try (var there = started(17)) {
@@ -170,7 +171,7 @@ class BackupVersionsTest {
             var plain = contents(programs, there.database("postgres").credentials(), "none");
             for (var how : List.of("gzip:6", "zstd:3")) {
                 var packed = contents(programs, there.database("postgres").credentials(), how);
-                if (packed.isEmpty()) continue; // this build of pg_dump does not know it
+                if (packed.isEmpty()) continue; // this build of pg_dump does not support it
                 assertEquals(plain.orElseThrow().tables(), packed.get().tables(), how);
                 assertEquals(plain.orElseThrow().largeObjects(), packed.get().largeObjects(), how);
             }

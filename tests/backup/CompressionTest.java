@@ -27,13 +27,13 @@ import org.junit.jupiter.api.io.TempDir;
 import support.Samples;
 import support.Tool;
 
-/** What is packed comes back whole or not at all. */
+/** Compressed data is decompressed completely or not at all. */
 class CompressionTest {
     private static final List<String> PACKING = List.of("zstd", "zstd:1", "zstd:19", "gzip", "gzip:1", "gzip:9");
 
     @TempDir Path temp;
 
-    @Test void its_text_is_read_and_given_back() {
+    @Test void the_setting_is_parsed_and_printed_again() {
         assertEquals(new Compression(Compression.Kind.ZSTD, 3), Compression.parse("zstd"));
         assertEquals(new Compression(Compression.Kind.GZIP, 6), Compression.parse(" gzip "));
         for (var text : List.of("zstd:1", "zstd:19", "gzip:1", "gzip:9", "none"))
@@ -62,7 +62,7 @@ class CompressionTest {
         }
     }
 
-    @Test void every_size_comes_back() throws IOException {
+    @Test void data_of_every_size_is_restored() throws IOException {
         for (var text : List.of("zstd", "zstd:9", "gzip", "none")) {
             for (var size : new int[] {0, 1, 2, 3, 4, (1 << 16) - 1, 1 << 16, (1 << 16) + 1, 3_000_000}) {
                 var plain = Samples.realistic(size);
@@ -72,7 +72,7 @@ class CompressionTest {
         }
     }
 
-    @Test void twenty_megabytes_come_back_fast() throws IOException {
+    @Test void twenty_megabytes_are_processed_fast() throws IOException {
         var plain = Samples.realistic(20 << 20);
         var figures = new StringBuilder();
         for (var text : List.of("zstd", "zstd:1", "gzip", "none")) {
@@ -90,7 +90,7 @@ class CompressionTest {
         System.out.println("packing and unpacking 20 MB:" + figures);
     }
 
-    @Test void a_file_cut_anywhere_is_an_error() throws IOException {
+    @Test void a_file_cut_off_at_any_place_is_an_error() throws IOException {
         var plain = Samples.realistic(2000);
         for (var text : PACKING) {
             var packed = packed(text, plain, 0);
@@ -107,7 +107,7 @@ class CompressionTest {
         }
     }
 
-    @Test void whatever_follows_its_end_is_an_error() throws IOException {
+    @Test void data_after_the_end_is_an_error() throws IOException {
         for (var text : PACKING) {
             var packed = packed(text, Samples.realistic(2000), 0);
             for (var more : List.of(
@@ -149,11 +149,11 @@ class CompressionTest {
                         assertArrayEquals(
                                 plain,
                                 back,
-                                text + " bit " + bit); // in the first four bytes it is another kind of file
+                                text + " bit " + bit); // with other first four bytes it is another kind of file
                     else if (!Arrays.equals(plain, back)) assertArrayEquals(flipped, back, text + " bit " + bit);
                     harmless++;
                 } catch (IOException e) {
-                    // as it should be
+                    // expected
                 }
             }
             assertTrue(
@@ -166,7 +166,7 @@ class CompressionTest {
                 "the control: something else than the checksum is wrong in it");
     }
 
-    /** Flips the last bit of the checksum alone: nothing but the checksum can tell. */
+    /** Flips the last bit of the checksum: only the checksum itself can show this. */
     private static byte[] withoutChecksum(byte[] plain) throws IOException {
         var packed = packed("zstd", plain, 0);
         packed[packed.length - 1] ^= 1;
@@ -185,7 +185,7 @@ class CompressionTest {
         }
     }
 
-    @Test void what_gzip_itself_makes_with_a_name_is_read() throws Exception {
+    @Test void a_file_of_the_gzip_program_with_a_name_in_its_header_is_read() throws Exception {
         var file = Files.write(temp.resolve("some name.sql"), Samples.realistic(50_000));
         assertEquals(0, new ProcessBuilder("gzip", file.toString()).inheritIO().start().waitFor());
         try (var in = Compression.decompressing(Files.newInputStream(temp.resolve("some name.sql.gz")))) {
@@ -193,7 +193,7 @@ class CompressionTest {
         }
     }
 
-    @Test void gzip_and_zstd_read_ours() throws Exception {
+    @Test void the_gzip_and_zstd_programs_read_our_files() throws Exception {
         for (var program : List.of("gzip", "zstd")) {
             assumeTrue(Tool.isInstalled(program), program + " is not installed");
             var file = temp.resolve("x" + Compression.parse(program).suffix());
@@ -212,7 +212,7 @@ class CompressionTest {
                 "has a checksum");
     }
 
-    @Test void an_error_of_the_disk_is_passed_on_and_no_end_is_written_after_it() throws IOException {
+    @Test void a_disk_error_is_passed_on_and_no_end_is_written_after_it() throws IOException {
         for (var text : List.of("zstd", "gzip")) {
             var disk = new ByteArrayOutputStream() {
                 boolean full;
@@ -230,8 +230,8 @@ class CompressionTest {
         }
     }
 
-    /** zstd-jni's ordinary stream writes the end when it is collected: ours must not. */
-    @Test void what_was_given_up_never_gets_an_end() throws Exception {
+    /** The usual stream of zstd-jni writes the end when it is garbage-collected: ours must not. */
+    @Test void an_abandoned_file_never_gets_an_end() throws Exception {
         var file = new ByteArrayOutputStream();
         begun(file);
         for (int i = 0; i < 5; i++) {
@@ -245,8 +245,8 @@ class CompressionTest {
         Compression.parse("zstd").compressing(file, 0).write(Samples.random(500_000));
     }
 
-    /** In a JVM that does not even have zstd on its class path. */
-    @Test void only_zstd_needs_zstd() throws Exception {
+    /** In a JVM without zstd on its class path. */
+    @Test void the_zstd_library_is_loaded_only_for_zstd() throws Exception {
         var without = Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
                 .filter(jar -> !jar.contains("zstd-jni"))
                 .collect(Collectors.joining(File.pathSeparator));
@@ -276,7 +276,7 @@ class CompressionTest {
         return new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
     }
 
-    /** Packs and unpacks five bytes with each. */
+    /** Compresses and decompresses five bytes with each. */
     static final class Child {
         public static void main(String... texts) throws IOException {
             for (var text : texts) {

@@ -34,7 +34,7 @@ import lib.error.Failure;
 import lib.error.Problem;
 import org.junit.jupiter.api.Test;
 
-/** Which backups may go: examples worked out by hand, and what has to hold for any history. */
+/** Which backups are pruned: examples computed by hand, and properties of any history. */
 class RetentionTest {
     private static final long SEED = Long.getLong("retention.seed", 20_261_122);
     private static final int HISTORIES = 1000;
@@ -48,7 +48,7 @@ class RetentionTest {
     private static Policy weekly(int n) { return new Policy(null, null, n, null); }
     private static Policy monthly(int n) { return new Policy(null, null, null, n); }
 
-    /** Named by what is read of it in a failure; numbered in the order given. */
+    /** Named by their times, which a failure shows; numbered in this order. */
     private static List<Item> good(String... times) {
         return IntStream.range(0, times.length)
                 .mapToObj(i -> new Item(times[i], Instant.parse(times[i]), i + 1, true))
@@ -83,7 +83,7 @@ class RetentionTest {
 
     // ---- rules and their words ---------------------------------------------------------------
 
-    @Test void each_file_has_its_reason_in_words_and_the_latest_comes_first() {
+    @Test void each_decision_has_a_reason_and_the_latest_comes_first() {
         var decisions = Retention.decide(
                 good(
                         "2026-11-18T03:00:00Z",
@@ -107,7 +107,7 @@ class RetentionTest {
                         .collect(Collectors.joining()));
     }
 
-    @Test void without_a_rule_everything_stays() {
+    @Test void without_a_rule_every_backup_is_kept() {
         var decisions = Retention.decide(
                 good("2001-01-01T00:00:00Z", "2002-01-01T00:00:00Z"),
                 new Policy(null, null, null, null),
@@ -118,7 +118,7 @@ class RetentionTest {
                 decisions.stream().map(Decision::reason).collect(Collectors.toSet()));
     }
 
-    @Test void rules_of_zero_leave_the_newest_good_one() {
+    @Test void rules_of_zero_keep_the_newest_good_backup() {
         assertEquals(
                 Set.of("2002-01-01T00:00:00Z"),
                 kept(
@@ -128,7 +128,7 @@ class RetentionTest {
                         "2026-01-01T00:00:00Z"));
     }
 
-    @Test void a_negative_number_is_a_mistake_of_usage() {
+    @Test void a_negative_number_is_a_usage_error() {
         for (var make : List.<Runnable>of(
                 () -> last(-1), () -> daily(-1), () -> weekly(-7), () -> monthly(Integer.MIN_VALUE))) {
             var failure = assertThrows(Failure.class, make::run);
@@ -136,11 +136,11 @@ class RetentionTest {
         }
     }
 
-    @Test void nothing_to_decide_is_no_mistake() {
+    @Test void an_empty_folder_is_no_error() {
         assertEquals(List.of(), Retention.decide(List.of(), daily(7), UTC, Instant.now()));
     }
 
-    @Test void a_machine_that_was_off_for_a_month_loses_nothing_by_it() {
+    @Test void a_machine_that_was_off_for_a_month_loses_no_backup() {
         var items =
                 good("2026-10-18T03:00:00Z", "2026-10-19T03:00:00Z", "2026-10-20T03:00:00Z", "2026-11-20T03:00:00Z");
         assertEquals(
@@ -151,7 +151,7 @@ class RetentionTest {
 
     // ---- days, weeks, months -----------------------------------------------------------------
 
-    /** Hourly backups from {@code from} until before {@code to}; the latest of each day, as the oldest of the kept ones tells it. */
+    /** Hourly backups from {@code from} until before {@code to}. */
     private static List<String> latestOfDays(ZoneId zone, int days, String from, String to) {
         var items = new ArrayList<Item>();
         for (var time = Instant.parse(from); time.isBefore(Instant.parse(to)); time = time.plus(1, ChronoUnit.HOURS))
@@ -191,7 +191,7 @@ class RetentionTest {
                 latestOfDays(ZoneId.of("Pacific/Apia"), 3, "2011-12-27T10:00:00Z", "2011-12-31T10:00:00Z"));
     }
 
-    @Test void an_iso_week_runs_over_the_end_of_the_year() {
+    @Test void an_iso_week_can_contain_the_end_of_the_year() {
         var items = good(
                 "2026-12-27T12:00:00Z",
                 "2026-12-31T12:00:00Z",
@@ -212,7 +212,7 @@ class RetentionTest {
                         "2024-12-30T12:00:00Z"));
     }
 
-    @Test void when_the_zone_changes_what_stood_still_stands() {
+    @Test void a_new_time_zone_prunes_no_backup_that_was_kept() {
         var items = good(
                 "2026-11-18T00:30:00Z",
                 "2026-11-18T23:30:00Z",
@@ -249,7 +249,7 @@ class RetentionTest {
         return there.stream().map(Item::name).collect(Collectors.toCollection(TreeSet::new));
     }
 
-    @Test void two_years_of_daily_backups_leave_what_was_worked_out_by_hand() {
+    @Test void two_years_of_daily_backups_leave_the_expected_ones() {
         assertEquals(
                 new TreeSet<>(Set.of(
                         "2026-12-31T03:00",
@@ -275,7 +275,7 @@ class RetentionTest {
                 twoYears(Duration.ofDays(1), "03:00", new Policy(null, 7, 4, 12)));
     }
 
-    @Test void two_years_of_hourly_backups_leave_what_was_worked_out_by_hand() {
+    @Test void two_years_of_hourly_backups_leave_the_expected_ones() {
         var expected = new TreeSet<String>();
         for (var hour = 0; hour < 24; hour++) expected.add("2026-12-31T%02d:30".formatted(hour));
         for (var day : List.of(30, 29, 28, 27, 26, 25, 20, 13)) expected.add("2026-12-%dT23:30".formatted(day));
@@ -288,7 +288,7 @@ class RetentionTest {
 
     // ---- clocks that are wrong -----------------------------------------------------------------
 
-    @Test void where_clock_and_creation_disagree_the_newest_of_both_stays() {
+    @Test void the_newest_by_the_clock_and_by_creation_are_both_kept() {
         var items = List.of(good("before", "2026-11-20T03:00:00Z", 1), good("set back", "2020-01-01T00:05:00Z", 2));
         assertEquals(Set.of("before", "set back"), kept(items, last(1), UTC, "2026-11-21T00:00:00Z"));
         assertEquals("kept: the newest good one by the order of creation; one of the last 1 by the order of creation",
@@ -303,7 +303,7 @@ class RetentionTest {
                         "2026-11-22T00:00:00Z"));
     }
 
-    @Test void a_clock_that_stands_in_the_past_prunes_nothing_of_what_came_before() {
+    @Test void a_clock_that_is_wrong_by_years_prunes_no_earlier_backup() {
         var items = List.of(
                 good("one", "2026-11-18T03:00:00Z", 1),
                 good("two", "2026-11-19T03:00:00Z", 2),
@@ -311,7 +311,7 @@ class RetentionTest {
         assertEquals(Set.of("one", "two", "dead battery"), kept(items, last(1), UTC, "2000-01-01T00:02:00Z"));
     }
 
-    @Test void dates_in_the_future_hold_no_slot_and_go_only_when_they_have_come() {
+    @Test void backups_dated_in_the_future_fill_no_slot_until_that_time() {
         var items = List.of(
                 good("a", "2026-11-18T03:00:00Z", 1),
                 good("b", "2026-11-19T03:00:00Z", 2),
@@ -333,12 +333,12 @@ class RetentionTest {
                         later,
                         daily(2),
                         UTC,
-                        "2027-05-03T04:00:00Z")); // d by its date, f by its number: one of them is of another day
+                        "2027-05-03T04:00:00Z")); // d by its date, f by its number: they are of different days
     }
 
     // ---- those that are not known to be good ---------------------------------------------------
 
-    @Test void what_is_not_known_to_be_good_fills_no_slot_and_goes_when_good_ones_hold_its_places() {
+    @Test void an_unproven_backup_fills_no_slot_and_is_pruned_when_good_ones_fill_its_slots() {
         var items = List.of(
                 good("g1", "2026-11-17T03:00:00Z", 1),
                 good("g2", "2026-11-18T03:00:00Z", 2),
@@ -365,7 +365,7 @@ class RetentionTest {
                 reason(Retention.decide(items, last(1), UTC, now), "b3"));
     }
 
-    @Test void without_a_good_one_nothing_goes() {
+    @Test void without_a_good_backup_nothing_is_pruned() {
         assertEquals(
                 Set.of("a", "b", "c"),
                 kept(
@@ -400,7 +400,7 @@ class RetentionTest {
                         : Duration.ZERO;
                 var taken = !sane && random.nextInt(30) == 0 && !items.isEmpty()
                         ? items.getLast().taken()
-                        : clock.plus(wrong); // two of one moment
+                        : clock.plus(wrong); // two at the same time
                 items.add(new Item("f" + number, taken, number, random.nextInt(5) > 0));
             }
             var now = sane
@@ -427,7 +427,7 @@ class RetentionTest {
         }
     }
 
-    /** What has to hold for every history; each says what is wrong, or null. */
+    /** Properties of every history; each returns what is wrong, or null. */
     private enum Property {
         THE_NEWEST_GOOD_ONES_STAY {
             String wrong(History history, Decider decider) {
@@ -527,7 +527,7 @@ class RetentionTest {
                 return kept.equals(expected) ? null : kept + " instead of " + expected;
             }
 
-            /** Another way to say it: group all, take the highest groups, of each the latest. */
+            /** The same rule in another way: group all, take the highest groups, of each the latest. */
             private void latest(History history, Set<Item> expected, Integer slots, Function<Item, Long> period) {
                 if (slots == null) return;
                 history
@@ -544,7 +544,7 @@ class RetentionTest {
 
         abstract String wrong(History history, Decider decider);
 
-        /** The good ones of today are judged alike with and without those. */
+        /** The decisions about good backups of the past do not depend on the others. */
         private static String withoutThose(History history, Decider decider, java.util.function.Predicate<Item> those) {
             var rest = history.items.stream().filter(item -> !those.test(item)).toList();
             var alone = history.kept(decider, rest, history.policy);
@@ -556,7 +556,7 @@ class RetentionTest {
                     .orElse(null);
         }
 
-        /** The first of many histories that shows it, or null. */
+        /** The first of many histories with this result, or null. */
         String wrong(Decider decider) {
             var random = new Random(SEED);
             for (var i = 0; i < HISTORIES; i++) {
@@ -582,7 +582,7 @@ class RetentionTest {
                 HISTORIES, items, pruned, Property.values().length, SEED);
     }
 
-    @Test void every_property_notices_a_decision_that_is_wrong() {
+    @Test void every_property_detects_a_wrong_decision() {
         notices(Property.THE_NEWEST_GOOD_ONES_STAY, (items, policy, zone, now) -> items.stream()
                 .map(item -> new Decision(item, false, ""))
                 .toList());
@@ -624,7 +624,7 @@ class RetentionTest {
                 (items, policy, zone, now) -> Retention.decide(items, policy, ZoneId.of("UTC+11"), now));
     }
 
-    /** The order of creation is made to follow the clock. */
+    /** Numbers the backups in the order of the clock. */
     private static Decider byClockAlone() {
         return (items, policy, zone, now) -> {
             var sorted =
@@ -652,7 +652,7 @@ class RetentionTest {
         assertNotNull(property.wrong(wrong), property::name);
     }
 
-    @Test void the_newest_that_was_restored_stays_however_old_it_is() {
+    @Test void the_newest_backup_that_was_restored_is_always_kept() {
         var restored = new Item("restored", Instant.parse("2026-01-05T03:00:00Z"), 1, true, true);
         var older = new Item("older", Instant.parse("2026-01-04T03:00:00Z"), 0, true, true);
         var read = good("read back", "2026-11-20T03:00:00Z", 2);

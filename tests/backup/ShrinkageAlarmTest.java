@@ -31,11 +31,11 @@ class ShrinkageAlarmTest {
                 shrunk(Map.of("public.shop_order", 120_000L), Map.of("public.shop_order", 3_000L), 50));
     }
 
-    @Test void nothing_is_said_of_tables_that_grew_or_stayed_or_are_new() {
+    @Test void tables_that_grew_or_are_unchanged_or_new_are_not_named() {
         assertEquals(List.of(), shrunk(Map.of("a", 1000L, "b", 1000L), Map.of("a", 1000L, "b", 2000L, "c", 5L), 0));
     }
 
-    @Test void only_a_fall_by_more_than_the_share_counts() {
+    @Test void only_a_loss_above_the_percentage_counts() {
         var before = Map.of("a", 1000L);
         assertEquals(List.of(), shrunk(before, Map.of("a", 500L), 50));
         assertEquals(List.of("table a: 1,000 rows, 499 now (-50 %)"), shrunk(before, Map.of("a", 499L), 50));
@@ -59,19 +59,19 @@ class ShrinkageAlarmTest {
                         .size());
     }
 
-    @Test void a_table_that_is_gone_has_fallen_wholly_and_an_empty_one_too() {
+    @Test void a_missing_or_empty_table_has_lost_everything() {
         assertEquals(
                 List.of("table a: 1,000 rows, gone now (-100 %)", "table b: 900 rows, 0 now (-100 %)"),
                 shrunk(Map.of("a", 1000L, "b", 900L), Map.of("b", 0L), 99));
     }
 
-    @Test void a_hundred_percent_is_said_only_when_nothing_is_left() {
+    @Test void a_hundred_percent_is_shown_only_when_nothing_is_left() {
         assertEquals(
                 List.of("table a: 1,000,000 rows, 1 now (-99 %)"),
                 shrunk(Map.of("a", 1_000_000L), Map.of("a", 1L), 50));
     }
 
-    @Test void tables_of_few_rows_make_no_noise_each_but_count_together() {
+    @Test void small_tables_are_compared_together() {
         assertEquals(List.of(), shrunk(Map.of("queue", 99L), Map.of("queue", 0L), 50));
         assertEquals(
                 List.of("table queue: 100 rows, 0 now (-100 %)"),
@@ -83,7 +83,7 @@ class ShrinkageAlarmTest {
         assertEquals(
                 List.of("the 40 tables of fewer than 100 rows together: 2,000 rows, 50 now (-98 %)"),
                 shrunk(before, now, 50));
-        now.put("t01", 1_000_000L); // one that grew makes up for no other
+        now.put("t01", 1_000_000L); // one that grew does not make up for another
         assertEquals(
                 List.of("the 40 tables of fewer than 100 rows together: 2,000 rows, 100 now (-95 %)"),
                 shrunk(before, now, 50));
@@ -106,14 +106,14 @@ class ShrinkageAlarmTest {
                         50));
     }
 
-    @Test void sizes_of_another_form_are_not_compared() {
+    @Test void sizes_of_different_formats_are_not_compared() {
         assertEquals(
                 List.of(),
                 words(new Sizes(Map.of(), 1_000_000, "custom none"), new Sizes(Map.of(), 200_000, ZSTD), 50));
         assertEquals(1, words(new Sizes(Map.of(), 1_000_000, ZSTD), new Sizes(Map.of(), 200_000, ZSTD), 50).size());
     }
 
-    @Test void what_is_not_known_is_not_compared() {
+    @Test void unknown_counts_are_not_compared() {
         assertEquals(List.of(), shrunk(Map.of("a", -1L, "b", 1000L), Map.of("b", -1L), 0));
     }
 

@@ -442,7 +442,7 @@ class ContainerExecTest {
                 for (var step : writer.steps()) step.run();
                 backup = writer.backup();
             }
-            assertEquals(1, backup.tables());
+            assertEquals(1, backup.manifest().content().tables().size());
             execute("CREATE DATABASE shop_again TEMPLATE template0");
             var restoration = new Restoration(BackupFile.of(backup.file(), null), programs, "shop_again", List.of(),
                     words -> {});

@@ -6,25 +6,23 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.HashSet;
-import java.util.List;
+import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import java.util.SortedMap;
+import java.util.SortedSet;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.regex.Pattern;
-import java.util.zip.DataFormatException;
-import java.util.zip.Inflater;
+import java.util.zip.InflaterInputStream;
+import java.util.zip.ZipException;
 
 /**
  * Reads a pg_dump archive in the custom format from its first byte to its last, in one pass without seeking, and counts
  * what is in it. The format is that of PostgreSQL's pg_backup_archiver.c and pg_backup_custom.c, versions 1.12
  * (PostgreSQL 10) to 1.16 (18). An archive that ends early or violates the format is an IOException.
  */
-public final class Archive implements AutoCloseable {
-    static final byte[] MAGIC = "PGDMP".getBytes(StandardCharsets.US_ASCII);
+public final class Archive {
+    private static final byte[] MAGIC = "PGDMP".getBytes(StandardCharsets.US_ASCII);
     private static final int OLDEST = 0x010c;
     private static final int NEWEST = 0x0110;
     private static final int CUSTOM = 1;
@@ -33,13 +31,10 @@ public final class Archive implements AutoCloseable {
     private static final int LARGEST = 100_000_000; // of a count or a text's length
     private static final int SHOWN = 60; // characters of a line in a message
 
-    /**
-     * How the rows inside are compressed. Our own archives leave them plain, because compressing the whole archive is
-     * better.
-     */
-    private enum RowCompression {NONE, GZIP, LZ4, ZSTD}
+    /** How the data inside is compressed. In our own archives it is not: compressing the whole archive is better. */
+    private enum DataCompression {NONE, GZIP, LZ4, ZSTD}
 
-    private record Item(Contents.Entry entry, boolean hasData, String copy) {}
+    private record Item(Contents.Entry entry, String copy) {}
 
     private final InputStream in;
     private final OutputStream copy;
@@ -47,18 +42,16 @@ public final class Archive implements AutoCloseable {
     private int at;
     private int end;
     private int version;
-    private int integer;
-    private int offset;
-    private RowCompression compression = RowCompression.NONE;
-    private final Map<Integer, Item> items = new HashMap<>();
-    private final List<Contents.Entry> entries = new ArrayList<>();
+    private int integerBytes;
+    private int offsetBytes;
+    private DataCompression compression = DataCompression.NONE;
+    private final Map<Integer, Item> items = new LinkedHashMap<>(); // in the order of the table of contents
     private final SortedMap<String, Contents.Rows> tables = new TreeMap<>();
     private final SortedMap<String, String> sequences = new TreeMap<>();
     private final SortedMap<String, String> constraints = new TreeMap<>();
-    private final Set<Integer> missing = new HashSet<>();
+    private final SortedSet<Integer> missing = new TreeSet<>();
     private final LargeObjects objects = new LargeObjects();
     private Contents.Migration lastMigration;
-    private Inflater inflater;
 
     private Archive(InputStream in, OutputStream copy) {
         this.in = in;
@@ -70,14 +63,12 @@ public final class Archive implements AutoCloseable {
      * @throws IOException from {@code in} or {@code copy}, or the archive is damaged: the message says how
      */
     public static Contents read(InputStream in, OutputStream copy) throws IOException {
-        try (var archive = new Archive(in, copy)) {
-            return archive.read();
-        }
+        return new Archive(in, copy).read();
     }
 
-    /** Not an archive; the message is what it starts with. */
-    public static final class NotOne extends IOException {
-        NotOne(String start) {
+    /** The message is what the file starts with. */
+    public static final class NotAnArchive extends IOException {
+        NotAnArchive(String start) {
             super(start);
         }
     }
@@ -89,51 +80,48 @@ public final class Archive implements AutoCloseable {
         if (version < OLDEST || version > NEWEST)
             throw new IOException("version %d.%d of the format is not supported"
                     .formatted(version >> 8, version & 0xff));
-        integer = unsigned();
-        offset = unsigned();
-        if (integer < 4 || integer > 8 || offset < 4 || offset > 8)
-            throw new IOException("its integers have %d bytes, its offsets %d".formatted(integer, offset));
+        integerBytes = unsigned();
+        offsetBytes = unsigned();
+        if (integerBytes < 4 || integerBytes > 8 || offsetBytes < 4 || offsetBytes > 8)
+            throw new IOException("its integers have %d bytes, its offsets %d".formatted(integerBytes, offsetBytes));
         if (unsigned() != CUSTOM) throw new IOException("it is not of the custom format");
         compression = compression();
         for (int i = 0; i < 7; i++) integer(); // when it was made, in the server's local time
-        var database = text();
-        var server = text();
-        var pgDump = text();
+        var header = new Contents.Header(text(), text(), text());
         for (int i = 0, n = integer(0, LARGEST); i < n; i++) readItem();
         while (fill()) readBlock();
         if (!missing.isEmpty()) {
-            var first = items.get(missing.stream().sorted().findFirst().get()).entry();
-            throw new EOFException("it ends before the data of %s%s"
-                    .formatted(first, missing.size() == 1 ? "" : " and %d others".formatted(missing.size() - 1)));
+            var others = missing.size() == 1 ? "" : " and %d others".formatted(missing.size() - 1);
+            throw new EOFException("it ends before the data of " + items.get(missing.first()).entry() + others);
         }
-        return new Contents(database, server, pgDump, List.copyOf(entries), tables, sequences, objects.rows(),
-                constraints, lastMigration);
+        var entries = items.values().stream().map(Item::entry).toList();
+        return new Contents(header, entries, tables, sequences, objects.rows(), constraints, lastMigration);
     }
 
     private void requireMagic() throws IOException {
         for (int i = 0; i < MAGIC.length; i++) {
             if (at == end && !fill() || buffer[at] != MAGIC[i]) {
                 while (end < 200 && more()) {}
-                throw new NotOne(new String(buffer, 0, Math.min(end, 200), StandardCharsets.UTF_8));
+                throw new NotAnArchive(new String(buffer, 0, Math.min(end, 200), StandardCharsets.UTF_8));
             }
             at++;
         }
     }
 
-    private RowCompression compression() throws IOException {
-        // A level, -1 for the library's own
-        if (version < 0x010f) return integer() == 0 ? RowCompression.NONE : RowCompression.GZIP;
+    private DataCompression compression() throws IOException {
+        if (version < 0x010f) // it has a level, -1 for the default
+            return integer() == 0 ? DataCompression.NONE : DataCompression.GZIP;
         var algorithm = unsigned();
-        if (algorithm >= RowCompression.values().length)
+        if (algorithm >= DataCompression.values().length)
             throw new IOException("its compression %d is not supported".formatted(algorithm));
-        return RowCompression.values()[algorithm];
+        return DataCompression.values()[algorithm];
     }
 
     // ---- the table of contents ---------------------------------------------------------------
 
     private void readItem() throws IOException {
         var id = integer(1, Integer.MAX_VALUE);
-        var hasData = integer() != 0;
+        if (integer() != 0) missing.add(id); // it has data
         text(); // oids of the catalog and of the object
         text();
         var name = text();
@@ -146,19 +134,17 @@ public final class Archive implements AutoCloseable {
         text(); // tablespace
         if (version >= 0x010e) text(); // access method
         if (version >= 0x0110) integer(); // relkind
-        var owner = text();
+        text(); // owner
         text(); // WITH OIDS
         while (text() != null) {} // what it depends on
-        skip(1 + offset);
-        var entry = new Contents.Entry(kind, schema == null ? "" : schema, name, owner == null ? "" : owner);
-        entries.add(entry);
-        if (items.put(id, new Item(entry, hasData, copyStatement)) != null)
+        for (int i = 0; i < 1 + offsetBytes; i++) unsigned();
+        var entry = new Contents.Entry(kind, schema == null ? "" : schema, name);
+        if (items.put(id, new Item(entry, copyStatement)) != null)
             throw new IOException("it has two entries %d".formatted(id));
-        if (hasData) missing.add(id);
         switch (kind) {
             case "SEQUENCE SET" -> sequences.put(Contents.named(entry.schema(), name), position(definition));
             case "CONSTRAINT", "FK CONSTRAINT" -> {
-                // PostgreSQL may write an exclusion's condition differently once it was restored
+                // After a restore PostgreSQL may print an exclusion's condition differently
                 if (!definition.contains(" EXCLUDE USING "))
                     constraints.put(entry.schema() + "." + name, definition.strip());
             }
@@ -196,16 +182,16 @@ public final class Archive implements AutoCloseable {
     }
 
     private void table(Item item) throws IOException {
-        var counted = compression != RowCompression.LZ4 && item.copy() != null && item.copy().startsWith("COPY ");
-        if (!counted) {
+        var name = Contents.named(item.entry().schema(), item.entry().name());
+        if (compression == DataCompression.LZ4 || item.copy() == null || !item.copy().startsWith("COPY ")) {
             data((bytes, from, to) -> {});
-            tables.put(Contents.named(item.entry().schema(), item.entry().name()), Contents.Rows.UNKNOWN);
+            tables.put(name, Contents.Rows.UNKNOWN);
             return;
         }
         var migrations = item.entry().name().equals("django_migrations") ? LatestMigration.of(item.copy()) : null;
         var rows = new RowCounter(migrations);
         data(rows);
-        tables.put(Contents.named(item.entry().schema(), item.entry().name()), rows.finish());
+        tables.put(name, rows.finish());
         if (migrations != null && migrations.row() != null) lastMigration = migrations.row();
     }
 
@@ -216,48 +202,43 @@ public final class Archive implements AutoCloseable {
 
     /** The chunks of one entry's data, decompressed. */
     private void data(Data to) throws IOException {
-        if (compression == RowCompression.ZSTD) {
-            var chunks = new Chunks();
-            try (var unpacked = Compression.decompressing(chunks)) {
-                var bytes = new byte[1 << 16];
-                for (int n; (n = unpacked.read(bytes)) >= 0; ) to.take(bytes, 0, n);
-            }
-            if (chunks.read() >= 0) throw new IOException("its compressed data goes on after its end");
+        if (compression == DataCompression.ZSTD || compression == DataCompression.GZIP) {
+            decompress(to);
             return;
         }
-        if (compression == RowCompression.GZIP) inflater = new Inflater();
         for (int length; (length = integer(0, Integer.MAX_VALUE)) != 0; ) {
             for (int left = length; left > 0; ) {
-                if (at == end && !fill()) throw new EOFException("it ends within its data");
-                var n = Math.min(left, end - at);
-                if (compression == RowCompression.GZIP) inflate(n, to);
-                else to.take(buffer, at, at + n);
+                var n = Math.min(left, buffered());
+                to.take(buffer, at, at + n);
                 at += n;
                 left -= n;
             }
         }
-        if (inflater != null && compression == RowCompression.GZIP) {
-            var whole = inflater.finished() || inflater.getBytesRead() == 0;
-            inflater.end();
-            if (!whole) throw new EOFException("its compressed data ends early");
-        }
     }
 
-    private final byte[] unpacked = new byte[1 << 16];
-
-    private void inflate(int n, Data to) throws IOException {
-        inflater.setInput(buffer, at, n);
-        try {
-            for (int got; (got = inflater.inflate(unpacked)) > 0; ) to.take(unpacked, 0, got);
-        } catch (DataFormatException e) {
+    private void decompress(Data to) throws IOException {
+        var chunks = new Chunks();
+        if (chunks.isEmpty()) return;
+        try (var unpacked = compression == DataCompression.GZIP
+                ? new InflaterInputStream(chunks) : Compression.decompressing(chunks)) {
+            var bytes = new byte[1 << 16];
+            for (int n; (n = unpacked.read(bytes)) >= 0; ) to.take(bytes, 0, n);
+        } catch (ZipException e) {
             throw new IOException("its compressed data is damaged: " + e.getMessage(), e);
         }
+        if (chunks.read() >= 0) throw new IOException("its compressed data continues after its end");
     }
 
     /** The chunks of one entry's data as one stream. */
     private final class Chunks extends InputStream {
         private int left;
-        private boolean over;
+        private boolean ended;
+
+        /** Reads the length of the next chunk when there is no more of this one; the last chunk has none. */
+        boolean isEmpty() throws IOException {
+            if (!ended && left == 0) left = integer(0, Integer.MAX_VALUE);
+            return ended = left == 0;
+        }
 
         @Override public int read() throws IOException {
             var one = new byte[1];
@@ -265,12 +246,8 @@ public final class Archive implements AutoCloseable {
         }
 
         @Override public int read(byte[] bytes, int from, int length) throws IOException {
-            if (over || left == 0 && (left = integer(0, Integer.MAX_VALUE)) == 0) {
-                over = true;
-                return -1;
-            }
-            if (at == end && !fill()) throw new EOFException("it ends within its data");
-            var n = Math.min(Math.min(left, length), end - at);
+            if (isEmpty()) return -1;
+            var n = Math.min(Math.min(left, length), buffered());
             System.arraycopy(buffer, at, bytes, from, n);
             at += n;
             left -= n;
@@ -280,7 +257,7 @@ public final class Archive implements AutoCloseable {
 
     /** A large object counts as a row whose hash is its content's, with its oid as the seed. */
     private static final class LargeObjects implements Data {
-        private final XxHash64 content = new XxHash64(0);
+        private final XxHash64 content = new XxHash64();
         private long rows;
         private long sum;
         private long bytes;
@@ -327,8 +304,14 @@ public final class Archive implements AutoCloseable {
         return true;
     }
 
+    /** How many bytes there are at {@code at}, at least one. */
+    private int buffered() throws IOException {
+        if (!fill()) throw new EOFException("it ends early");
+        return end - at;
+    }
+
     private int unsigned() throws IOException {
-        if (at == end && !fill()) throw new EOFException("it ends early");
+        buffered();
         return buffer[at++] & 0xff;
     }
 
@@ -336,7 +319,7 @@ public final class Archive implements AutoCloseable {
     private int integer() throws IOException {
         var negative = unsigned() != 0;
         long value = 0;
-        for (int i = 0; i < integer; i++) value |= (long) unsigned() << 8 * i;
+        for (int i = 0; i < integerBytes; i++) value |= (long) unsigned() << 8 * i;
         if (value < 0 || value > 0xffffffffL) throw new IOException("a number in it is too large");
         return negative ? (int) -value : (int) value; // oids are unsigned
     }
@@ -358,8 +341,7 @@ public final class Archive implements AutoCloseable {
         }
         var bytes = new ByteArrayOutputStream(Math.min(length, buffer.length));
         for (int left = length; left > 0; ) {
-            if (at == end && !fill()) throw new EOFException("it ends early");
-            var n = Math.min(left, end - at);
+            var n = Math.min(left, buffered());
             bytes.write(buffer, at, n);
             at += n;
             left -= n;
@@ -367,11 +349,4 @@ public final class Archive implements AutoCloseable {
         return bytes.toString(StandardCharsets.UTF_8);
     }
 
-    private void skip(int n) throws IOException {
-        for (int i = 0; i < n; i++) unsigned();
-    }
-
-    @Override public void close() {
-        if (inflater != null) inflater.end();
-    }
 }

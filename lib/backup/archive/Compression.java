@@ -69,8 +69,8 @@ public record Compression(Kind kind, int level) {
     }
 
     /**
-     * Compresses onto {@code out}. {@code close()} writes the end and closes {@code out}: to give up a file, do not
-     * close it.
+     * Compresses onto {@code out}. {@code close()} writes the end and closes {@code out}: to abandon a file,
+     * do not close it.
      *
      * @param workers threads beside the caller's, for zstd only; fewer are used where more would need too much memory
      */
@@ -91,9 +91,9 @@ public record Compression(Kind kind, int level) {
         return level < 9 ? 8 : level < 12 ? 2 : 1;
     }
 
-    /** A class of its own, so that zstd's classes are loaded only where they are used. */
+    /** A separate class, so that zstd's classes are loaded only where they are used. */
     private static final class Zstd {
-        /** Not ZstdOutputStream: its finalizer closes it, which could write the end of a backup that was given up. */
+        /** Not ZstdOutputStream: its finalizer closes it, which could write the end of an abandoned backup. */
         static OutputStream compressing(OutputStream out, int level, int workers) throws IOException {
             var zstd = new ZstdOutputStreamNoFinalizer(out, level).setChecksum(true);
             return workers > 0 ? zstd.setWorkers(workers) : zstd;

@@ -9,22 +9,26 @@ import lib.postgres.Sql;
 /**
  * What a pg_dump archive holds, counted while all of it was read.
  *
- * @param database      that was dumped
- * @param server        the version of its server, as pg_dump wrote it: {@code 15.8 (Debian 15.8-0+deb12u1)}
- * @param pgDump        the version of pg_dump
  * @param entries       the table of contents, in its own order, without the definitions
  * @param tables        rows of each table whose data is in it, by {@code schema.table}, quoted where SQL needs it
- * @param sequences     where each sequence stands: {@code 42, true} as in {@code setval}
+ * @param sequences     the position of each sequence: {@code 42, true} as in {@code setval}
  * @param largeObjects  all of them counted as one table
  * @param constraints   definitions of primary keys, unique constraints and foreign keys (not of exclusions), by {@code
  *                      schema.table name}
  * @param lastMigration of Django's, or null
  */
-public record Contents(String database, String server, String pgDump, List<Entry> entries,
-        SortedMap<String, Rows> tables, SortedMap<String, String> sequences, Rows largeObjects,
-        SortedMap<String, String> constraints, Migration lastMigration) {
+public record Contents(Header header, List<Entry> entries, SortedMap<String, Rows> tables,
+        SortedMap<String, String> sequences, Rows largeObjects, SortedMap<String, String> constraints,
+        Migration lastMigration) {
+    /**
+     * @param database that was dumped
+     * @param server   the version of its server, as pg_dump wrote it: {@code 15.8 (Debian 15.8-0+deb12u1)}
+     * @param pgDump   the version of pg_dump
+     */
+    public record Header(String database, String server, String pgDump) {}
+
     /** @param name as pg_dump tags it: a constraint's with its table before it */
-    public record Entry(String kind, String schema, String name, String owner) {
+    public record Entry(String kind, String schema, String name) {
         /**
          * Whether it belongs to the database itself, so that a restore into another database does not bring it. So does
          * the public schema, which every new database has: pg_dump lists it when its owner was changed, which
@@ -44,7 +48,7 @@ public record Contents(String database, String server, String pgDump, List<Entry
     }
 
     /**
-     * Rows of a table, in whatever order.
+     * Rows of a table, in any order.
      *
      * @param rows  -1 when unknown: data as INSERTs, or compressed with LZ4
      * @param hash  the sum modulo 2^64 of the XXH64 of each row's line in COPY's text format, without its end
@@ -52,10 +56,6 @@ public record Contents(String database, String server, String pgDump, List<Entry
      */
     public record Rows(long rows, long hash, long bytes) {
         static final Rows UNKNOWN = new Rows(-1, 0, 0);
-
-        public boolean isKnown() {
-            return rows >= 0;
-        }
 
         public String hex() {
             return "%016x".formatted(hash);
@@ -72,12 +72,10 @@ public record Contents(String database, String server, String pgDump, List<Entry
     }
 
     public long rows() {
-        return tables.values().stream().filter(Rows::isKnown).mapToLong(Rows::rows).sum();
+        return tables.values().stream().mapToLong(Rows::rows).filter(rows -> rows >= 0).sum();
     }
 
-    /**
-     * Of a version as pg_dump writes it: 15 of {@code 15.8 (Debian 15.8-0+deb12u1)}; 0 where it begins with no number.
-     */
+    /** The major version: 15 of {@code 15.8 (Debian 15.8-0+deb12u1)}; 0 where it begins with no number. */
     public static int major(String version) {
         var digits = version.replaceFirst("\\D.*", "");
         return digits.isEmpty() ? 0 : Integer.parseInt(digits);

@@ -33,7 +33,7 @@ final class LatestMigration {
         row = new Contents.Migration(values.get(1), values.get(2), values.get(3));
     }
 
-    /** Null when there was none. */
+    /** Null when there is none. */
     Contents.Migration row() {
         return row;
     }

@@ -15,7 +15,7 @@ final class RowCounter implements Archive.Data {
     private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
     private static final byte[] END = {'\\', '.'};
 
-    private final XxHash64 line = new XxHash64(0);
+    private final XxHash64 line = new XxHash64();
     private final LatestMigration migrations;
     private final ByteArrayOutputStream text = new ByteArrayOutputStream();
     private long rows;
@@ -38,8 +38,8 @@ final class RowCounter implements Archive.Data {
     }
 
     /**
-     * {@code to} when there is none. Eight bytes at a time: after the XOR a line feed is 0, which the subtraction's
-     * borrow shows.
+     * Where the line ends, or {@code to}. Eight bytes at a time: after the XOR a line feed is 0, which the borrow of
+     * the subtraction shows.
      */
     private static int lineEnd(byte[] bytes, int from, int to) {
         var at = from;

@@ -4,12 +4,12 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.zip.Checksum;
 
 /**
- * XXH64 of data in pieces, as in its specification (xxHash 0.1.1, "XXH64 algorithm"), so that other tools can check a
- * manifest.
+ * XXH64 of data in pieces (specification of xxHash 0.1.1, "XXH64 algorithm"), so that other tools can check a manifest.
  */
-public final class XxHash64 {
+public final class XxHash64 implements Checksum {
     private static final VarHandle LONG = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle INT = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
     private static final long P1 = 0x9E3779B185EBCA87L;
@@ -27,8 +27,8 @@ public final class XxHash64 {
     private long c;
     private long d;
 
-    public XxHash64(long seed) {
-        begin(seed);
+    public XxHash64() {
+        begin(0);
     }
 
     void begin(long seed) {
@@ -39,7 +39,23 @@ public final class XxHash64 {
         length = held = 0;
     }
 
-    public void add(byte[] bytes, int from, int to) {
+    @Override public void update(int one) {
+        add(new byte[] {(byte) one}, 0, 1);
+    }
+
+    @Override public void update(byte[] bytes, int start, int count) {
+        add(bytes, start, start + count);
+    }
+
+    @Override public long getValue() {
+        return end();
+    }
+
+    @Override public void reset() {
+        begin(0);
+    }
+
+    void add(byte[] bytes, int from, int to) {
         length += to - from;
         var at = from;
         if (held > 0) {
@@ -72,7 +88,7 @@ public final class XxHash64 {
     }
 
     /** The hash of all that was added since {@link #begin}. */
-    public long end() {
+    long end() {
         var hash = c + P5; // still the seed, when there was no whole stripe
         if (length >= STRIPE) {
             hash = Long.rotateLeft(a, 1) + Long.rotateLeft(b, 7) + Long.rotateLeft(c, 12) + Long.rotateLeft(d, 18);
@@ -92,7 +108,7 @@ public final class XxHash64 {
         return hash ^ hash >>> 32;
     }
 
-    /** Bytes that were added since {@link #begin}. */
+    /** How many bytes were added since {@link #begin}. */
     public long length() {
         return length;
     }

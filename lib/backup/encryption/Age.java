@@ -31,9 +31,8 @@ import lib.error.Failure;
 import lib.process.Shell;
 
 /**
- * Encrypts one backup with age (age-encryption.org/v1). What was written can be read back through the same object
- * without anybody's key: each file is also encrypted for one more recipient, whose identity never leaves this object's
- * memory.
+ * Encrypts one backup with age (age-encryption.org/v1). The same object can read back what it wrote, without a key
+ * file: each file is also encrypted for one more recipient, whose identity exists only in the memory of this object.
  */
 public final class Age {
     private static final String BINARY = "age-encryption.org/";
@@ -41,6 +40,15 @@ public final class Age {
     private static final String SECRET = "AGE-SECRET-KEY-";
     private static final String X25519_SECRET = SECRET + "1";
     private static final int LARGEST_IDENTITY_FILE = 1 << 20;
+
+    /** Decrypts what age has encrypted. */
+    public interface Key {
+        /**
+         * @param file for messages
+         * @throws Failure usage (2): it is the wrong key, or there is none
+         */
+        InputStream decrypting(Path file, InputStream encrypted) throws IOException;
+    }
 
     private final List<String> recipients;
     private final List<RecipientStanzaWriter> writers;
@@ -78,23 +86,20 @@ public final class Age {
         if (name.regionMatches(true, 0, "AGE-", 0, 4))
             throw notARecipient("AGE-…",
                     "it is a secret key, which belongs where backups are decrypted, not where they are made");
-        if (name.startsWith("ssh-")) throw notARecipient(shortened(name), "ssh keys are not supported");
-        if (!name.startsWith("age1")) throw notARecipient(shortened(name), "it does not begin with age1");
-        if (name.lastIndexOf('1') > 3) throw notARecipient(shortened(name), "plugin recipients are not supported");
+        var shown = name.length() <= 80 ? name : name.substring(0, 77) + "…";
+        if (name.startsWith("ssh-")) throw notARecipient(shown, "ssh keys are not supported");
+        if (!name.startsWith("age1")) throw notARecipient(shown, "it does not begin with age1");
+        if (name.lastIndexOf('1') > 3) throw notARecipient(shown, "plugin recipients are not supported");
         try {
             return X25519RecipientStanzaWriterFactory.newRecipientStanzaWriter(name);
         } catch (GeneralSecurityException | RuntimeException e) {
-            throw notARecipient(shortened(name), "it is mistyped or incomplete").causedBy(e);
+            throw notARecipient(shown, "it is mistyped or incomplete").causedBy(e);
         }
     }
 
     private static Failure notARecipient(String name, String why) {
         return Failure.usage("cannot encrypt to " + name + ": " + why)
                 .next("give an age1… recipient: the line \"public key\" of a file made by age-keygen -o key.txt");
-    }
-
-    private static String shortened(String name) {
-        return name.length() <= 80 ? name : name.substring(0, 77) + "…";
     }
 
     private static String ascii(byte[] bytes) {
@@ -114,12 +119,12 @@ public final class Age {
 
     /**
      * {@code close()} writes the last block and closes {@code out}. A file without its last block is never valid: to
-     * give up, close {@code out} alone. After a failed write, {@code close()} throws.
+     * abandon it, close {@code out} alone. After a failed write, {@code close()} throws.
      */
     public OutputStream encrypting(OutputStream out) throws IOException {
         try {
-            return new Encrypted(new StandardEncryptingChannelFactory().newEncryptingChannel(Channels.newChannel(out),
-                    writers));
+            var factory = new StandardEncryptingChannelFactory();
+            return new Encrypted(factory.newEncryptingChannel(Channels.newChannel(out), writers));
         } catch (GeneralSecurityException e) {
             throw new IOException("age cannot encrypt: " + e.getMessage(), e);
         }
@@ -139,7 +144,7 @@ public final class Age {
         }
 
         @Override public void write(byte[] from, int start, int length) throws IOException {
-            if (failed || closed) throw new IOException("this encrypted file was given up or closed");
+            if (failed || closed) throw new IOException("this encrypted file is closed, or an earlier write failed");
             failed = true; // unless the write returns: no block may be encrypted twice, and no end may follow a gap
             to.write(ByteBuffer.wrap(from, start, length));
             failed = false;
@@ -158,7 +163,7 @@ public final class Age {
 
     // ---- decrypting --------------------------------------------------------------------------
 
-    /** What {@link #encrypting} wrote, with no key from outside. */
+    /** What {@link #encrypting} wrote, without a key file. */
     public InputStream readingBack(InputStream in) throws IOException {
         try {
             return decrypting(in, new Identities(null, own, null));
@@ -177,14 +182,13 @@ public final class Age {
     }
 
     /**
-     * Decrypts what anybody's age encrypted, armored or not. The stream throws an IOException where the file is damaged
-     * or cut off.
+     * Decrypts files of any age program, armored or not. The stream throws an IOException where the file is damaged or
+     * cut off.
      *
      * @param identity a file that age-keygen wrote, or null
-     * @throws Failure usage (2): the identity file is not valid; later, while decrypting: it does not fit, or none was
-     * given
+     * @throws Failure usage (2): the identity file is not valid; when decrypting: it does not fit, or there is none
      */
-    public static DecryptionKey key(Path identity) {
+    public static Key key(Path identity) {
         var identities = identity == null ? List.<RecipientStanzaReader>of() : identities(identity);
         return (file, encrypted) -> decrypting(encrypted, new Identities(file, identities, identity));
     }
@@ -209,8 +213,9 @@ public final class Age {
         try {
             if (Files.size(file) > LARGEST_IDENTITY_FILE) throw notAnIdentity(file, "it is too large");
             var text = new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1);
-            if (text.startsWith(BINARY) || text.startsWith(ARMORED)) throw notAnIdentity(file, "it is encrypted itself")
-                    .next("decrypt it to a file that only you can read: " + decryptByHand(file, false));
+            if (text.startsWith(BINARY) || text.startsWith(ARMORED))
+                throw notAnIdentity(file, "it is encrypted itself")
+                        .next("decrypt it to a file that only you can read: " + decryptByHand(file, false));
             if (text.contains("PRIVATE KEY-----") || text.startsWith("ssh-"))
                 throw notAnIdentity(file, "ssh keys are not supported");
             var readers = new ArrayList<RecipientStanzaReader>();
@@ -274,7 +279,7 @@ public final class Age {
                 try {
                     return identity.getFileKey(stanzas);
                 } catch (GeneralSecurityException e) {
-                    // encrypted for somebody else
+                    // encrypted for another recipient
                 }
             }
             if (!types.contains("X25519"))

@@ -13,15 +13,18 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
 import javax.net.ssl.SSLException;
 import lib.Lib;
 import lib.error.Failure;
 import lib.process.Interruption;
 
 /**
- * Notifies a dead man's switch with the protocol of healthchecks.io: it gets start, success and failure, and alerts when it gets
- * nothing. A ping that fails never fails the backup. The URL is a secret: anybody who has it can report success.
+ * Notifies a dead man's switch with the protocol of healthchecks.io: it gets start, success and failure, and alerts
+ * when it gets nothing. A ping that fails never fails the backup. The URL is a secret: anybody who has it can report
+ * success.
  */
 public final class Ping {
     private static final Duration LIMIT = Duration.ofSeconds(10);
@@ -29,8 +32,7 @@ public final class Ping {
 
     private final URI url;
     private final Duration limit;
-    private final List<String> warnings = new ArrayList<>();
-    private Thread starting;
+    private CompletableFuture<List<String>> starting = CompletableFuture.completedFuture(List.of());
 
     /** @throws Failure usage: not an http or https URL */
     public Ping(String url) {
@@ -65,7 +67,7 @@ public final class Ping {
 
     /** Reports the start, without waiting for a response. */
     public void start() {
-        starting = Thread.ofPlatform().daemon().name("ping").start(() -> send("/start", null));
+        starting = inThread(() -> send("/start", null));
     }
 
     /** Reports success. @return warnings, a line each */
@@ -80,67 +82,50 @@ public final class Ping {
     }
 
     private List<String> after(String what, String body) {
-        try {
-            if (starting != null)
-                starting.join(); // the service must get the end last; the thread ends within its limits
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-        send(what, body);
-        synchronized (warnings) {
-            return List.copyOf(warnings);
-        }
+        var warnings = new ArrayList<>(starting.join()); // the service must get the end last
+        warnings.addAll(send(what, body));
+        return warnings;
     }
 
-    private void send(String what, String body) {
-        if (attempt(what, body) == null) return;
-        Interruption.uninterruptibly(
-                () -> Interruption.pause(Duration.ofMillis(500))); // also after a run that was interrupted
+    /** @return warnings */
+    private List<String> send(String what, String body) {
         var error = attempt(what, body);
-        if (error == null) return;
-        synchronized (warnings) {
-            warnings.add("the ping %s%s failed: %s".formatted(this, what, error));
-        }
+        if (error == null) return List.of();
+        // Also after a run that was interrupted.
+        Interruption.uninterruptibly(() -> Interruption.pause(Duration.ofMillis(500)));
+        error = attempt(what, body);
+        return error == null ? List.of() : List.of("the ping %s%s failed: %s".formatted(this, what, error));
     }
 
-    /** Gives up after the limit, whatever it is waiting for. @return null, or why it failed */
+    /** Fails after the limit, also while it connects or looks up the host. @return null, or why it failed */
     private String attempt(String what, String body) {
-        var error = new AtomicReference<String>();
-        var open = new AtomicReference<HttpURLConnection>();
-        var thread =
-                Thread.ofPlatform().daemon().name("ping" + what).start(() -> error.set(exchange(what, body, open)));
-        try {
-            thread.join(limit);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-        if (!thread.isAlive()) return error.get();
-        if (open.get() != null) open.get().disconnect();
-        return tooSlow();
+        return inThread(() -> exchange(what, body))
+                .completeOnTimeout(tooSlow(), limit.toMillis(), TimeUnit.MILLISECONDS).join();
     }
 
-    private String exchange(String what, String body, AtomicReference<HttpURLConnection> open) {
+    private static <T> CompletableFuture<T> inThread(Supplier<T> work) {
+        return CompletableFuture.supplyAsync(work, Thread.ofPlatform().daemon()::start);
+    }
+
+    private String exchange(String what, String body) {
         try {
-            // the older client of the JDK starts in half the time of the newer one
+            // The older client of the JDK starts in half the time of the newer one.
             var connection = (HttpURLConnection) at(what).toURL().openConnection();
-            open.set(connection);
             connection.setConnectTimeout((int) limit.toMillis());
             connection.setReadTimeout((int) limit.toMillis());
             connection.setUseCaches(false);
             connection.setRequestProperty("User-Agent", "backup_database/" + Lib.VERSION);
             connection.setRequestProperty("Connection", "close");
-            if (url.getUserInfo() != null)
-                connection.setRequestProperty(
-                        "Authorization",
-                        "Basic "
-                                + Base64.getEncoder()
-                                        .encodeToString(url.getUserInfo().getBytes(StandardCharsets.UTF_8)));
+            if (url.getUserInfo() != null) {
+                var user = Base64.getEncoder().encodeToString(url.getUserInfo().getBytes(StandardCharsets.UTF_8));
+                connection.setRequestProperty("Authorization", "Basic " + user);
+            }
             if (body != null) {
                 var bytes = body.getBytes(StandardCharsets.UTF_8);
                 connection.setDoOutput(true);
                 connection.setRequestMethod("POST");
                 connection.setRequestProperty("Content-Type", "text/plain; charset=utf-8");
-                connection.setFixedLengthStreamingMode(bytes.length); // or the JDK repeats the POST by itself
+                connection.setFixedLengthStreamingMode(bytes.length); // else the JDK repeats a POST on its own
                 try (var out = connection.getOutputStream()) {
                     out.write(bytes);
                 }
@@ -148,13 +133,13 @@ public final class Ping {
             var code = connection.getResponseCode();
             connection.disconnect();
             return code / 100 == 2 ? null : "HTTP status " + code;
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException e) {
             return words(e);
         }
     }
 
     /** Never the message itself: that of a FileNotFoundException is the URL. */
-    private String words(IOException e) {
+    private String words(Exception e) {
         return switch (e) {
             case UnknownHostException unknown -> "unknown host";
             case SocketTimeoutException slow -> tooSlow();
@@ -178,8 +163,7 @@ public final class Ping {
     }
 
     /** Without the secret part. */
-    @Override
-    public String toString() {
+    @Override public String toString() {
         return url.getScheme() + "://" + url.getHost() + "/…";
     }
 }

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
 
-/** What the rows of a real archive are counted and hashed to. */
+/** Counts and hashes of the rows of a real archive. */
 class ArchiveTest {
     private static final int LARGE = 60_000_000;
     @TempDir static Path temp;
@@ -59,7 +59,7 @@ class ArchiveTest {
                 .output();
     }
 
-    /** The wanted ones were made by xxHash's own library, through Python's. */
+    /** The expected hashes are from Python's xxhash library. */
     @Test void rows_are_hashed_as_xxhash_itself_does() throws Exception {
         var contents = read(Files.newInputStream(archive));
         var hashes = new TreeMap<String, String>();
@@ -90,7 +90,7 @@ class ArchiveTest {
                 contents.largeObjects().rows() + " " + contents.largeObjects().hex()); // its oid is the seed
     }
 
-    @Test void it_is_the_same_in_whatever_pieces_the_archive_comes() throws Exception {
+    @Test void the_result_does_not_depend_on_how_the_archive_is_split_into_reads() throws Exception {
         var whole = read(Files.newInputStream(archive));
         assertEquals("0002", whole.lastMigration().name());
         assertEquals(2, whole.largeObjects().rows());
@@ -98,8 +98,8 @@ class ArchiveTest {
             assertEquals(whole, read(inPieces(Files.newInputStream(archive), most)));
     }
 
-    /** A row can be larger than the memory that we want to take. */
-    @Test void no_row_is_kept() throws Exception {
+    /** A row can be larger than the memory. */
+    @Test void no_row_is_kept_in_memory() throws Exception {
         var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         read(Files.newInputStream(archive)); // loads the classes
         var before = threads.getCurrentThreadAllocatedBytes();

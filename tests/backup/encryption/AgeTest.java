@@ -28,14 +28,14 @@ import org.junit.jupiter.api.io.TempDir;
 import support.Samples;
 import support.Tool;
 
-/** What is encrypted opens with the right key and with the age program, and with anything else it fails. */
+/** Encrypted files open with the right key and with the age program, and with no other key. */
 class AgeTest {
     private static final String PASSPHRASE = "corréct horse — battery";
 
-    /** The name that messages give to what is decrypted. */
+    /** The name of the encrypted file in messages. */
     private static final Path FILE = Path.of("/srv/my shop/crm.dump.zst.age");
 
-    /** The key file of one who may open, and what is put into --encrypt-to. */
+    /** A key file, and its recipient for --encrypt-to. */
     private record Owner(Path file, String recipient) {}
 
     @TempDir static Path temp;
@@ -59,7 +59,7 @@ class AgeTest {
 
     // ---- round trips -------------------------------------------------------------------------
 
-    @Test void every_size_comes_back_with_the_key_and_without() throws IOException {
+    @Test void data_of_every_size_is_decrypted_with_the_key_and_read_back_without() throws IOException {
         var key = Age.key(anna.file);
         for (var size : new int[] {0, 1, 15, 16, 17, 65535, 65536, 65537, 131071, 131072, 131073}) {
             var plain = Samples.random(size);
@@ -74,10 +74,10 @@ class AgeTest {
         }
     }
 
-    @Test void twenty_megabytes_come_back_fast() throws IOException {
+    @Test void twenty_megabytes_are_processed_fast() throws IOException {
         var plain = Samples.random(20 << 20);
         var age = Age.to(List.of(anna.recipient));
-        sealed(age, plain); // warm
+        sealed(age, plain); // warms up the JVM
         var began = System.nanoTime();
         var sealed = sealed(age, plain);
         var between = System.nanoTime();
@@ -87,7 +87,7 @@ class AgeTest {
                 20e9 / (between - began), 20e9 / (System.nanoTime() - between), sealed.length - plain.length);
     }
 
-    @Test void several_recipients_each_open_it_and_nobody_else() throws Exception {
+    @Test void each_of_several_recipients_can_decrypt_and_nobody_else() throws Exception {
         var plain = Samples.random(1000);
         var age = Age.to(List.of(anna.recipient + ", " + ben.recipient, anna.recipient));
         assertEquals(List.of(anna.recipient, ben.recipient), age.recipients());
@@ -107,7 +107,7 @@ class AgeTest {
                 "the key of another run does not open it");
     }
 
-    @Test void a_file_with_several_identities_opens_what_any_of_them_opens() throws IOException {
+    @Test void an_identity_file_with_several_keys_decrypts_with_any_of_them() throws IOException {
         var both = temp.resolve("both.txt");
         Files.writeString(
                 both,
@@ -118,7 +118,7 @@ class AgeTest {
             assertArrayEquals(plain, opened(Age.key(both), sealed(Age.to(List.of(owner.recipient)), plain)));
     }
 
-    @Test void what_is_missing_is_said_with_the_command_that_helps() throws IOException {
+    @Test void a_missing_key_is_reported_with_the_command_that_helps() throws IOException {
         var toAnna = sealed(Age.to(List.of(anna.recipient)), new byte[9]);
         assertEquals(
                 FILE + " is encrypted, and no identity file is given\n"
@@ -146,7 +146,7 @@ class AgeTest {
                 .getBytes(StandardCharsets.US_ASCII);
     }
 
-    private static String wrong(DecryptionKey key, byte[] sealed) {
+    private static String wrong(Age.Key key, byte[] sealed) {
         var problem = assertThrows(Failure.class, () -> opened(key, sealed)).problem();
         assertEquals(Problem.Exit.USAGE, problem.exit());
         return problem.what() + "\n" + String.join("\n", problem.next());
@@ -154,7 +154,7 @@ class AgeTest {
 
     // ---- what fails closed -------------------------------------------------------------------
 
-    @Test void a_file_cut_anywhere_is_an_error() throws IOException {
+    @Test void a_file_cut_off_at_any_place_is_an_error() throws IOException {
         for (var size : new int[] {0, 1, 1000, 65536, 3 * 65536, 3 * 65536 + 5}) {
             var plain = Samples.random(size);
             var age = Age.to(List.of(anna.recipient));
@@ -170,7 +170,7 @@ class AgeTest {
                         () -> opened(age::readingBack, part),
                         size + " cut at " + cut + " of " + sealed.length);
             }
-            // where a block ends: the hardest, because what is there is whole
+            // at the end of a block: the hardest case, because all that is there is intact
             for (int cut = payload; cut < sealed.length; cut += 65552) {
                 var part = Arrays.copyOf(sealed, cut);
                 assertThrows(
@@ -196,12 +196,12 @@ class AgeTest {
             var flipped = sealed.clone();
             flipped[at] ^= (byte) (1 << at % 8);
             assertThrows(IOException.class, () -> opened(age::readingBack, flipped), "at " + at);
-            // with a key from outside, a damaged stanza may look like another's
+            // with a key file, a damaged stanza may look like that of another recipient
             try {
                 opened(Age.key(anna.file), flipped);
                 throw new AssertionError("opened with a bit flipped at " + at);
             } catch (IOException damaged) {
-                // as it should be
+                // expected
             } catch (Failure e) {
                 var expected = List.of(
                         "no key in " + anna.file + " decrypts " + FILE,
@@ -213,7 +213,7 @@ class AgeTest {
         }
     }
 
-    @Test void blocks_that_change_places_are_an_error() throws IOException {
+    @Test void swapped_blocks_are_an_error() throws IOException {
         var plain = Samples.random(3 * 65536);
         var age = Age.to(List.of(anna.recipient));
         var sealed = sealed(age, plain);
@@ -227,7 +227,7 @@ class AgeTest {
         assertThrows(IOException.class, () -> opened(age::readingBack, without));
     }
 
-    @Test void an_error_stays_an_error_however_often_it_is_asked() throws IOException {
+    @Test void after_an_error_every_further_read_fails() throws IOException {
         var age = Age.to(List.of(anna.recipient));
         var sealed = sealed(age, Samples.random(200_000));
         sealed[sealed.length - 1] ^= 1;
@@ -238,7 +238,7 @@ class AgeTest {
         }
     }
 
-    @Test void what_is_given_up_never_passes_for_whole() throws IOException {
+    @Test void an_abandoned_file_never_looks_complete() throws IOException {
         var age = Age.to(List.of(anna.recipient));
         for (var size : new int[] {0, 1, 65536, 65537, 200_000}) {
             var file = new ByteArrayOutputStream();
@@ -248,7 +248,7 @@ class AgeTest {
         }
     }
 
-    @Test void after_a_failed_write_close_puts_no_end_to_it() throws IOException {
+    @Test void after_a_failed_write_close_writes_no_end() throws IOException {
         var age = Age.to(List.of(anna.recipient));
         var disk = new ByteArrayOutputStream() {
             int full = 100_000;
@@ -262,13 +262,13 @@ class AgeTest {
         };
         var out = age.encrypting(disk);
         assertThrows(Exception.class, () -> out.write(Samples.random(300_000)));
-        disk.full = Integer.MAX_VALUE; // room again
+        disk.full = Integer.MAX_VALUE; // there is space again
         assertThrows(IOException.class, () -> out.write(1));
         assertThrows(IOException.class, out::close);
         assertThrows(IOException.class, () -> opened(age::readingBack, disk.toByteArray()));
     }
 
-    @Test void nothing_of_the_plain_text_is_in_the_file() throws IOException {
+    @Test void the_file_contains_no_plain_text() throws IOException {
         var plain = Samples.realistic(200_000);
         var sealed = new String(sealed(Age.to(List.of(anna.recipient)), plain), StandardCharsets.ISO_8859_1);
         assertFalse(sealed.contains("customer"));
@@ -277,7 +277,7 @@ class AgeTest {
 
     // ---- what is given -----------------------------------------------------------------------
 
-    @Test void a_bad_recipient_is_named_and_a_secret_never() throws IOException {
+    @Test void a_bad_recipient_is_named_and_a_secret_is_never_shown() throws IOException {
         var secret = Files.readString(anna.file)
                 .lines()
                 .filter(line -> line.startsWith("AGE"))
@@ -309,7 +309,7 @@ class AgeTest {
                     assertThrows(Failure.class, () -> Age.to(none)).problem().what());
     }
 
-    @Test void a_bad_identity_file_is_told_and_its_secret_never() throws IOException {
+    @Test void a_bad_identity_file_is_named_and_its_secret_is_never_shown() throws IOException {
         var secret = Files.readString(anna.file)
                 .lines()
                 .filter(line -> line.startsWith("AGE"))
@@ -343,7 +343,7 @@ class AgeTest {
         return problem.what().substring(start.length());
     }
 
-    @Test void what_is_sealed_is_told_by_its_head() throws IOException {
+    @Test void an_encrypted_file_is_recognized_by_its_first_bytes() throws IOException {
         assertTrue(Age.isEncrypted(Arrays.copyOf(sealed(Age.to(List.of(anna.recipient)), new byte[9]), 34)));
         assertTrue(Age.isEncrypted("-----BEGIN AGE ENCRYPTED FILE-----".getBytes(StandardCharsets.US_ASCII)));
         for (var other : List.of("", "PGDMP", "age-encryption", "-- PostgreSQL database dump"))
@@ -352,7 +352,7 @@ class AgeTest {
 
     // ---- the age program ---------------------------------------------------------------------
 
-    @Test void the_age_program_opens_ours() throws Exception {
+    @Test void the_age_program_decrypts_our_files() throws Exception {
         needs("age");
         for (var size : new int[] {0, 1, 65536, 200_000}) {
             var plain = Samples.random(size);
@@ -372,7 +372,7 @@ class AgeTest {
                 "the control");
     }
 
-    @Test void we_open_what_the_age_program_makes_armored_or_not() throws Exception {
+    @Test void files_of_the_age_program_are_decrypted_armored_or_not() throws Exception {
         needs("age-keygen");
         var key = temp.resolve("carl.txt");
         run("age-keygen", "--output", key.toString());
@@ -412,7 +412,7 @@ class AgeTest {
         assertEquals("it is encrypted itself", why(temp.resolve("locked.txt")));
     }
 
-    /** age reads a passphrase only from a terminal, so the test gives it one. */
+    /** age reads a passphrase only from a terminal, so the test provides one. */
     @Test void a_file_with_a_passphrase_is_refused_with_the_command_that_decrypts_it() throws Exception {
         needs("age");
         assumeTrue(Tool.isInstalled("python3"), "python3 is not installed, which provides a terminal");
@@ -483,7 +483,7 @@ class AgeTest {
         return file.toByteArray();
     }
 
-    private static byte[] opened(DecryptionKey key, byte[] sealed) throws IOException {
+    private static byte[] opened(Age.Key key, byte[] sealed) throws IOException {
         return opened(in -> key.decrypting(FILE, in), sealed);
     }
 

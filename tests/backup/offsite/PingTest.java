@@ -26,7 +26,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Against a web server on loopback that writes down what it hears. */
+/** Against a web server on loopback that records the requests. */
 class PingTest {
     private static final String TOKEN = "5f7a0d3e-secret-token";
     private final List<String> heard = Collections.synchronizedList(new ArrayList<>());
@@ -68,9 +68,9 @@ class PingTest {
     }
 
     @Test
-    void start_and_success_are_heard_in_this_order() {
+    void start_and_success_are_sent_in_this_order() {
         var ping = new Ping(url(""));
-        slow = Duration.ofMillis(300); // the end waits until the beginning was heard
+        slow = Duration.ofMillis(300); // the end is sent after the start was received
         ping.start();
         assertEquals(List.of(), heard, "nobody waits for the first answer");
         slow = Duration.ZERO;
@@ -79,7 +79,7 @@ class PingTest {
     }
 
     @Test
-    void a_failure_says_why() {
+    void a_failure_is_sent_with_its_reason() {
         var ping = new Ping(url("/"));
         ping.start();
         assertEquals(List.of(), ping.fail(3, "the copy off-site failed:\n  kein Platz für 1 GB"));
@@ -107,14 +107,14 @@ class PingTest {
     }
 
     @Test
-    void an_answer_500_is_tried_once_more() {
+    void a_response_500_is_tried_once_more() {
         answers.add(500);
         assertEquals(List.of(), new Ping(url("")).success());
         assertEquals(2, heard.size());
     }
 
     @Test
-    void what_does_not_get_through_is_a_warning_without_the_token() {
+    void a_failed_ping_is_a_warning_without_the_token() {
         answers.addAll(List.of(500, 503));
         warns(new Ping(url("")).success(), "HTTP status 503");
         answers.addAll(List.of(404, 404));
@@ -130,7 +130,7 @@ class PingTest {
         }
         warns(new Ping("http://127.0.0.1:" + free + "/" + TOKEN).success(), "connection refused");
         var nowhere = new Ping("http://nobody.invalid/" + TOKEN, Duration.ofMillis(300))
-                .success(); // a resolver may take long to say so
+                .success(); // a resolver may take long to fail
         warns(nowhere, nowhere.toString().contains("unknown host") ? "unknown host" : "no response");
     }
 
@@ -153,7 +153,7 @@ class PingTest {
     }
 
     @Test
-    void a_slow_server_holds_up_neither_beginning_nor_end() {
+    void a_slow_server_delays_neither_the_start_nor_the_end() {
         slow = Duration.ofSeconds(30);
         var ping = new Ping(url(""), Duration.ofMillis(400));
         var begin = System.nanoTime();
@@ -166,7 +166,7 @@ class PingTest {
     }
 
     @Test
-    void a_server_that_answers_byte_by_byte_does_not_hold_it_up() throws IOException {
+    void a_server_that_answers_byte_by_byte_does_not_delay_it() throws IOException {
         try (var drip = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             Thread.ofVirtual().start(() -> {
                 while (!drip.isClosed()) {
@@ -181,7 +181,7 @@ class PingTest {
                                     Thread.sleep(100);
                                 }
                             } catch (IOException | InterruptedException gaveUp) {
-                                // as wanted
+                                // expected
                             }
                         });
                     } catch (IOException closed) {
@@ -198,7 +198,7 @@ class PingTest {
     }
 
     @Test
-    void what_is_no_web_address_is_a_usage_error_that_does_not_show_it() {
+    void an_invalid_url_is_a_usage_error_that_does_not_show_it() {
         for (var bad : List.of(
                 "",
                 TOKEN,

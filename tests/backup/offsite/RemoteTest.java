@@ -62,13 +62,13 @@ class RemoteTest {
     // ---- what works --------------------------------------------------------------------------
 
     @Test
-    void a_backup_goes_to_a_folder_and_comes_back() throws Exception {
+    void a_backup_is_uploaded_to_a_folder_and_fetched() throws Exception {
         var proof = thereAndBack(plain("rclone"), folder().toString(), NAME);
         assertEquals("sha256 compared", proof.toString());
     }
 
     @Test
-    void a_backup_goes_to_s3_and_comes_back() throws Exception {
+    void a_backup_is_uploaded_to_s3_and_fetched() throws Exception {
         var proof = thereAndBack(s3().rclone("rclone"), "off:crm-backups/crm", NAME);
         assertEquals("md5 compared", proof.toString());
     }
@@ -103,7 +103,7 @@ class RemoteTest {
         var fetched = remote.fetch(name, sha256(data), back);
         assertArrayEquals(Files.readAllBytes(data), Files.readAllBytes(fetched));
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(fetched)));
-        assertEquals(fetched, remote.fetch(name, sha256(data), back), "it is there already");
+        assertEquals(fetched, remote.fetch(name, sha256(data), back), "it exists already");
         assertEquals(List.of(name), names(back));
 
         remote.delete(name);
@@ -113,7 +113,7 @@ class RemoteTest {
     }
 
     @Test
-    void a_large_file_goes_in_parts_and_what_s3_computed_is_compared() throws Exception {
+    void a_large_file_is_uploaded_in_parts_and_the_hash_of_s3_is_compared() throws Exception {
         var rclone = inParts();
         var data = backup(NAME, 30_000_000);
         assertEquals(
@@ -121,12 +121,12 @@ class RemoteTest {
                 new Remote(rclone, "off:crm-backups/large")
                         .upload(data, sha256(data), manifest(data))
                         .toString(),
-                "the rename made S3 compute it");
+                "S3 computed it for the rename");
     }
 
     @Tag("exhaustive")
     @Test
-    void without_a_hash_of_the_servers_all_is_read_back() throws Exception {
+    void a_file_is_read_back_when_the_server_computes_no_hash() throws Exception {
         var rclone = inParts().env("RCLONE_S3_COPY_CUTOFF", "6M"); // the rename in parts too, as beyond 5 GB
         var data = backup(NAME, 30_000_000);
         assertEquals(
@@ -135,7 +135,7 @@ class RemoteTest {
                         .upload(data, sha256(data), manifest(data))
                         .toString());
 
-        // Control: left to itself rclone answers with its own hash of before the upload, whatever lies there.
+        // Control: by default rclone returns the hash that it stored before the upload, whatever the file contains.
         var file = "off:crm-backups/echo/" + NAME;
         assertEquals(0, inParts().with("copyto", data.toString(), file).run().code());
         overwrite(s3().file("crm-backups", "echo/" + NAME), 5_000_000);
@@ -146,7 +146,7 @@ class RemoteTest {
     }
 
     @Test
-    void a_hash_that_is_only_remembered_does_not_count() throws Exception {
+    void a_stored_hash_does_not_count() throws Exception {
         var there = folder();
         var rclone = plain("rclone")
                 .env("RCLONE_CONFIG_REM_TYPE", "chunker")
@@ -154,7 +154,7 @@ class RemoteTest {
                 .env("RCLONE_CONFIG_REM_HASH_TYPE", "md5all");
         var data = backup(NAME, 100_000);
         assertEquals("read back", new Remote(rclone, "rem:").upload(data, sha256(data), manifest(data)).toString());
-        // Control: it does answer with the hash of what was uploaded.
+        // Control: rclone does return the hash of the uploaded file.
         var md5 = plain("rclone").with("md5sum", data.toString()).output().substring(0, 32);
         assertTrue(rclone.with("lsjson", "--hash", "rem:" + NAME).output().contains(md5));
         overwrite(there.resolve(NAME + ".rclone_chunk.001"), 50_000);
@@ -162,11 +162,11 @@ class RemoteTest {
     }
 
     @Test
-    void a_broken_download_is_taken_up_where_it_broke() throws Exception {
+    void a_broken_download_is_resumed() throws Exception {
         var data = backup(NAME, 3_000_000);
         var there = folder();
         new Remote(plain("rclone"), there.toString()).upload(data, sha256(data), manifest(data));
-        // the first two times only a part comes through
+        // the first two times only a part is downloaded
         var breaking = plain(script("""
             case " $* " in *" cat "*) echo x >>"$0.count"; [ $(wc -l <"$0.count") -gt 2 ] || { rclone "$@" | head -c 1000001; exit 1; } ;; esac
             exec rclone "$@"
@@ -177,7 +177,7 @@ class RemoteTest {
     }
 
     @Test
-    void what_is_there_and_proven_is_not_sent_again_and_what_is_damaged_is_mended() throws Exception {
+    void a_proven_copy_is_not_sent_again_and_a_damaged_one_is_replaced() throws Exception {
         var there = folder();
         var log = here.resolve("argv");
         var remote = new Remote(plain(script("echo \"$1\" >>" + log + "\nexec rclone \"$@\"\n")), there.toString());
@@ -195,7 +195,7 @@ class RemoteTest {
     }
 
     @Test
-    void only_our_own_stale_partial_files_are_swept() throws Exception {
+    void only_our_own_stale_partial_files_are_removed() throws Exception {
         var there = folder();
         for (var name : List.of(NAME + ".partial", NAME, "crm_20261122_030000.dump.zst.partial", "film.mkv.partial"))
             Files.writeString(there.resolve(name), "x");
@@ -212,7 +212,7 @@ class RemoteTest {
     }
 
     @Test
-    void the_manifest_goes_first_and_comes_last_and_no_secret_is_an_argument() throws Exception {
+    void the_manifest_is_uploaded_last_and_removed_first_and_no_secret_is_an_argument() throws Exception {
         var log = here.resolve("argv");
         var rclone = s3().rclone(script("echo \"$*\" >>" + log + "\nexec rclone \"$@\"\n"));
         var remote = new Remote(rclone, "off:crm-backups/order");
@@ -237,7 +237,7 @@ class RemoteTest {
     // ---- what fails --------------------------------------------------------------------------
 
     @Test
-    void what_was_altered_there_is_noticed_by_its_hash() throws Exception {
+    void an_altered_file_in_a_folder_is_noticed_by_its_hash() throws Exception {
         var there = folder();
         var tampering =
                 plain(script("rclone \"$@\" || exit\ncase \" $* \" in *' moveto '*zst.partial*) printf X | dd of='"
@@ -247,7 +247,7 @@ class RemoteTest {
     }
 
     @Test
-    void what_was_altered_on_s3_is_noticed_by_its_hash() throws Exception {
+    void an_altered_file_on_s3_is_noticed_by_its_hash() throws Exception {
         var other = Files.write(here.resolve("other"), new byte[50_000]);
         var path = "off:crm-backups/tampered";
         var tampering = s3().rclone(script(
@@ -258,10 +258,10 @@ class RemoteTest {
     }
 
     @Test
-    void what_was_altered_is_noticed_by_reading_back() throws Exception {
+    void an_altered_file_is_noticed_when_it_is_read_back() throws Exception {
         var there = folder();
         var password = plain("rclone").with("obscure", "words of nobody").output().strip();
-        var good = plain("rclone").secret("RCLONE_CONFIG_SEC_TYPE", "crypt") // which knows no hashes
+        var good = plain("rclone").secret("RCLONE_CONFIG_SEC_TYPE", "crypt") // which has no hashes
             .secret("RCLONE_CONFIG_SEC_REMOTE", there.toString()).secret("RCLONE_CONFIG_SEC_PASSWORD", password);
         var data = backup(NAME, 50_000);
         assertEquals("read back", new Remote(good, "sec:").upload(data, sha256(data), manifest(data)).toString());
@@ -293,7 +293,7 @@ class RemoteTest {
         var data = backup(NAME, 200_000);
         var remote = new Remote(s3().rclone("rclone"), "off:crm-backups/damaged");
         remote.upload(data, sha256(data), manifest(data));
-        overwrite(s3().file("crm-backups", "damaged/" + NAME), 100_000); // S3 keeps telling the old hash
+        overwrite(s3().file("crm-backups", "damaged/" + NAME), 100_000); // S3 still returns the old hash
         var back = Files.createDirectory(here.resolve("back"));
         assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch(NAME, sha256(data), back))
                 .contains("its sha256 differs"));
@@ -303,7 +303,7 @@ class RemoteTest {
     }
 
     @Test
-    void a_file_that_is_no_longer_what_its_manifest_says_is_not_uploaded() throws Exception {
+    void a_file_that_differs_from_its_manifest_is_not_uploaded() throws Exception {
         var there = folder();
         var data = backup(NAME, 1000);
         var sha256 = sha256(data);
@@ -315,7 +315,7 @@ class RemoteTest {
     }
 
     @Test
-    void what_is_wrong_with_the_remote_is_said_before_the_backup_begins() throws Exception {
+    void a_problem_with_the_remote_is_reported_before_the_backup_starts() throws Exception {
         new Remote(s3().rclone("rclone"), "off:crm-backups/not/yet").require(); // control
         requireFails(
                 Problem.Exit.USAGE,
@@ -362,7 +362,7 @@ class RemoteTest {
     }
 
     @Test
-    void names_that_lead_elsewhere_are_refused() throws Exception {
+    void names_outside_the_folder_are_refused() throws Exception {
         var remote = new Remote(plain("rclone"), folder().toString());
         for (var name : List.of("", "../x", "a/b", "a\\b", "-x", ".x", "a\nb")) {
             fails(Problem.Exit.USAGE, () -> remote.read(name));
@@ -372,7 +372,7 @@ class RemoteTest {
     }
 
     @Test
-    void a_server_that_dies_during_the_upload_leaves_nothing_that_looks_whole() throws Exception {
+    void a_server_that_dies_during_the_upload_leaves_nothing_that_looks_complete() throws Exception {
         s3();
         var folder = Files.createDirectory(here.resolve("buckets"));
         var data = backup(NAME, 20_000_000);
@@ -399,7 +399,7 @@ class RemoteTest {
             var seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin);
             assertTrue(seconds >= 1 && seconds < 60, seconds + " s");
             assertTrue(words.contains(NAME + ".partial"), words); // what may be left is named
-            assertFalse(words.contains("and " + NAME), words); // what was not begun is not
+            assertFalse(words.contains("and " + NAME), words); // a file that was not started is not named
             assertTrue(words.contains("once that is fixed, the next backup uploads this one too"), words);
             assertTrue(Files.exists(data));
         }
@@ -416,13 +416,13 @@ class RemoteTest {
                             .map(Remote.RemoteFile::name)
                             .filter(name -> !name.matches(".*\\.partial-[0-9a-f-]{36}"))
                             .sorted()
-                            .toList()); // the killed server's own half of a file
+                            .toList()); // the unfinished file of the killed server
         }
     }
 
     @Tag("exhaustive")
     @Test
-    void a_server_that_stops_before_the_rename_leaves_a_partial_file_that_is_swept() throws Exception {
+    void a_partial_file_is_removed_after_a_server_stops_before_the_rename() throws Exception {
         s3();
         var folder = Files.createDirectory(here.resolve("buckets"));
         var data = backup(NAME, 100_000);
@@ -447,7 +447,7 @@ class RemoteTest {
     }
 
     @Test
-    void urls_lose_their_password_and_signature_and_known_values_are_hidden() throws Exception {
+    void passwords_and_signatures_in_urls_and_known_secrets_are_hidden() throws Exception {
         var chatty = plain(script("""
             echo 'Failed to copy: Put "https://me:pass99word@store.example/b/x?X-Amz-Credential=abc&X-Amz-Signature=deadbeef99": key '"$RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY"' refused' >&2
             exit 1
@@ -457,7 +457,7 @@ class RemoteTest {
         assertTrue(words.contains("store.example/b/x"), words);
     }
 
-    /** In a process of its own, because a signal is for good. */
+    /** In a separate process, because a signal cannot be taken back. */
     static final class Uploading {
         public static void main(String... args) {
             Interruption.install();
@@ -473,7 +473,7 @@ class RemoteTest {
     }
 
     @Test
-    void a_signal_ends_rclone_and_removes_what_was_begun() throws Exception {
+    void a_signal_stops_rclone_and_removes_the_unfinished_upload() throws Exception {
         var there = folder();
         var data = backup(NAME, 30_000_000);
         var process = new ProcessBuilder(
@@ -492,7 +492,7 @@ class RemoteTest {
         var children = process.descendants().toList();
         assertEquals(List.of(NAME + ".partial"), names(there));
         assertEquals(1, children.size());
-        process.toHandle().destroy(); // and its output can still be read
+        process.toHandle().destroy(); // its output can still be read
         assertTrue(process.waitFor(10, TimeUnit.SECONDS));
         assertEquals(130, process.exitValue(), new String(process.getInputStream().readAllBytes()));
         assertFalse(children.getFirst().isAlive());
@@ -509,7 +509,7 @@ class RemoteTest {
         return s3().rclone("rclone").env("RCLONE_S3_CHUNK_SIZE", "5M").env("RCLONE_S3_UPLOAD_CUTOFF", "5M");
     }
 
-    /** An rclone that does something else besides. */
+    /** A script in place of rclone. */
     private String script(String lines) throws IOException {
         var script = Files.writeString(Files.createTempFile(here, "rclone", ""), "#!/bin/bash\n" + lines);
         Files.setPosixFilePermissions(script, PosixFilePermissions.fromString("rwx------"));
@@ -551,7 +551,7 @@ class RemoteTest {
         }
     }
 
-    /** All that the user would see; never a secret. */
+    /** The message and next steps that the user sees; they never contain a secret. */
     private static String fails(Problem.Exit exit, org.junit.jupiter.api.function.Executable code) {
         var problem = assertThrows(Failure.class, code).problem();
         var words = problem.what() + "\n" + String.join("\n", problem.next());
