@@ -135,7 +135,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
         console.say("");
         console.heading("Machine");
         console.say(
-                "  %d processors, load %s; %s %s, Java %s; %s, server of the tests: fsync off, so that it waits for no disk"
+                "  %d processors, load %s; %s %s, Java %s; %s of the tests, which does not wait for the disk"
                         .formatted(
                                 Runtime.getRuntime().availableProcessors(),
                                 load(),
@@ -238,7 +238,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                 Postgres.execute("CHECKPOINT"); // so that the next side does not pay for these writes
             }).toList());
         heading(
-                "Restore: %d runs of each; backup_database reads the file to its end before, and compares every row after"
+                "Restore: %d runs of each; backup_database reads the file first, and compares every row afterwards"
                         .formatted(runs));
         var peer = all.get("pg_restore of pg_dump -Fc");
         all.forEach((side, of) -> row(side, of, peer));
@@ -447,18 +447,23 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
     // ---- the database ------------------------------------------------------------------------
 
     /**
-     * The rows of a shop with a chat: text, jsonb, timestamps, UUIDs, amounts; the same in every run. The words are made
-     * of syllables, with the frequency and order of a language: zstd -3 compresses the text to 0.36, like English prose.
+     * The rows of a shop with a chat: text, jsonb, timestamps, UUIDs, amounts; the same in every run. The words are
+     * made of syllables, with the frequency and order of a language: zstd -3 compresses the text to 0.36, like English.
      */
     private static final class Rows {
         private static final String SCHEMA = """
-            CREATE TABLE customer (id uuid PRIMARY KEY, name varchar(100) NOT NULL, email varchar(254) NOT NULL, phone varchar(20) NOT NULL,
-                city varchar(60) NOT NULL, profile jsonb NOT NULL, balance numeric(12,2) NOT NULL, active boolean NOT NULL, created_at timestamptz NOT NULL);
-            CREATE TABLE message (id bigint PRIMARY KEY, customer_id uuid NOT NULL, direction varchar(8) NOT NULL, body text NOT NULL, status varchar(12) NOT NULL, sent_at timestamptz NOT NULL);
-            CREATE TABLE event (id bigint PRIMARY KEY, customer_id uuid NOT NULL, kind varchar(40) NOT NULL, payload jsonb NOT NULL, at timestamptz NOT NULL);
-            CREATE TABLE order_line (id bigint PRIMARY KEY, order_number integer NOT NULL, customer_id uuid NOT NULL, sku varchar(20) NOT NULL, quantity integer NOT NULL,
-                unit_price numeric(10,2) NOT NULL, vat numeric(10,4) NOT NULL, note text, placed_at timestamptz NOT NULL);
-            CREATE TABLE reading (id bigint PRIMARY KEY, device integer NOT NULL, value double precision NOT NULL, at timestamptz NOT NULL);
+            CREATE TABLE customer (id uuid PRIMARY KEY, name varchar(100) NOT NULL, email varchar(254) NOT NULL,
+                phone varchar(20) NOT NULL, city varchar(60) NOT NULL, profile jsonb NOT NULL,
+                balance numeric(12,2) NOT NULL, active boolean NOT NULL, created_at timestamptz NOT NULL);
+            CREATE TABLE message (id bigint PRIMARY KEY, customer_id uuid NOT NULL, direction varchar(8) NOT NULL,
+                body text NOT NULL, status varchar(12) NOT NULL, sent_at timestamptz NOT NULL);
+            CREATE TABLE event (id bigint PRIMARY KEY, customer_id uuid NOT NULL, kind varchar(40) NOT NULL,
+                payload jsonb NOT NULL, at timestamptz NOT NULL);
+            CREATE TABLE order_line (id bigint PRIMARY KEY, order_number integer NOT NULL, customer_id uuid NOT NULL,
+                sku varchar(20) NOT NULL, quantity integer NOT NULL, unit_price numeric(10,2) NOT NULL,
+                vat numeric(10,4) NOT NULL, note text, placed_at timestamptz NOT NULL);
+            CREATE TABLE reading (id bigint PRIMARY KEY, device integer NOT NULL, value double precision NOT NULL,
+                at timestamptz NOT NULL);
             """;
         private static final String AFTER = """
             CREATE INDEX ON message (customer_id);
@@ -595,7 +600,8 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
                     "" + (number + 1),
                     who,
                     KINDS.get(random.nextInt(KINDS.size())),
-                    "{\"ip\": \"%d.%d.%d.%d\", \"flow\": %d, \"step\": \"%s_%s\", \"agent\": \"%s\", \"duration_ms\": %d, \"message_id\": \"wamid.%016x\"}"
+                    ("{\"ip\": \"%d.%d.%d.%d\", \"flow\": %d, \"step\": \"%s_%s\", \"agent\": \"%s\","
+                            + " \"duration_ms\": %d, \"message_id\": \"wamid.%016x\"}")
                             .formatted(
                                     30 + (device & 31),
                                     device >> 5 & 255,

@@ -115,7 +115,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
                         Runtime.version().feature(),
                         setting("server_version")));
         console.say(
-                "  fsync %s, synchronous_commit %s: both sides wait for no disk there, which favours whoever commits often"
+                "  fsync %s, synchronous_commit %s: neither side waits for the disk, which favours frequent commits"
                         .formatted(setting("fsync"), setting("synchronous_commit")));
         console.say("  warm: everything has run once before; sides alternate, each run on a fresh copy of project and"
                 + " database");
@@ -314,7 +314,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
                 .keySet()
                 .removeIf(
                         name -> name.matches(
-                                "(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|PYTHONPATH|PYTHONHOME|PYTHONDONTWRITEBYTECODE|BACKUP_).*"));
+                                "(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|BACKUP_|PYTHON(PATH|HOME|DONTWRITE)).*"));
         environment.put("VIRTUAL_ENV", python.getParent().getParent().toString());
         environment.put("XDG_STATE_HOME", folder.resolve("state").toString());
         var began = System.nanoTime();
@@ -406,7 +406,8 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
 
     private static String table(int number) {
         return """
-            CREATE TABLE generated_%1$d (id bigserial PRIMARY KEY, name varchar(100) NOT NULL, made_at timestamptz NOT NULL DEFAULT now(),
+            CREATE TABLE generated_%1$d (id bigserial PRIMARY KEY, name varchar(100) NOT NULL,
+                made_at timestamptz NOT NULL DEFAULT now(),
                 other_id bigint NOT NULL REFERENCES generated_%2$d DEFERRABLE INITIALLY DEFERRED);
             CREATE INDEX ON generated_%1$d (name);
             CREATE INDEX ON generated_%1$d (other_id);

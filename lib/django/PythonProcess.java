@@ -11,7 +11,6 @@ import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayDeque;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
@@ -20,6 +19,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.Database;
@@ -59,8 +59,7 @@ final class PythonProcess {
         input = new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8);
         errorReader = Thread.ofPlatform().daemon().start(this::readErrors);
         Thread.ofPlatform().daemon().start(this::readReplies);
-        var sources = new LinkedHashMap<String, String>();
-        for (var name : DRIVER) sources.put(name, source(name));
+        var sources = DRIVER.stream().collect(Collectors.toMap(name -> name, PythonProcess::source));
         var driver = new Gson().toJson(sources);
         write("%08d%s".formatted(driver.getBytes(StandardCharsets.UTF_8).length, driver)); // as boot.py expects it
     }

@@ -19,6 +19,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import lib.error.Failure;
 import lib.error.Problem;
@@ -191,9 +192,9 @@ class DjangoTest {
     void fresh_migrations_are_made_and_migrated_into_another_database_while_live_stays_as_it_is() {
         app("shop", BOOK).migration("shop", "0001_initial", FIRST)
                 .migration("shop", "0002_a", empty("('shop', '0001_initial')", ""))
-                        .migration("shop", "0002_b", empty("('shop', '0001_initial')", ""));
-        execute(db, "CREATE TABLE precious (id int)", "CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app "
-                + "text, name text, applied timestamptz)",
+                .migration("shop", "0002_b", empty("('shop', '0001_initial')", ""));
+        execute(db, "CREATE TABLE precious (id int)",
+                "CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app text, name text, applied timestamptz)",
                 "INSERT INTO django_migrations VALUES (1, 'shop', '0007_gone', now())");
         var scratch = Postgres.database();
         try (var django = django()) {
@@ -222,19 +223,16 @@ class DjangoTest {
             for (var file : generate(building).files()) file("shop/migrations/" + file.name(), file.text());
             building.migrateLive();
             var check = checking.check(List.of("shop"), Set.of());
-            assertEquals(new Django.CheckResult(Long.parseLong(column(db,
-                    "SELECT oid FROM pg_database WHERE datname = current_database()").getFirst()),
-                    List.of(), List.of()), check);
+            var oid = column(db, "SELECT oid FROM pg_database WHERE datname = current_database()").getFirst();
+            assertEquals(new Django.CheckResult(Long.parseLong(oid), List.of(), List.of()), check);
         }
     }
 
     @Test
     void check_sees_what_is_unapplied_and_what_has_drifted_beyond_the_baseline() {
-        app("shop", BOOK + "    price = models.IntegerField(default=0)\n"
+        app("shop", "import os\n" + BOOK + "    price = models.IntegerField(default=0)\n"
                 + "    at = models.IntegerField(default=os.getpid())\n").migration("shop", "0001_initial",
                 FIRST.replace("(max_length=100))", "(max_length=100)), (\"at\", models.IntegerField(default=1))"));
-        file("shop/models.py", "import os\n" + BOOK + "    price = models.IntegerField(default=0)\n"
-                + "    at = models.IntegerField(default=os.getpid())\n");
         try (var django = django()) {
             var check = django.check(List.of("shop"), Set.of());
             assertTrue(check.unapplied().contains("shop.0001_initial"), check.toString());
@@ -279,7 +277,7 @@ class DjangoTest {
                             .collect(Collectors.toMap(DjangoTest::name, Description.MigrationFile::line)));
             assertEquals(List.of("0002_a:7 RunPython fill", "0002_b:5 RunSQL UPDATE x SET y = 1",
                     "0003_gone_before:7 SeparateDatabaseAndState RunSQL a, RunPython f",
-                            "0004_moved:6 RunPython gone", "0004_moved:6 Special 'z'", "0007_computed:4 RunSQL "),
+                    "0004_moved:6 RunPython gone", "0004_moved:6 Special 'z'", "0007_computed:4 RunSQL "),
                     found.history().customOperations().stream()
                             .map(o -> "%s:%d %s %s".formatted(o.migration(), o.line(), o.operation(), o.detail()))
                             .toList());
@@ -405,10 +403,10 @@ class DjangoTest {
         try (var django = django()) {
             var found = describe(django);
             assertEquals(List.of("shop"), found.labels());
-            assertEquals(Set.of(new Description.Reference("plugin", "0001_x", "dependencies", "shop", "0002_more",
-                    false),
+            assertEquals(Set.of(
+                    new Description.Reference("plugin", "0001_x", "dependencies", "shop", "0002_more", false),
                     new Description.Reference("bundled", "0001_x", "dependencies", "shop", "0002_more", false)),
-                            Set.copyOf(found.history().references()));
+                    Set.copyOf(found.history().references()));
             assertEquals(Set.of("plugin.0001_x", "bundled.0001_x"), Set.copyOf(found.history().nonAtomic()));
         }
     }
@@ -469,9 +467,11 @@ class DjangoTest {
     private static void assertNobodyIn(Postgres.Db db) {
         var sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid "
                 + "<> pg_backend_pid()";
-        var found = column(db, sql); // asked once more at the end, it could count the session that asked just before
-        for (int i = 0; i < 20 && !found.equals(List.of("0")); i++,
-                found = column(db, sql)) java.util.concurrent.locks.LockSupport.parkNanos(100_000_000);
+        var found = column(db, sql);
+        for (int i = 0; i < 20 && !found.equals(List.of("0")); i++) { // the query's own last session may still be there
+            LockSupport.parkNanos(100_000_000);
+            found = column(db, sql);
+        }
         assertEquals(List.of("0"), found);
     }
 
@@ -512,8 +512,7 @@ class DjangoTest {
             generate(django);
             var problem = failed(Problem.Exit.FAILED, () -> django.migrateInto(scratch.name()));
             assertTrue(problem.what().startsWith("RuntimeError: the connection 'default' goes to the database "
-                    + db.name()
-                    + ", not to " + scratch.name() + " where the new one is built\n"), problem.what());
+                    + db.name() + ", not to " + scratch.name() + " where the new one is built\n"), problem.what());
             assertTrue(problem.what().endsWith("\n  while migrating the new database"), problem.what());
         }
         assertEquals(Set.of(), tables(db));
@@ -629,9 +628,8 @@ class DjangoTest {
             generate(django);
             blocker.setAutoCommit(false);
             statement.execute("LOCK TABLE shop_book");
-            var failure = assertThrows(Failure.class,
-                    () -> django.migrateInTransaction(List.of("SET LOCAL lock_timeout = '200ms'", PARK.get(0),
-                    PARK.get(1))));
+            var statements = List.of("SET LOCAL lock_timeout = '200ms'", PARK.get(0), PARK.get(1));
+            var failure = assertThrows(Failure.class, () -> django.migrateInTransaction(statements));
             assertEquals("55P03", Database.sqlState(failure));
             assertEquals(Problem.Exit.FAILED, failure.problem().exit());
         }
@@ -643,27 +641,26 @@ class DjangoTest {
     @Test
     void extensions_and_collations_are_carried_and_come_before_what_needs_them() {
         installed.add("django.contrib.postgres");
-        // base comes last by name and is needed by an app that it does not know
+        // zbase comes last by name, and an app that it does not refer to needs its extensions
+        var operations = "operations = [ops.CITextExtension(), ops.CITextExtension(), "
+                + "migrations.RunSQL('CREATE EXTENSION IF NOT EXISTS hstore;'), "
+                + "ops.CreateCollation('plain', provider='libc', locale='C'), ";
         app("zbase", BOOK).migration("zbase", "0001_initial", "import django.contrib.postgres.operations as ops\n"
-                + FIRST
-                .replace("operations = [", "operations = [ops.CITextExtension(), ops.CITextExtension(), "
-                        + "migrations.RunSQL('CREATE EXTENSION IF NOT EXISTS hstore;'), "
-                        + "ops.CreateCollation('plain', provider='libc', locale='C'), "));
+                + FIRST.replace("operations = [", operations));
         migration("zbase", "0002_trgm", "from django.contrib.postgres.operations import TrigramExtension\n"
                 + "from gone import X\n" + empty("", "TrigramExtension()"));
         app("accounts", "from django.db import models\nclass Ci(models.TextField):\n"
                 + "    def db_type(self, connection): return 'citext'\n"
-                + "class Mail(models.Model):\n    address = Ci()\n    other = models.TextField(db_collation='plain')\n"
-                        + "");
+                + "class Mail(models.Model):\n    address = Ci()\n"
+                + "    other = models.TextField(db_collation='plain')\n");
         app("bystander", BOOK);
         var scratch = Postgres.database();
         try (var django = django()) {
             var found = describe(django);
             var postgres = "django.contrib.postgres.operations.";
-            assertEquals(Set.of(postgres + "CITextExtension()", postgres + "CreateExtension(name='hstore')", postgres
-                    + "TrigramExtension()",
-                    postgres + "CreateCollation(name='plain', locale='C')"),
-                            found.history().carried().stream().map(Description.CarriedOperation::source)
+            assertEquals(Set.of(postgres + "CITextExtension()", postgres + "CreateExtension(name='hstore')",
+                    postgres + "TrigramExtension()", postgres + "CreateCollation(name='plain', locale='C')"),
+                    found.history().carried().stream().map(Description.CarriedOperation::source)
                             .collect(Collectors.toSet()));
             assertTrue(found.history().customOperations().stream().allMatch(Description.CustomOperation::carried),
                     found.history().customOperations().toString());
@@ -686,8 +683,8 @@ class DjangoTest {
     void an_extension_moves_to_the_app_that_needs_it_when_its_own_comes_later() {
         installed.add("django.contrib.postgres");
         app("early", "from django.db import models\nclass Ci(models.TextField):\n"
-                + "    def db_type(self, connection): return 'citext'\nclass Mail(models.Model):\n    address = Ci()\n"
-                + "");
+                + "    def db_type(self, connection): return 'citext'\n"
+                + "class Mail(models.Model):\n    address = Ci()\n");
         app("late", "from django.db import models\nclass L(models.Model):\n"
                 + "    m = models.ForeignKey('early.Mail', models.CASCADE)\n")
                 .migration("late", "0001_initial", "from django.contrib.postgres.operations import CITextExtension\n"
@@ -850,15 +847,13 @@ class DjangoTest {
             assertEquals("ValueError: bad ***\n  in " + folder.resolve("site_/settings.py")
                     + ":8: raise ValueError('bad ' + os.environ['THE_PASSWORD'])"
                     + "\n  while reading the project's settings and models",
-                            failed(Problem.Exit.FAILED, () -> describe(django)).what());
+                    failed(Problem.Exit.FAILED, () -> describe(django)).what());
         }
-        settings = "raise SystemExit('set FOO first')\n";
-        file("site_/settings.py", settings);
+        file("site_/settings.py", "raise SystemExit('set FOO first')\n");
         try (var django = django()) {
             assertEquals("SystemExit: set FOO first\n  in " + folder.resolve("site_/settings.py")
-                    + ":1: raise SystemExit('set FOO first')"
-                    + "\n  while reading the project's settings and models",
-                            failed(Problem.Exit.FAILED, () -> describe(django)).what());
+                    + ":1: raise SystemExit('set FOO first')\n  while reading the project's settings and models",
+                    failed(Problem.Exit.FAILED, () -> describe(django)).what());
         }
     }
 

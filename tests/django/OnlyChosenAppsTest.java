@@ -161,7 +161,7 @@ class OnlyChosenAppsTest {
 
     // ---- installed packages ------------------------------------------------------------------
 
-    @Test void a_package_whose_models_want_a_migration_gets_none() throws Exception {
+    @Test void a_package_whose_models_have_changes_gets_no_migration() throws Exception {
         python = venv(DJANGO_3_2);
         var project = project(Map.of(
                 "blog/models.py", TAGGED_BLOG, "config/extra.py", WITH_TAGGIT, "blog/migrations/0001_initial.py", """
@@ -210,11 +210,8 @@ class OnlyChosenAppsTest {
             class Team(models.Model):
                 group = models.ForeignKey(Group, on_delete=models.CASCADE)
             """));
-        reset("--dry-run")
-                .ended(
-                        0,
-                        "no migration makes this change of the app auth, so the new database will not have it: Add"
-                                + " field code to group");
+        reset("--dry-run").ended(0, "no migration makes this change of the app auth, so the new database will not have"
+                + " it: Add field code to group");
         resetWritesOnly(project, "blog");
         assertDependsOn("auth", "0012_alter_user_first_name_max_length", "blog");
     }
@@ -286,7 +283,7 @@ class OnlyChosenAppsTest {
         assertDependsOn("stock", "0001_first", "shop");
     }
 
-    @Test void an_app_that_is_left_out_and_needed_as_it_has_become_is_named() throws Exception {
+    @Test void an_app_that_is_left_out_but_whose_changes_are_needed_is_named() throws Exception {
         python = newestDjango();
         shopWith("models.ForeignKey('stock.Shelf', on_delete=models.CASCADE)");
         refusedWithoutAnyChange("shop (Add field what to sale) needs a migration in stock (Create model Shelf)",
