@@ -65,9 +65,9 @@
 //SOURCES django/PythonProcess.java
 //SOURCES docker/ComposeConfig.java
 //SOURCES docker/ComposeReader.java
-//SOURCES docker/Composer.java
 //SOURCES docker/ContainerExec.java
 //SOURCES docker/Containers.java
+//SOURCES docker/DockerCompose.java
 //SOURCES docker/Tunnel.java
 //SOURCES environment/Compose.java
 //SOURCES environment/ComposeSetup.java

@@ -39,19 +39,19 @@ public final class ComposeReader {
     private ComposeReader() {}
 
     /** @throws Failure with Compose's own message when it rejects its files */
-    public static ComposeConfig read(Composer composer) {
-        if (!composer.v1())
-            return config(output(composer, composer.compose("config", "--format", "json"), ""), Optional.empty());
-        var profiles = Objects.requireNonNullElse(composer.variable("COMPOSE_PROFILES"), "");
-        return config(output(composer, composer.compose("config"), ""), Optional.of(Set.of(profiles.split(","))));
+    public static ComposeConfig read(DockerCompose docker) {
+        if (!docker.v1())
+            return config(output(docker, docker.compose("config", "--format", "json"), ""), Optional.empty());
+        var profiles = Objects.requireNonNullElse(docker.variable("COMPOSE_PROFILES"), "");
+        return config(output(docker, docker.compose("config"), ""), Optional.of(Set.of(profiles.split(","))));
     }
 
-    private static String output(Composer composer, Program config, String input) {
+    private static String output(DockerCompose docker, Program config, String input) {
         var output = config.run(input);
         if (output.code() == 0) return output.out();
-        throw Failure.usage(composer.describe() + " rejects the configuration in " + composer.folder() + ":\n"
-            + Composer.indented(composer.message(output)))
-            .next("correct it until this prints nothing: " + composer.commandLine("config", "--quiet"));
+        throw Failure.usage(docker.describe() + " rejects the configuration in " + docker.folder() + ":\n"
+            + DockerCompose.indented(docker.message(output)))
+            .next("correct it until this prints nothing: " + docker.commandLine("config", "--quiet"));
     }
 
     /**
@@ -224,15 +224,15 @@ public final class ComposeReader {
      * another value than python-dotenv: dollars, quotes, backslashes. Compose itself is asked, without these variables
      * of the environment. Empty when the file is not the one that Compose reads.
      */
-    public static Set<String> readDifferently(Composer composer, EnvFile file) {
-        if (!file.path().equals(Optional.of(composer.folder().resolve(".env")))) return Set.of();
+    public static Set<String> readDifferently(DockerCompose docker, EnvFile file) {
+        if (!file.path().equals(Optional.of(docker.folder().resolve(".env")))) return Set.of();
         var names = file.values().keySet().stream().filter(ComposeReader::isOfDatabase)
             .filter(name -> name.matches("[A-Za-z_]\\w*")).toList();
         if (names.isEmpty()) return Set.of();
-        var folder = composer.folder().toString();
-        var compose = composer.compose("-p", "x", "--project-directory", folder, "-f", "-", "config");
+        var folder = docker.folder().toString();
+        var compose = docker.compose("-p", "x", "--project-directory", folder, "-f", "-", "config");
         DATABASE_VARIABLES.forEach(compose::withoutEnv);
-        var config = config(output(composer, compose, probe(composer, names)), Optional.empty());
+        var config = config(output(docker, compose, probe(docker, names)), Optional.empty());
         var containers = config.service("x").environment();
         var environment = new LinkedHashMap<>(file.environment());
         environment.keySet().removeIf(ComposeReader::isOfDatabase);
@@ -243,10 +243,10 @@ public final class ComposeReader {
     }
 
     /** A compose file with one service, whose environment has these variables. */
-    private static String probe(Composer composer, List<String> names) {
+    private static String probe(DockerCompose docker, List<String> names) {
         var variables = names.stream().map(name -> "%1$s: \"${%1$s}\"".formatted(name))
             .collect(Collectors.joining(", "));
-        return (composer.v1() ? "version: '2.4'\n" : "") + "services: {x: {image: x, environment: {" + variables
+        return (docker.v1() ? "version: '2.4'\n" : "") + "services: {x: {image: x, environment: {" + variables
             + "}}}\n";
     }
 

@@ -122,15 +122,15 @@ public final class Containers {
     }
 
     /** Those of every service and every {@code compose run}, running or not. */
-    public static List<Container> of(Composer composer) {
-        return of(composer, composer.run("ps", "-a", "-q").lines().map(String::strip)
+    public static List<Container> of(DockerCompose docker) {
+        return of(docker, docker.run("ps", "-a", "-q").lines().map(String::strip)
             .filter(id -> id.matches("[0-9a-f]{12,}")).toList());
     }
 
     /** Those of these ids that exist. */
-    public static List<Container> of(Composer composer, List<String> ids) {
+    public static List<Container> of(DockerCompose docker, List<String> ids) {
         if (ids.isEmpty()) return List.of();
-        var inspect = composer.engine("container", "inspect").with(ids.toArray(String[]::new)).inOwnSession();
+        var inspect = docker.engine("container", "inspect").with(ids.toArray(String[]::new)).inOwnSession();
         var output = inspect.run(); // exit code 1 when one does not exist, with all others on stdout
         if (output.code() != 0 && !isNoSuchContainer(output.err()))
             throw Program.failed(inspect.name(), output.code(), output.err());

@@ -62,14 +62,14 @@ record Compose(ComposeSetup setup, DatabaseService service, DjangoHost django, S
     }
 
     @Override public String composeCommand(String... arguments) {
-        return setup.composer().commandLine(arguments);
+        return setup.docker().commandLine(arguments);
     }
 
     @Override public String describe() {
         var route = service.route() == null ? "" : " through " + service.route();
         var python = django instanceof DjangoService ? "in service " + setup.app().name() : "on this machine";
         return "%s, project %s: database in service %s%s, Django %s; %s"
-            .formatted(setup.composer().describe(), setup.name(), setup.database().name(), route, python, reason);
+            .formatted(setup.docker().describe(), setup.name(), setup.database().name(), route, python, reason);
     }
 
     /** Also after a signal. */

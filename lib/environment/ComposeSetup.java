@@ -6,9 +6,9 @@ import java.util.Locale;
 import java.util.Optional;
 import lib.docker.ComposeConfig;
 import lib.docker.ComposeConfig.Service;
-import lib.docker.Composer;
 import lib.docker.Containers;
 import lib.docker.Containers.Container;
+import lib.docker.DockerCompose;
 import lib.project.Project;
 import lib.project.Settings;
 
@@ -18,13 +18,13 @@ import lib.project.Settings;
  * @param database the service that runs PostgreSQL
  * @param app      the service that runs Django, or null
  */
-record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, Service database, Service app,
+record ComposeSetup(Settings settings, DockerCompose docker, ComposeConfig config, Service database, Service app,
     boolean engineIsLocal) {
     /** The project's name in Compose. v1 does not print it, so this follows v1's rules. */
-    static String name(Composer composer, ComposeConfig config) {
+    static String name(DockerCompose docker, ComposeConfig config) {
         if (config.project() != null) return config.project();
-        var name = composer.variable("COMPOSE_PROJECT_NAME");
-        if (name == null || name.isEmpty()) name = composer.folder().getFileName().toString();
+        var name = docker.variable("COMPOSE_PROJECT_NAME");
+        if (name == null || name.isEmpty()) name = docker.folder().getFileName().toString();
         return name.toLowerCase(Locale.ROOT).replaceAll("[^-_a-z0-9]", "");
     }
 
@@ -33,13 +33,13 @@ record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, 
     }
 
     String name() {
-        return name(composer, config);
+        return name(docker, config);
     }
 
     /** Whether the app's service can run at once: building its image may take minutes, and needs the network. */
     boolean appHasImage() {
-        var image = app.image() != null ? app.image() : name() + (composer.v1() ? "_" : "-") + app.name();
-        return composer.engine("image", "inspect", "--format", "{{.Id}}", image).run().code() == 0;
+        var image = app.image() != null ? app.image() : name() + (docker.v1() ? "_" : "-") + app.name();
+        return docker.engine("image", "inspect", "--format", "{{.Id}}", image).run().code() == 0;
     }
 
     /** The service's image contains the project's code, and no mount covers it. */
@@ -50,7 +50,7 @@ record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, 
     }
 
     List<Container> containers() {
-        return Containers.of(composer);
+        return Containers.of(docker);
     }
 
     /** The database service's container; of several, a running one. */
@@ -66,6 +66,6 @@ record ComposeSetup(Settings settings, Composer composer, ComposeConfig config, 
     }
 
     ComposeSetup withoutApp() {
-        return new ComposeSetup(settings, composer, config, database, null, engineIsLocal);
+        return new ComposeSetup(settings, docker, config, database, null, engineIsLocal);
     }
 }

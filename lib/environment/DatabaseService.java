@@ -93,7 +93,7 @@ final class DatabaseService {
 
     private Failure notRunning(String state) {
         return Failure.failed("the database service %s does not run: %s".formatted(service, state))
-            .next("see its log: " + setup.composer().commandLine("logs", service));
+            .next("see its log: " + setup.docker().commandLine("logs", service));
     }
 
     private void start(Container stopped) {
@@ -101,7 +101,7 @@ final class DatabaseService {
         var usersBefore = setup.startedUsers();
         if (stopped != null) {
             restore = () -> { if (!isInUse(usersBefore)) stop(stopped); };
-            setup.composer().engine("start", stopped.id()).output();
+            setup.docker().engine("start", stopped.id()).output();
             return;
         }
         wasCreated = true;
@@ -114,19 +114,19 @@ final class DatabaseService {
             created.ifPresent(this::stop);
             // without its container, data outside a named volume would be lost
             if (created.filter(c -> c.hasAnonymousVolume() || !setup.database().keepsData()).isPresent()) return;
-            created.ifPresent(c -> setup.composer().engine("rm", c.id()).inOwnSession().output());
+            created.ifPresent(c -> setup.docker().engine("rm", c.id()).inOwnSession().output());
             networks().stream().filter(network -> !networksBefore.contains(network))
-                .forEach(network -> setup.composer().engine("network", "rm", network).inOwnSession().output());
+                .forEach(network -> setup.docker().engine("network", "rm", network).inOwnSession().output());
         };
-        setup.composer().run("up", "-d", "--no-deps", "--no-recreate", service);
+        setup.docker().run("up", "-d", "--no-deps", "--no-recreate", service);
     }
 
     private void stop(Container running) {
-        setup.composer().engine("stop", running.id()).inOwnSession().output();
+        setup.docker().engine("stop", running.id()).inOwnSession().output();
     }
 
     private List<String> networks() {
-        return setup.composer().engine("network", "ls", "-q", "--no-trunc", "--filter",
+        return setup.docker().engine("network", "ls", "-q", "--no-trunc", "--filter",
             "label=com.docker.compose.project=" + setup.name())
             .output().lines().toList();
     }
@@ -156,7 +156,7 @@ final class DatabaseService {
     private Optional<String> otherSession(List<Container> before) {
         if (credentials == null) return Optional.empty();
         var ids = before.stream().map(Container::id).toList();
-        var known = Containers.of(setup.composer(), ids).stream().flatMap(c -> c.addresses().stream())
+        var known = Containers.of(setup.docker(), ids).stream().flatMap(c -> c.addresses().stream())
             .collect(Collectors.toSet());
         try (var server = Database.openServer(credentials)) {
             return Sessions.onServer(server, known).stream().findFirst();
@@ -197,7 +197,7 @@ final class DatabaseService {
     /** The official images set the password only when the volume is new. */
     private Failure wrongPassword() {
         var source = sourceOfPassword();
-        var psql = setup.composer().commandLine("exec", service, "psql", "-U", identity.user(), "-d", "postgres", "-c",
+        var psql = setup.docker().commandLine("exec", service, "psql", "-U", identity.user(), "-d", "postgres", "-c",
             "\\password");
         return Failure.usage(("the password in %s is not the one of role %s in service %s: "
                 + "the volume keeps the password that it was created with, "
@@ -250,6 +250,6 @@ final class DatabaseService {
     }
 
     private List<String> exec(Container container) {
-        return setup.composer().engine("exec", "-i", container.id()).argv();
+        return setup.docker().engine("exec", "-i", container.id()).argv();
     }
 }

@@ -10,8 +10,8 @@ import java.util.function.Consumer;
 import lib.docker.ComposeConfig;
 import lib.docker.ComposeConfig.Service;
 import lib.docker.ComposeReader;
-import lib.docker.Composer;
 import lib.docker.Containers.Container;
+import lib.docker.DockerCompose;
 import lib.environment.ProjectOptions.Place;
 import lib.error.Failure;
 import lib.postgres.Database;
@@ -47,15 +47,15 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         if (options.place() == Place.LOCAL) return local("--local was given");
         var hasComposeFile = project().composeFile().isPresent() || settings.ownFile().get("COMPOSE_FILE") != null;
         if (options.place() == Place.AUTO && !hasComposeFile) return local(null);
-        Composer composer;
+        DockerCompose docker;
         ComposeConfig config;
         try {
-            composer = Composer.find(project().root(), settings.file().environment());
-            config = ComposeReader.read(composer);
+            docker = DockerCompose.find(project().root(), settings.file().environment());
+            config = ComposeReader.read(docker);
         } catch (Failure failure) {
             return localUnlessService(failure);
         }
-        return decide(composer, config, nameOnly);
+        return decide(docker, config, nameOnly);
     }
 
     private Environment local(String reason) {
@@ -103,7 +103,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         }
     }
 
-    private Environment decide(Composer composer, ComposeConfig config, boolean nameOnly) {
+    private Environment decide(DockerCompose docker, ComposeConfig config, boolean nameOnly) {
         var app = options.appService == null ? config.app(project().backend())
             : Optional.of(config.service(options.appService));
         var inContainers = containerSettings(config, app);
@@ -114,8 +114,8 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
             throw Failure.usage("none of the Compose services is a PostgreSQL: " + config.serviceNames())
                 .next("name it with --db-service, or leave --docker out");
         }
-        var setup = new ComposeSetup(settings, composer, config, database.get(), app.orElse(null),
-            composer.engineIsLocal());
+        var setup = new ComposeSetup(settings, docker, config, database.get(), app.orElse(null),
+            docker.engineIsLocal());
         var own = ownSettings();
         var host = isHostUnset(own) ? inContainers.host() : own.get().host();
         var byHost = config.named(host, setup.name())
@@ -132,7 +132,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         var setup = evidence.setup();
         var isAuto = options.place() == Place.AUTO;
         var isCertain = nameOnly && (!isAuto || evidence.namesService() || evidence.isStoppedService());
-        var engineFailure = setup.composer().engineFailure();
+        var engineFailure = setup.docker().engineFailure();
         if (engineFailure.isPresent() && !isCertain) {
             if (evidence.namesService()) throw engineFailure.get();
             return localUnlessService(engineFailure.get());
@@ -154,7 +154,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         if (!hasApp && withDjango && evidence.own().isEmpty()) {
             throw Failure.usage("no Compose service has both the project's manage.py and an image: "
                     + setup.config().serviceNames())
-                .next("build the image first: " + setup.composer().commandLine("build"),
+                .next("build the image first: " + setup.docker().commandLine("build"),
                     "or name the service with --app-service");
         }
         var django = hasApp ? new DjangoService(usable, python) : withDjango ? local("no service has the code") : null;
@@ -247,7 +247,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
     private List<String> warnings(ComposeSetup setup, boolean hasApp) {
         var file = settings.file().withEnvironment(Map.of());
         var warnings = new ArrayList<>(file.warnings());
-        var different = ComposeReader.readDifferently(setup.composer(), file);
+        var different = ComposeReader.readDifferently(setup.docker(), file);
         if (!different.isEmpty()) {
             warnings.add("Compose and python-dotenv read .env differently, so the containers and Django may have"
                 + " different values of " + String.join(", ", different) + ": write them in single quotes, without $");
@@ -256,10 +256,10 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         var app = setup.app().name();
         if (!hasApp) {
             warnings.add("the service %s has no image yet, so Django runs on this machine; to run it in the service: %s"
-                .formatted(app, setup.composer().commandLine("build", app)));
+                .formatted(app, setup.docker().commandLine("build", app)));
         } else if (!setup.engineIsLocal() || !setup.app().mounts(project().managePy())) {
             warnings.add("the code is in the image of service " + app + ", not mounted: after the reset, build it again"
-                + " before anything starts from it: " + setup.composer().commandLine("up", "-d", "--build"));
+                + " before anything starts from it: " + setup.docker().commandLine("up", "-d", "--build"));
         }
         return warnings;
     }

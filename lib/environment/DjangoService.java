@@ -13,7 +13,7 @@ import lib.django.CodePaths;
 import lib.django.Description;
 import lib.django.PythonCommand;
 import lib.docker.ComposeConfig.Mount;
-import lib.docker.Composer;
+import lib.docker.DockerCompose;
 import lib.error.Failure;
 import lib.files.Disk;
 import lib.postgres.Database;
@@ -52,18 +52,18 @@ final class DjangoService implements DjangoHost {
         var root = folder.map(path -> inside(project.root()).orElse(path)).orElse(null);
         var managePy = folder.isPresent() ? null : sha256(project.managePy());
         var service = setup.app().name();
-        var container = new PythonCommand.Container(service, managePy, Composer::isWarning, () -> remove(name));
+        var container = new PythonCommand.Container(service, managePy, DockerCompose::isWarning, () -> remove(name));
         return new PythonCommand(start, root, project.backend(), new CodePaths(pairs()), container);
     }
 
     /** Containers of runs that were killed. v1 does not remove them. */
     private void removeAbandoned() {
         setup.containers().stream().filter(c -> c.oneOff() && c.name().startsWith(NAME_PREFIX) && c.isAbandoned())
-            .forEach(c -> setup.composer().engine("rm", c.id()).run());
+            .forEach(c -> setup.docker().engine("rm", c.id()).run());
     }
 
     private void remove(String container) {
-        setup.composer().engine("rm", "-f", container).inOwnSession().run();
+        setup.docker().engine("rm", "-f", container).inOwnSession().run();
     }
 
     private static String newName() {
@@ -72,7 +72,7 @@ final class DjangoService implements DjangoHost {
 
     /** Without the service's ports, its restarts and the services that it depends on. */
     private Program oneOff(String... options) {
-        var run = setup.composer().compose("run", "--rm", "--no-deps").with(options);
+        var run = setup.docker().compose("run", "--rm", "--no-deps").with(options);
         return run.env("COMPOSE_INTERACTIVE_NO_CLI", "0"); // with 1, v1 hangs
     }
 
@@ -95,7 +95,7 @@ final class DjangoService implements DjangoHost {
 
     @Override public String commandLine(Description django, String... arguments) {
         var words = Stream.concat(Stream.of("run", "--rm", "--no-deps"), managePy(django, arguments).stream());
-        return setup.composer().commandLine(words.toArray(String[]::new));
+        return setup.docker().commandLine(words.toArray(String[]::new));
     }
 
     @Override public boolean imageHasCode() {

@@ -44,7 +44,7 @@ final class ServiceEngine {
     }
 
     String composeCommand(String... arguments) {
-        return setup.composer().commandLine(arguments);
+        return setup.docker().commandLine(arguments);
     }
 
     /** All at once: each may need its ten seconds. */
@@ -54,7 +54,7 @@ final class ServiceEngine {
             .forEach(replacement -> stoppedReplacements.add(replacement.id()));
         var ids = Stream.concat(existing.stream().map(Container::id), stoppedReplacements.stream()).distinct()
             .toArray(String[]::new);
-        if (ids.length > 0) setup.composer().engine("stop").with(ids).inOwnSession().output();
+        if (ids.length > 0) setup.docker().engine("stop").with(ids).inOwnSession().output();
         all.stream().filter(this::isPoolerOfDjango).forEach(this::start);
     }
 
@@ -72,7 +72,7 @@ final class ServiceEngine {
         if (stopped.isEmpty() && replacements.stream().anyMatch(Container::isRunning)) return;
         var wanted = stopped.isEmpty() ? replacements.stream().limit(1).toList() : stopped;
         var ids = wanted.isEmpty() ? List.of(one.id()) : wanted.stream().map(Container::id).toList();
-        setup.composer().engine("start").with(ids.toArray(String[]::new)).inOwnSession().output();
+        setup.docker().engine("start").with(ids.toArray(String[]::new)).inOwnSession().output();
     }
 
     List<State> states(List<Services.Container> all) {
@@ -98,12 +98,12 @@ final class ServiceEngine {
     }
 
     private String inspect(String kind, String format, String id) {
-        return setup.composer().engine(kind, "inspect", "--format", format, id).run().out().strip();
+        return setup.docker().engine(kind, "inspect", "--format", format, id).run().out().strip();
     }
 
     /** One request for all: it is repeated every second while people wait. */
     private List<Container> existing(List<Services.Container> all) {
-        return Containers.of(setup.composer(), all.stream().map(Services.Container::id).toList());
+        return Containers.of(setup.docker(), all.stream().map(Services.Container::id).toList());
     }
 
     private static Optional<Container> in(List<Container> existing, Services.Container one) {

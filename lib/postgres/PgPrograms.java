@@ -39,7 +39,7 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
         var dump = pgDump.argv().getLast();
         var start = dump.lastIndexOf("pg_dump");
         if (start < 0) throw new IllegalArgumentException("not pg_dump alone: " + pgDump);
-        return pgDump.withLastWord(dump.substring(0, start) + name + dump.substring(start + "pg_dump".length()));
+        return pgDump.withProgram(dump.substring(0, start) + name + dump.substring(start + "pg_dump".length()));
     }
 
     // ---- where they are ----------------------------------------------------------------------

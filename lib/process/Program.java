@@ -92,7 +92,7 @@ public final class Program {
     }
 
     /** With another program in place of one that has no arguments yet. */
-    public Program withLastWord(String program) {
+    public Program withProgram(String program) {
         return copy(Stream.concat(argv.stream().limit(argv.size() - 1), Stream.of(program)).toList());
     }
 

@@ -131,7 +131,7 @@ public final class EnvFile implements Dotenv {
     }
 
     /** True when the environment has the name, whether the file has it or not. */
-    public boolean fromEnvironment(String name) {
+    boolean fromEnvironment(String name) {
         return environment.containsKey(name);
     }
 

@@ -3,7 +3,7 @@ package lib.reset;
 import java.util.stream.Collectors;
 import lib.cli.Console;
 import lib.django.Description;
-import lib.docker.Composer;
+import lib.docker.DockerCompose;
 import lib.environment.Environment;
 import lib.error.Failure;
 
@@ -35,7 +35,7 @@ public record Superuser(Boolean wanted, boolean mayAsk, boolean interactive) {
             return;
         }
         var output = manage.with("--noinput").run();
-        var words = output.err().lines().filter(line -> !Composer.isWarning(line))
+        var words = output.err().lines().filter(line -> !DockerCompose.isWarning(line))
                 .collect(Collectors.joining("\n")).strip();
         if (output.code() != 0) throw failed(words, command)
                 .next("without a terminal, DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD have to be set",

@@ -202,13 +202,13 @@ class ComposeConfigTest {
         env("DB_PASSWORD=s3cr3t-in-file\n");
         refused(compose, "services: {db: {image: a, environment: {P: s3cr3t-literal, X: '${NOT_SET:?x}'}}}");
         if (compose == Compose.V1)
-            assertTrue(composer(compose).compose("config").run().err()
+            assertTrue(docker(compose).compose("config").run().err()
                     .contains("s3cr3t"), "v1 no longer prints it: nothing was tested");
         refused(compose, "services: {db: {image: a, environment: {P: [s3cr3t-literal]}}}");
         refused(compose, "services: {db: {image: a, ports: ['x${DB_PASSWORD}']}}");
         for (var environment : List.of("{P: 'postgres://crm:s3cr3t${x@db/crm'}", "['P=s3cr3t${x']")) {
             refused(compose, "services: {db: {image: a, environment: %s}}".formatted(environment));
-            assertTrue(composer(compose).compose("config").run().err()
+            assertTrue(docker(compose).compose("config").run().err()
                     .contains("s3cr3t"), () -> "it does not print it: nothing was tested with " + environment);
         }
         if (compose == Compose.V1) return; // it takes any .env
@@ -218,7 +218,7 @@ class ComposeConfigTest {
             refused(compose, "services: {db: {image: a}}");
             Files.move(root.resolve(".env"), root.resolve("other.env"), StandardCopyOption.REPLACE_EXISTING);
             refused(compose, "services: {db: {image: a, env_file: other.env}}");
-            assertTrue(composer(compose).compose("config").run().err()
+            assertTrue(docker(compose).compose("config").run().err()
                     .contains("s3cr3t"), () -> "v2 does not print it: nothing was tested with " + line);
         }
     }
@@ -252,7 +252,7 @@ class ComposeConfigTest {
         env(text.toString());
         // the shell's variables do not count
         var file = EnvFile.read(root.resolve(".env"), Map.of("DB_USER", "from the shell"));
-        assertEquals(expected, new TreeSet<>(ComposeReader.readDifferently(composer(compose), file)), text::toString);
+        assertEquals(expected, new TreeSet<>(ComposeReader.readDifferently(docker(compose), file)), text::toString);
     }
 
     @ParameterizedTest
@@ -260,7 +260,7 @@ class ComposeConfigTest {
     void a_file_that_compose_does_not_read_is_not_compared(Compose compose) throws IOException {
         env("DB_PASSWORD=pa$$word");
         var other = Files.writeString(root.resolve("crm_backend/.env"), "DB_PASSWORD=pa$$word");
-        assertEquals(Set.of(), ComposeReader.readDifferently(composer(compose), EnvFile.read(other, Map.of())));
+        assertEquals(Set.of(), ComposeReader.readDifferently(docker(compose), EnvFile.read(other, Map.of())));
     }
 
     // ---- which service is which, with any Compose --------------------------------------------
@@ -357,7 +357,7 @@ class ComposeConfigTest {
         var link = Files.createSymbolicLink(temp.resolve("link"), root);
         Files.writeString(root.resolve("docker-compose.yml"),
                 "version: '3.8'\nservices: {web: {image: a, volumes: ['./crm_backend:/app']}}");
-        var config = ComposeReader.read(new Composer(anyComposer().compose(), anyComposer().engine(), anyComposer()
+        var config = ComposeReader.read(new DockerCompose(anyCompose().compose(), anyCompose().engine(), anyCompose()
                 .version(), link));
         for (var backend : List.of(link.resolve("crm_backend"), root.resolve("crm_backend")))
             assertEquals("web", config.app(backend).orElseThrow().name());
@@ -379,7 +379,7 @@ class ComposeConfigTest {
 
     private ComposeConfig config(Compose compose, String yaml) throws IOException {
         Files.writeString(root.resolve("docker-compose.yml"), yaml);
-        return ComposeReader.read(composer(compose));
+        return ComposeReader.read(docker(compose));
     }
 
     private String refused(Compose compose, String yaml) throws IOException {
@@ -389,20 +389,20 @@ class ComposeConfigTest {
         return problem.what().lines().skip(1).collect(Collectors.joining("\n"));
     }
 
-    private Composer composer(Compose compose) throws IOException {
+    private DockerCompose docker(Compose compose) throws IOException {
         assumeTrue(compose.isThere(), String.join(" ", compose.command()) + " does not work: Compose " + compose
                 + " is not tested");
-        var found = Composer.find(root, Map.of("PATH", compose.onlyOn(temp.resolve("only " + compose))));
+        var found = DockerCompose.find(root, Map.of("PATH", compose.onlyOn(temp.resolve("only " + compose))));
         assertEquals(compose == Compose.V1, found.v1());
         return found;
     }
 
-    private Composer anyComposer() throws IOException {
-        return composer(Compose.V2.isThere() ? Compose.V2 : Compose.V1);
+    private DockerCompose anyCompose() throws IOException {
+        return docker(Compose.V2.isThere() ? Compose.V2 : Compose.V1);
     }
 
     private ComposeConfig any(String yaml) throws IOException {
         Files.writeString(root.resolve("docker-compose.yml"), yaml);
-        return ComposeReader.read(anyComposer());
+        return ComposeReader.read(anyCompose());
     }
 }

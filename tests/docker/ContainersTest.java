@@ -37,7 +37,7 @@ import support.Docker.Compose;
 class ContainersTest {
     @TempDir Path temp;
     private Path root;
-    private Composer composer;
+    private DockerCompose docker;
 
     @BeforeEach
     void project() throws IOException {
@@ -107,7 +107,7 @@ class ContainersTest {
             assertEquals(published(main.id(), port), main.published(port).map(HostPort::port).orElseThrow());
         for (var port : List.of(6000, 7000)) assertTrue(main.published(port).isEmpty(), "port " + port);
         assertFalse(all.toString().contains("s3cr3t"), "shows the environment");
-        var oneOff = Containers.of(composer).stream().filter(Container::oneOff).toList();
+        var oneOff = Containers.of(docker).stream().filter(Container::oneOff).toList();
         assertEquals(List.of("main"), oneOff.stream().map(Container::service).toList());
         assertFalse(main.oneOff());
 
@@ -125,14 +125,14 @@ class ContainersTest {
     @EnumSource(Compose.class)
     void a_container_that_is_gone_is_left_out(Compose compose) throws IOException {
         begin(compose, "version: '3.8'\nservices: {a: {image: %s, command: [sleep, '1000']}}".formatted(Docker.BARE));
-        assertEquals(List.of(), Containers.of(composer));
+        assertEquals(List.of(), Containers.of(docker));
         compose("up", "-d");
-        var ids = new ArrayList<>(Containers.of(composer).stream().map(Container::id).toList());
+        var ids = new ArrayList<>(Containers.of(docker).stream().map(Container::id).toList());
         ids.add("0123456789ab".repeat(5) + "0123");
-        assertEquals(List.of("a"), Containers.of(composer, ids).stream().map(Container::service).toList());
-        assertEquals(List.of(), Containers.of(composer, List.of("0123456789ab")));
-        var deaf = new Composer(composer.compose(),
-                List.of(composer.engine().getFirst(), "-H", "unix://" + root + "/none.sock"), composer.version(), root);
+        assertEquals(List.of("a"), Containers.of(docker, ids).stream().map(Container::service).toList());
+        assertEquals(List.of(), Containers.of(docker, List.of("0123456789ab")));
+        var deaf = new DockerCompose(docker.compose(),
+                List.of(docker.engine().getFirst(), "-H", "unix://" + root + "/none.sock"), docker.version(), root);
         assertThrows(Failure.class, () -> Containers.of(deaf, ids),
                 "an engine that does not reply is not an empty project");
     }
@@ -165,14 +165,14 @@ class ContainersTest {
                                         .collect(Collectors.joining(", "))));
         compose("up", "--no-start");
         var real = new TreeMap<String, String>();
-        var id = Containers.of(composer).getFirst().id();
+        var id = Containers.of(docker).getFirst().id();
         for (var line : Docker.run("inspect", "-f", "{{range .Config.Env}}{{json .}}\n{{end}}", id).lines()
                 .filter(l -> !l.isBlank()).toList()) {
             var entry = com.google.gson.JsonParser.parseString(line).getAsString();
             real.put(entry.substring(0, entry.indexOf('=')), entry.substring(entry.indexOf('=') + 1));
         }
         real.keySet().remove("PATH");
-        var service = ComposeReader.read(composer).service("a");
+        var service = ComposeReader.read(docker).service("a");
         assertEquals(real, new TreeMap<>(service.environment()));
         assertEquals("a$b$$c", real.get("LITERAL"));
 
@@ -180,7 +180,7 @@ class ContainersTest {
         var file = EnvFile.read(root.resolve(".env"), Map.of());
         var differing = names.stream().filter(n -> !file.values().get("DB_" + n).equals(real.get("OF_" + n)))
                 .map(n -> "DB_" + n).collect(Collectors.toSet());
-        assertEquals(differing, ComposeReader.readDifferently(composer, file));
+        assertEquals(differing, ComposeReader.readDifferently(docker, file));
         assertTrue(compose == Compose.V1
                 ? differing.isEmpty() : differing.containsAll(Set.of("DB_A", "DB_K")), differing::toString);
     }
@@ -190,16 +190,16 @@ class ContainersTest {
     private void begin(Compose compose, String yaml) throws IOException {
         Docker.assume(compose);
         Files.writeString(root.resolve("docker-compose.yml"), yaml);
-        composer = Composer.find(root, Map.of("PATH", compose.onlyOn(temp.resolve("only"))));
-        assertEquals(compose == Compose.V1, composer.v1());
+        docker = DockerCompose.find(root, Map.of("PATH", compose.onlyOn(temp.resolve("only"))));
+        assertEquals(compose == Compose.V1, docker.v1());
     }
 
     private void compose(String... arguments) {
-        composer.compose(arguments).output();
+        docker.compose(arguments).output();
     }
 
     private Map<String, Container> containers() {
-        return Containers.of(composer).stream().filter(c -> !c.oneOff())
+        return Containers.of(docker).stream().filter(c -> !c.oneOff())
                 .collect(Collectors.toMap(Container::service, c -> c));
     }
 

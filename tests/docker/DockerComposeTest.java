@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Small scripts stand in for docker where the choice between programs is tested. */
-class ComposerTest {
+class DockerComposeTest {
     @TempDir Path folder;
 
     @Test
@@ -53,7 +53,7 @@ class ComposerTest {
     void without_compose_it_is_a_configuration_error() throws IOException {
         program("docker", "echo 'unknown shorthand flag' >&2; exit 125");
         program("docker-compose", "exit 127");
-        assertTrue(Composer.search(folder, path()).isEmpty());
+        assertTrue(DockerCompose.search(folder, path()).isEmpty());
         var problem = assertThrows(Failure.class, this::find).problem();
         assertEquals(Problem.Exit.USAGE, problem.exit());
         assertEquals("docker is installed, but neither docker compose nor docker-compose works", problem.what());
@@ -61,9 +61,9 @@ class ComposerTest {
 
     @Test
     void docker_is_found_with_the_short_path_of_cron() {
-        var composer = composer();
-        assertTrue(Path.of(composer.compose().getFirst()).isAbsolute());
-        assertEquals(0, composer.compose("version").run().code());
+        var docker = docker();
+        assertTrue(Path.of(docker.compose().getFirst()).isAbsolute());
+        assertEquals(0, docker.compose("version").run().code());
     }
 
     @Test
@@ -95,14 +95,14 @@ class ComposerTest {
 
     @Test
     void the_real_docker_reports_that_no_engine_runs() {
-        var docker = composer().engine().getFirst();
+        var docker = docker().engine().getFirst();
         var problem = with(docker, "-H", "unix://" + folder + "/none.sock").engineFailure().orElseThrow().problem();
         assertTrue(problem.what().startsWith("the docker engine does not run"), problem.what());
     }
 
     @Test
     void the_real_docker_reports_that_there_is_no_permission() {
-        var docker = composer().engine().getFirst();
+        var docker = docker().engine().getFirst();
         assumeTrue(with(docker).engineFailure().isEmpty(), "no engine runs, so nobody can be refused");
         assumeTrue("root".equals(System.getProperty("user.name"))
                 && Files.isExecutable(Path.of("/usr/bin/setpriv")), "only root can become nobody");
@@ -113,7 +113,7 @@ class ComposerTest {
 
     @Test
     void an_engine_on_another_machine_is_not_local() {
-        var docker = composer().engine().getFirst();
+        var docker = docker().engine().getFirst();
         assertTrue(with(docker, "-H", "unix:///var/run/docker.sock").engineIsLocal());
         for (var there : List.of("tcp://192.0.2.1:2375", "ssh://crm@example.org"))
             assertFalse(with(docker, "-H", there).engineIsLocal(), there);
@@ -139,27 +139,27 @@ class ComposerTest {
     void a_command_for_people_enters_the_project_only_from_outside() {
         var here = Path.of("").toAbsolutePath();
         assertEquals("docker compose logs db",
-                new Composer(List.of("/usr/bin/docker", "compose"), List.of("docker"), "2.26.1", here)
+                new DockerCompose(List.of("/usr/bin/docker", "compose"), List.of("docker"), "2.26.1", here)
                 .commandLine("logs", "db"));
-        var elsewhere = new Composer(List.of("/usr/bin/docker-compose"), List.of("docker"), "1.29.2",
+        var elsewhere = new DockerCompose(List.of("/usr/bin/docker-compose"), List.of("docker"), "1.29.2",
                 Path.of("/srv/my shop"));
         assertEquals("(cd '/srv/my shop' && docker-compose exec db psql -c '\\password')",
                 elsewhere.commandLine("exec", "db", "psql", "-c", "\\password"));
     }
 
     /** Without any PATH. */
-    private Composer composer() {
-        var found = Composer.search(folder, Map.of());
+    private DockerCompose docker() {
+        var found = DockerCompose.search(folder, Map.of());
         assumeTrue(found.isPresent(), "no Compose in the usual places: not tested with a real one");
         return found.get();
     }
 
-    private Composer with(String... engine) {
-        return new Composer(List.of("docker-compose"), List.of(engine), "1.29.2", folder);
+    private DockerCompose with(String... engine) {
+        return new DockerCompose(List.of("docker-compose"), List.of(engine), "1.29.2", folder);
     }
 
-    private Composer find() {
-        return Composer.find(folder, path());
+    private DockerCompose find() {
+        return DockerCompose.find(folder, path());
     }
 
     private Map<String, String> path() {

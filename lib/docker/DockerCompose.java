@@ -3,6 +3,7 @@ package lib.docker;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -24,7 +25,7 @@ import lib.project.EnvFile;
  * @param version without a leading v
  * @param folder  the project's root, where Compose finds its files, {@code .env}, COMPOSE_FILE and profiles
  */
-public record Composer(List<String> compose, List<String> engine, String version, Path folder) {
+public record DockerCompose(List<String> compose, List<String> engine, String version, Path folder) {
     /** Longer than any container gets to stop. */
     private static final Duration TIME_LIMIT = Duration.ofMinutes(5);
     /** cron's PATH is short. */
@@ -35,7 +36,7 @@ public record Composer(List<String> compose, List<String> engine, String version
         List.of(".docker/bin", ".rd/bin", ".orbstack/bin", ".local/bin", "bin");
 
     /** @throws Failure no Compose works here */
-    public static Composer find(Path folder, Map<String, String> environment) {
+    public static DockerCompose find(Path folder, Map<String, String> environment) {
         var what = program("docker", environment).isPresent()
             ? "docker is installed, but neither docker compose nor docker-compose works"
             : "Compose is not installed: there is neither docker compose nor docker-compose";
@@ -45,14 +46,18 @@ public record Composer(List<String> compose, List<String> engine, String version
     }
 
     /** The first that works of {@code docker compose} and {@code docker-compose}; both need {@code docker}. */
-    static Optional<Composer> search(Path folder, Map<String, String> environment) {
+    static Optional<DockerCompose> search(Path folder, Map<String, String> environment) {
         var root = folder.toAbsolutePath().normalize();
         var docker = program("docker", environment);
         if (docker.isEmpty()) return Optional.empty();
-        var plugin = Stream.of(List.of(docker.get(), "compose"));
-        var standalone = program("docker-compose", environment).map(List::of).stream();
-        return Stream.concat(plugin, standalone).flatMap(command -> version(command)
-            .map(version -> new Composer(command, docker.map(List::of).get(), version, root)).stream()).findFirst();
+        var commands = new ArrayList<>(List.of(List.of(docker.get(), "compose")));
+        program("docker-compose", environment).ifPresent(program -> commands.add(List.of(program)));
+        for (var command : commands) {
+            var version = version(command);
+            if (version.isPresent())
+                return Optional.of(new DockerCompose(command, List.of(docker.get()), version.get(), root));
+        }
+        return Optional.empty();
     }
 
     /** Empty when it does not work: an old docker has no such subcommand, or no {@code --short}. */
