@@ -8,13 +8,15 @@
 //DEPS com.github.luben:zstd-jni:1.5.7-28
 //DEPS com.exceptionfactory.jagged:jagged-framework:1.0.0
 //DEPS com.exceptionfactory.jagged:jagged-x25519:1.0.0
-// Short-lived processes: one collector thread, and only what is hot is compiled. reset_migrations.java stops at the first compiler tier too.
-//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g --enable-native-access=ALL-UNNAMED
-// zstd-jni's classes for Java 22 call the library in a way that takes 0.2 s longer to set up than those for all versions.
+// Short-lived processes: one collector thread, and only hot code is compiled. reset_migrations.java also stops at the
+// first compiler tier.
+//RUNTIME_OPTIONS -XX:+UseSerialGC -XX:CompileThresholdScaling=4 -Xshare:auto -XX:MaxRAM=2g
+//RUNTIME_OPTIONS --enable-native-access=ALL-UNNAMED
+// zstd-jni's classes for Java 22 call the library in a way that takes 0.2 s longer to set up.
 //RUNTIME_OPTIONS -Djdk.util.jar.enableMultiRelease=false
-// Native access for an exported jar too, or Jansi's native part is a warning that cron mails every night.
+// Native access for an exported jar too, or Jansi causes a warning that cron would mail every night.
 //MANIFEST Enable-Native-Access=ALL-UNNAMED
-// javac has no other way not to warn of sun.misc.Signal, the only way to hear of Ctrl-C before the JVM ends.
+// Without it, javac warns of sun.misc.Signal, which is the only way to handle Ctrl-C before the JVM ends.
 //COMPILE_OPTIONS -XDignore.symbol.file
 // One by one: a glob resolves to nothing when the script runs from a URL.
 //SOURCES backup/BadBackup.java

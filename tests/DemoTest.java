@@ -16,7 +16,7 @@ import support.Python;
 import support.SampleProject;
 import support.Tool;
 
-/** The demo as a newcomer starts it, and that its claims can fail. */
+/** The demo as a new user starts it, and that its claims can fail. */
 class DemoTest {
     @TempDir Path temp;
 
@@ -28,7 +28,7 @@ class DemoTest {
                 .run(args);
     }
 
-    /** An interpreter that does as it is told, and a little more. */
+    /** An interpreter that runs each command, and does something else too. */
     private Path python(String more) throws Exception {
         var script = Files.writeString(
                 temp.resolve("python"), "#!/bin/sh\n" + more + "\nexec '" + Python.venv() + "' \"$@\"\n");

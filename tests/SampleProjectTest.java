@@ -15,7 +15,7 @@ import support.Postgres;
 import support.Python;
 import support.SampleProject;
 
-/** What the other tests and the demo stand on. */
+/** The project of the other tests and the demo. */
 class SampleProjectTest {
     @TempDir Path folder;
 
@@ -50,8 +50,7 @@ class SampleProjectTest {
         assertEquals(1, leaves.code());
         assertTrue(leaves.text().contains("(0003_flow_archived_at, 0003_step_help_text in flows)"), leaves.text());
 
-        // Negative control: with the breakage taken away the tables match the models, and nothing but the merge is to
-        // be done.
+        // negative control: with the history repaired, the tables match the models, and only the merge is missing
         assertEquals(0, sample.manage(Python.venv(), "makemigrations", "--merge", "--noinput", "flows").code());
         var whole = sample.manage(Python.venv(), "migrate");
         assertEquals(0, whole.code(), whole.text());

@@ -26,10 +26,10 @@ import support.Sample;
 import support.SampleProject;
 import support.Tool;
 
-/** The database's password is in no command line, no output and no file but .env, whatever goes wrong. */
+/** The database's password is in no command line, no output and no file except .env, after failures too. */
 class SecretsTest {
     private static final String PASSWORD = "p'w \"d$x\\ üñ€ %s;";
-    /** Parts of it that nothing else has, as they look plain, percent-encoded, and escaped by JSON, Python and shells. */
+    /** Unique parts of it: plain, percent-encoded, and escaped by JSON, Python and shells. */
     private static final List<String> TRACES = List.of("üñ€", "%c3%bc%c3%b1%e2%82%ac", "\\u00fc\\u00f1\\u20ac",
             "\\xfc\\xf1\\u20ac", "\\xc3\\xbc\\xc3\\xb1", "d$x", "d%24x", "d\\$x", "\\303\\274\\303\\261");
 
@@ -67,7 +67,7 @@ class SecretsTest {
         return TRACES.stream().filter(lower::contains).toList();
     }
 
-    /** Reads the command line of every process, again and again. */
+    /** Reads the command line of every process, repeatedly. */
     private static final class Watch implements AutoCloseable {
         private final Set<String> seen = ConcurrentHashMap.newKeySet();
         private volatile boolean ended;
@@ -137,7 +137,7 @@ class SecretsTest {
         }
     }
 
-    /** All that a run or a backup leaves is for its owner alone. */
+    /** Only the owner can read what a run or a backup leaves. */
     private void assertPrivate(Path folder) throws IOException {
         try (Stream<Path> all = Files.walk(folder)) {
             for (var path : all.filter(p -> !p.getFileName().toString().matches("\\.gitignore|\\.lock"))

@@ -34,8 +34,8 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * jbangw as users start it, in a clone of its own with a home and caches of its own. JBang's jars come from
- * Maven Central (or JBANGW_REPO) once; after that a server on loopback hands them out, and counts what it was asked for.
+ * jbangw as users start it, in a new clone with a new home and new caches. JBang's jars come from Maven Central (or
+ * JBANGW_REPO) once; afterwards a server on loopback serves them, and counts the requests.
  */
 @Timeout(120)
 class WrapperTest {
@@ -172,7 +172,7 @@ class WrapperTest {
         var elsewhere = Files.createDirectory(temp.resolve("else where"));
         env.put(
                 "XDG_CACHE_HOME",
-                temp.resolve("fresh cache").toString()); // so that the symlink has to find jbangw.lock too
+                temp.resolve("fresh cache").toString()); // so that jbangw.lock has to be found through the symlink too
         assertEquals("hi", run(start(List.of(link.toString(), clone + "/Hi.java"), elsewhere, null)).ok().strip());
         assertEquals(
                 "hi",
@@ -540,12 +540,12 @@ class WrapperTest {
         return new Ran(process.waitFor(), out, err.toString());
     }
 
-    /** JBang's own JVMs so far, as the JDK that counts them wrote down. */
+    /** How many JVMs of JBang have started, from the counting JDK's file. */
     long jbangStarts() throws IOException {
         return Files.readAllLines(temp.resolve("starts")).size();
     }
 
-    /** The real JDK behind a `java` that writes down each start of JBang itself. */
+    /** The real JDK behind a {@code java} that records each start of JBang. */
     static void countingJdk(Path folder) throws IOException {
         Files.createDirectories(folder.resolve("bin"));
         Files.copy(Path.of(jdk(), "release"), folder.resolve("release"));
@@ -581,7 +581,7 @@ class WrapperTest {
                 2, jbangStarts(), "one built it (JBang is asked for the line, then for the sources), three waited");
     }
 
-    /** A cache without JBang in it. */
+    /** A cache without JBang. */
     Path freshCache() {
         var cache = temp.resolve("fresh cache");
         env.put("XDG_CACHE_HOME", cache.toString());

@@ -52,7 +52,7 @@ import support.WorkerProcess;
     description = {"Runs the tests, two classes at a time. The last line is \"N passed, N failed\".",
         "Exit code: 0 all passed, 1 some failed, 2 a wrong option or no tests."})
 class run_tests implements Callable<Integer> {
-    /** These come first, so that no worker is left with a long class at the end. */
+    /** These come first, so that no worker has a long class left at the end. */
     private static final List<String> LONGEST = List.of("WrapperTest", "ResetTest", "DjangoTest");
 
     @Option(
@@ -145,7 +145,10 @@ class run_tests implements Callable<Integer> {
         return place < 0 ? LONGEST.size() : place;
     }
 
-    /** Several at a time. Docker's tests mostly wait, so one worker begins with them; those that need the machine for themselves come last. */
+    /**
+     * Several at a time. Docker's tests mostly wait, so one worker begins with them; those that need the whole machine
+     * come last.
+     */
     private void run(List<Task> tasks, TestProgress progress) throws Exception {
         var docker = new ConcurrentLinkedQueue<Task>();
         var others = new ConcurrentLinkedQueue<Task>();
@@ -164,7 +167,7 @@ class run_tests implements Callable<Integer> {
         work(isolated, isolated, progress);
     }
 
-    /** Runs what is left to do in one worker, and in a new one when that ends too early. */
+    /** Runs the rest in one worker, and in a new one when it ends too early. */
     private Void work(Queue<Task> first, Queue<Task> second, TestProgress progress) throws Exception {
         while (!first.isEmpty() || !second.isEmpty()) {
             var name = new AtomicReference<>("");

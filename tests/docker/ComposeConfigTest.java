@@ -42,10 +42,10 @@ class ComposeConfigTest {
         root = Files.createDirectories(temp.toRealPath().resolve("crm"));
         Files.createDirectories(root.resolve("crm_backend"));
         Files.writeString(root.resolve("crm_backend/manage.py"), "");
-        Files.createDirectories(root.resolve("crm-frontend")); // v1 looks whether it is there
+        Files.createDirectories(root.resolve("crm-frontend")); // v1 checks that it exists
     }
 
-    /** Like the project that the tool was first made for. */
+    /** Like the project that the tool was made for. */
     private static final String CRM = """
         services:
           db:

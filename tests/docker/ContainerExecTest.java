@@ -219,7 +219,7 @@ class ContainerExecTest {
         }
     }
 
-    /** The program cannot tell it from the end of its input: psql would commit. */
+    /** For the program it looks like the end of its input: psql would commit. */
     @Test void input_that_was_cut_short_in_the_container_is_not_a_success() throws Exception {
         var debian = Containers.idle(Docker.APP);
         var exec = List.of("docker", "exec", "-i", debian);
@@ -292,7 +292,7 @@ class ContainerExecTest {
             process.getInputStream().readNBytes(1_000_000);
             assertTrue(ours().size() > atRest.size());
             Program.kill(process);
-            within(5, "its session goes on", () -> dumps().equals("0"));
+            within(5, "its session continues", () -> dumps().equals("0"));
             nothingIsLeft();
             // it waits for a lock
             try (var db = connect(); var statement = db.createStatement()) {
@@ -302,7 +302,7 @@ class ContainerExecTest {
                 program.input(waiting).close();
                 within(10, "no dump", () -> one("SELECT count(*) FROM pg_locks WHERE NOT granted").equals("1"));
                 Program.kill(waiting);
-                within(5, "its session goes on", () -> dumps().equals("0"));
+                within(5, "its session continues", () -> dumps().equals("0"));
                 nothingIsLeft();
 
                 // control: the bare exec leaves it running
@@ -356,7 +356,7 @@ class ContainerExecTest {
             var us = us("pg_dump");
             within(10, "no dump", () -> dumps().equals("1"));
             us.destroyForcibly();
-            within(5, "its session goes on", () -> dumps().equals("0"));
+            within(5, "its session continues", () -> dumps().equals("0"));
             nothingIsLeft();
         } finally {
             execute("DROP TABLE big");
@@ -372,7 +372,7 @@ class ContainerExecTest {
                                 + " in transaction'")
                         .equals("1"));
         us.destroyForcibly();
-        within(5, "its session goes on",
+        within(5, "its session continues",
                 () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
         assertNull(one("SELECT to_regclass('truncated')"));
         nothingIsLeft();
@@ -405,7 +405,7 @@ class ContainerExecTest {
                                 + " '%sleep(60)%'")
                         .equals("1"));
         Program.kill(process);
-        within(5, "its session goes on",
+        within(5, "its session continues",
                 () -> one("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'").equals("0"));
         assertNull(one("SELECT to_regclass('truncated')"));
         nothingIsLeft();

@@ -216,7 +216,7 @@ class ContainersTest {
         throw new AssertionError("after 30 s: " + containers());
     }
 
-    /** As docker's own command prints it. */
+    /** As docker itself prints it. */
     private static int published(String id, int port) throws IOException {
         var output = Docker.run("port", id, port + "/tcp").lines().findFirst().orElseThrow();
         return Integer.parseInt(output.substring(output.lastIndexOf(':') + 1));

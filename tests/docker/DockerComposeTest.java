@@ -103,7 +103,7 @@ class DockerComposeTest {
     @Test
     void the_real_docker_reports_that_there_is_no_permission() {
         var docker = docker().engine().getFirst();
-        assumeTrue(with(docker).engineFailure().isEmpty(), "no engine runs, so nobody can be refused");
+        assumeTrue(with(docker).engineFailure().isEmpty(), "no engine runs");
         assumeTrue("root".equals(System.getProperty("user.name"))
                 && Files.isExecutable(Path.of("/usr/bin/setpriv")), "only root can become nobody");
         var problem = with("/usr/bin/setpriv", "--reuid=65534", "--clear-groups", docker).engineFailure().orElseThrow()

@@ -212,7 +212,7 @@ class TunnelTest {
         nothingRunsIn(tool.container());
     }
 
-    /** Notes signals, and queries again when a line comes. */
+    /** Records signals, and queries again when it reads a line. */
     public static final class Noting {
         public static void main(String[] args) throws Exception {
             Interruption.install();
@@ -224,7 +224,7 @@ class TunnelTest {
         }
     }
 
-    /** The terminal sends it to all processes, and newer docker clients die of it, but undo needs the connection. */
+    /** The terminal sends it to all processes, and it ends newer docker clients, but undo needs the connection. */
     @Test void ctrl_c_does_not_end_the_tunnel() throws Exception {
         var us = new ProcessBuilder("setsid", Path.of(System.getProperty("java.home"), "bin", "java")
                 .toString(), "-cp", System.getProperty("java.class.path"), Noting.class.getName(),

@@ -22,7 +22,7 @@ import support.ComposeProject;
 import support.Docker;
 import support.Tool;
 
-/** Somebody else changes the project's containers before or during a run. */
+/** The project's containers change before or during a run. */
 @Tag("docker") @Tag("exhaustive")
 class ComposeMeanwhileTest {
     private static final Docker.Compose V2 = Docker.Compose.V2;
@@ -33,7 +33,7 @@ class ComposeMeanwhileTest {
         void run() throws Exception;
     }
 
-    /** Stops a script at this point, does something else, and lets the script go on. */
+    /** Stops a script at this point, does something else, and continues the script. */
     private static Tool.Output meanwhile(ComposeProject project, String point, Act act, String... script)
             throws Exception {
         var tool = project.tool("support.SignalAt");
@@ -101,7 +101,7 @@ class ComposeMeanwhileTest {
             assertEquals("running", project.containers().get("db").state());
 
             project.compose("stop");
-            assertFalse(project.tool("backup_database").run().done().all().contains("left running")); // nobody uses it
+            assertFalse(project.tool("backup_database").run().done().all().contains("left running")); // nothing uses it
             assertEquals("exited", project.containers().get("db").state());
         }
     }
@@ -125,7 +125,7 @@ class ComposeMeanwhileTest {
         }
     }
 
-    /** Monitoring has to know the age of the latest backup, above all when something does not run. */
+    /** Monitoring needs the age of the latest backup even when something does not run. */
     @Test @Execution(CONCURRENT) void status_and_prune_work_while_the_database_does_not_run() throws Exception {
         try (var project = ComposeProject.in(temp, V2)) {
             var port = freePort();

@@ -84,7 +84,7 @@ class ComposeResetTest {
         return project.query("SELECT datname FROM pg_database WHERE datname ~ '^crm_dev.'");
     }
 
-    /** What did not run does not run afterwards, and the next reset finds it again. */
+    /** What did not run before does not run afterwards, and the next reset finds it again. */
     @ParameterizedTest @Execution(CONCURRENT) @EnumSource
     void a_stopped_or_missing_database_is_started_and_put_back(Docker.Compose compose) throws Exception {
         try (var project = ComposeProject.in(temp, compose).startDatabase()) {
@@ -114,7 +114,7 @@ class ComposeResetTest {
         return Docker.run("network", "ls", "-q", "--filter", "label=com.docker.compose.project=" + project.name());
     }
 
-    /** Nothing has to stay stopped then, but the images have to be built again. */
+    /** Then no service has to stay stopped, but the images have to be built again. */
     @Test @Execution(CONCURRENT) void code_in_the_image_of_stopped_services_is_reported() throws Exception {
         try (var project = ComposeProject.in(temp, Docker.Compose.V1).baked().startDatabase()) {
             reset(project)
@@ -141,7 +141,7 @@ class ComposeResetTest {
             var said = project.tool("reset_migrations").env("DJANGO_SUPERUSER_USERNAME", "anna")
                     .env("DJANGO_SUPERUSER_EMAIL", "anna@crm.example")
                 .env("DJANGO_SUPERUSER_PASSWORD", "s3cret of hers").run("--yes", "--superuser", "--purge");
-            // nothing is dropped before that
+            // nothing was dropped
             said.ended(3, "left stopped", "docker compose up -d --build backend worker", "no superuser was created",
                     "when all is well: reset_migrations purge");
             assertEquals("0", project.query("SELECT count(*) FROM auth_user"));
@@ -156,7 +156,7 @@ class ComposeResetTest {
         }
     }
 
-    /** A new volume starts as a copy of the image's files: equal files, but not the same ones. */
+    /** A new volume starts as a copy of the image's files, not as the project's files. */
     @Test @Execution(CONCURRENT) void a_volume_over_the_migrations_is_refused() throws Exception {
         try (var project = ComposeProject.in(temp, V2).startDatabase()) {
             project.edit(yaml -> yaml.replaceFirst("      - ./crm_backend:/app\n",

@@ -141,7 +141,7 @@ class ComposeStrategyTest {
             project.tool("backup_database").run().ended(1, "has no pg_dump");
             project.tool("reset_migrations").run("--yes", "--no-superuser", "--backup").ended(1, "has no pg_dump");
             assertEquals(before, project.snapshot());
-            project.tool("reset_migrations").run("--yes", "--no-superuser").done(); // this needs no pg_dump
+            project.tool("reset_migrations").run("--yes", "--no-superuser").done(); // it needs no pg_dump
         }
     }
 }

@@ -53,7 +53,7 @@ class ComposeUsersTest {
                     .resolve("flows/migrations/0002_step_position.py"), "unix:uid"));
 
             Files.createFile(project.root().resolve("of root"));
-            assertEquals(Set.of(USER, 0), project.owners()); // control: another owner is seen
+            assertEquals(Set.of(USER, 0), project.owners()); // control: another owner is noticed
         }
     }
 

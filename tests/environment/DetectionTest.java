@@ -50,7 +50,7 @@ class DetectionTest {
                 ended(1, project.tool("backup_database")
                         .run(meant), "no connection to port " + local.port() + " in container");
 
-            project.compose("stop", "db"); // only one is left
+            project.compose("stop", "db"); // one is left
             ended(0, project.tool("backup_database").run(), local.name());
             project.edit(yaml -> yaml.replace("- DB_HOST=db\n", "- DB_HOST=db\n      - DB_PORT=5432\n"));
             // the compose file names db, and nothing names localhost

@@ -52,7 +52,7 @@ class CredentialsTest {
         return "%s:%s@%s:%d/%s %s".formatted(c.user(), c.password(), c.host(), c.port(), c.database(), c.sslmode());
     }
 
-    /** What is wrong, on one line, with the exit code: "2: DB_PORT in .env is invalid: …". */
+    /** The error on one line, with the exit code: "2: DB_PORT in .env is invalid: …". */
     private String problem() {
         var problem = failure();
         return problem.exit().code + ": " + problem.what();
@@ -206,7 +206,7 @@ class CredentialsTest {
         assertEquals("4: the database is not PostgreSQL: DATABASE_URL in environment says sqlite", problem());
     }
 
-    // ---- what is wrong -----------------------------------------------------------------------
+    // ---- invalid settings ---------------------------------------------------------------------
 
     @Test void without_file_and_password_all_places_are_named() {
         assertEquals(
@@ -321,7 +321,7 @@ class CredentialsTest {
         var settings = Settings.read(project, null, environment);
         var credentials = settings.credentials();
         var local = Environment.of(settings, new Interpreter(root.resolve("venv/bin/python"), "a test", true));
-        assertEquals(SECRET, credentials.password()); // it is there to be shown
+        assertEquals(SECRET, credentials.password()); // it could be shown
         var program = local.python("manage.py");
         for (var each : List.of(
                 settings,
@@ -338,7 +338,7 @@ class CredentialsTest {
         assertEquals("crm_user@localhost:5432/crm", credentials.toString());
     }
 
-    /** A record's own toString shows every component: those that hold settings must have one of their own. */
+    /** A record's own toString shows every component: those with settings need another one. */
     @Test void every_record_that_reads_settings_has_its_own_text() {
         for (var each : List.of(Setting.class, DatabaseUrl.class, Pgpass.class))
             assertTrue(writesItself(each), each.getName());
@@ -346,7 +346,7 @@ class CredentialsTest {
         assertFalse(writesItself(Project.class)); // a record of paths has the usual one
     }
 
-    /** The compiler's own toString is final; one that somebody wrote is not. */
+    /** The compiler's own toString is final; a written one is not. */
     private static boolean writesItself(Class<?> record) {
         try {
             return !java.lang.reflect.Modifier.isFinal(record.getDeclaredMethod("toString").getModifiers());

@@ -24,13 +24,13 @@ import support.Sample;
 import support.Tool;
 import support.Victim;
 
-/** Every command reads its settings once, so that they may come through a pipe. The project has no other .env here. */
+/** Every command reads its settings once, so they can come through a pipe. The project here has no other .env. */
 class EnvFilePipeTest {
     @TempDir Path temp;
     private Victim victim;
     private String settings;
 
-    /** How the settings come to the command. */
+    /** How the command gets its settings. */
     enum Way { PROCESS_SUBSTITUTION, FIFO }
 
     static List<Way> ways() {
@@ -76,7 +76,7 @@ class EnvFilePipeTest {
         return fifo;
     }
 
-    /** Writes once: whoever opens the pipe again waits in vain. */
+    /** Writes once: a second reader would wait for nothing. */
     private Thread writer(Path fifo, AtomicInteger times) {
         return Thread.ofPlatform().daemon().start(() -> {
             try {
@@ -117,7 +117,7 @@ class EnvFilePipeTest {
         return new BackupFolder(victim.root().resolve("backups")).list().getFirst().file();
     }
 
-    /** The control: a pipe that was read before has nothing more to say. */
+    /** The control: a pipe can be read only once. */
     @Test void a_second_read_of_a_pipe_is_noticed() throws Exception {
         for (var script : List.of("reset_migrations", "backup_database"))
             bash(
@@ -145,7 +145,7 @@ class EnvFilePipeTest {
         }
     }
 
-    /** Compose's containers, the local shell and Django each have another environment around the same file. */
+    /** Compose's containers, the local shell and Django read the same file under different environments. */
     @Test void another_environment_does_not_read_the_file_again() throws Exception {
         var file = temp.resolve("x.env");
         Files.writeString(file, "A=1\nB=${WHO}\nDB_PASSWORD=t0psecret\n");

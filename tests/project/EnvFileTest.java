@@ -30,11 +30,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Python;
 
-/** python-dotenv itself says what is right. */
+/** python-dotenv itself gives the expected values. */
 class EnvFileTest {
     @TempDir Path folder;
 
-    /** Every one is a document of its own. */
+    /** Each is a document. */
     private static final List<String> LINES = List.of(
             // plain
             "A=1",
@@ -228,7 +228,7 @@ class EnvFileTest {
             "🐘=1",
             "A=x\u180e",
             "A=e\u0301",
-            // the rows of the table that dotenv-java reads otherwise
+            // dotenv-java reads these differently
             "DB_NAME='crm'", "PASS=pa#ss", "G=\"a\\nb \\\" c\"", "A=1\nH=${A}-x", "Q='it\\'s'");
 
     private static final String ORACLE = """
@@ -261,7 +261,7 @@ class EnvFileTest {
         json.dump([environment, answers], sys.stdout)
         """;
 
-    /** What was read: names and values in order, skipped lines, what a process would get. */
+    /** Names and values in order, skipped lines, and the variables for a process. */
     private record Reading(
             List<Map.Entry<String, String>> values, List<Integer> malformed, Map<String, String> exported) {}
 
@@ -356,7 +356,7 @@ class EnvFileTest {
         assertSame(documents);
     }
 
-    /** The negative control: the comparison does see a reader that is wrong. */
+    /** The negative control: the comparison notices a wrong reader. */
     @Test void dotenv_java_reads_the_same_lines_otherwise() throws Exception {
         var documents = List.of("V='crm'", "V=pa#ss", "export V=1", "V=\"a\\nb \\\" c\"", "V=${HOME}-x", "V='it\\'s'");
         var oracle = oracle(documents);
@@ -405,9 +405,9 @@ class EnvFileTest {
                 file.warnings().getFirst());
     }
 
-    // ---- what is no .env ---------------------------------------------------------------------
+    // ---- files that cannot be read as .env ---------------------------------------------------
 
-    /** What is said of it after its name. */
+    /** The message after the file's name. */
     private String unreadable(Path file) {
         var failure = assertThrows(Failure.class, () -> EnvFile.read(file));
         assertEquals(2, failure.problem().exit().code);
@@ -462,7 +462,7 @@ class EnvFileTest {
         assertTrue(EnvFile.of(project, null, Map.of()).path().isEmpty());
         var backends = Files.writeString(backend.resolve(".env"), "A=backend");
         assertEquals(backends, EnvFile.of(project, null, Map.of()).path().orElseThrow());
-        Files.createDirectory(folder.resolve(".env")); // somebody's virtual environment
+        Files.createDirectory(folder.resolve(".env")); // a virtual environment
         assertEquals(backends, EnvFile.of(project, null, Map.of()).path().orElseThrow());
         Files.delete(folder.resolve(".env"));
         assertEquals(write("A=root"), EnvFile.of(project, null, Map.of()).path().orElseThrow());

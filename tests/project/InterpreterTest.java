@@ -120,7 +120,7 @@ class InterpreterTest {
     @Test void a_real_virtual_environment_keeps_its_own_path() {
         var found = find(Python.venv());
         assertTrue(found.virtualEnv());
-        assertEquals(Python.venv(), found.python()); // resolved, it would be the system's, without Django
+        assertEquals(Python.venv(), found.python()); // its link resolved, it would be the system's, without Django
     }
 
     @Test void condas_environments_count() throws IOException {

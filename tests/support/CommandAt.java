@@ -6,7 +6,7 @@ import lib.files.Checkpoint;
 
 /**
  * A script in which something happens at a chosen point: {@code java support.CommandAt 'before: check.*' 'rm -r .reset'
- * reset_migrations ARGS…} runs the shell command there, once, and goes on when it has ended.
+ * reset_migrations ARGS…} runs the shell command there, once, and continues when it has ended.
  */
 public final class CommandAt {
     private static boolean done;

@@ -24,9 +24,10 @@ import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 
 /**
- * The sample CRM in Compose, in the shape of the project that the tool was made for: a database with a health check, a backend whose
- * entrypoint migrates before it serves, a worker that keeps sessions open, all of them {@code restart: unless-stopped}.
- * Its folder's name, which Compose takes for the project's, is unique; {@link #close} removes whatever the engine has of it.
+ * The sample CRM in Compose, like the project that the tool was made for: a database with a health check, a backend
+ * whose entrypoint migrates before it serves, a worker that keeps sessions open, all with
+ * {@code restart: unless-stopped}. Its folder's name, which Compose uses as the project's, is unique; {@link #close}
+ * removes all of it from the engine.
  */
 public final class ComposeProject implements AutoCloseable {
     private static final Map<String, String> CLASSIC_BUILDER =
@@ -43,10 +44,10 @@ public final class ComposeProject implements AutoCloseable {
         Runtime.getRuntime().addShutdownHook(atExit);
     }
 
-    /** A container of a service: its state as {@code docker inspect} names it, health "" without a check, how often it was restarted. */
+    /** @param state as {@code docker inspect} names it @param health "" without a check */
     public record Container(String id, String state, String health, int restarts, String startedAt) {}
 
-    /** The project's files in a new folder of {@code parent}, with mounted code and no published port; nothing is built or started. */
+    /** In a new folder of {@code parent}, with mounted code and no published port; nothing is built or started. */
     public static ComposeProject in(Path parent, Docker.Compose compose) throws IOException {
         Docker.assume(compose);
         var name = "rmtest" + Long.toHexString(ThreadLocalRandom.current().nextLong() >>> 16);
@@ -61,7 +62,7 @@ public final class ComposeProject implements AutoCloseable {
         return project;
     }
 
-    /** The code is baked into the image and not mounted. */
+    /** The code is only in the image, not mounted. */
     public ComposeProject baked() throws IOException {
         return edit(yaml -> yaml.replace("    volumes:\n      - ./crm_backend:/app\n", ""));
     }
@@ -73,12 +74,12 @@ public final class ComposeProject implements AutoCloseable {
                 "    ports:\n      - \"127.0.0.1::5432\"\n    restart: unless-stopped\n\n  backend:"));
     }
 
-    /** Any other change of docker-compose.yml, which has to change something. */
+    /** Changes docker-compose.yml; a change without an effect is an error. */
     public ComposeProject edit(UnaryOperator<String> change) throws IOException {
         return edit(composeFile(), change);
     }
 
-    /** The same with .env. */
+    /** The same for .env. */
     public ComposeProject editEnv(UnaryOperator<String> change) throws IOException {
         return edit(root().resolve(".env"), change);
     }
@@ -91,7 +92,7 @@ public final class ComposeProject implements AutoCloseable {
         return this;
     }
 
-    /** Builds, starts the database, loads the broken history, then starts the rest: the backend crash-loops, the worker holds sessions. */
+    /** Builds and starts all with the broken history: the backend crashes in a loop, the worker keeps sessions. */
     public ComposeProject start() throws IOException {
         startDatabase();
         compose("up", "-d");
@@ -99,7 +100,7 @@ public final class ComposeProject implements AutoCloseable {
         return this;
     }
 
-    /** Builds, and starts only the database, with the broken history in it. */
+    /** Builds, and starts only the database, with the broken history. */
     public ComposeProject startDatabase() throws IOException {
         compose("build");
         compose("up", "-d", "db");
@@ -107,7 +108,7 @@ public final class ComposeProject implements AutoCloseable {
         return loadHistory();
     }
 
-    /** {@code compose ARGS…} in the project's folder, which has to succeed: what it printed. */
+    /** The output of {@code compose ARGS…} in the project's folder, which has to succeed. */
     public String compose(String... args) throws IOException {
         return Docker.run(root(), CLASSIC_BUILDER, null, compose.command(args));
     }
@@ -118,7 +119,7 @@ public final class ComposeProject implements AutoCloseable {
         return this;
     }
 
-    /** A query in the project's database through psql in the container: a line a row, columns separated by {@code |}. */
+    /** The rows of a query in the project's database, a line each, columns separated by {@code |}. */
     public String query(String sql) throws IOException {
         return query("crm_dev", sql);
     }
@@ -129,13 +130,13 @@ public final class ComposeProject implements AutoCloseable {
     }
 
     private String psql(Path in, String... args) throws IOException {
-        // bounded: the worker's idle transaction would block a DROP for ever
+        // bounded: the worker's idle transaction would block a DROP forever
         var command = Stream.of("docker", "exec", "-i", "-e", "PGOPTIONS=-c lock_timeout=20s -c statement_timeout=60s",
                 id("db"), "psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-U", owner.name());
         return Docker.run(root(), Map.of(), in, Stream.concat(command, Stream.of(args)).toList());
     }
 
-    /** The database by the container's own address, published or not: for tests only, which run on the engine's machine. */
+    /** The database at the container's own address, which works on the engine's machine without a published port. */
     public Postgres.Db db() throws IOException {
         var address = Docker.run("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", id("db"));
         return new Postgres.Db(address, 5432, "crm_dev", owner);
@@ -148,7 +149,7 @@ public final class ComposeProject implements AutoCloseable {
         return lines;
     }
 
-    /** Every service's container, running or not; one-offs are not among them. */
+    /** Every service's container, running or not, without one-offs. */
     public Map<String, Container> containers() throws IOException {
         var containers = new TreeMap<String, Container>();
         var ids = list("False");
@@ -172,7 +173,7 @@ public final class ComposeProject implements AutoCloseable {
         return ids;
     }
 
-    /** Containers that {@code compose run} has left, running or not: after a test there should be none. */
+    /** Containers of {@code compose run}, running or not: after a test there should be none. */
     public List<String> oneOffs() throws IOException {
         return list("True");
     }
@@ -184,7 +185,7 @@ public final class ComposeProject implements AutoCloseable {
                 .toList();
     }
 
-    /** What runs in a service's container, a command line each: after a kill nothing of ours should. */
+    /** The command lines of the processes in a service's container. */
     public List<String> processes(String service) throws IOException {
         return Docker.run("top", id(service), "-eo", "args").lines().skip(1).toList();
     }
@@ -196,29 +197,29 @@ public final class ComposeProject implements AutoCloseable {
         return container.id();
     }
 
-    /** What a service's container has printed, both streams. */
+    /** Both output streams of a service's container. */
     public String logs(String service) throws IOException {
         return Docker.run(root(), Map.of(), null, List.of("sh", "-c", "exec docker logs \"$0\" 2>&1", id(service)));
     }
 
-    /** Waits, a minute at most, until a service's container is as told. */
-    public Container await(String service, Predicate<Container> told) throws IOException {
+    /** Waits for a state of a service's container, for a minute at most. */
+    public Container await(String service, Predicate<Container> wanted) throws IOException {
         var end = System.nanoTime() + Duration.ofMinutes(1).toNanos();
         while (true) {
             var container = containers().get(service);
-            if (container != null && told.test(container)) return container;
+            if (container != null && wanted.test(container)) return container;
             if (System.nanoTime() > end)
                 throw new IOException(service + " is " + container + (container == null ? "" : "\n" + logs(service)));
             pause();
         }
     }
 
-    /** Waits until the backend has died and been restarted at least twice. */
+    /** Waits until the backend was restarted at least twice. */
     public Container awaitCrashLoop() throws IOException {
         return await("backend", container -> container.restarts() >= 2);
     }
 
-    /** Waits until the worker has both its sessions, one of them idle in a transaction. */
+    /** Waits until the worker has both of its sessions, one of them idle in a transaction. */
     public void awaitSessions() throws IOException {
         var end = System.nanoTime() + Duration.ofMinutes(1).toNanos();
         while (!sessions().contains("idle in transaction") || sessions().size() < 2) {
@@ -265,16 +266,16 @@ public final class ComposeProject implements AutoCloseable {
         return compose;
     }
 
-    /** A script in a process of its own, in the project's folder, by somebody who has only this Compose. */
+    /** A script in its own process, in the project's folder, with only this Compose on the PATH. */
     public Tool tool(String script) throws IOException {
         return Tool.in(root(), script).env("PATH", compose.onlyOn(root().resolveSibling(name() + ".bin")));
     }
 
     /**
-     * The same by a user who is not root; only root can become another. The classes may lie where he could not read them; but he
-     * writes only what is his.
+     * The same as another user, which only root can become. The user can read everything, because the classes may be in
+     * a private folder, but write only own files.
      *
-     * @param group that he is in, or null
+     * @param group of the user, or null
      */
     public Tool toolAs(int user, Integer group, String script) throws IOException {
         assumeTrue("root".equals(System.getProperty("user.name")), "only root can become another user");
@@ -299,7 +300,7 @@ public final class ComposeProject implements AutoCloseable {
         return this;
     }
 
-    /** Whose the project's files are, but for what Python compiles. */
+    /** The owners of the project's files, without those that Python compiles. */
     public Set<Object> owners() throws IOException {
         var owners = new HashSet<>();
         try (var files = Files.walk(root())) {
@@ -309,7 +310,7 @@ public final class ComposeProject implements AutoCloseable {
         return owners;
     }
 
-    /** Removes all that the engine has of it. Every test that ends well has left its database's server alone: that is asked last. */
+    /** Removes all of it from the engine. Fails when the database's server has crashed. */
     @Override
     public void close() throws IOException {
         try {
@@ -321,8 +322,8 @@ public final class ComposeProject implements AutoCloseable {
     }
 
     /**
-     * In its container PostgreSQL is process 1 and inherits whoever loses its parent there: one that a signal ends counts as a crash
-     * of the server's own, and it throws everybody out.
+     * In its container PostgreSQL is process 1 and inherits orphaned processes: one that a signal ends counts as a
+     * crashed backend, and the server ends all sessions.
      */
     private void refuseCrash() throws IOException {
         if (!containers().containsKey("db")) return;
@@ -331,7 +332,7 @@ public final class ComposeProject implements AutoCloseable {
             throw new AssertionError("the database's server has crashed\n" + said);
     }
 
-    /** By label, not by {@code down}: no stop time-outs, and one-offs and whatever a broken file no longer names go too. */
+    /** By label, not by {@code down}: without time-outs, and including one-offs and services of a broken file. */
     private void remove() {
         try {
             var own = "label=com.docker.compose.project=" + name();

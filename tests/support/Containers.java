@@ -35,7 +35,7 @@ public final class Containers {
         return started(docker("run", "-d", "-e", "POSTGRES_PASSWORD=" + PASSWORD, Docker.DB));
     }
 
-    /** By the way that {@link #address} gives: the container itself is trusted before the server is ready for others. */
+    /** Through {@link #address}: inside the container the server accepts connections before it is ready for others. */
     public static void awaitServer(String server) throws IOException, InterruptedException {
         for (var end = System.nanoTime() + 60_000_000_000L; ; Thread.sleep(200)) {
             try (var connection = DriverManager.getConnection(

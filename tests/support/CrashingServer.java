@@ -10,8 +10,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * An embedded server that can be stopped as by a power cut and started again. It commits without waiting for the disk,
- * as some users' servers do, and has a small lock table.
+ * An embedded server that can be stopped as by a power cut, and started again. Like some users' servers, it commits
+ * without waiting for the disk and has a small lock table.
  */
 public final class CrashingServer implements AutoCloseable {
     private final EmbeddedPostgres server;

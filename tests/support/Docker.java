@@ -15,7 +15,7 @@ import java.util.Set;
 import java.util.stream.Stream;
 import lib.error.Failure;
 
-/** The Docker engine of this machine and the Composes that are there. Tests that need them are skipped, saying so, where there is none. */
+/** This machine's Docker engine and Composes. Tests that need a missing one are skipped, with a message. */
 public final class Docker {
     /** What {@code tests/docker/images.sh} makes: PostgreSQL 15; Python with Django, at /app; busybox with neither. */
     public static final String DB = "reset-migrations-test/db:15",
@@ -43,15 +43,15 @@ public final class Docker {
         }
 
         /**
-         * The PATH of somebody who has only this Compose, for {@link Tool#env}: {@code folder} gets programs that come first
-         * and answer as a missing one does.
+         * A PATH with only this Compose, for {@link Tool#env}: {@code folder} gets programs that come first and fail as
+         * a missing one does.
          */
         public String onlyOn(Path folder) throws IOException {
             return path(folder, EnumSet.of(this));
         }
     }
 
-    /** As {@link Compose#onlyOn}, for any set of them: with an empty one there is only the engine's own program. */
+    /** As {@link Compose#onlyOn}, for any set of them; with an empty set there is only the engine's own program. */
     public static String path(Path folder, Set<Compose> composes) throws IOException {
         Files.createDirectories(folder);
         if (!composes.contains(Compose.V2)) program(folder, "docker", """
@@ -83,12 +83,12 @@ public final class Docker {
                 .orElseThrow(() -> new IllegalStateException("no " + program + " on PATH"));
     }
 
-    /** Skips the calling test where no engine answers, or one without our images. */
+    /** Skips the calling test when no engine replies, or the images are missing. */
     public static void assume() {
         assumeTrue(Engine.MISSING == null, Engine.MISSING);
     }
 
-    /** Skips the calling test where this Compose or the engine is missing. */
+    /** Skips the calling test when this Compose or the engine is missing. */
     public static void assume(Compose compose) {
         assume();
         assumeTrue(
@@ -113,12 +113,12 @@ public final class Docker {
         }
     }
 
-    /** {@code docker ARGS…}, which has to succeed: what it printed, without the last newline. */
+    /** The output, without the last newline, of {@code docker ARGS…}, which has to succeed. */
     public static String run(String... args) throws IOException {
         return run(Path.of("."), Map.of(), null, Stream.concat(Stream.of("docker"), Stream.of(args)).toList());
     }
 
-    /** Any command, which has to succeed, with a file or nothing on standard input: what it printed, without the last newline. */
+    /** The output, without the last newline, of a command that has to succeed. @param in stdin, or null for none */
     static String run(Path folder, Map<String, String> environment, Path in, List<String> command) throws IOException {
         var builder = new ProcessBuilder(command).directory(folder.toFile())
             .redirectInput(in == null ? new File("/dev/null") : in.toFile());

@@ -11,8 +11,8 @@ import java.util.regex.Pattern;
 import picocli.CommandLine;
 
 /**
- * jbangw as somebody has it on the PATH under the name jbang, with a home and a cache of scripts of their own.
- * Only what this machine has of JBang itself and of the libraries is not fetched a second time.
+ * jbangw under the name jbang on the PATH, with a new home and a new cache of scripts. Only JBang itself and the
+ * libraries come from this machine's caches.
  */
 public final class JBang {
     private static final Path REAL_CACHE =
@@ -25,7 +25,7 @@ public final class JBang {
         this.home = home;
     }
 
-    /** @param folder empty; the home and all else lies in it */
+    /** @param folder empty; it gets the home and everything else */
     public static JBang in(Path folder) throws IOException {
         var bin = Files.createDirectory(folder.resolve("bin"));
         Files.createSymbolicLink(bin.resolve("jbang"), Repo.root().resolve("jbangw"));
@@ -44,7 +44,7 @@ public final class JBang {
         return home;
     }
 
-    /** Runs a command line of bash's in {@code folder} to its end. */
+    /** Runs a command line of bash in {@code folder}. */
     public Tool.Output bash(Path folder, String line, String input) throws IOException, InterruptedException {
         var builder = new ProcessBuilder("bash", "-c", line).directory(folder.toFile());
         builder.environment().clear();
@@ -66,7 +66,7 @@ public final class JBang {
         return line.group(1);
     }
 
-    /** The Maven repository that this very run's libraries lie in. */
+    /** The Maven repository with the libraries of this run. */
     static Path libraries() throws IOException {
         try {
             var jar = Path.of(CommandLine.class

@@ -14,7 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** JSON lines between two JVMs, on a Unix socket: their standard streams stay free for the commands and tests that they run. */
+/** JSON lines between two JVMs on a Unix socket, so that their standard streams belong to the commands and tests. */
 final class JsonLines implements AutoCloseable {
     private static final Gson JSON = new Gson();
 
@@ -36,12 +36,12 @@ final class JsonLines implements AutoCloseable {
     record Connected(Process process, JsonLines lines) {}
 
     static Connected start(Starter starter) throws IOException {
-        var folder = Files.createTempDirectory("socket"); // 0700: nobody else can connect
+        var folder = Files.createTempDirectory("socket"); // 0700: other users cannot connect
         var socket = folder.resolve("socket");
         try (var server =
                 ServerSocketChannel.open(StandardProtocolFamily.UNIX).bind(UnixDomainSocketAddress.of(socket))) {
             var process = starter.start(socket);
-            process.onExit().thenRun(() -> close(server)); // or accept would wait for ever
+            process.onExit().thenRun(() -> close(server)); // or accept would wait forever
             return new Connected(process, new JsonLines(server.accept()));
         } finally {
             Files.deleteIfExists(socket);
@@ -65,7 +65,7 @@ final class JsonLines implements AutoCloseable {
         out.println(JSON.toJson(value));
     }
 
-    /** The next value, or null when the other side has gone. */
+    /** The next value, or null when the other side has ended. */
     <T> T receive(Class<T> type) throws IOException {
         return JSON.fromJson(in.readLine(), type);
     }

@@ -3,7 +3,7 @@ package support;
 import java.sql.SQLException;
 import java.util.List;
 
-/** A schema with rows and with every kind of object that a reset has to set aside and bring back. */
+/** A schema with rows and with every kind of object that a reset has to set aside and put back. */
 public final class OldState {
     private OldState() {}
 

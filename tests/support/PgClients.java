@@ -52,7 +52,7 @@ public final class PgClients {
     private static String install(String wanted, Path folder) throws IOException {
         var partial = Path.of(folder + ".partial");
         Python.delete(partial);
-        // --target, so that nothing of it can be imported by mistake; --no-deps, because its Python part is not used
+        // --target, so that it cannot be imported by mistake; --no-deps, because its Python part is not used
         var installed = Python.run(Path.of("/"), Python.venv().toString(), "-m", "pip", "install", "--quiet",
             "--disable-pip-version-check", "--no-input", "--no-compile", "--no-deps", "--only-binary", ":all:",
             "--target", partial.toString(), wanted);

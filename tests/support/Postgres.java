@@ -16,7 +16,7 @@ import org.postgresql.ds.PGSimpleDataSource;
 /** One embedded server per JVM, started by its first use, stopped with the JVM. Each connection needs a password. */
 public final class Postgres {
     public static final String HOST = "127.0.0.1";
-    /** Of every role, with characters that a careless reader of .env gets wrong. */
+    /** Of every role, with characters that a careless reader of .env misreads. */
     public static final String PASSWORD = "pa#ss w$rd";
 
     private static final AtomicInteger COUNT = new AtomicInteger();
@@ -27,7 +27,7 @@ public final class Postgres {
         @Override public String toString() { return name; }
     }
 
-    /** A database as a role sees it. */
+    /** A database, and the role that connects to it. */
     public record Db(String host, int port, String name, Role role) {
         public Connection connect() throws SQLException {
             var source = new PGSimpleDataSource();
@@ -55,7 +55,7 @@ public final class Postgres {
         return database(SUPERUSER);
     }
 
-    /** A new database of this role, and seen by it. */
+    /** A new database that this role owns and connects to. */
     public static Db database(Role owner) {
         return database("test_" + COUNT.incrementAndGet(), owner);
     }
@@ -89,7 +89,7 @@ public final class Postgres {
             try {
                 var server = EmbeddedPostgres.builder()
                     .setLocaleConfig("locale", "C")
-                    .setServerConfig("max_connections", "100")  // the default, and with it the size of the lock table
+                    .setServerConfig("max_connections", "100")  // the default; the lock table's size depends on it
                     .setServerConfig("wal_level", "logical")
                     .setServerConfig("max_prepared_transactions", "5")
                     .setServerConfig("full_page_writes", "off")

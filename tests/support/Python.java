@@ -24,10 +24,10 @@ public final class Python {
 
     private Python() {}
 
-    /** What a program wrote, standard error included, and how it ended. */
+    /** A program's output, with standard error, and its exit code. */
     public record Output(int code, String text) {}
 
-    /** The interpreter of a virtual environment that holds {@code tests/projects/requirements.txt}. */
+    /** The interpreter of a virtual environment with {@code tests/projects/requirements.txt}. */
     public static Path venv() {
         return venv(Repo.root().resolve("tests/projects/requirements.txt"));
     }
@@ -51,7 +51,7 @@ public final class Python {
     }
 
     private static Path built(Path folder, Path requirements) throws IOException {
-        // A venv holds its own path, so it cannot be renamed when complete: the marker, written last, says that it is.
+        // a venv contains its own path, so it cannot be renamed when complete: a marker is written last
         var whole = folder.resolve("whole");
         var python = folder.resolve(WINDOWS ? "Scripts/python.exe" : "bin/python");
         if (Files.exists(whole) && Files.isExecutable(python)) return python;
@@ -68,7 +68,7 @@ public final class Python {
         return python;
     }
 
-    /** Runs a program in {@code folder} to its end, without the database and Django settings of our environment. */
+    /** Runs a program in {@code folder}, without the environment's settings of database and Django. */
     public static Output run(Path folder, String... command) throws IOException {
         var builder = new ProcessBuilder(command).directory(folder.toFile()).redirectErrorStream(true);
         builder.environment().keySet().removeIf(name -> name.matches(
@@ -94,7 +94,7 @@ public final class Python {
     }
 
     static Path cacheFolder() {
-        // $HOME before user.home: Java asks the password database, and a test's new HOME would not count.
+        // not user.home: Java takes it from the password database and ignores a test's HOME
         var home = System.getenv().getOrDefault("HOME", System.getProperty("user.home"));
         var cache = System.getenv("XDG_CACHE_HOME");
         var base = cache == null || cache.isEmpty() ? Path.of(home, ".cache") : Path.of(cache);
@@ -110,7 +110,7 @@ public final class Python {
         }
     }
 
-    /** A folder and all in it, if it is there. */
+    /** Deletes a folder and its content, if it exists. */
     public static void delete(Path folder) throws IOException {
         if (!Files.exists(folder)) return;
         try (Stream<Path> all = Files.walk(folder)) {

@@ -4,14 +4,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
 
-/** Where the clone is whose tests or demo run. */
+/** The clone whose tests or demo are running. */
 public final class Repo {
     private Repo() {}
 
-    /** System property {@code repo}, or the working folder or the nearest above it that holds the scripts. */
+    /** System property {@code repo}, or the nearest folder, from the working folder upwards, with the scripts. */
     public static Path root() {
-        var told = System.getProperty("repo");
-        if (told != null) return Path.of(told).toAbsolutePath();
+        var repo = System.getProperty("repo");
+        if (repo != null) return Path.of(repo).toAbsolutePath();
         var here = Path.of("").toAbsolutePath();
         return Stream.iterate(here, folder -> folder != null, Path::getParent)
                 .filter(folder -> Files.exists(folder.resolve("reset_migrations.java"))

@@ -12,7 +12,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import lib.process.Program;
 
-/** A real S3 server on loopback: S3Proxy in a process of its own, its buckets the folders of {@code folder}. It checks signatures. */
+/** A real S3 server on loopback: S3Proxy, in another process. Its buckets are subfolders. It checks signatures. */
 public final class S3 implements AutoCloseable {
     public static final String KEY_ID = "crmkeyid0001", KEY = "s3-Secret/Key+0123456789abcdef";
     private static final String ARTIFACT = "org.gaul:s3proxy:2.6.0:jar-with-dependencies@fatjar";
@@ -29,7 +29,7 @@ public final class S3 implements AutoCloseable {
         this.port = port;
     }
 
-    /** The server, from the machine's Maven repository, or fetched into it by JBang; null when it cannot be had. */
+    /** The server, from the local Maven repository, into which JBang fetches it; null when that fails. */
     public static synchronized Path jar() throws IOException {
         if (jar != null) return jar;
         var said = Python.run(Repo.root(), Repo.root().resolve("jbangw").toString(), "info", "classpath", ARTIFACT);
@@ -41,7 +41,7 @@ public final class S3 implements AutoCloseable {
         return start(folder, 0);
     }
 
-    /** @param port 0: any that is free */
+    /** @param port 0: any free one */
     public static S3 start(Path folder, int port) throws Exception {
         Files.createDirectories(folder);
         var properties =
@@ -90,7 +90,7 @@ public final class S3 implements AutoCloseable {
         return port;
     }
 
-    /** rclone as somebody has it who names this server {@code off:} in .env. */
+    /** rclone with the settings of a .env that names this server {@code off:}. */
     public Program rclone(String... argv) {
         return rclone(port, KEY_ID, KEY, argv);
     }
@@ -105,7 +105,7 @@ public final class S3 implements AutoCloseable {
                         keyId, "RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY", key));
     }
 
-    /** The file that an object is. */
+    /** The file of an object. */
     public Path file(String bucket, String key) {
         return folder.resolve(bucket).resolve(key);
     }

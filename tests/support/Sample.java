@@ -8,7 +8,7 @@ import java.util.Random;
 import java.util.SplittableRandom;
 import java.util.function.Function;
 
-/** How much of an exhaustive test this run takes: all of it with {@code run_tests.java --all}, else a sample that the seed chooses. */
+/** The cases of an exhaustive test: all with {@code run_tests.java --all}, else a sample that the seed chooses. */
 public final class Sample {
     /** The tag of tests that only {@code --all} runs. */
     public static final String EXHAUSTIVE = "exhaustive";
@@ -19,12 +19,12 @@ public final class Sample {
 
     private Sample() {}
 
-    /** So many of the cases, in their order. @param name sets the choice apart from those of other samples */
+    /** This many of the cases, in their order. @param name of the sample: another name chooses others */
     public static <T> List<T> of(String name, List<T> cases, int number) {
         return of(name, cases, number, test -> "");
     }
 
-    /** So many of each kind of case. */
+    /** This many of each kind of case. */
     public static <T> List<T> of(String name, List<T> cases, int ofEachKind, Function<T, ?> kind) {
         return ALL ? cases : of(name, cases, ofEachKind, kind, SEED);
     }
@@ -41,7 +41,7 @@ public final class Sample {
         }).sorted().map(cases::get).toList();
     }
 
-    /** For a test's figures: how to get the same sample again. */
+    /** For a test's figures: how to repeat this sample. */
     public static String described() {
         return ALL ? "" : " (a sample: --seed=" + SEED + ")";
     }

@@ -11,7 +11,7 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** A Django project to reset: the sample CRM of {@code tests/projects/crm}, or a tiny one made up by a test. */
+/** A Django project to reset: the sample CRM of {@code tests/projects/crm}, or a small one that a test writes. */
 public record SampleProject(Path root, Path backend) {
 
     /** Copies the sample CRM, without its history and its .env. */
@@ -67,7 +67,7 @@ public record SampleProject(Path root, Path backend) {
         return new SampleProject(folder, folder);
     }
 
-    /** Writes a file of the project; Python packages on the way to a .py file get their {@code __init__.py}. */
+    /** Writes a file of the project; the packages of a .py file get their {@code __init__.py}. */
     public static void write(Path folder, String path, String text) throws IOException {
         var file = folder.resolve(path);
         Files.createDirectories(file.getParent());
@@ -78,7 +78,7 @@ public record SampleProject(Path root, Path backend) {
         }
     }
 
-    /** Writes .env into the root, from .env.template where there is one. */
+    /** Writes the root's .env, from .env.template if there is one. */
     public SampleProject env(Postgres.Db db) throws IOException {
         var template = root.resolve(".env.template");
         var other = new StringBuilder();
@@ -112,7 +112,7 @@ public record SampleProject(Path root, Path backend) {
         }
     }
 
-    /** {@code manage.py ARGS…} with that interpreter. */
+    /** {@code manage.py ARGS…} with this interpreter. */
     public Python.Output manage(Path python, String... args) throws IOException {
         var command = Stream.concat(Stream.of(python.toString(), "manage.py"), Stream.of(args));
         return Python.run(backend, command.toArray(String[]::new));

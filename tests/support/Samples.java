@@ -17,7 +17,7 @@ public final class Samples {
         return bytes;
     }
 
-    /** As a table of a dump looks. */
+    /** Like a table in a dump. */
     public static byte[] realistic(int size) {
         var random = new Random(1);
         var text = new StringBuilder(size + 100);
@@ -37,7 +37,7 @@ public final class Samples {
         return both;
     }
 
-    /** Gives little at a time, and never knows how much is left: what a pipe or a network does. */
+    /** Returns few bytes at a time and an unknown rest, as a pipe or a network does. */
     public static final class Dribble extends InputStream {
         private final InputStream in;
 

@@ -14,8 +14,8 @@ import java.util.Map;
 import lib.cli.Cli;
 
 /**
- * A JVM that runs one command after the other: a process for each would cost about a second of CPU, most of it for the start.
- * It installs no signal handlers.
+ * A JVM that runs one command after the other: a process for each would cost about a second of CPU, most of it for the
+ * start. It installs no signal handlers.
  */
 final class ScriptJvm {
     private static final int MOST_IDLE = 2;
@@ -44,7 +44,7 @@ final class ScriptJvm {
         if (place.folder == null) Runtime.getRuntime().addShutdownHook(new Thread(() -> delete(folder)));
     }
 
-    /** What commands print is in their answers; this is the JVM's own, or their children's. */
+    /** Output of the JVM or of the programs that commands start; that of the commands is in their results. */
     private static void copy(InputStream stream) {
         try {
             stream.transferTo(System.err);
@@ -63,7 +63,7 @@ final class ScriptJvm {
     }
 
     /**
-     * Runs a command in a JVM with this environment, which may be one that has already run others.
+     * Runs a command in a JVM with this environment, which may have run others before.
      *
      * @param folder its working folder, or null
      */

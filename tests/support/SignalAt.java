@@ -6,10 +6,10 @@ import lib.files.Checkpoint;
 import lib.process.Interruption;
 
 /**
- * A script that gets a signal at chosen points, where a person would have to be very quick:
+ * A script that gets a signal at chosen points:
  * {@code java support.SignalAt INT group 'before: commit.*' reset_migrations ARGS…}.
- * {@code group} sends it to all processes, as a terminal does; {@code self} to the script alone; {@code python} to the child
- * that appears next.
+ * {@code group} sends it to all processes, as a terminal does; {@code self} only to the script; {@code python} to the
+ * program that the script starts next.
  */
 public final class SignalAt {
     private SignalAt() {}

@@ -18,7 +18,7 @@ public final class Snapshot {
 
     private Snapshot() {}
 
-    /** The whole schema and all rows, except what runs have set aside. */
+    /** The whole schema and all rows, without what runs have set aside. */
     public static List<String> of(Postgres.Db db) throws SQLException {
         var lines = new TreeSet<String>();
         try (var connection = db.connect()) {

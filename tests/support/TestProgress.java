@@ -113,7 +113,7 @@ public final class TestProgress {
         }
     }
 
-    /** The worker is gone before the class came to its end. */
+    /** The worker ended before the class did. */
     public synchronized void lost(String name, String why) {
         happened(name, new Event(Kind.failed, "(did not come to its end)", why));
         happened(name, new Event(Kind.ended, "", ""));
@@ -129,7 +129,7 @@ public final class TestProgress {
         printed = System.nanoTime();
     }
 
-    /** Names what runs when nothing has been printed for a minute. */
+    /** Names the running tests when nothing has been printed for a minute. */
     private void remind() {
         try {
             for (;; Thread.sleep(5000)) synchronized (this) {
@@ -139,11 +139,11 @@ public final class TestProgress {
                     });
                 }
         } catch (InterruptedException never) {
-            // nobody else knows this thread
+            // nothing interrupts this thread
         }
     }
 
-    /** Classes and methods of which no test was found. */
+    /** Classes and methods without a test. */
     public synchronized List<String> withoutTests() {
         return results.entrySet().stream()
                 .filter(entry -> entry.getValue().counts.sum() == 0)
@@ -155,7 +155,7 @@ public final class TestProgress {
         return failures.isEmpty();
     }
 
-    /** The slowest ten classes, what has failed, and the line that CI reads. */
+    /** The slowest ten classes, the failures, and the line that CI reads. */
     public synchronized void summary() {
         print("Slowest classes:");
         results.entrySet().stream()

@@ -25,8 +25,8 @@ import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
 import org.junit.platform.launcher.core.LauncherFactory;
 
 /**
- * A JVM that runs the test classes that run_tests names, one after the other, and reports each result. Two of them can run side
- * by side: each has its own PostgreSQL, its own children and its own System.out.
+ * A JVM that runs the test classes that run_tests names, one after the other, and reports each result. Two of them can
+ * run side by side: each has its own PostgreSQL, its own processes and its own System.out.
  */
 public final class TestWorker {
     /** It warns of each symbolic link that it deletes. */
@@ -35,8 +35,8 @@ public final class TestWorker {
     private TestWorker() {}
 
     /**
-     * {@code ended} is the whole class, {@code printed} a line that a test printed; the others are one test each, or a class or
-     * method that failed or was skipped as a whole.
+     * {@code ended} is the whole class, {@code printed} a line that a test printed; the others are one test each, or a
+     * class or method that failed or was skipped as a whole.
      */
     public enum Kind {
         passed, failed, skipped, printed, ended }
@@ -53,7 +53,7 @@ public final class TestWorker {
             return className + (method == null ? "" : "#" + method);
         }
 
-        /** Whether the class says that nothing else may run beside it. */
+        /** Whether the class is marked to run alone. */
         public boolean isIsolated() {
             return testClass().isAnnotationPresent(Isolated.class);
         }
@@ -99,7 +99,7 @@ public final class TestWorker {
         }, true, StandardCharsets.UTF_8);
     }
 
-    /** When run_tests ends, however it ends, so does its worker, even in the middle of a test. */
+    /** Ends the worker when run_tests ends or is killed, even in the middle of a test. */
     private static void read(JsonLines lines, LinkedBlockingQueue<Task> tasks) {
         try {
             for (Task task; (task = lines.receive(Task.class)) != null; ) tasks.add(task);
@@ -164,14 +164,14 @@ public final class TestWorker {
             events.send(new Event(kind, name(test), text));
         }
 
-        /** With the method's name in front of a parameterized test's "[1] …". */
+        /** With the method's name before a parameterized test's "[1] …". */
         private String name(TestIdentifier test) {
             var parent = plan.getParent(test).orElse(null);
             var inMethod = parent != null && parent.getSource().orElse(null) instanceof MethodSource;
             return (inMethod ? name(parent) + " " : "") + test.getDisplayName();
         }
 
-        /** The exception and its causes, each with those frames that are the project's. */
+        /** The exception and its causes, each with the project's frames. */
         private static String trace(Throwable thrown) {
             var frames = Arrays.stream(thrown.getStackTrace())
                     .filter(frame -> !frame.getClassName().matches("(java|jdk|org\\.junit|org\\.postgresql)\\..*"))

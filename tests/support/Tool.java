@@ -15,7 +15,7 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
-/** A script in a process of its own, as users run it, without JBang's part: the classes are the test run's. */
+/** A script in its own process, as users run it, but with the test run's classes instead of JBang's. */
 public final class Tool {
     private final String script;
     private final Path folder;
@@ -31,12 +31,12 @@ public final class Tool {
             return out + err;
         }
 
-        /** It did what it was told. */
+        /** It ended with exit code 0. */
         public Output done() {
             return ended(0);
         }
 
-        /** It ended with that exit code, and said all of these words. */
+        /** It ended with this exit code, and printed all of these texts. */
         public Output ended(int expected, String... words) {
             assertEquals(expected, code, all());
             for (var word : words) assertTrue(all().contains(word), () -> "not said: " + word + "\n" + all());
@@ -71,21 +71,21 @@ public final class Tool {
     }
 
     /**
-     * {@link #run} uses a JVM that has run other commands before. For tests that need no process of their own, and no working
-     * folder either: the folder is given as {@code --project}, which messages repeat.
+     * {@link #run} uses a JVM that may have run other commands before. For tests that need neither a new process nor a
+     * working folder: the folder is passed as {@code --project}, which messages repeat.
      */
     public Tool warm() {
         reuse = Reuse.ANYWHERE;
         return this;
     }
 
-    /** {@link #run} uses a JVM that has run other commands in this folder before. */
+    /** {@link #run} uses a JVM that may have run other commands in this folder before. */
     public Tool warmHere() {
         reuse = Reuse.HERE;
         return this;
     }
 
-    /** The command line, for somebody else to start. */
+    /** The command line, for another program to start. */
     public List<String> command(String... args) throws IOException {
         var command = new ArrayList<>(starter);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
@@ -107,17 +107,17 @@ public final class Tool {
                 .keySet()
                 .removeIf(name -> name.matches(
                         "(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|VIRTUAL_ENV|PYTHONHOME|NO_COLOR|BACKUP_).*"));
-        // its second copy of runs must not meet the user's
+        // the second copies of runs must not be among the user's
         builder.environment()
                 .put(
                         "XDG_STATE_HOME",
                         folder.resolveSibling(folder.getFileName() + ".state").toAbsolutePath().toString());
-        builder.environment().put("JBANGW_CALL", "reset_migrations"); // or messages have this JVM's class path
+        builder.environment().put("JBANGW_CALL", "reset_migrations"); // or messages name this JVM's class path
         builder.environment().putAll(environment);
         return builder.start();
     }
 
-    /** What JBang hands to users' JVM; all scripts but one are built on reset_migrations. */
+    /** The options that JBang passes to the JVM; all scripts but one are built on reset_migrations. */
     private static List<String> runtimeOptions(String script) throws IOException {
         var options = new ArrayList<String>();
         for (var source : script.equals("backup_database")

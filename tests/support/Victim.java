@@ -12,8 +12,8 @@ import java.util.Map;
 import java.util.stream.Stream;
 
 /**
- * A small project with conflicting migrations, its database with rows, and how both were before. Python stops where the
- * environment says: {@code PAUSE} is generate, migrate or check, and {@code PAUSED} the file that is there while it waits.
+ * A small project with conflicting migrations, its database with rows, and how both were before. Python waits where the
+ * environment says: {@code PAUSE} is generate, migrate or check; the file {@code PAUSED} exists while it waits.
  */
 public final class Victim {
     private static final String MIGRATION = """
@@ -30,7 +30,7 @@ public final class Victim {
     private final List<String> rows;
     private final List<String> files;
 
-    /** @param folder to be made; the project lies in it, beside {@code home} and what Python waits for */
+    /** @param folder is created; it contains the project, {@code home} and the file that Python waits for */
     public Victim(Path folder) throws Exception {
         this(folder, Postgres.database(Postgres.role("victim", "CREATEDB")));
     }
@@ -106,7 +106,7 @@ public final class Victim {
         return folder;
     }
 
-    /** What Python waits for, once it is there. */
+    /** The file that exists while Python waits. */
     public Path paused() {
         return folder.resolve("paused");
     }
@@ -126,7 +126,7 @@ public final class Victim {
         return tool("reset_migrations");
     }
 
-    /** The reset with Python waiting at that place. */
+    /** The reset, with Python waiting there. */
     public Tool pausing(String where) {
         return reset().env("PAUSE", where).env("PAUSED", paused().toString());
     }
@@ -139,12 +139,12 @@ public final class Victim {
         }
     }
 
-    /** What it printed on stderr, to its end. */
+    /** All of its stderr. */
     public static String said(Process process) {
         return String.join("\n", process.errorReader().lines().toList());
     }
 
-    /** Rows, files, databases and schemas are what they were, nothing of the run is left, and no Python runs on. */
+    /** Rows, files, databases and schemas are as before, nothing of the run is left, and no Python is running. */
     public void isAsItWas() throws Exception {
         assertEquals(rows, Snapshot.of(db));
         filesAreAsTheyWere();
@@ -160,7 +160,7 @@ public final class Victim {
         assertEquals(files, Snapshot.of(root()));
     }
 
-    /** Databases and schemas of runs, .reset, what the second copy is made of, partial files, and unfinished backups. */
+    /** Databases and schemas of runs, .reset, the second copy's files, partial files, and unfinished backups. */
     public List<String> leftovers() throws Exception {
         var left = new ArrayList<String>();
         try (var connection = db.connect();
@@ -182,7 +182,7 @@ public final class Victim {
         return left;
     }
 
-    /** Interpreters whose folder is the project's; one that is told to end may take a moment. */
+    /** Interpreters in the project's folder; one that is being ended may take a moment. */
     public List<String> pythons() throws Exception {
         var found = new ArrayList<String>();
         for (int i = 0; i < 40; i++) {
@@ -196,7 +196,7 @@ public final class Victim {
                                         .toString()
                                         .contains("python")) found.add(process.toString());
                     } catch (IOException ended) {
-                        // or is not ours to see
+                        // or belongs to another user
                     }
                 }
             } catch (IOException notLinux) {

@@ -14,7 +14,7 @@ import java.util.function.Consumer;
 import support.TestWorker.Event;
 import support.TestWorker.Task;
 
-/** A {@link TestWorker}, seen from run_tests. */
+/** A {@link TestWorker}, for run_tests. */
 public final class WorkerProcess implements AutoCloseable {
     private static final long SILENT_MINUTES = 20;
     private static final ScheduledExecutorService WATCH = Executors.newSingleThreadScheduledExecutor(
@@ -28,7 +28,7 @@ public final class WorkerProcess implements AutoCloseable {
         lines = worker.lines();
     }
 
-    /** @param printed gets each line that the tests, or what they start, print on stdout or stderr */
+    /** @param printed receives each line of stdout and stderr, of the tests and the programs that they start */
     public static WorkerProcess start(boolean all, long seed, Consumer<String> printed) throws IOException {
         return new WorkerProcess(JsonLines.start(socket -> {
             var builder = new ProcessBuilder(command(all, seed, socket))
@@ -52,7 +52,7 @@ public final class WorkerProcess implements AutoCloseable {
         return command;
     }
 
-    /** A shell gives this to its background jobs, and who inherits it never hears of Ctrl-C, which some tests send. */
+    /** A shell makes its background jobs ignore Ctrl-C, and their processes inherit that; some tests send it. */
     private static boolean ignoresInterrupts() throws IOException {
         var status = Path.of("/proc/self/status");
         if (!Files.exists(status)) return false;
@@ -66,9 +66,9 @@ public final class WorkerProcess implements AutoCloseable {
     /**
      * Runs a class to its end.
      *
-     * @throws IOException when the worker ends before that, or is ended because no test has ended for twenty minutes
+     * @throws IOException the worker ended too early, or was killed because no test has ended for twenty minutes
      */
-    public void run(Task task, Consumer<Event> told) throws IOException {
+    public void run(Task task, Consumer<Event> report) throws IOException {
         lines.send(task);
         while (true) {
             var silent = WATCH.schedule(this::end, SILENT_MINUTES, TimeUnit.MINUTES);
@@ -77,7 +77,7 @@ public final class WorkerProcess implements AutoCloseable {
                 throw new IOException(
                         silent.isDone() ? "no test has ended for " + SILENT_MINUTES + " minutes" : "the JVM has ended");
             silent.cancel(false);
-            told.accept(event);
+            report.accept(event);
             if (event.kind() == TestWorker.Kind.ended) return;
         }
     }
