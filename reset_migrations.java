@@ -44,8 +44,7 @@ import picocli.CommandLine.Parameters;
 import picocli.CommandLine.ParentCommand;
 import picocli.CommandLine.ScopeType;
 
-@Command(name = "reset_migrations", mixinStandardHelpOptions = true, versionProvider = reset_migrations.Version.class,
-        sortOptions = false,
+@Command(name = "reset_migrations", versionProvider = reset_migrations.Version.class,
         subcommands = {reset_migrations.Undo.class, reset_migrations.Finish.class, reset_migrations.Status.class,
                 reset_migrations.Purge.class},
         description = {"Gives a Django project on PostgreSQL one fresh set of migrations and a database that matches.",
@@ -84,7 +83,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             description = "Continue despite publications, logical slots and prepared transactions.")
     boolean allowReplication;
     @Option(names = "--trust-image",
-            description = "Continue although the app's image was built from other code than is here.")
+            description = "Continue although the app's image was built from different code.")
     boolean trustImage;
     @Mixin Cli.Output output;
 
@@ -128,8 +127,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
              var django = Django.start(environment.python(), settings, console::progress);
              var db = Database.open(environment.database());
              var lock = dryRun ? null : RunLock.take(db)) {
-            var options = new Reset.Options(apps, settings, strategy, terminate, allowReplication, trustImage, backup,
-                    purge);
+            var options =
+                    new Reset.Options(apps, settings, strategy, terminate, allowReplication, trustImage, backup, purge);
             var reset = new Reset(options, environment, django, db, console, () -> backups(project));
             Guards.refuseStandby(db);
             reset.refuseUnfinished(dryRun);
@@ -141,10 +140,11 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 console.success("dry run: nothing was changed");
                 return Problem.Exit.DONE.code;
             }
-            confirmation.ask(console, plan.findings().snapshot().name(), db.credentials().isLocal(), plan.findings()
-                    .django().settings().debug());
+            var findings = plan.findings();
+            confirmation.ask(console, findings.snapshot().name(), db.credentials().isLocal(),
+                    findings.django().settings().debug());
             lock.requireHeld();
-            if (!terminate && confirmation.toTerminate(console, plan.findings().inTheWay().size()))
+            if (!terminate && confirmation.toTerminate(console, findings.inTheWay().size()))
                 plan = reset.terminating(plan);
             reset.run(plan, superuser(console));
             return Problem.Exit.DONE.code;
@@ -155,13 +155,13 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         return new Superuser(superuser, !confirmation.yes && console.canAsk(), console.canAsk() && !output.json);
     }
 
-    /** Offers to install what the project needs, where somebody can answer. */
+    /** Offers to install what the project needs, where a person can answer. */
     private boolean installed(DjangoProblem.NoDjango missing) {
         var console = output.console();
         if (!console.canAsk() || output.json) return false; // pip's output would be taken for JSON
         var install = Program.of(missing.install());
-        return console.yes("%s. Run %s now? Type YES, yes or y:".formatted(missing.what(), install))
-                && install.interactive() == 0;
+        var question = "%s. Run %s now? Type YES, yes or y:".formatted(missing.what(), install);
+        return console.yes(question) && install.interactive() == 0;
     }
 
     private BackupSettings backups(Project project) {
@@ -178,7 +178,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "undo", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+    @Command(name = "undo",
             description =
                     "Bring back what the latest reset set aside: the database first, then the files. Drops nothing.")
     static final class Undo implements Callable<Integer> {
@@ -198,7 +198,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "finish", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+    @Command(name = "finish",
             description = "Keep the new state of a run that was cut short, if the final check passes.")
     static final class Finish implements Callable<Integer> {
         @ParentCommand reset_migrations top;
@@ -221,7 +221,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "status", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+    @Command(name = "status",
             description = "Show the runs of this project, which state is live, and what is set aside.")
     static final class Status implements Callable<Integer> {
         @ParentCommand reset_migrations top;
@@ -237,7 +237,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         }
     }
 
-    @Command(name = "purge", mixinStandardHelpOptions = true, versionProvider = Version.class, sortOptions = false,
+    @Command(name = "purge",
             description = "Drop what runs have set aside, oldest first. No other command destroys anything.")
     static final class Purge implements Callable<Integer> {
         @ParentCommand reset_migrations top;

@@ -88,8 +88,6 @@
 //SOURCES files/FolderLock.java
 //SOURCES files/Host.java
 //SOURCES files/Text.java
-//SOURCES plan/NotFinished.java
-//SOURCES plan/NotPutBack.java
 //SOURCES plan/Plan.java
 //SOURCES plan/Step.java
 //SOURCES postgres/CannotConnect.java
@@ -128,8 +126,6 @@
 //SOURCES reset/FinishPlan.java
 //SOURCES reset/Guards.java
 //SOURCES reset/LockedProject.java
-//SOURCES reset/MigrateLive.java
-//SOURCES reset/MigrationChange.java
 //SOURCES reset/OrphanedState.java
 //SOURCES reset/ParkTables.java
 //SOURCES reset/Parking.java

@@ -54,16 +54,16 @@ import support.Snapshot;
 import support.Tool;
 
 /**
- * Power is cut at every point between two acts: whatever is found afterwards, status says it truthfully, and undo brings
- * the exact old state back.
+ * The power is cut at every point between two acts. Afterwards status reports the real state, and undo restores exactly
+ * the old one.
  */
-@Isolated("two servers and two commands at a time of its own")
+@Isolated("starts two servers and two commands at a time")
 @EnabledOnOs(value = OS.LINUX, disabledReason = "processes are watched in /proc")
 class KillTest {
     /** What is killed: the tool, Django's process, both; or the server, which then recovers. */
     enum Kind { jvm, driver, both, server }
 
-    /** Which command is killed, on what. {@code failing}: the last check finds something, so that all is put back. */
+    /** Which command is killed, on what. {@code failing}: the final check fails, so that all is put back. */
     enum Scenario {
         SWAP("swap", false, "reset"),
         PARK("park", false, "reset"),
@@ -97,8 +97,7 @@ class KillTest {
         }
     }
 
-    private static final AtomicInteger TRIED = new AtomicInteger(),
-            RECOVERED = new AtomicInteger(),
+    private static final AtomicInteger TRIED = new AtomicInteger(), RECOVERED = new AtomicInteger(),
             DATABASES = new AtomicInteger();
     private static final Map<Scenario, List<String>> POINTS = new ConcurrentHashMap<>();
     private static final Map<Scenario, List<String>> NEW_SCHEMA = new ConcurrentHashMap<>();
@@ -106,7 +105,7 @@ class KillTest {
     private static final ExecutorService TWO = Executors.newFixedThreadPool(2);
     @TempDir static Path temp;
 
-    // ---- the worker: a JVM that runs commands until it is killed in one ------------------------
+    // ---- the worker: a JVM that runs commands until it is killed -----------------------------
 
     /** @param at the point to kill at, from 0; -1: none */
     record Request(String script, List<String> args, int at, Kind kind) {}
@@ -137,17 +136,8 @@ class KillTest {
                 System.setErr(new PrintStream(err, true, StandardCharsets.UTF_8));
                 var script = request.script.equals("reset_migrations") ? new reset_migrations() : new backup_database();
                 var code = Cli.commandLine(script).execute(request.args.toArray(String[]::new));
-                answer(Map.of(
-                        "event",
-                        "end",
-                        "code",
-                        code,
-                        "out",
-                        out.toString(StandardCharsets.UTF_8),
-                        "err",
-                        err.toString(StandardCharsets.UTF_8),
-                        "points",
-                        POINTS));
+                answer(Map.of("event", "end", "code", code, "out", out.toString(StandardCharsets.UTF_8), "err",
+                        err.toString(StandardCharsets.UTF_8), "points", POINTS));
             }
         }
 
@@ -159,16 +149,9 @@ class KillTest {
         private static void reached(String point) {
             POINTS.add(point);
             if (POINTS.size() - 1 != request.at) return;
-            var pythons = ProcessHandle.current()
-                    .descendants()
-                    .filter(p -> p.info().command().orElse("").contains("python"))
-                    .toList();
-            answer(Map.of(
-                    "event",
-                    "killing",
-                    "point",
-                    point,
-                    "pids",
+            var pythons = ProcessHandle.current().descendants()
+                    .filter(p -> p.info().command().orElse("").contains("python")).toList();
+            answer(Map.of("event", "killing", "point", point, "pids",
                     pythons.stream().map(ProcessHandle::pid).toList()));
             try {
                 if (request.kind == Kind.server) REQUESTS.readLine(); // until it has recovered
@@ -192,7 +175,7 @@ class KillTest {
         final Path folder;
         final Map<String, List<String>> snapshots = new LinkedHashMap<>();
         final Map<Scenario, Case> afterReset = new LinkedHashMap<>();
-        private final Hired victim = new Hired(), checker = new Hired(); // the checker lives on and grows fast
+        private final Hired victim = new Hired(), checker = new Hired(); // the checker is never killed, so it runs fast
 
         Lane(Path folder) throws IOException {
             this.folder = Files.createDirectory(folder).toRealPath();
@@ -226,8 +209,7 @@ class KillTest {
         private void start(Hired worker) throws IOException {
             if (worker.process != null && worker.process.isAlive()) return;
             worker.process = Tool.in(folder, "KillTest$Worker")
-                    .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
-                    .start();
+                    .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start();
             worker.answers = worker.process.inputReader(StandardCharsets.UTF_8);
             var errors = worker.process.getErrorStream();
             Thread.ofPlatform().daemon().start(() -> {
@@ -254,15 +236,9 @@ class KillTest {
                     if (request.kind != Kind.server) continue;
                     server.crash();
                     worker.say("go on");
-                } else
-                    return new Output(
-                            said.get("code").getAsInt(),
-                            said.get("out").getAsString(),
-                            said.get("err").getAsString(),
-                            said.getAsJsonArray("points").asList().stream()
-                                    .map(p -> p.getAsString())
-                                    .toList(),
-                            point);
+                } else return new Output(said.get("code").getAsInt(), said.get("out").getAsString(),
+                        said.get("err").getAsString(), said.getAsJsonArray("points").asList().stream()
+                            .map(p -> p.getAsString()).toList(), point);
             }
             var code = worker.process.waitFor();
             for (var python : pythons)
@@ -272,10 +248,9 @@ class KillTest {
 
         void waitUntilNobodyIsConnected() throws Exception {
             waitUntil("no session and no transaction stays", () -> OldState.text(
-                            server.database("postgres", Postgres.SUPERUSER),
-                            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <>"
-                                    + " pg_backend_pid()")
-                    .equals("0"));
+                    server.database("postgres", Postgres.SUPERUSER),
+                    "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <>"
+                    + " pg_backend_pid()").equals("0"));
         }
 
         @Override public void close() throws Exception {
@@ -297,7 +272,7 @@ class KillTest {
         throw new AssertionError("not after 15 seconds: " + what);
     }
 
-    // ---- the project and its database ----------------------------------------------------------
+    // ---- the project and its database --------------------------------------------------------
 
     private static final String MIGRATION = """
         from django.db import migrations, models
@@ -310,10 +285,7 @@ class KillTest {
 
     /** Migrations in several files, one private, one a link, a helper beside them; an app without migrations. */
     private static void writeProject(Path root, boolean failing) throws IOException {
-        SampleProject.tiny(
-                root,
-                Map.of(
-                        "shop/models.py", """
+        SampleProject.tiny(root, Map.of("shop/models.py", """
                             import os
                             from django.db import models
                             new = not os.path.exists(os.path.join(os.path.dirname(__file__), "migrations/0002_item.py"))
@@ -353,7 +325,7 @@ class KillTest {
         INSERT INTO crm_customer SELECT i, 'customer ' || i, '' FROM generate_series(1, 300) i;
         INSERT INTO bare_note SELECT i, repeat('x', i) FROM generate_series(1, 50) i""";
 
-    /** So much that parking takes several transactions on the test's server, and dropping two. */
+    /** Enough tables that parking takes several transactions on the test's server, and dropping two. */
     private static final String MORE = """
         DO $do$ BEGIN
             FOR i IN 1..190 LOOP EXECUTE format('CREATE FUNCTION old_function_%s() RETURNS int LANGUAGE sql AS ''SELECT %s''', i, i); END LOOP;
@@ -382,15 +354,9 @@ class KillTest {
             lane.snapshots.put(template(large), Snapshot.of(lane.database(template(large))));
     }
 
-    /** One project on one database, and what they were like. */
-    private record Case(
-            Scenario scenario,
-            Lane lane,
-            Path root,
-            Postgres.Db db,
-            List<String> oldRows,
-            List<String> oldFiles,
-            String oldOid) {
+    /** One project on one database, and their state before. */
+    private record Case(Scenario scenario, Lane lane, Path root, Postgres.Db db, List<String> oldRows,
+            List<String> oldFiles, String oldOid) {
         static Case of(Scenario scenario, Lane lane) throws Exception {
             var name = "kill_%05d".formatted(DATABASES.incrementAndGet());
             var template = template(scenario.large);
@@ -407,7 +373,10 @@ class KillTest {
             lane.server.execute("CREATE DATABASE %s TEMPLATE %s OWNER kill_user".formatted(name, template));
         }
 
-        /** After a reset. It needs Django and takes its time, so only the first is one; the others are its copies, oids and all. */
+        /**
+         * After a reset. That is slow, so only the first is one; the others are copies of its files and of the
+         * server's.
+         */
         static Case afterReset(Scenario scenario, Lane lane) throws Exception {
             var first = lane.afterReset.get(scenario);
             if (first == null) {
@@ -435,37 +404,22 @@ class KillTest {
             copy(lane.state(this), lane.state());
             for (var folder : List.of(to.resolve(".reset"), lane.state()))
                 try (var records = Files.walk(folder)) {
-                    for (var record :
-                            records.filter(f -> f.endsWith("run.json")).toList())
-                        Files.writeString(
-                                record,
-                                Files.readString(record)
-                                        .replace(db.name(), name)
-                                        .replace("\"oid\": " + oldOid, "\"oid\": " + before));
+                    for (var record : records.filter(f -> f.endsWith("run.json")).toList())
+                        Files.writeString(record, Files.readString(record).replace(db.name(), name)
+                                    .replace("\"oid\": " + oldOid, "\"oid\": " + before));
                 }
             var there = lane.database(name);
             new SampleProject(to, to).env(there);
             var env = Snapshot.of(to).stream().filter(line -> line.startsWith(".env ")).findFirst().orElseThrow();
-            return new Case(
-                    scenario,
-                    lane,
-                    to,
-                    there,
-                    oldRows.stream().map(line -> line.replace(db.name(), name)).toList(),
-                    oldFiles.stream()
-                            .map(line -> line.startsWith(".env ") ? env : line)
-                            .toList(),
-                    before);
+            return new Case(scenario, lane, to, there,
+                    oldRows.stream().map(line -> line.replace(db.name(), name)).toList(), oldFiles.stream()
+                            .map(line -> line.startsWith(".env ") ? env : line).toList(), before);
         }
 
         private static void copy(Path from, Path to) throws IOException {
             try (Stream<Path> all = Files.walk(from)) {
-                for (var file :
-                        all.filter(f -> !f.toString().contains("__pycache__")).toList())
-                    Files.copy(
-                            file,
-                            to.resolve(from.relativize(file).toString()),
-                            StandardCopyOption.COPY_ATTRIBUTES,
+                for (var file : all.filter(f -> !f.toString().contains("__pycache__")).toList())
+                    Files.copy(file, to.resolve(from.relativize(file).toString()), StandardCopyOption.COPY_ATTRIBUTES,
                             LinkOption.NOFOLLOW_LINKS);
             }
         }
@@ -483,22 +437,15 @@ class KillTest {
         }
 
         Output run(String script, int at, Kind kind, String... args) throws Exception {
-            return lane.run(new Request(
-                    script,
-                    Stream.concat(Stream.of(args), Stream.of("--project", root.toString()))
-                            .toList(),
-                    at,
-                    kind));
+            return lane.run(new Request(script, Stream.concat(Stream.of(args), Stream.of("--project", root.toString()))
+                    .toList(), at, kind));
         }
 
         List<JsonObject> status() throws Exception {
             var output = run("status", "--json");
             assertEquals(0, output.code, output.all());
-            return output.out
-                    .lines()
-                    .map(line -> JsonParser.parseString(line).getAsJsonObject())
-                    .filter(line -> line.get("event").getAsString().equals("run"))
-                    .toList();
+            return output.out.lines().map(line -> JsonParser.parseString(line).getAsJsonObject())
+                    .filter(line -> line.get("event").getAsString().equals("run")).toList();
         }
 
         void assertOld(String when) throws Exception {
@@ -510,10 +457,8 @@ class KillTest {
         String oldState() {
             if (scenario.strategy.equals("swap")) {
                 if (oid(db).equals(oldOid)) return "OLD_IS_LIVE";
-                return OldState.text(db, "SELECT count(*) FROM pg_database WHERE oid = " + oldOid)
-                                .equals("1")
-                        ? "NEW_IS_LIVE"
-                        : "GONE";
+                return OldState.text(db, "SELECT count(*) FROM pg_database WHERE oid = " + oldOid).equals("1")
+                        ? "NEW_IS_LIVE" : "GONE";
             }
             var template = lane.database(template(scenario.large));
             var objects = """
@@ -522,23 +467,17 @@ class KillTest {
                     UNION ALL SELECT 'f' || p.oid FROM pg_proc p WHERE pronamespace %1$s
                     UNION ALL SELECT 't' || t.oid FROM pg_type t WHERE typtype = 'd' AND typnamespace %1$s) all_of (o)""";
             var old = List.of(OldState.text(template, objects.formatted("= 'public'::regnamespace"))
-                    .replaceAll("[{}]", "")
-                    .split(","));
-            var live = List.of(OldState.text(db, objects.formatted("= 'public'::regnamespace"))
-                    .replaceAll("[{}]", "")
+                    .replaceAll("[{}]", "").split(","));
+            var live = List.of(OldState.text(db, objects.formatted("= 'public'::regnamespace")).replaceAll("[{}]", "")
                     .split(","));
             var parked = List.of(
                     OldState.text(db, objects.formatted("IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^parked_')"))
-                            .replaceAll("[{}]", "")
-                            .split(","));
-            if (scenario.strategy.equals("drop")) { // what does not hang on a table stays
-                var tables = List.of(OldState.text(
-                                template,
-                                "SELECT string_agg('c' || oid, ',') FROM pg_class WHERE relkind = 'r' AND relnamespace"
-                                        + " = 'public'::regnamespace")
-                        .split(","));
-                return live.containsAll(tables)
-                        ? "OLD_IS_LIVE"
+                            .replaceAll("[{}]", "").split(","));
+            if (scenario.strategy.equals("drop")) { // objects that depend on no table stay
+                var tables = List.of(OldState.text(template,
+                        "SELECT string_agg('c' || oid, ',') FROM pg_class WHERE relkind = 'r' AND relnamespace"
+                        + " = 'public'::regnamespace").split(","));
+                return live.containsAll(tables) ? "OLD_IS_LIVE"
                         : tables.stream().noneMatch(live::contains) ? "NEW_IS_LIVE" : "HALF";
             }
             if (live.containsAll(old)) return "OLD_IS_LIVE";
@@ -547,10 +486,9 @@ class KillTest {
             return "HALF";
         }
 
-        /** Everything of other names that came into being beside the database. */
+        /** All other databases and schemas that were created. */
         List<String> databasesBeside() {
-            var names = OldState.text(
-                    db,
+            var names = OldState.text(db,
                     "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE"
                             + " current_database() || '\\_%'");
             return names == null ? List.of() : List.of(names.split(" "));
@@ -558,20 +496,18 @@ class KillTest {
 
         void drop() throws Exception {
             lane.waitUntilNobodyIsConnected();
-            for (var name : Stream.concat(Stream.of(db.name()), databasesBeside().stream())
-                    .toList()
+            for (var name : Stream.concat(Stream.of(db.name()), databasesBeside().stream()).toList()
                     .reversed()) lane.server.execute("DROP DATABASE IF EXISTS \"" + name + "\" WITH (FORCE)");
         }
     }
 
     private static List<String> schemaOnly(List<String> snapshot) {
-        return snapshot.stream()
-                .filter(line ->
+        return snapshot.stream().filter(line ->
                         !line.startsWith("rows ") && !line.startsWith("sequence ") && !line.startsWith("database "))
                 .toList();
     }
 
-    // ---- recording -----------------------------------------------------------------------------
+    // ---- recording ---------------------------------------------------------------------------
 
     @BeforeAll static void recordThePoints() throws Exception {
         var lanes = new ArrayList<Future<?>>();
@@ -627,26 +563,20 @@ class KillTest {
         for (var lane : LANES) lane.close();
     }
 
-    // ---- killing -------------------------------------------------------------------------------
+    // ---- killing -----------------------------------------------------------------------------
 
     private record Kill(int at, Kind kind) {}
 
     private static List<Kill> kills(Scenario scenario) {
         var points = POINTS.get(scenario);
-        var first = scenario.killed.equals("failing")
-                ? IntStream.range(0, points.size())
-                                .filter(i -> points.get(i).startsWith("before: check"))
-                                .findFirst()
-                                .orElseThrow()
-                        + 1
-                : 0;
+        var first = scenario.killed.equals("failing") ? IntStream.range(0, points.size())
+                .filter(i -> points.get(i).startsWith("before: check")).findFirst().orElseThrow() + 1 : 0;
         var kills = new ArrayList<Kill>();
         for (int at = first; at < points.size(); at++) {
             kills.add(new Kill(at, Kind.jvm));
-            if (!scenario.killed.matches("reset|undo|purge")
-                    || !points.get(at)
-                            .matches("before: (?!keep|back up).*|.*COMMIT|between the two.*|migrated, .*|moved"
-                                    + " some.*|dropped some")) continue;
+            if (!scenario.killed.matches("reset|undo|purge") || !points.get(at)
+                    .matches("before: (?!keep|back up).*|.*COMMIT|between the two.*|migrated, .*|moved"
+                    + " some.*|dropped some")) continue;
             kills.add(new Kill(at, Kind.server));
             if (!scenario.isReset()) continue;
             kills.add(new Kill(at, Kind.driver));
@@ -656,13 +586,12 @@ class KillTest {
     }
 
     @ParameterizedTest @EnumSource(Scenario.class)
-    void whatever_is_killed_wherever_the_old_state_or_the_new_one_holds(Scenario scenario) throws Exception {
+    void after_any_kill_the_old_or_the_new_state_is_complete(Scenario scenario) throws Exception {
         var wrong = new ConcurrentLinkedQueue<String>();
         var points = POINTS.get(scenario);
         var tasks = new ArrayList<LaneTask>();
         var begun = System.nanoTime();
-        for (var kill : Sample.of(scenario.name(), kills(scenario), 1, Kill::kind))
-            tasks.add(lane -> {
+        for (var kill : Sample.of(scenario.name(), kills(scenario), 1, Kill::kind)) tasks.add(lane -> {
                 TRIED.incrementAndGet();
                 try {
                     var one = scenario.isReset() ? Case.of(scenario, lane) : Case.afterReset(scenario, lane);
@@ -675,8 +604,7 @@ class KillTest {
                 }
             });
         onBothLanes(tasks);
-        System.out.printf(
-                "%s: %d points, %d kills, %d s%n",
+        System.out.printf("%s: %d points, %d kills, %d s%n",
                 scenario, points.size(), tasks.size(), (System.nanoTime() - begun) / 1_000_000_000);
         assertEquals("", String.join("\n\n", wrong));
     }
@@ -686,9 +614,7 @@ class KillTest {
     }
 
     private static List<StackTraceElement> where(Throwable e) {
-        return Stream.of(e.getStackTrace())
-                .filter(frame -> frame.getClassName().startsWith("KillTest"))
-                .limit(4)
+        return Stream.of(e.getStackTrace()).filter(frame -> frame.getClassName().startsWith("KillTest")).limit(4)
                 .toList();
     }
 
@@ -708,11 +634,11 @@ class KillTest {
         }
     }
 
-    // ---- after a killed reset ------------------------------------------------------------------
+    // ---- after a killed reset ----------------------------------------------------------------
 
     private static void afterReset(Case one, Kill kill, Output killed) throws Exception {
         var runs = one.status();
-        if (runs.isEmpty()) { // nothing had begun, or all has been put back
+        if (runs.isEmpty()) { // nothing was begun, or all was put back
             assertTrue(List.of(1, 137).contains(killed.code), killed.all());
             one.assertOld("without a run");
             assertEquals(2, one.run("undo", "--yes").code);
@@ -744,15 +670,11 @@ class KillTest {
         assertNotEquals(one.oldFiles, Snapshot.of(one.root));
     }
 
-    /** What status says, against what is found by looking. */
+    /** Compares what status says with what the test finds. */
     private static void assertTruthful(Case one, JsonObject run) throws Exception {
         assertEquals(one.oldState(), run.get("state").getAsString(), run.toString());
-        assertEquals(
-                one.oldFiles.equals(Snapshot.of(one.root).stream()
-                        .filter(line -> !line.contains("/~"))
-                        .toList()),
-                run.get("old_files_in_place").getAsBoolean(),
-                run.toString());
+        assertEquals(one.oldFiles.equals(Snapshot.of(one.root).stream().filter(line -> !line.contains("/~")).toList()),
+                run.get("old_files_in_place").getAsBoolean(), run.toString());
         for (var name : one.databasesBeside())
             assertTrue(run.get("aside").getAsString().contains(name), name + " is not named: " + run);
     }
@@ -760,21 +682,17 @@ class KillTest {
     private static void unfinished(Case one, JsonObject run) throws Exception {
         var files = Snapshot.of(one.root);
         var dropped = one.scenario.strategy.equals("drop") && !run.get("state").getAsString().equals("OLD_IS_LIVE");
-        if (!dropped) { // after a drop the way out is another reset
+        if (!dropped) { // after a drop, another reset is the remedy
             var refused = one.run(one.scenario.reset());
             assertEquals(4, refused.code, refused.all());
             for (var way : List.of("undo", "finish"))
-                assertTrue(
-                        refused.err.contains(
-                                "reset_migrations " + way + " " + run.get("run").getAsString()),
+                assertTrue(refused.err.contains("reset_migrations " + way + " " + run.get("run").getAsString()),
                         refused.all());
         }
         var finish = one.run("finish");
         if (finish.code == 0) {
-            assertTrue(
-                    run.get("new_files_in_place").getAsBoolean()
-                            && run.get("state").getAsString().equals("NEW_IS_LIVE"),
-                    run + finish.all());
+            assertTrue(run.get("new_files_in_place").getAsBoolean()
+                    && run.get("state").getAsString().equals("NEW_IS_LIVE"), run + finish.all());
             assertNew(one);
             assertEquals("done", one.status().getFirst().get("outcome").getAsString());
         } else {
@@ -802,7 +720,7 @@ class KillTest {
         assertSwept(one);
     }
 
-    /** Of a run that was killed while its folder was made, nothing stays. */
+    /** A run that was killed while its folder was created leaves nothing. */
     private static void assertSwept(Case one) throws Exception {
         for (var folder : List.of(one.root.resolve(".reset"), one.lane.state())) {
             if (!Files.isDirectory(folder)) continue;
@@ -812,7 +730,7 @@ class KillTest {
         }
     }
 
-    /** The tables are gone: undo refuses and names the backup, which has them all. */
+    /** The tables are dropped: undo refuses and names the backup, which has all of them. */
     private static void afterDrop(Case one, Kill kill) throws Exception {
         var undo = one.run("undo", "--yes");
         assertEquals(4, undo.code, undo.all());
@@ -821,7 +739,7 @@ class KillTest {
             backup = backups.filter(f -> f.toString().endsWith(".dump.zst")).findFirst().orElseThrow();
         }
         assertTrue(undo.err.contains(backup.toString()), undo.all());
-        if (kill.kind != Kind.jvm || kill.at % 4 != 0) return; // the same file, made in the same way
+        if (kill.kind != Kind.jvm || kill.at % 4 != 0) return; // the same file each time
         var into = one.db.name() + "_restored";
         assertDone(one.run("backup_database", -1, Kind.jvm, "restore", backup.toString(), "--into", into));
         var restored = one.lane.database(into);
@@ -830,14 +748,11 @@ class KillTest {
     }
 
     private static String rowsOnly(List<String> snapshot) {
-        return String.join(
-                "\n",
-                snapshot.stream()
-                        .filter(line -> line.startsWith("rows ") || line.startsWith("sequence "))
-                        .toList());
+        return String.join("\n", snapshot.stream()
+                .filter(line -> line.startsWith("rows ") || line.startsWith("sequence ")).toList());
     }
 
-    // ---- after a killed undo -------------------------------------------------------------------
+    // ---- after a killed undo -----------------------------------------------------------------
 
     private static void afterUndo(Case one, Output killed) throws Exception {
         var run = one.status().getFirst();
@@ -851,14 +766,14 @@ class KillTest {
         undo(one);
     }
 
-    // ---- after a killed purge ------------------------------------------------------------------
+    // ---- after a killed purge ----------------------------------------------------------------
 
     private static void afterPurge(Case one, Kill kill, Output killed, List<String> rows, List<String> files)
             throws Exception {
         assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(one.db)), "purge touches nothing live");
         assertEquals(files, Snapshot.of(one.root));
         var runs = one.status();
-        if (kill.at % 2 == 1 && !runs.isEmpty()) { // as long as all is there undo may do its work, and only then
+        if (kill.at % 2 == 1 && !runs.isEmpty()) { // undo works only while everything still exists
             var undo = one.run("undo", "--yes");
             if (undo.code == 0) {
                 one.assertOld("after an undo in the middle of a purge");
@@ -878,16 +793,15 @@ class KillTest {
         assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(one.db)));
         try (var backups = Files.walk(one.root.resolve("backups"))) {
             var kept = backups.map(Path::toString).toList();
-            assertTrue(
-                    kept.stream().anyMatch(f -> f.endsWith(".dump.zst"))
+            assertTrue(kept.stream().anyMatch(f -> f.endsWith(".dump.zst"))
                             && kept.stream().anyMatch(f -> f.endsWith("/old/shop/migrations/0002_item.py")),
                     kept.toString());
         }
     }
 
-    // ---- in the middle of a statement ----------------------------------------------------------
+    // ---- in the middle of a statement --------------------------------------------------------
 
-    /** Nobody is left to say ROLLBACK: the driver has to notice that the tool is gone, and the server that the driver is. */
+    /** No ROLLBACK is sent: the driver has to notice that the tool is gone, and the server that the driver is. */
     @Test
     void a_statement_that_would_take_minutes_is_rolled_back_when_the_tool_is_killed() throws Exception {
         onBothLanes(List.of(lane -> {
@@ -910,14 +824,9 @@ class KillTest {
             var tool = Tool.in(one.root, "reset_migrations")
                     .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
                     .start("--yes", "--strategy", "park");
-            waitUntil(
-                    "the migrations run",
-                    () -> !tool.isAlive()
-                            || OldState.text(
-                                            one.db,
-                                            "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep.300' AND"
-                                                    + " pid <> pg_backend_pid()")
-                                    .equals("1"));
+            waitUntil("the migrations run", () -> !tool.isAlive() || OldState.text(one.db,
+                    "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'pg_sleep.300' AND"
+                    + " pid <> pg_backend_pid()").equals("1"));
             var pythons = tool.descendants().toList();
             assertFalse(pythons.isEmpty());
             tool.destroyForcibly().waitFor();
@@ -929,7 +838,7 @@ class KillTest {
         }));
     }
 
-    // ---- the check can fail --------------------------------------------------------------------
+    // ---- the check can fail ------------------------------------------------------------------
 
     @Test void without_the_record_the_check_fails() throws Exception {
         onBothLanes(List.of(lane -> {
@@ -940,8 +849,7 @@ class KillTest {
             for (var folder : List.of(
                     one.root.resolve(".reset"), lane.folder.resolveSibling(lane.folder.getFileName() + ".state")))
                 try (var records = Files.walk(folder)) {
-                    for (var record :
-                            records.filter(f -> f.endsWith("run.json")).toList()) Files.delete(record);
+                    for (var record : records.filter(f -> f.endsWith("run.json")).toList()) Files.delete(record);
                 }
             assertThrows(AssertionError.class, () -> afterReset(one, new Kill(0, Kind.jvm), killed));
             one.drop();

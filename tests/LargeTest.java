@@ -38,9 +38,9 @@ import support.Snapshot;
 import support.Tool;
 
 /**
- * Very many tables, a very large one, very many migration files: the whole command each time, with a server's default lock
- * table and the JVM's options that users have. The 20,000 tables take half a minute to make and to drop, so the tests share
- * them: each but the last leaves them as they were, and says so.
+ * Very many tables, a very large one, very many migration files: the whole command each time, with a server's default
+ * lock table and the JVM options that users have. The 20,000 tables take half a minute to create and drop, so the tests
+ * share them: each but the last leaves them as they were, and asserts that.
  */
 @Tag("exhaustive")
 @Isolated("it measures")
@@ -71,13 +71,10 @@ class LargeTest {
 
     /** @param seconds of the whole; @param steps seconds by description */
     private record Ran(Tool.Output output, double seconds, Map<String, Double> steps) {
-        /** Of the step whose description begins so. */
+        /** Of the step whose description begins with this. */
         double step(String start) {
-            return steps.entrySet().stream()
-                    .filter(s -> s.getKey().startsWith(start))
-                    .mapToDouble(Map.Entry::getValue)
-                    .findFirst()
-                    .orElseThrow(() -> new AssertionError(steps + output.err()));
+            return steps.entrySet().stream().filter(s -> s.getKey().startsWith(start)).mapToDouble(Map.Entry::getValue)
+                    .findFirst().orElseThrow(() -> new AssertionError(steps + output.err()));
         }
     }
 
@@ -89,18 +86,15 @@ class LargeTest {
         var output = tool.end(process);
         var seconds = (System.nanoTime() - began) / 1e9;
         var steps = new LinkedHashMap<String, Double>();
-        output.out()
-                .lines()
-                .filter(line -> line.startsWith("{"))
+        output.out().lines().filter(line -> line.startsWith("{"))
                 .map(line -> JsonParser.parseString(line).getAsJsonObject())
-                .filter(event -> event.get("event").getAsString().equals("done"))
-                .forEach(event -> steps.put(
+                .filter(event -> event.get("event").getAsString().equals("done")).forEach(event -> steps.put(
                         event.get("what").getAsString(), event.get("seconds").getAsDouble()));
         assertTrue(memory < MOST_MEMORY, memory + " kB of memory");
         return new Ran(output, seconds, steps);
     }
 
-    /** The most memory that the process has had, by the kernel's own account. */
+    /** The peak memory of the process, from the kernel. */
     private static void watch(Process process) {
         try {
             while (process.isAlive()) {
@@ -110,7 +104,7 @@ class LargeTest {
                 Thread.sleep(20);
             }
         } catch (IOException | InterruptedException ended) {
-            // nothing left to see
+            // the process has ended
         }
     }
 
@@ -147,12 +141,14 @@ class LargeTest {
         return tables;
     }
 
-    /** As Django makes them, each with a row; of 200 each but the first refers to the one before. In two sessions, as there are two cores. */
+    /**
+     * As Django creates them, with one row each; in groups of 200, each refers to the one before. In two sessions, one
+     * per core.
+     */
     private static Postgres.Db make(int count) throws Exception {
         var db = Postgres.database(Postgres.role("large", "CREATEDB"));
         var failed = new ArrayList<Throwable>();
-        var makers = IntStream.range(0, 2)
-                .mapToObj(half -> Thread.ofPlatform().start(() -> {
+        var makers = IntStream.range(0, 2).mapToObj(half -> Thread.ofPlatform().start(() -> {
                     try (var connection = db.connect();
                             var statement = connection.createStatement()) {
                         for (int from = half * 200; from < count; from += 400)
@@ -172,7 +168,9 @@ class LargeTest {
         return db;
     }
 
-    /** Every relation and constraint with its oid, place, file and owner, every dependency, and the rows of some tables. */
+    /**
+     * Every relation and constraint with its oid, place, file and owner, every dependency, and the rows of some tables.
+     */
     private static List<String> state(Postgres.Db db) throws Exception {
         var lines = new ArrayList<String>();
         try (var connection = db.connect(); var statement = connection.createStatement()) {
@@ -186,8 +184,7 @@ class LargeTest {
                     FROM pg_depend d JOIN c ON c.oid = objid WHERE classid = 'pg_class'::regclass AND refclassid <> 'pg_namespace'::regclass GROUP BY nspname, deptype, d.classid, d.refclassid
                 ORDER BY 1""");
             while (rows.next()) lines.add(rows.getString(1));
-            rows = statement.executeQuery(IntStream.range(0, SAMPLE)
-                    .map(i -> i * TABLES / SAMPLE)
+            rows = statement.executeQuery(IntStream.range(0, SAMPLE).map(i -> i * TABLES / SAMPLE)
                     .mapToObj("SELECT concat_ws(' ', 't%1$d', id, name, other_id) FROM t%1$d"::formatted)
                     .collect(Collectors.joining(" UNION ALL ")));
             while (rows.next()) lines.add(rows.getString(1));
@@ -196,13 +193,12 @@ class LargeTest {
     }
 
     private static String objects(Postgres.Db db, String schema) {
-        return OldState.text(
-                db,
+        return OldState.text(db,
                 "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname ~ '%s'"
                         .formatted(schema));
     }
 
-    @Test @Order(1) void twenty_thousand_tables_are_swapped_in_a_renames_time() throws Exception {
+    @Test @Order(1) void twenty_thousand_tables_are_swapped_as_fast_as_a_rename() throws Exception {
         var few = make(FEW);
         var small = shop(few);
         var large = shop(tables());
@@ -211,9 +207,7 @@ class LargeTest {
 
         var ofFew = done(small, "--yes", "--json");
         var ofMany = done(large, "--yes", "--json");
-        assertEquals(
-                "0",
-                OldState.text(tables(), "SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]+$'"),
+        assertEquals("0", OldState.text(tables(), "SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]+$'"),
                 "the old tables are out of the way");
         var back = done(large, "undo", "--yes", "--json");
         var backOfFew = done(small, "undo", "--yes", "--json");
@@ -225,26 +219,18 @@ class LargeTest {
 
         assertTrue(ofMany.step("rename") < ofFew.step("rename") * 5 + 2, ofMany.steps() + " against " + ofFew.steps());
         assertTrue(ofMany.seconds() < 60, "%.1f s".formatted(ofMany.seconds()));
-        figure(
-                "%,d tables swapped in %.1f s (rename %.2f s, of %d tables %.2f s) and back in %.1f s (of %d %.1f s)",
-                TABLES,
-                ofMany.seconds(),
-                ofMany.step("rename"),
-                FEW,
-                ofFew.step("rename"),
-                back.seconds(),
-                FEW,
+        figure("%,d tables swapped in %.1f s (rename %.2f s, of %d tables %.2f s) and back in %.1f s (of %d %.1f s)",
+                TABLES, ofMany.seconds(), ofMany.step("rename"), FEW, ofFew.step("rename"), back.seconds(), FEW,
                 backOfFew.seconds());
     }
 
-    @Test @Order(2) void they_are_parked_in_batches_and_come_back() throws Exception {
+    @Test @Order(2) void they_are_parked_in_batches_and_restored() throws Exception {
         var shop = shop(tables());
         var before = state(tables());
         var files = Snapshot.of(shop.root());
         var park = done(shop, "--yes", "--json", "--strategy", "park");
         assertEquals(String.valueOf(TABLES), objects(tables(), "^parked_"));
-        assertTrue(
-                park.steps().keySet().stream()
+        assertTrue(park.steps().keySet().stream()
                         .anyMatch(step -> step.startsWith("move ") && step.endsWith("in batches")),
                 "by itself: " + park.steps());
         var status = done(shop, "status").output().out();
@@ -255,7 +241,7 @@ class LargeTest {
         figure("parked in %.1f s (moving %.1f s), back in %.1f s", park.seconds(), park.step("move "), back.seconds());
     }
 
-    @Test @Order(3) void a_migrate_that_fails_after_they_were_parked_puts_them_back() throws Exception {
+    @Test @Order(3) void a_failed_migrate_puts_parked_tables_back() throws Exception {
         var shop = shop(tables(), """
             from django.apps import AppConfig
             from django.db.models.signals import post_migrate
@@ -280,7 +266,7 @@ class LargeTest {
         assertFalse(Files.exists(shop.root().resolve(".reset")));
     }
 
-    /** The reset, ended by kill -9 from within once 30 batches have been moved. */
+    /** The reset, which kills itself (SIGKILL) after 30 batches. */
     static final class Killed {
         public static void main(String... args) {
             var batches = new AtomicInteger();
@@ -297,7 +283,7 @@ class LargeTest {
         }
     }
 
-    @Test @Order(4) void killed_among_the_batches_undo_brings_them_together() throws Exception {
+    @Test @Order(4) void undo_restores_all_after_a_kill_between_batches() throws Exception {
         var shop = shop(tables());
         var before = state(tables());
         var files = Snapshot.of(shop.root());
@@ -313,7 +299,7 @@ class LargeTest {
         figure("killed with %,d of them moved and brought together", parked);
     }
 
-    @Test @Order(5) void parked_ones_are_purged_in_batches() throws Exception {
+    @Test @Order(5) void parked_tables_are_purged_in_batches() throws Exception {
         var shop = shop(tables());
         done(shop, "--yes", "--strategy", "park");
         var purge = done(shop, "purge", "--yes", "--json", "--no-backup");
@@ -323,7 +309,7 @@ class LargeTest {
         figure("purged in %.1f s", purge.seconds());
     }
 
-    @Test void drop_goes_in_batches_too() throws Exception {
+    @Test void drop_works_in_batches() throws Exception {
         var db = make(2_000); // thirteen locks each, and the lock table has room for 6,720
         var drop = done(shop(db), "--yes", "--json", "--strategy", "drop", "--no-backup");
         assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_class WHERE relname ~ '^t[0-9]+$'"));
@@ -331,10 +317,9 @@ class LargeTest {
         figure("2,000 dropped in %.1f s", drop.step("drop "));
     }
 
-    /** Dropping it before them takes a lock on each of them. */
-    @Test void a_table_that_thousands_refer_to_is_dropped_after_them() throws Exception {
-        try (var server =
-                CrashingServer.start()) { // with room for about 1,300 locks, or it takes a minute to make enough tables
+    /** Dropping it first would take a lock on each of them. */
+    @Test void a_table_that_thousands_reference_is_dropped_last() throws Exception {
+        try (var server = CrashingServer.start()) { // 1,300 locks: otherwise creating enough tables takes a minute
             server.execute("CREATE DATABASE hub");
             var hub = server.database("hub", Postgres.SUPERUSER);
             OldState.run(hub, "CREATE TABLE hub (id bigint PRIMARY KEY)");
@@ -349,17 +334,14 @@ class LargeTest {
             done(shop, "purge", "--yes", "--no-backup");
             done(shop(again), "--yes", "--strategy", "drop", "--no-backup");
             for (var db : List.of(hub, again))
-                assertEquals(
-                        "0",
-                        OldState.text(
-                                db,
-                                "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^(hub|t[0-9]+)$'"));
+                assertEquals("0", OldState.text(db,
+                            "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ '^(hub|t[0-9]+)$'"));
         }
     }
 
     // ---- a large table -----------------------------------------------------------------------
 
-    /** With no index but its key; a row fills a page. */
+    /** Only its primary key is an index; a row fills a page. */
     private static final String BIG = """
         CREATE UNLOGGED TABLE big (id bigint PRIMARY KEY, payload text);
         ALTER TABLE big ALTER payload SET STORAGE PLAIN;
@@ -367,14 +349,13 @@ class LargeTest {
         INSERT INTO shop_order (number) VALUES (7)""";
 
     private static String file(Postgres.Db db, String schema) {
-        return OldState.text(
-                db,
+        return OldState.text(db,
                 "SELECT c.oid || ' in ' || pg_relation_filepath(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = 'big' AND nspname ~ '%s'"
                         .formatted(schema));
     }
 
     private static long scans(Postgres.Db db) throws Exception {
-        Thread.sleep(1500); // the statistics of sessions that have ended come in late
+        Thread.sleep(1500); // statistics of ended sessions arrive late
         return Long.parseLong(OldState.text(
                 db, "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'big'"));
     }
@@ -394,36 +375,32 @@ class LargeTest {
         var file = file(big, "public");
         var scans = scans(big);
 
-        var least = new TreeMap<String, Double>(); // of two: the disk is still busy with what was written
-        for (var strategy : List.of(
-                "swap", "park")) // what park's undo leaves in another schema keeps a database from being swapped
+        var least = new TreeMap<String, Double>(); // the better of two: the disk is still busy
+        for (var strategy : List.of("swap", "park")) // in this order: park's undo leaves a schema that prevents a swap
         for (int round = 0; round < 2; round++)
                 for (var db : List.of(empty, big)) {
                     least.merge(strategy + (db == big ? "" : " empty"), thereAndBack(db, strategy), Math::min);
-                    assertEquals(file, file(big, "public"), "not written anew");
+                    assertEquals(file, file(big, "public"), "not rewritten");
                 }
-        double swap = least.get("swap"),
-                swapEmpty = least.get("swap empty"),
-                park = least.get("park"),
+        double swap = least.get("swap"), swapEmpty = least.get("swap empty"), park = least.get("park"),
                 parkEmpty = least.get("park empty");
-        assertEquals(scans, scans(big), "nobody has read it");
+        assertEquals(scans, scans(big), "not read");
         assertEquals(rows, Long.parseLong(OldState.text(big, "SELECT max(id) FROM big")));
 
         var ofEmpty = file(empty, "public");
         OldState.run(empty, "VACUUM FULL big");
-        assertNotEquals(ofEmpty, file(empty, "public"), "the comparison sees a table that was written anew");
+        assertNotEquals(ofEmpty, file(empty, "public"), "the comparison sees a rewritten table");
         OldState.text(empty, "SELECT count(*) FROM big");
         assertNotEquals(0, scans(empty), "and one that was read");
 
         assertTrue(swap < swapEmpty * 3 + 1, swap + " s against " + swapEmpty);
         assertTrue(park < parkEmpty * 3 + 1, park + " s against " + parkEmpty);
-        figure(
-                "%s table: swap %.2f x, park %.2f x an empty one's time",
+        figure("%s table: swap %.2f x, park %.2f x an empty one's time",
                 Text.size(bytes), swap / swapEmpty, park / parkEmpty);
         Postgres.execute("DROP DATABASE " + big.name() + " WITH (FORCE)");
     }
 
-    /** Seconds of setting aside and of bringing back. */
+    /** Seconds of the swap or park, and of the undo. */
     private double thereAndBack(Postgres.Db db, String strategy) throws Exception {
         var step = strategy.equals("swap") ? "rename" : "move";
         var shop = shop(db);
@@ -445,37 +422,24 @@ class LargeTest {
         var fields = IntStream.range(0, 10).boxed().toList();
         for (int a = 0; a < 10; a++) {
             var app = "app" + a;
-            files.put(
-                    app + "/models.py",
-                    "from django.db import models\n\n\nclass Thing(models.Model):\n"
-                            + fields.stream()
-                                    .map(f -> "    f%d = models.CharField(max_length=%d)\n".formatted(f, 190 + f))
-                                    .collect(Collectors.joining()));
-            files.put(
-                    app + "/migrations/0001_initial.py",
-                    migration(
-                            "initial = True\n    dependencies = []",
-                            "migrations.CreateModel(name=\"Thing\", fields=[(\"id\","
-                                    + " models.BigAutoField(auto_created=True, primary_key=True, serialize=False,"
-                                    + " verbose_name=\"ID\"))"
-                                    + fields.stream()
-                                            .map(f -> ", (\"f%d\", models.CharField(max_length=99))".formatted(f))
-                                            .collect(Collectors.joining())
-                                    + "])"));
+            files.put(app + "/models.py", "from django.db import models\n\n\nclass Thing(models.Model):\n"
+                    + fields.stream().map(f -> "    f%d = models.CharField(max_length=%d)\n".formatted(f, 190 + f))
+                    .collect(Collectors.joining()));
+            files.put(app + "/migrations/0001_initial.py", migration("initial = True\n    dependencies = []",
+                    "migrations.CreateModel(name=\"Thing\", fields=[(\"id\","
+                    + " models.BigAutoField(auto_created=True, primary_key=True, serialize=False,"
+                    + " verbose_name=\"ID\"))" + fields.stream()
+                    .map(f -> ", (\"f%d\", models.CharField(max_length=99))".formatted(f))
+                    .collect(Collectors.joining()) + "])"));
             for (int m = 2; m <= 100; m++)
-                files.put(
-                        app + "/migrations/%04d_longer.py".formatted(m),
-                        migration(
-                                "dependencies = [(\"%s\", \"%04d_%s\")]"
-                                        .formatted(app, m - 1, m == 2 ? "initial" : "longer"),
-                                "migrations.AlterField(model_name=\"thing\", name=\"f%d\", field=models.CharField(max_length=%d))"
-                                        .formatted(m % 10, 100 + m)));
-            sql.add("CREATE TABLE %s_thing (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY%s)"
-                    .formatted(
-                            app,
-                            fields.stream()
-                                    .map(f -> ", f%d varchar(%d) NOT NULL".formatted(f, 190 + f))
-                                    .collect(Collectors.joining())));
+                files.put(app + "/migrations/%04d_longer.py".formatted(m), migration(
+                            "dependencies = [(\"%s\", \"%04d_%s\")]"
+                            .formatted(app, m - 1, m == 2 ? "initial" : "longer"),
+                            "migrations.AlterField(model_name=\"thing\", name=\"f%d\", field=models.CharField(max_length=%d))"
+                            .formatted(m % 10, 100 + m)));
+            sql.add("CREATE TABLE %s_thing (id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY%s)".formatted(app,
+                    fields.stream().map(f -> ", f%d varchar(%d) NOT NULL".formatted(f, 190 + f))
+                    .collect(Collectors.joining())));
             sql.add(
                     "INSERT INTO django_migrations (app, name, applied) SELECT '%s', CASE i WHEN 1 THEN '0001_initial' ELSE to_char(i, 'FM0000') || '_longer' END, now() FROM generate_series(1, 100) i"
                             .formatted(app));

@@ -29,7 +29,7 @@ import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
 
-/** What was set aside is found again, whatever has become of the run's record. */
+/** What was set aside is found even when the run's record is lost or damaged. */
 class LostRunTest {
     private static final Path OTHER_FILE_SYSTEM = Path.of("/dev/shm");
     private static int lost, found;
@@ -52,10 +52,7 @@ class LostRunTest {
                             + " 0)); INSERT INTO shop_order (number) SELECT generate_series(1, 50)");
         }
         state = temp.resolve("state");
-        crm = SampleProject.tiny(
-                        Files.createDirectory(temp.resolve("crm")).toRealPath(),
-                        Map.of(
-                                "shop/models.py",
+        crm = SampleProject.tiny(Files.createDirectory(temp.resolve("crm")).toRealPath(), Map.of("shop/models.py",
                                 """
                                 from django.db import models
                                 class Order(models.Model):
@@ -81,11 +78,9 @@ class LostRunTest {
     }
 
     private Tool.Output reset(SampleProject in, String... args) throws Exception {
-        return Tool.in(in.root(), "reset_migrations")
-                .warm()
+        return Tool.in(in.root(), "reset_migrations").warm()
                 .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
-                .env("XDG_STATE_HOME", state.toString())
-                .run(args);
+                .env("XDG_STATE_HOME", state.toString()).run(args);
     }
 
     private Tool.Output reset(String... args) throws Exception {
@@ -121,7 +116,7 @@ class LostRunTest {
         return output.out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject()).toList();
     }
 
-    /** Status knows the run, and undo brings back what was. */
+    /** Status knows the run, and undo restores the old state. */
     private void assertFound(SampleProject from) throws Exception {
         lost++;
         var run = status(from).getLast();
@@ -134,7 +129,7 @@ class LostRunTest {
         found++;
     }
 
-    /** Purge finds what the undo has set aside, and leaves nothing of it. */
+    /** Purge drops everything that the undo has set aside. */
     private void assertPurged(SampleProject from) throws Exception {
         lost++;
         assertDone(reset(from, "purge", "--yes", "--no-backup"));
@@ -155,7 +150,7 @@ class LostRunTest {
         return names;
     }
 
-    // ---- .reset/ is gone, or elsewhere -------------------------------------------------------
+    // ---- .reset/ is missing or elsewhere -----------------------------------------------------
 
     static List<String> cleanings() {
         return Sample.of("cleanings", List.of("swap -fdX", "park -fdx"), 1);
@@ -172,8 +167,7 @@ class LostRunTest {
         assertTrue(Files.exists(run()));
         git(crm.root(), "clean", "-q", how.split(" ")[1]);
         assertFalse(Files.exists(crm.root().resolve(".reset")));
-        files.addAll(Snapshot.of(crm.root()).stream()
-                .filter(line -> line.startsWith(".git/") && !files.contains(line))
+        files.addAll(Snapshot.of(crm.root()).stream().filter(line -> line.startsWith(".git/") && !files.contains(line))
                 .toList()); // git's own
         files = files.stream().filter(line -> !line.startsWith(".git/")).toList();
         lost++;
@@ -187,8 +181,7 @@ class LostRunTest {
     }
 
     private Path elsewhere() throws IOException {
-        Assumptions.assumeTrue(
-                Files.isDirectory(OTHER_FILE_SYSTEM)
+        Assumptions.assumeTrue(Files.isDirectory(OTHER_FILE_SYSTEM)
                         && !Files.getFileStore(OTHER_FILE_SYSTEM).equals(Files.getFileStore(temp)),
                 "no second file system in " + OTHER_FILE_SYSTEM);
         return Files.createTempDirectory(OTHER_FILE_SYSTEM, "reset_migrations_test");
@@ -218,11 +211,10 @@ class LostRunTest {
         }
     }
 
-    @Test void the_folder_is_a_mount_of_its_own() throws Exception {
+    @Test void the_folder_is_a_mount_point() throws Exception {
         var folder = Files.createDirectory(crm.root().resolve(".reset"));
         var mount = new ProcessBuilder("mount", "-t", "tmpfs", "-o", "size=4m", "none", folder.toString())
-                .redirectErrorStream(true)
-                .start();
+                .redirectErrorStream(true).start();
         Assumptions.assumeTrue(mount.waitFor() == 0, "may not mount");
         try {
             assertDone(reset("--yes"));
@@ -237,7 +229,7 @@ class LostRunTest {
 
     // ---- another checkout --------------------------------------------------------------------
 
-    /** As a colleague has it, or the same person in another folder. */
+    /** Another checkout of the same project. */
     private SampleProject checkout() throws IOException {
         var there = Files.createDirectory(temp.resolve("there")).toRealPath();
         Files.walkFileTree(crm.root(), new SimpleFileVisitor<>() {
@@ -248,11 +240,8 @@ class LostRunTest {
                 return FileVisitResult.CONTINUE;
             }
 
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                Files.copy(
-                        file,
-                        there.resolve(crm.root().relativize(file)),
+            @Override public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
+                Files.copy(file, there.resolve(crm.root().relativize(file)),
                         java.nio.file.StandardCopyOption.COPY_ATTRIBUTES);
                 return FileVisitResult.CONTINUE;
             }
@@ -265,23 +254,23 @@ class LostRunTest {
     }
 
     @ParameterizedTest @MethodSource("strategies")
-    void from_a_second_checkout_the_files_go_back_to_the_first(String strategy) throws Exception {
+    void undo_in_a_second_checkout_puts_the_files_back_into_the_first(String strategy) throws Exception {
         assertDone(reset("--yes", "--strategy", strategy));
         var there = checkout();
         var untouched = Snapshot.of(there.root());
         var status = reset(there, "status");
         assertTrue(status.out().contains("made in    " + crm.root()), status.all());
-        try (var lock = lib.files.FolderLock.take(crm.root(), "a test", line -> {})) { // whose files would be put back
+        try (var lock = lib.files.FolderLock.take(crm.root(), "a test", line -> {})) { // undo would put its files back
             assertEquals(5, reset(there, "undo", "--yes").code());
         }
         assertFound(there);
-        assertEquals(2, reset(there, "undo", "--yes").code()); // once is enough
+        assertEquals(2, reset(there, "undo", "--yes").code()); // there is nothing more to undo
         assertEquals(untouched, Snapshot.of(there.root()));
         assertPurged(there);
         assertFalse(Files.exists(there.root().resolve(".reset")) || Files.exists(crm.root().resolve(".reset")));
     }
 
-    @Tag("exhaustive") @Test void from_a_second_checkout_when_the_first_is_gone_the_files_go_there() throws Exception {
+    @Tag("exhaustive") @Test void undo_in_a_second_checkout_uses_it_when_the_first_is_gone() throws Exception {
         assertDone(reset("--yes"));
         var there = checkout();
         Disk.removeTree(crm.root());
@@ -300,22 +289,20 @@ class LostRunTest {
         var there = checkout();
         for (var name : asideOnServer())
             Postgres.execute(
-                    "COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(name))); // as if it were not this server
+                    "COMMENT ON DATABASE %s IS NULL".formatted(Postgres.quoted(name))); // as if it were another server
         assertEquals(List.of(), status(there));
         assertEquals(2, reset(there, "undo", "--yes").code());
-        assertEquals(
-                "NEW_IS_LIVE",
-                status(crm).getLast().get("state").getAsString()); // to its own project it is what it was
+        assertEquals("NEW_IS_LIVE", status(crm).getLast().get("state").getAsString()); // unchanged for its own project
     }
 
-    // ---- no record at all --------------------------------------------------------------------
+    // ---- no record ---------------------------------------------------------------------------
 
     private void loseBoth() throws IOException {
         Disk.removeTree(crm.root().resolve(".reset"));
         Disk.removeTree(state);
     }
 
-    @Test void a_database_set_aside_without_a_record_comes_back_by_the_sql_that_status_shows() throws Exception {
+    @Test void the_sql_that_status_shows_restores_a_database_whose_record_is_lost() throws Exception {
         Postgres.execute("COMMENT ON DATABASE %s IS 'the shop''s'".formatted(db.name()));
         rows = Snapshot.of(db);
         assertDone(reset("--yes"));
@@ -327,9 +314,7 @@ class LostRunTest {
         for (var command : new String[] {"undo", "purge"}) {
             var refused = reset(command, "--yes");
             assertEquals(4, refused.code(), refused.all());
-            assertTrue(
-                    refused.err().contains(name)
-                            && refused.err().contains(aside.get("run").getAsString()),
+            assertTrue(refused.err().contains(name) && refused.err().contains(aside.get("run").getAsString()),
                     refused.err());
         }
         assertFalse(Files.exists(crm.root().resolve(".reset")));
@@ -339,24 +324,21 @@ class LostRunTest {
         assertEquals(rows, Snapshot.of(db));
         found++;
         lost++;
-        var back = status(crm).getLast(); // what went aside by hand is told of as well, and comes back too
+        var back = status(crm).getLast(); // what was set aside by hand is shown too, and can be restored
         assertTrue(back.get("database").getAsString().contains("_undone_"), back.toString());
         assertEquals(4, reset("purge", "--yes").code());
         found++;
     }
 
-    @Test void status_shows_a_schema_set_aside_without_a_record() throws Exception {
+    @Test void status_shows_a_schema_whose_record_is_lost() throws Exception {
         assertDone(reset("--yes", "--strategy", "park"));
         loseBoth();
         lost++;
         var status = reset("status");
         assertDone(status);
         var schema = asideOnServer().getFirst();
-        assertTrue(
-                status.out().contains(schema)
-                        && status.out().contains("; it has 1 table\n")
-                        && status.out().contains("SET SCHEMA"),
-                status.out());
+        assertTrue(status.out().contains(schema) && status.out().contains("; it has 1 table\n")
+                && status.out().contains("SET SCHEMA"), status.out());
         for (var command : new String[] {"undo", "purge"}) {
             var refused = reset(command, "--yes");
             assertEquals(4, refused.code(), refused.all());
@@ -377,28 +359,22 @@ class LostRunTest {
         lost++;
         var refused = reset("undo", "--yes");
         assertEquals(4, refused.code(), refused.all());
-        assertEquals(
-                List.of("run", "set_aside"),
-                status(crm).stream()
-                        .map(event -> event.get("event").getAsString())
-                        .toList());
+        assertEquals(List.of("run", "set_aside"), status(crm).stream().map(event -> event.get("event").getAsString())
+                .toList());
         found++;
     }
 
-    // ---- half a copy -------------------------------------------------------------------------
+    // ---- damaged copies ----------------------------------------------------------------------
 
     private static void cut(Path file) throws IOException {
         var text = Files.readString(file);
         Files.writeString(file, text.substring(0, text.length() / 2));
     }
 
-    @Test void a_record_or_an_old_file_that_is_damaged_in_one_place_is_taken_from_the_other() throws Exception {
+    @Test void a_record_or_an_old_file_damaged_in_one_copy_is_read_from_the_other() throws Exception {
         assertDone(reset("--yes"));
         var record = Files.readString(copy().resolve("run.json"));
-        for (var text : List.of(
-                "{}",
-                "\0\0\0",
-                record.replaceFirst("\"aside\": \\{[^}]*}", "\"aside\": 7"),
+        for (var text : List.of("{}", "\0\0\0", record.replaceFirst("\"aside\": \\{[^}]*}", "\"aside\": 7"),
                 record.replace(run().getFileName().toString(), "another"))) {
             Files.writeString(run().resolve("run.json"), text);
             assertEquals("done", status(crm).getLast().get("outcome").getAsString());
@@ -413,18 +389,15 @@ class LostRunTest {
         assertFound(crm);
     }
 
-    @Test void a_record_damaged_in_both_places_is_reported_with_both_and_nothing_is_touched() throws Exception {
+    @Test void a_record_damaged_in_both_copies_is_reported_and_nothing_is_touched() throws Exception {
         assertDone(reset("--yes"));
         var after = Snapshot.of(db);
         var kept = Snapshot.of(crm.root());
         for (var folder : List.of(run(), copy())) cut(folder.resolve("old/shop/migrations/0001_initial.py"));
         var broken = reset("undo", "--yes");
         assertEquals(1, broken.code(), broken.all());
-        assertTrue(
-                broken.err().contains("0001_initial.py")
-                        && broken.err().contains(run().toString())
-                        && broken.err().contains(copy().toString()),
-                broken.err());
+        assertTrue(broken.err().contains("0001_initial.py") && broken.err().contains(run().toString())
+                && broken.err().contains(copy().toString()), broken.err());
         for (var folder : List.of(run(), copy())) cut(folder.resolve("run.json"));
         lost++;
         for (var command : new String[] {"undo", "purge", "status"}) {
@@ -446,24 +419,16 @@ class LostRunTest {
         assertDone(reset("undo", "--yes"));
         assertDone(reset("undo", "--yes"));
         var aside = status(crm).stream().map(run -> run.get("aside").getAsString()).toList();
-        assertTrue(
-                aside.get(0).matches("database .*_undone_.*")
-                        && aside.get(1).matches("schema undone_.* of database .*_undone_.*"),
-                aside.toString());
-        assertEquals(
-                4,
-                reset(
-                                "purge",
-                                aside.get(0).replaceAll(".*_undone_(\\d+)_(\\d+)_(\\w+)$", "$1-$2-$3"),
-                                "--yes",
-                                "--no-backup")
-                        .code()); // it holds the other
+        assertTrue(aside.get(0).matches("database .*_undone_.*")
+                && aside.get(1).matches("schema undone_.* of database .*_undone_.*"), aside.toString());
+        assertEquals(4, reset("purge", aside.get(0).replaceAll(".*_undone_(\\d+)_(\\d+)_(\\w+)$", "$1-$2-$3"), "--yes",
+                                "--no-backup").code()); // it contains the other
         assertDone(reset("purge", "--all", "--yes", "--no-backup"));
         assertEquals(List.of(), asideOnServer());
         assertEquals(rows, Snapshot.of(db));
     }
 
-    // ---- purge and what is another run's -----------------------------------------------------
+    // ---- purge with a second run -------------------------------------------------------------
 
     private void execute(String database, String sql) throws Exception {
         try (var connection = new Postgres.Db(db.host(), db.port(), database, db.role()).connect();
@@ -475,10 +440,8 @@ class LostRunTest {
     @Test void purge_refuses_to_drop_a_database_that_holds_another_runs_schema() throws Exception {
         assertDone(reset("--yes", "--strategy", "swap"));
         var aside = asideOnServer().getFirst();
-        execute(
-                aside,
-                "CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations"
-                        + " 20251122-101500-ffff: schema public as it was before'");
+        execute(aside, "CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations"
+                + " 20251122-101500-ffff: schema public as it was before'");
         for (var lost : List.of(false, true)) {
             if (lost) Disk.removeTree(crm.root().resolve(".reset"));
             var refused = reset("purge", "--yes", "--no-backup");

@@ -23,7 +23,7 @@ import support.Repo;
 import support.Tool;
 import support.Victim;
 
-/** The commands that messages name work when they are pasted into the shell that the script was called from. */
+/** The commands in messages work when they are pasted into the shell that the script was called from. */
 @Timeout(240)
 class PastedCommandsTest {
     private static final Pattern OWN_COMMAND =
@@ -40,12 +40,11 @@ class PastedCommandsTest {
         victim = new Victim(folder.resolve("my project"));
     }
 
-    /** A script as an executable of its own, with a space in its path: what JBANGW_CALL may name. */
+    /** An executable for a script, with a space in its path: a possible JBANGW_CALL. */
     private Path executable(String script) throws IOException {
         var command = Tool.in(folder, script).command();
-        var text = "#!/bin/sh\nexec "
-                + String.join(
-                        " ", command.stream().map(word -> "'" + word + "'").toList()) + " \"$@\"\n";
+        var text = "#!/bin/sh\nexec " + String.join(
+                " ", command.stream().map(word -> "'" + word + "'").toList()) + " \"$@\"\n";
         var bin = Files.createDirectories(folder.resolve("my tools"));
         var file = Files.writeString(bin.resolve(script), text);
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwxr-xr-x"));
@@ -56,8 +55,7 @@ class PastedCommandsTest {
     private Tool.Output shell(String line, String... variables) throws Exception {
         var builder = new ProcessBuilder("bash", "-c", line).directory(folder.toFile());
         var environment = builder.environment();
-        environment
-                .keySet()
+        environment.keySet()
                 .removeIf(name -> name.matches("(DB_|PG|POSTGRES_|DJANGO_|DATABASE_URL|BACKUP_|JBANGW_).*"));
         environment.put("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
         environment.put("HOME", victim.home.toString());
@@ -69,14 +67,14 @@ class PastedCommandsTest {
         return new Tool.Output(process.waitFor(), out, Files.readString(err));
     }
 
-    /** What the output names after these words, to the end of the line or to three spaces. */
+    /** The command that follows these words in the output, up to the line's end or three spaces. */
     private static String named(Tool.Output output, String before) {
         var found = Pattern.compile("(?m)" + before + "\\s+(.+?)(?: {3}.*)?$").matcher(output.all());
         assertTrue(found.find(), before + " is not in:\n" + output.all());
         return found.group(1);
     }
 
-    @Test void each_command_of_a_reset_a_backup_and_a_restore_works_as_it_stands() throws Exception {
+    @Test void the_commands_that_reset_backup_and_restore_print_can_be_pasted() throws Exception {
         var call = "'" + executable("reset_migrations") + "'";
         executable("backup_database");
         var quotedForBash = call.replace("'", "").replace(" ", "\\ ");
@@ -104,8 +102,7 @@ class PastedCommandsTest {
     @Test
     void the_wrapper_an_installed_alias_and_a_jar_are_named_as_they_were_called() throws Exception {
         var jbang = JBang.in(Files.createDirectory(temp.resolve("jbang")));
-        for (var line : List.of(
-                "jbang app install --name reset-migrations 'reset-migrations@"
+        for (var line : List.of("jbang app install --name reset-migrations 'reset-migrations@"
                         + Repo.root().resolve("jbang-catalog.json") + "'",
                 "jbang export portable --force -O reset_migrations.jar '"
                         + Repo.root().resolve("reset_migrations.java") + "'")) {
@@ -124,18 +121,15 @@ class PastedCommandsTest {
         }
     }
 
-    // ---- no message spells a command of ours itself ------------------------------------------
+    // ---- every message takes its commands from Script ----------------------------------------
 
     private static List<String> spelled(String source) {
         var found = new ArrayList<String>();
-        // a lock's owner goes by the name of its command
+        // a lock's owner is named by its command
         var code = source.replaceAll("(LockedProject\\.run|FolderLock\\.take\\w*)\\([^;]*?\"[^\"]*\"", "")
             .replaceAll("(?m)^\\s*(//|\\*|/\\*).*$", "").replaceAll("description = [^\\n]*", "");
-        LITERAL.matcher(code)
-                .results()
-                .map(literal -> literal.group())
-                .filter(literal -> OWN_COMMAND.matcher(literal).find())
-                .forEach(found::add);
+        LITERAL.matcher(code).results().map(literal -> literal.group())
+                .filter(literal -> OWN_COMMAND.matcher(literal).find()).forEach(found::add);
         return found;
     }
 
@@ -148,10 +142,7 @@ class PastedCommandsTest {
                 spelled(Files.readString(file)).forEach(literal -> spelled.add(file.getFileName() + ": " + literal));
         }
         assertEquals(List.of(), spelled);
-        assertEquals(
-                List.of("\"run reset_migrations undo first\""),
-                spelled("// \"reset_migrations undo\"\n"
-                        + "x(\"run reset_migrations undo first\");\n"
-                        + "FolderLock.take(root, \"reset_migrations undo\")"));
+        assertEquals(List.of("\"run reset_migrations undo first\""), spelled("// \"reset_migrations undo\"\n"
+                + "x(\"run reset_migrations undo first\");\nFolderLock.take(root, \"reset_migrations undo\")"));
     }
 }

@@ -27,8 +27,7 @@ class ResetExitCodesTest {
     @BeforeEach void project() throws Exception {
         db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         execute("CREATE TABLE shop_order (id serial PRIMARY KEY, number int)");
-        shop = SampleProject.tiny(
-                        Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
+        shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
                             from django.db import models
                             class Order(models.Model):
                                 number = models.IntegerField()
@@ -44,7 +43,7 @@ class ResetExitCodesTest {
 
     // ---- the table's columns -----------------------------------------------------------------
 
-    /** @param what after "error: ", in full; %s stands for the id of the latest run */
+    /** @param what after "error: ", in full; %s is replaced by the id of the latest run */
     private record Expected(int code, String what, List<String> next) {}
 
     private static Expected expect(int code, String what, String... next) {
@@ -93,8 +92,7 @@ class ResetExitCodesTest {
     /** While another run holds the project. */
     private void assertBusy(String... args) throws Exception {
         try (var lock = FolderLock.take(shop.root(), "another run", warning -> {})) {
-            var output = run(args)
-                    .ended(BUSY, "another run is at work in %s: pid %d"
+            var output = run(args).ended(BUSY, "another run is at work in %s: pid %d"
                     .formatted(shop.root(), ProcessHandle.current().pid()));
             assertTrue(output.err().contains("\n  → wait until it has ended\n"), output.err());
         }
@@ -145,8 +143,8 @@ class ResetExitCodesTest {
                 "--yes", "--apps", "fly");
         assertEnds(expect(USAGE, "not an app of this project whose migrations can be reset: fly", "these can: shop"),
                 "--dry-run", "--apps", "fly");
-        assertEnds(expect(REFUSED, "no terminal to ask in: \"Go on? Type YES, yes or y:\"",
-                "give --yes to go on without being asked"));
+        assertEnds(expect(REFUSED, "no terminal to ask in: \"Continue? Type YES, yes or y:\"",
+                "give --yes to continue without a question"));
         assertProtected("--yes");
         assertProtected("--dry-run");
         run("--dry-run").ended(DONE, "dry run: nothing was changed");
@@ -173,24 +171,21 @@ class ResetExitCodesTest {
         assertEnds(expect(USAGE, "no run called fly; known runs: %s (done), %s (done)"
                 .formatted(first, second), "see reset_migrations status"), "undo", "fly");
         assertEnds(expect(REFUSED, "%s is not the latest run: %s came after it and has to be undone first"
-                .formatted(first, second),
-            "reset_migrations undo " + second), "undo", first);
+                .formatted(first, second), "reset_migrations undo " + second), "undo", first);
         assertProtected("undo", "--yes");
         assertBusy("undo", "--yes");
         assertInterrupted("before: rename .*", "undo", "--yes");
         try (var session = session()) {
-            run("undo", "--yes")
-                    .ended(FAILED, "error: database %s is in use by:\n"
+            run("undo", "--yes").ended(FAILED, "error: database %s is in use by:\n"
                     .formatted(db.name()), "  → stop these programs, or add --terminate\n");
         }
         assertSame(expect(PARTLY, "the run %s is undone, but its record cannot be written: %s: it is not there"
-                .formatted(second, unwritten(second)),
-            "when that is repaired: reset_migrations undo " + second),
+                .formatted(second, unwritten(second)), "when that is repaired: reset_migrations undo " + second),
                     runWith("finished: put .*", losingRecords(), "undo", "--yes"));
         assertEquals(DONE, run("undo", first, "--yes").code());
     }
 
-    /** The file that becomes the record once it is whole. */
+    /** The partial file that becomes the record. */
     private String unwritten(String id) {
         return record(id).replace("run.json", "~run.json.partial");
     }
@@ -219,8 +214,7 @@ class ResetExitCodesTest {
         assertInterrupted("before: check: .*", "finish");
         var models = Files.readString(shop.root().resolve("shop/models.py"));
         SampleProject.write(shop.root(), "shop/models.py", "import nothing_of_that_name\n");
-        run("finish")
-                .ended(FAILED, "error: ModuleNotFoundError: No module named 'nothing_of_that_name'",
+        run("finish").ended(FAILED, "error: ModuleNotFoundError: No module named 'nothing_of_that_name'",
                 "  → is this the project's interpreter");
         SampleProject.write(shop.root(), "shop/models.py", models);
         var copy = Files.createDirectory(temp.resolve("kept"));
@@ -237,8 +231,7 @@ class ResetExitCodesTest {
         run("status").ended(DONE, "no reset or restore is known for this project");
         assertEnds(expect(USAGE, "Unknown option: '--fly'", "see reset_migrations status --help"), "status", "--fly");
         var id = reset();
-        run("status")
-                .ended(DONE, id
+        run("status").ended(DONE, id
                 + "  done\n", "  in use     the new state of this run, or of a later one; the old one is set aside\n");
         for (var record : List.of(shop.root().resolve(".reset/%s/run.json".formatted(id)), Path.of(record(id))))
             Files.writeString(record, "{");
@@ -252,8 +245,7 @@ class ResetExitCodesTest {
                     "status");
         Files.writeString(shop.root().resolve(".env"), Files.readString(shop.root().resolve(".env"))
                 .replaceFirst("DB_PORT=.*", "DB_PORT=1"));
-        run("status")
-                .ended(FAILED, "error: no PostgreSQL server answers on ",
+        run("status").ended(FAILED, "error: no PostgreSQL server answers on ",
                 "  → start it, or correct DB_HOST and DB_PORT\n");
     }
 
@@ -272,29 +264,21 @@ class ResetExitCodesTest {
         assertInterrupted("before: back up .*", "purge", "--yes");
         var aside = "%s_before_%s".formatted(db.name(), first.replace('-', '_'));
         try (var session = new Postgres.Db(db.host(), db.port(), aside, db.role()).connect()) {
-            run("purge", "--yes", "--no-backup")
-                    .ended(FAILED, "error: database %s is in use by:\n"
+            run("purge", "--yes", "--no-backup").ended(FAILED, "error: database %s is in use by:\n"
                     .formatted(aside), "  → stop these programs, or add --terminate\n");
         }
         var copy = Path.of(shop.root() + ".state/reset_migrations");
-        var cut = runWith(
-                "after: drop .*",
-                "mkdir -p '%s/~%s/in the way'".formatted(copy, first),
-                "purge",
-                "--yes",
+        var cut = runWith("after: drop .*", "mkdir -p '%s/~%s/in the way'".formatted(copy, first), "purge", "--yes",
                 "--no-backup");
         assertEquals(PARTLY, cut.code(), cut.all());
-        assertTrue(
-                cut.err().contains("already dropped: database " + aside)
-                        && cut.err().contains("  → reset_migrations purge"),
-                cut.err());
+        assertTrue(cut.err().contains("already dropped: database " + aside)
+                && cut.err().contains("  → reset_migrations purge"), cut.err());
         lib.files.Disk.removeTree(copy.resolve("~" + first));
         run("purge", "--yes", first).ended(DONE, "purged: " + first);
         var output = run("purge", "--yes")
                 .ended(DONE, "\npurged: " + second + "\n", "\n  dropped    database %s_before_%s, "
                 .formatted(db.name(), second.replace('-', '_')));
-        assertTrue(output.out()
-                .matches("(?s).*\n  backup     (\\S+/)\\S+\n  old files  kept in \\1migrations_%s\n"
+        assertTrue(output.out().matches("(?s).*\n  backup     (\\S+/)\\S+\n  old files  kept in \\1migrations_%s\n"
                 .formatted(second)), output.out());
     }
 }

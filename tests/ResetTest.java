@@ -55,7 +55,7 @@ class ResetTest {
         assertEquals(0, output.code(), output.all());
     }
 
-    /** Failed runs leave no database behind, whatever its name. */
+    /** Failed runs leave no database behind. */
     private java.util.List<String> databases() throws Exception {
         var names = new java.util.ArrayList<String>();
         try (var connection = db.connect();
@@ -85,7 +85,7 @@ class ResetTest {
         assertDone(reset("undo", "--yes"));
         assertEquals(files, Snapshot.of(crm.root()));
         assertEquals(rows, Snapshot.of(db));
-        assertDone(reset("--yes", "--strategy", strategy)); // and once more: undo left nothing in the way
+        assertDone(reset("--yes", "--strategy", strategy)); // again: undo left nothing in the way
         assertEquals(0, migrateCheck());
     }
 
@@ -136,13 +136,8 @@ class ResetTest {
         for (var command : new String[] {"undo", "purge"}) {
             var output = reset(command, "--yes", "--json");
             assertDone(output);
-            var events = output.out()
-                    .lines()
-                    .map(line -> JsonParser.parseString(line)
-                            .getAsJsonObject()
-                            .get("event")
-                            .getAsString())
-                    .toList();
+            var events = output.out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject().get("event")
+                    .getAsString()).toList();
             assertEquals("plan", events.getFirst());
             assertEquals("result", events.getLast());
         }
@@ -150,10 +145,7 @@ class ResetTest {
 
     @Tag("exhaustive") @Test void missing_migration_packages_are_created_and_removed_by_undo() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
-        var tiny = SampleProject.tiny(
-                root,
-                Map.of(
-                        "shop/models.py",
+        var tiny = SampleProject.tiny(root, Map.of("shop/models.py",
                         """
                         from django.db import models
                         class Order(models.Model):
@@ -171,7 +163,7 @@ class ResetTest {
         assertEquals(files, Snapshot.of(root));
     }
 
-    @Test void without_a_terminal_and_without_yes_it_refuses() throws Exception {
+    @Test void without_a_terminal_it_refuses_unless_yes_is_given() throws Exception {
         var rows = Snapshot.of(db);
         assertEquals(4, reset().code());
         assertEquals(rows, Snapshot.of(db));
@@ -179,7 +171,7 @@ class ResetTest {
 
     @ParameterizedTest @MethodSource("oneStrategy")
     void a_migration_that_fails_puts_files_and_database_back(String strategy) throws Exception {
-        // a post_migrate handler fails only once the tables are there
+        // a post_migrate handler fails after the tables exist
         SampleProject.write(crm.backend(), "stats/apps.py", """
             from django.apps import AppConfig
             from django.db.models.signals import post_migrate
@@ -207,8 +199,7 @@ class ResetTest {
 
     @Test void env_and_settings_that_name_two_databases_are_refused_with_both_shown() throws Exception {
         var other = Postgres.database(db.role());
-        Files.writeString(
-                crm.backend().resolve(".env"),
+        Files.writeString(crm.backend().resolve(".env"),
                 Files.readString(crm.root().resolve(".env")).replace(db.name(), other.name()));
         var output = reset("--yes");
         assertEquals(4, output.code(), output.all());
@@ -244,7 +235,7 @@ class ResetTest {
 
     @Tag("exhaustive")
     @Test
-    void a_role_that_owns_only_the_tables_gets_the_line_for_its_dba_and_that_line_is_enough() throws Exception {
+    void a_role_that_owns_only_the_tables_gets_a_statement_for_its_dba_that_suffices() throws Exception {
         var role = Postgres.role("tables_only", "");
         db = Postgres.database(Postgres.SUPERUSER);
         try (var connection = db.connect(); var statement = connection.createStatement()) {
@@ -260,11 +251,8 @@ class ResetTest {
         var files = Snapshot.of(crm.root());
         var refused = reset("--yes");
         assertEquals(4, refused.code(), refused.all());
-        var lines = refused.err()
-                .lines()
-                .map(line -> line.replaceFirst("^\\W*", ""))
-                .filter(line -> line.startsWith("CREATE SCHEMA"))
-                .toList();
+        var lines = refused.err().lines().map(line -> line.replaceFirst("^\\W*", ""))
+                .filter(line -> line.startsWith("CREATE SCHEMA")).toList();
         assertFalse(lines.isEmpty(), refused.err());
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             for (var line : lines) statement.execute(line);
@@ -336,8 +324,7 @@ class ResetTest {
             statement.execute("CREATE TABLE kept (id int); INSERT INTO kept VALUES (1), (2)");
         }
         var settings = crm.backend().resolve("crm_backend/settings.py");
-        Files.writeString(
-                settings,
+        Files.writeString(settings,
                 Files.readString(settings) + "\nDATABASES['reports'] = {**DATABASES['default'], 'NAME': '"
                         + other.name() + "'}\nDATABASES['again'] = dict(DATABASES['default'])\n");
         var before = Snapshot.of(other);
@@ -376,7 +363,7 @@ class ResetTest {
 
     @ParameterizedTest @MethodSource("oneStrategy")
     void a_failed_final_check_swaps_back(String strategy) throws Exception {
-        // it works as long as the old migration is there, so only the check in a new process can see it
+        // it works while the old migration exists, so only the check in a new process can see it
         SampleProject.write(crm.backend(), "stats/apps.py", """
             import importlib
             from django.apps import AppConfig
@@ -401,7 +388,7 @@ class ResetTest {
 
     @Tag("exhaustive")
     @Test
-    void a_moved_project_takes_its_runs_along_and_a_copied_one_leaves_them_to_the_original() throws Exception {
+    void a_moved_project_keeps_its_runs_and_a_copied_one_does_not_take_them() throws Exception {
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
         assertDone(reset("--yes"));
@@ -415,7 +402,7 @@ class ResetTest {
         assertEquals(files, Snapshot.of(original.root()));
         assertEquals(after, Snapshot.of(crm.root()));
         assertEquals(rows, Snapshot.of(db));
-        crm.env(Postgres.database(db.role())); // a copy that lives on its own has nothing to undo, and nothing to purge
+        crm.env(Postgres.database(db.role())); // a copy with its own database has nothing to undo or purge
         for (var command : new String[] {"undo", "purge"}) assertEquals(4, reset(command, "--yes").code());
         crm = original;
         assertDone(reset("--yes"));
@@ -426,7 +413,7 @@ class ResetTest {
         assertEquals(rows, Snapshot.of(db));
     }
 
-    @Tag("exhaustive") @Test void purge_keeps_the_migration_files_beside_the_backup() throws Exception {
+    @Tag("exhaustive") @Test void purge_moves_the_migration_files_beside_the_backup() throws Exception {
         assertDone(reset("--yes"));
         SampleProject.write(crm.backend(), "flows/migrations/0002_by_hand.py", "# written by hand after the reset\n");
         assertDone(reset("undo", "--yes"));
@@ -439,7 +426,7 @@ class ResetTest {
         }
     }
 
-    @Test void objects_that_are_no_tables_are_named_in_the_plan() throws Exception {
+    @Test void the_plan_names_objects_other_than_tables() throws Exception {
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             statement.execute("CREATE VIEW talkative AS SELECT contact_id FROM conversations_message GROUP BY 1");
         }
@@ -450,23 +437,18 @@ class ResetTest {
         assertDone(reset("--yes"));
         assertDone(reset("undo", "--yes"));
         assertDone(reset("--yes"));
-        var lines = reset("status", "--json")
-                .out()
-                .lines()
-                .map(line -> JsonParser.parseString(line).getAsJsonObject())
+        var lines = reset("status", "--json").out().lines().map(line -> JsonParser.parseString(line).getAsJsonObject())
                 .toList();
         assertEquals(2, lines.size());
         assertTrue(lines.get(0).get("aside").getAsString().contains("_undone_"), lines.toString());
         assertTrue(lines.get(1).get("aside").getAsString().contains("_before_"), lines.toString());
     }
 
-    @Test void with_apps_only_the_named_ones_get_new_files_and_the_whole_database_is_new() throws Exception {
+    @Test void with_apps_only_these_get_new_files_but_the_whole_database_is_new() throws Exception {
         var own = Postgres.database(db.role());
-        var model = "from django.db import models\n"
-                + "class Thing(models.Model):\n"
+        var model = "from django.db import models\nclass Thing(models.Model):\n"
                 + "    name = models.CharField(max_length=20)\n";
-        crm = SampleProject.tiny(
-                Files.createDirectory(temp.resolve("two")).toRealPath(),
+        crm = SampleProject.tiny(Files.createDirectory(temp.resolve("two")).toRealPath(),
                 Map.of("left/models.py", model, "right/models.py", model));
         crm.env(own);
         for (var app : new String[] {"left", "right"})
@@ -482,7 +464,7 @@ class ResetTest {
     }
 
     @Test
-    void an_app_whose_migrations_lie_outside_the_project_is_left_out_and_named_and_a_linked_environment_is_not()
+    void apps_with_migrations_outside_the_project_are_reported_but_not_those_of_a_linked_environment()
             throws Exception {
         var outside = Files.createDirectory(temp.resolve("elsewhere"));
         var migrations = crm.backend().resolve("stats/migrations");
@@ -497,7 +479,7 @@ class ResetTest {
         assertFalse(output.err().contains("the app auth keeps"), output.err());
     }
 
-    @Test void options_are_taken_before_and_after_a_subcommand_and_refused_where_they_mean_nothing() throws Exception {
+    @Test void options_are_accepted_before_and_after_a_subcommand_or_refused() throws Exception {
         assertDone(tool().run("--project", crm.backend().toString(), "status"));
         assertDone(tool().run("status", "--project", crm.backend().toString()));
         var refused = reset("--strategy", "swap", "undo");
@@ -505,22 +487,19 @@ class ResetTest {
         assertTrue(refused.err().contains("--strategy"));
     }
 
-    @Test void a_superuser_is_made_from_the_environment_without_a_terminal() throws Exception {
-        var output = tool().env("DJANGO_SUPERUSER_USERNAME", "ana")
-                .env("DJANGO_SUPERUSER_EMAIL", "ana@example.com")
-                .env("DJANGO_SUPERUSER_PASSWORD", "not-a-real-one")
-                .run("--yes", "--superuser");
+    @Test void a_superuser_is_created_from_environment_variables_without_a_terminal() throws Exception {
+        var output = tool().env("DJANGO_SUPERUSER_USERNAME", "ana").env("DJANGO_SUPERUSER_EMAIL", "ana@example.com")
+                .env("DJANGO_SUPERUSER_PASSWORD", "not-a-real-one").run("--yes", "--superuser");
         assertDone(output);
         try (var connection = db.connect();
-                var rows = connection
-                        .createStatement()
+                var rows = connection.createStatement()
                         .executeQuery("SELECT username FROM auth_user WHERE is_superuser")) {
             assertTrue(rows.next());
             assertEquals("ana", rows.getString(1));
         }
     }
 
-    @Tag("exhaustive") @Test void the_password_is_in_nothing_that_is_printed_or_kept() throws Exception {
+    @Tag("exhaustive") @Test void neither_output_nor_files_contain_the_password() throws Exception {
         var output = reset("--yes", "--verbose", "--json");
         assertFalse(output.all().contains(Postgres.PASSWORD));
         try (var kept = Files.walk(crm.root().resolve(".reset"))) {
@@ -533,20 +512,16 @@ class ResetTest {
     @Test void it_works_from_any_folder_inside_the_project() throws Exception {
         var output = Tool.in(crm.backend().resolve("flows"), "reset_migrations")
                 .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
-                .env("XDG_STATE_HOME", temp.resolve("state").toString())
-                .run("--dry-run");
+                .env("XDG_STATE_HOME", temp.resolve("state").toString()).run("--dry-run");
         assertDone(output);
     }
 
-    // ---- where things go wrong late ----------------------------------------------------------
+    // ---- late failures -----------------------------------------------------------------------
 
     /** Settings that run {@code code} at the second start of Django, which is the check after the swap. */
     private void atTheCheck(String code) throws IOException {
         var settings = crm.backend().resolve("crm_backend/settings.py");
-        Files.writeString(
-                settings,
-                Files.readString(settings)
-                        + """
+        Files.writeString(settings, Files.readString(settings) + """
 
                         import pathlib, subprocess, sys, time
                         started = pathlib.Path(%s)
@@ -574,16 +549,11 @@ class ResetTest {
         var failed = reset("--yes");
         assertEquals(3, failed.code(), failed.all());
         assertTrue(failed.err().contains("not this time") && failed.err().contains("is in use"), failed.err());
-        var next = failed.err()
-                .lines()
-                .filter(line -> line.contains("reset_migrations undo "))
-                .findFirst()
+        var next = failed.err().lines().filter(line -> line.contains("reset_migrations undo ")).findFirst()
                 .orElseThrow();
-        assertTrue(
-                Files.readString(crm.backend().resolve("flows/migrations/0001_initial.py"))
-                        .contains("Generated by Django"),
-                "the old files met the new database");
-        assertEquals(4, reset("purge", "--yes").code()); // what the run keeps is needed
+        assertTrue(Files.readString(crm.backend().resolve("flows/migrations/0001_initial.py"))
+                .contains("Generated by Django"), "the old files met the new database");
+        assertEquals(4, reset("purge", "--yes").code()); // undo still needs the run's files
         assertEquals(4, reset("--yes").code());
         assertDone(reset("undo", next.replaceFirst(".* undo (\\S+).*", "$1"), "--yes", "--terminate"));
         assertEquals(rows, Snapshot.of(db));
@@ -593,16 +563,12 @@ class ResetTest {
 
     @Tag("exhaustive")
     @Test
-    void a_purge_that_fails_half_way_does_not_say_that_everything_is_as_it_was() throws Exception {
+    void a_failed_purge_does_not_claim_that_everything_is_as_it_was() throws Exception {
         assertDone(reset("--yes"));
         assertDone(reset("undo", "--yes"));
         assertDone(reset("--yes"));
-        var aside = JsonParser.parseString(
-                        reset("status", "--json").out().lines().toList().getLast())
-                .getAsJsonObject()
-                .get("aside")
-                .getAsString()
-                .replace("database ", "");
+        var aside = JsonParser.parseString(reset("status", "--json").out().lines().toList().getLast()).getAsJsonObject()
+                .get("aside").getAsString().replace("database ", "");
         try (var other = new Postgres.Db(db.host(), db.port(), aside, db.role()).connect()) {
             assertTrue(other.isValid(1));
             var half = reset("purge", "--all", "--yes", "--no-backup");
@@ -614,10 +580,7 @@ class ResetTest {
 
     @Tag("exhaustive") @Test void ctrl_c_after_parking_in_batches_moves_every_table_back() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
-        crm = SampleProject.tiny(
-                root,
-                Map.of(
-                        "shop/models.py",
+        crm = SampleProject.tiny(root, Map.of("shop/models.py",
                         """
                         from django.db import models
                         class Order(models.Model):
@@ -665,16 +628,14 @@ class ResetTest {
         new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
         assertEquals(130, process.waitFor(), () -> process.errorReader().lines().toList().toString());
         try (var left = Files.list(temp.resolve("tmp"))) {
-            assertEquals(
-                    java.util.List.of(),
-                    left.filter(f -> f.getFileName().toString().startsWith("reset_migrations"))
-                            .toList());
+            assertEquals(java.util.List.of(),
+                    left.filter(f -> f.getFileName().toString().startsWith("reset_migrations")).toList());
         }
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(root));
     }
 
-    @Tag("exhaustive") @Test void ctrl_c_after_the_reset_does_not_say_that_everything_is_as_it_was() throws Exception {
+    @Tag("exhaustive") @Test void ctrl_c_after_the_reset_does_not_claim_that_all_is_as_it_was() throws Exception {
         SampleProject.write(crm.backend(), "stats/management/commands/createsuperuser.py", """
             import time
             from django.core.management.base import BaseCommand
@@ -695,33 +656,26 @@ class ResetTest {
         assertDone(reset("undo", "--yes"));
     }
 
-    @Test void a_run_keeps_its_log_and_status_knows_whose_database_it_was() throws Exception {
+    @Test void a_run_keeps_its_log_and_status_shows_its_database() throws Exception {
         assertDone(reset("--yes"));
         try (var logs = Files.walk(crm.root().resolve(".reset")).filter(f -> f.endsWith("log"))) {
             var log = logs.findFirst().orElseThrow();
-            assertEquals(
-                    "rw-------",
+            assertEquals("rw-------",
                     java.nio.file.attribute.PosixFilePermissions.toString(Files.getPosixFilePermissions(log)));
             var text = Files.readString(log);
-            assertTrue(
-                    text.contains("Strategy: swap")
-                            && text.contains("contenttypes.0001_initial (")
-                            && text.contains("done: "),
-                    text);
+            assertTrue(text.contains("Strategy: swap") && text.contains("contenttypes.0001_initial (")
+                    && text.contains("done: "), text);
         }
         var other = Postgres.database(db.role());
         crm.env(other);
         var status = reset("status");
         assertDone(status);
-        assertTrue(
-                status.out().contains(db.name())
-                        && status.out().contains("so its state is unknown")
-                        && !status.out().contains("purged"),
-                status.out());
+        assertTrue(status.out().contains(db.name()) && status.out().contains("so its state is unknown")
+                && !status.out().contains("purged"), status.out());
         assertEquals(4, reset("undo", "--yes").code());
     }
 
-    @Tag("exhaustive") @Test void the_schema_that_django_calls_current_is_the_one_that_is_reset() throws Exception {
+    @Tag("exhaustive") @Test void the_current_schema_of_django_is_reset() throws Exception {
         db = Postgres.database(db.role());
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             statement.execute(
@@ -731,16 +685,13 @@ class ResetTest {
         }
         crm.env(db);
         var settings = crm.backend().resolve("crm_backend/settings.py");
-        Files.writeString(
-                settings,
-                Files.readString(settings)
-                        + "\nDATABASES['default']['OPTIONS'] = {'options': '-c search_path=crm,public'}\n");
+        Files.writeString(settings, Files.readString(settings)
+                + "\nDATABASES['default']['OPTIONS'] = {'options': '-c search_path=crm,public'}\n");
         var rows = Snapshot.of(db);
         assertDone(reset("--yes"));
         assertEquals(0, migrateCheck());
         try (var connection = db.connect();
-                var found = connection
-                        .createStatement()
+                var found = connection.createStatement()
                         .executeQuery("SELECT (SELECT count(*) FROM public.another_programs), (SELECT count(*) FROM"
                                 + " crm.conversations_contact)")) {
             found.next();
@@ -774,8 +725,7 @@ class ResetTest {
     @Test void a_tiny_project_with_its_own_user_model_is_reset() throws Exception {
         var root = Files.createDirectory(temp.resolve("tiny")).toRealPath();
         var own = Postgres.database(db.role());
-        crm = SampleProject.tiny(
-                root, Map.of("people/models.py", """
+        crm = SampleProject.tiny(root, Map.of("people/models.py", """
                     from django.contrib.auth.models import AbstractUser
                     class Person(AbstractUser):
                         pass

@@ -39,7 +39,7 @@ class ScriptingTest {
         section = found.group(1).replace("/path/to/", Repo.root() + "/");
     }
 
-    /** A project of the name that README uses, with five customers. */
+    /** A project with the name that README uses, and five customers. */
     @BeforeEach void a_project_with_rows() throws Exception {
         db = Postgres.database();
         try (var connection = db.connect(); var statement = connection.createStatement()) {
@@ -53,17 +53,20 @@ class ScriptingTest {
     @Tag("exhaustive") @Test void the_lines_work_in_jshell() throws Exception {
         var output = jbang.bash(temp, block("bash"), block("java"));
         assertReported(output);
-        assertTrue(output.all().contains("project ==> Project["), output.all()); // it is the interactive one
+        assertTrue(output.all().contains("project ==> Project["), output.all()); // the interactive shell
     }
 
-    @Tag("exhaustive") @Test void the_lines_work_as_a_script_of_jshells() throws Exception {
+    @Tag("exhaustive") @Test void the_lines_work_as_a_jshell_script() throws Exception {
         assertReported(jsh());
     }
 
-    /** The control: what is asserted below is not there when the database says no. README says that the exit code does not tell. */
+    /**
+     * The control: without access to the database the assertions below fail. README says that the exit code does not
+     * show it.
+     */
     @Tag("exhaustive")
     @Test
-    void a_wrong_password_is_told_and_jshell_goes_on() throws Exception {
+    void a_wrong_password_is_reported_and_jshell_continues() throws Exception {
         var env = project.root().resolve(".env");
         Files.writeString(env, Files.readString(env).replace("pa#ss", "no-such-word"));
         var output = jsh();
@@ -89,11 +92,8 @@ class ScriptingTest {
             assertTrue(output.out().contains(line + "\n"), line + "\n" + output.all());
         var backups = new BackupFolder(project.root().resolve("backups")).list();
         assertEquals(1, backups.size(), output.all());
-        assertTrue(
-                output.out()
-                        .contains("2 tables backed up into backups/"
-                                + backups.getFirst().file().getFileName() + "\n"),
-                output.all());
+        assertTrue(output.out().contains("2 tables backed up into backups/"
+                + backups.getFirst().file().getFileName() + "\n"), output.all());
         assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");
     }
 

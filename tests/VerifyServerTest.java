@@ -64,7 +64,7 @@ class VerifyServerTest {
                         "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_'"));
     }
 
-    // ---- what it proves ------------------------------------------------------------------------
+    // ---- what it proves ----------------------------------------------------------------------
 
     @Test void a_backup_is_proven_on_the_other_server_without_the_project_server() throws Exception {
         settings(1, "BACKUP_VERIFY_URL='" + url("verifier", PASSWORD) + "'\n"); // the project's port is closed
@@ -126,7 +126,7 @@ class VerifyServerTest {
         assertFalse(folder().list().getFirst().isGood());
     }
 
-    // ---- what is refused -----------------------------------------------------------------------
+    // ---- what is refused ---------------------------------------------------------------------
 
     @Test void a_server_older_than_the_dump_s_is_refused() throws Exception {
         try (var older = OtherServer.start(14).orElse(null)) {
@@ -199,7 +199,7 @@ class VerifyServerTest {
         assertFalse(tool.run("verify", "--help").all().contains("embedded"));
     }
 
-    // ---- while it runs, and when it is stopped -------------------------------------------------
+    // ---- while it runs, and when it is stopped -----------------------------------------------
 
     @Test
     void a_killed_verify_s_database_is_dropped_by_the_next_and_the_password_is_in_no_command_line() throws Exception {
@@ -252,7 +252,7 @@ class VerifyServerTest {
         return Files.readString(Path.of("/proc/" + pid, file));
     }
 
-    // ---- helpers -------------------------------------------------------------------------------
+    // ---- helpers -----------------------------------------------------------------------------
 
     private void settings(int port, String more) throws IOException {
         Files.writeString(

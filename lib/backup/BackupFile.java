@@ -25,7 +25,7 @@ import lib.cli.Script;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
-import lib.plan.NotPutBack;
+import lib.plan.Plan.NotPutBack;
 import lib.process.Shell;
 
 /**

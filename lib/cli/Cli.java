@@ -7,12 +7,15 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
 import picocli.CommandLine;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.ScopeType;
 
 /** picocli's set-up, the same for every script: a Failure becomes one message and one exit code. */
 public final class Cli {
@@ -20,21 +23,14 @@ public final class Cli {
 
     /** The options every command has; mixed in by picocli. */
     public static final class Output {
-        @CommandLine.Option(names = "--json", scope = CommandLine.ScopeType.INHERIT,
+        @Option(names = "--json", scope = ScopeType.INHERIT,
                 description = "One JSON object a line on stdout; all that is for people goes to stderr.")
         public boolean json;
-        @CommandLine.Option(names = "--verbose", scope = CommandLine.ScopeType.INHERIT,
-                description = "Details, and stack traces of failures.")
+        @Option(names = "--verbose", scope = ScopeType.INHERIT, description = "Details, and stack traces of failures.")
         public boolean verbose;
-        @CommandLine.Option(names = "--quiet", scope = CommandLine.ScopeType.INHERIT,
-                description = "Only warnings and errors.")
+        @Option(names = "--quiet", scope = ScopeType.INHERIT, description = "Only warnings and errors.")
         public boolean quiet;
-
-        @CommandLine.Option(
-                names = "--color",
-                scope = CommandLine.ScopeType.INHERIT,
-                paramLabel = "WHEN",
-                defaultValue = "auto",
+        @Option(names = "--color", scope = ScopeType.INHERIT, paramLabel = "WHEN", defaultValue = "auto",
                 description = "auto, always or never (default: ${DEFAULT-VALUE}; NO_COLOR is respected).")
         public Console.Color color = Console.Color.auto;
 
@@ -46,12 +42,12 @@ public final class Cli {
         }
     }
 
-    /** A command that can say through which console its failures go. */
+    /** A command with the options of {@link Output}. */
     public interface HasOutput {
         Output output();
     }
 
-    /** A mixin whose options, as they were given, belong into every command that a message names. */
+    /** A mixin whose options, as they were given, are repeated in every command that a message names. */
     public interface ForLaterCommands {}
 
     /** Runs the command line and returns the exit code. */
@@ -62,9 +58,7 @@ public final class Cli {
 
     /** The command line as {@link #run} uses it, for tests that read the help. */
     public static CommandLine commandLine(Object command) {
-        var line = new CommandLine(command)
-                .setCaseInsensitiveEnumValuesAllowed(true)
-                .setUsageHelpAutoWidth(true)
+        var line = new CommandLine(command).setCaseInsensitiveEnumValuesAllowed(true).setUsageHelpAutoWidth(true)
                 .setExpandAtFiles(false) // a password file named @x is not a list of arguments
                 .setExecutionStrategy(Cli::execute)
                 .setExecutionExceptionHandler((e, cl, parsed) -> failed(e, cl))
@@ -73,20 +67,20 @@ public final class Cli {
         return line;
     }
 
-    /** An option before a subcommand's name that only the command above it has would be ignored in silence. */
-    private static int execute(CommandLine.ParseResult parsed) {
+    /** An option that only the command above has would be ignored when it is given before a subcommand's name. */
+    private static int execute(ParseResult parsed) {
         for (var above = parsed; above.hasSubcommand(); above = above.subcommand())
             for (var option : above.matchedOptions())
-                if (option.scopeType() != CommandLine.ScopeType.INHERIT) {
+                if (option.scopeType() != ScopeType.INHERIT) {
                     var below = above.subcommand().commandSpec();
-                    throw new CommandLine.ParameterException(
-                            below.commandLine(), option.longestName() + " is no option of " + below.name());
+                    throw new ParameterException(below.commandLine(),
+                            option.longestName() + " is not an option of " + below.name());
                 }
         Script.repeat(forLaterCommands(parsed));
         return new CommandLine.RunLast().execute(parsed);
     }
 
-    private static List<String> forLaterCommands(CommandLine.ParseResult parsed) {
+    private static List<String> forLaterCommands(ParseResult parsed) {
         var words = new ArrayList<String>();
         for (var at = parsed; at != null; at = at.subcommand())
             for (var option : at.matchedOptions()) {
@@ -108,16 +102,13 @@ public final class Cli {
         return isDescriptor || isPipe ? option.paramLabel() : value;
     }
 
-    /** What every command has in common: --help, --version, options in the order of their declaration, the exit codes. */
+    /** What every command has: --help, --version, options in the order of their declaration, the exit codes. */
     private static void completeHead(CommandLine line) {
         var spec = line.getCommandSpec();
         spec.mixinStandardHelpOptions(true);
-        spec.usageMessage()
-                .sortOptions(false)
-                .exitCodeListHeading("%nExit codes:%n")
-                .exitCodeList(Arrays.stream(Problem.Exit.values())
-                        .collect(Collectors.toMap(
-                                e -> String.valueOf(e.code), e -> e.meaning, (a, b) -> a, LinkedHashMap::new)));
+        var exitCodes = new LinkedHashMap<String, String>();
+        for (var exit : Problem.Exit.values()) exitCodes.put(String.valueOf(exit.code), exit.meaning);
+        spec.usageMessage().sortOptions(false).exitCodeListHeading("%nExit codes:%n").exitCodeList(exitCodes);
         for (var below : line.getSubcommands().values()) {
             if (spec.versionProvider() != null) below.getCommandSpec().versionProvider(spec.versionProvider());
             completeHead(below);
@@ -138,14 +129,14 @@ public final class Cli {
         return failure.problem().exit().code;
     }
 
-    /** A subcommand speaks with the voice of the command above it. */
+    /** A subcommand has the console of the command above it. */
     private static Console console(CommandLine line) {
         for (var at = line; at != null; at = at.getParent())
             if (at.getCommand() instanceof HasOutput has) return has.output().console();
         return new Output().console();
     }
 
-    private static int misused(CommandLine.ParameterException e, String[] args) {
+    private static int misused(ParameterException e, String[] args) {
         var line = e.getCommandLine();
         var help = "see " + line.getCommandSpec().qualifiedName() + " --help";
         var problem = Problem.of(Problem.Exit.USAGE, e.getMessage(), help);

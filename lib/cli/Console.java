@@ -22,10 +22,7 @@ import org.fusesource.jansi.AnsiConsole;
 import org.fusesource.jansi.AnsiType;
 import org.fusesource.jansi.internal.CLibrary;
 
-/**
- * All that people read and answer. With {@code json} everything for people goes to stderr and stdout carries one JSON
- * object a line. Nothing here knows a secret; what is printed is what callers hand over.
- */
+/** What people read and answer. With {@code json} that goes to stderr, and stdout has one JSON object a line. */
 public final class Console {
     /** When to colour: {@code auto} is a terminal without NO_COLOR. */
     public enum Color { auto, always, never }
@@ -72,34 +69,20 @@ public final class Console {
         }
     }
 
-    /** True when a question can be answered by a person. */
-    public boolean canAsk() {
-        return canAsk;
-    }
+    /** Whether a person can answer a question. */
+    public boolean canAsk() { return canAsk; }
 
     // ---- lines -------------------------------------------------------------------------------
 
-    public void heading(String text) {
-        say(Ansi.Color.CYAN, true, text);
-    }
+    public void heading(String text) { say(Ansi.Color.CYAN, true, text); }
 
     public void say(String text) {
         if (!options.quiet()) people.println(text);
         log(text);
     }
 
-    public void note(String text) {
-        say(Ansi.Color.DEFAULT, false, text);
-    }
-
-    public void detail(String text) {
-        if (options.verbose()) people.println(text);
-        log(text);
-    }
-
-    public void success(String text) {
-        say(Ansi.Color.GREEN, true, text);
-    }
+    public void note(String text) { say(Ansi.Color.DEFAULT, false, text); }
+    public void success(String text) { say(Ansi.Color.GREEN, true, text); }
 
     /** Warnings are shown even when quiet. */
     public void warn(String text) {
@@ -142,7 +125,7 @@ public final class Console {
 
     // ---- steps -------------------------------------------------------------------------------
 
-    /** Does the work. A terminal shows meanwhile that it is running; nothing of that stays on the screen. */
+    /** Does the work, while a terminal shows that it is running; nothing of that stays on the screen. */
     public <T> T during(String label, Callable<T> work) throws Exception {
         if (!terminal || options.quiet()) return work.call();
         try (var running = new Spinner(people, label)) {
@@ -168,22 +151,20 @@ public final class Console {
     // ---- questions ---------------------------------------------------------------------------
 
     /** Asks before anything was touched. @throws Failure refused when there is no terminal to ask in */
-    public String ask(String question) {
-        return ask(question, new Problem.Interrupted());
-    }
+    public String ask(String question) { return ask(question, new Problem.Interrupted()); }
 
     /** @param interrupted what Ctrl-C means here: it ends the program at once, with this and its exit code */
     private String ask(String question, Problem interrupted) {
         if (!canAsk)
             throw Failure.refused("no terminal to ask in: \"" + question + "\"")
-                    .next("give --yes to go on without being asked");
+                    .next("give --yes to continue without a question");
         try (var handle = Interruption.onSignal(() -> {
             people.println();
             error(interrupted);
-            FolderLock.releaseAll(); // nothing else of ours is there yet
+            FolderLock.releaseAll(); // nothing else was created yet
             Runtime.getRuntime().halt(interrupted.exit().code);
         })) {
-            Interruption.check(); // a signal that came before has ended nothing, and nobody would answer
+            Interruption.check(); // a signal that came earlier has not ended the program
             people.print(paint(Ansi.Color.YELLOW, true, question) + " ");
             people.flush();
             var answer = new BufferedReader(new InputStreamReader(System.in)).readLine();
@@ -196,11 +177,9 @@ public final class Console {
     }
 
     /** Exactly {@code YES}, {@code yes} or {@code y}; anything else is a no. */
-    public boolean yes(String question) {
-        return yes(question, new Problem.Interrupted());
-    }
+    public boolean yes(String question) { return yes(question, new Problem.Interrupted()); }
 
-    /** The same, when Ctrl-C means something else than that nothing was touched. */
+    /** @param interrupted what Ctrl-C means here */
     public boolean yes(String question, Problem interrupted) {
         var answer = ask(question, interrupted);
         return answer.equals("YES") || answer.equals("yes") || answer.equals("y");
@@ -208,7 +187,7 @@ public final class Console {
 
     // ---- log ---------------------------------------------------------------------------------
 
-    /** From now on the log goes to this new file, mode 0600; what was said before comes first. */
+    /** Later lines of the log go to this new file, mode 0600; the earlier ones come first. */
     public void logTo(Path file) throws IOException {
         log.writeTo(file);
     }

@@ -9,7 +9,7 @@ import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import lib.files.Disk;
 
-/** All that was said, with the time. It is kept in memory until there is a file for it. */
+/** Everything that was printed, with the time; in memory until there is a file for it. */
 final class RunLog {
     private final StringBuilder early = new StringBuilder();
     private Path file;

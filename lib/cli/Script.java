@@ -1,5 +1,6 @@
 package lib.cli;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -7,21 +8,19 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.process.Program;
 import lib.process.Shell;
 
-/** The toolkit's scripts, and how people call them: messages name commands that can be pasted as they stand. */
+/** The toolkit's scripts, and how people call them: the commands in messages can be pasted unchanged. */
 public enum Script {
     RESET_MIGRATIONS, BACKUP_DATABASE;
 
     private static final Call CALL = new Call(System.getenv(), properties(), Path.of(""));
     private static List<String> projectOptions = List.of();
 
-    /**
-     * A command line that can be pasted into the shell that this script was called from:
-     * {@code RESET_MIGRATIONS.command("undo", id)}. It has the options of this call that say which project is meant.
-     */
+    /** A command for the shell that this script was called from, with its options that say which project is meant. */
     public String command(String... arguments) {
         var words = new ArrayList<>(List.of(arguments));
         words.addAll(projectOptions);
@@ -40,25 +39,15 @@ public enum Script {
         projectOptions = List.copyOf(given);
     }
 
-    private String fileName() {
-        return alias().replace('-', '_') + ".java";
-    }
+    private String className() { return name().toLowerCase(Locale.ROOT); }
+    private String fileName() { return className() + ".java"; }
 
     /** The name in jbang-catalog.json. */
-    private String alias() {
-        return name().toLowerCase(Locale.ROOT).replace('_', '-');
-    }
+    private String alias() { return className().replace('_', '-'); }
 
     private static Map<String, String> properties() {
-        return Map.of(
-                "jbang.source",
-                System.getProperty("jbang.source", ""),
-                "script.alias",
-                System.getProperty("script.alias", ""),
-                "java.class.path",
-                System.getProperty("java.class.path", ""),
-                "java.home",
-                System.getProperty("java.home", ""));
+        return Stream.of("jbang.source", "script.alias", "java.class.path", "java.home")
+                .collect(Collectors.toMap(name -> name, name -> System.getProperty(name, "")));
     }
 
     /**
@@ -79,7 +68,7 @@ public enum Script {
         private Optional<String> byWrapper(Script script) {
             return Optional.ofNullable(environment.get("JBANGW_CALL"))
                 .map(call -> call.endsWith(".java") ? call.replaceFirst("\\w+\\.java$", script.fileName())
-                    : call.replaceFirst("\\w+$", script.fileName().replace(".java", "")));
+                    : call.replaceFirst("\\w+$", script.className()));
         }
 
         private Optional<String> bySource(Script script) {
@@ -87,7 +76,7 @@ public enum Script {
                 .map(source -> Shell.line(jbang(), source.replaceFirst("[^/]+$", script.fileName())));
         }
 
-        /** An alias is a command of its own once it is installed; else JBang finds it in the nearest catalog. */
+        /** An installed alias is a command; else JBang finds it in the nearest catalog. */
         private Optional<String> byAlias(Script script) {
             if (properties.get("script.alias").isEmpty()) return Optional.empty();
             if (Program.onPath(script.alias(), environment).isPresent()) return Optional.of(script.alias());
@@ -101,30 +90,24 @@ public enum Script {
         /** {@code java -jar} makes the jar the whole class path, and names it as it was given. */
         private Optional<String> byJar(Script script) {
             var jar = Path.of(properties.get("java.class.path"));
-            if (!jar.toString().endsWith(".jar")
-                    || jar.toString().contains(":")
-                    || !Files.isRegularFile(folder.resolve(jar))) return Optional.empty();
-            var wanted = jar.getFileName()
-                    .toString()
-                    .replaceFirst(
-                            "reset[_-]migrations|backup[_-]database",
-                            script.fileName().replace(".java", ""));
-            var other = jar.resolveSibling(wanted);
-            return Files.isRegularFile(folder.resolve(other))
-                    ? Optional.of(Shell.line(java(), "-jar", other.toString()))
-                    : Optional.empty();
+            var isJar = jar.toString().endsWith(".jar") && !jar.toString().contains(":");
+            if (!isJar || !Files.isRegularFile(folder.resolve(jar))) return Optional.empty();
+            var name = jar.getFileName().toString()
+                    .replaceFirst("reset[_-]migrations|backup[_-]database", script.className());
+            var other = jar.resolveSibling(name);
+            return Optional.of(other).filter(file -> Files.isRegularFile(folder.resolve(file)))
+                    .map(file -> Shell.line(java(), "-jar", file.toString()));
         }
 
         /** JBang does not say which file it runs; the one in the working folder is that file or another copy of it. */
         private Optional<String> byFile(Script script) {
-            return Files.isRegularFile(folder.resolve(script.fileName()))
-                    ? Optional.of(Shell.line(jbang(), script.fileName()))
-                    : Optional.empty();
+            return Optional.of(script.fileName()).filter(file -> Files.isRegularFile(folder.resolve(file)))
+                    .map(file -> Shell.line(jbang(), file));
         }
 
         /** Long, but it works anywhere. */
         private String byClass(Script script) {
-            return Shell.line(java(), "-cp", properties.get("java.class.path"), script.fileName().replace(".java", ""));
+            return Shell.line(java(), "-cp", properties.get("java.class.path"), script.className());
         }
 
         private String jbang() {
@@ -139,15 +122,13 @@ public enum Script {
 
         private boolean isOnPath(String name, String program) {
             return program.equals(name)
-                    || Program.onPath(name, environment)
-                            .filter(found -> isSame(found, Path.of(program)))
-                            .isPresent();
+                    || Program.onPath(name, environment).filter(found -> isSame(found, Path.of(program))).isPresent();
         }
 
         private static boolean isSame(Path one, Path other) {
             try {
                 return Files.isSameFile(one, other);
-            } catch (java.io.IOException notThere) {
+            } catch (IOException notThere) {
                 return false;
             }
         }

@@ -45,8 +45,7 @@ final class Spinner implements AutoCloseable {
         return line.length() < width ? line : line.substring(0, width - 2) + "…";
     }
 
-    @Override
-    public void close() throws InterruptedException {
+    @Override public void close() throws InterruptedException {
         thread.interrupt();
         thread.join();
     }

@@ -3,8 +3,7 @@ package lib.files;
 import java.util.function.Consumer;
 
 /**
- * The points between two acts at which a power cut would leave a state of its own. Nothing happens there, unless a test
- * listens: it kills this very process.
+ * A point between two acts, where a kill would leave a different state. Nothing happens there, unless a test listens.
  */
 public final class Checkpoint {
     private static volatile Consumer<String> listener = name -> {};
@@ -16,7 +15,5 @@ public final class Checkpoint {
     }
 
     /** @param name where we are, for people: "before: commit it", "moved 200 of 6,000" */
-    public static void reached(String name) {
-        listener.accept(name);
-    }
+    public static void reached(String name) { listener.accept(name); }
 }

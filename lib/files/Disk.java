@@ -1,8 +1,10 @@
 package lib.files;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
@@ -20,7 +22,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
-/** Files that must still be there after a power cut: written beside, fsynced, renamed, and the folder fsynced. */
+/** Files that survive a power cut: written beside, fsynced, renamed, and the folder fsynced. */
 public final class Disk {
     /** Whether files have permissions and an owner here. */
     public static final boolean POSIX = Path.of("").getFileSystem().supportedFileAttributeViews().contains("posix");
@@ -48,18 +50,18 @@ public final class Disk {
         }
     }
 
-    /** That this file, and no link to one, has this content. */
+    /** Whether this is a file with this content; false for a symbolic link to one. */
     public static boolean hasContent(Path file, String sha256) throws IOException {
         return Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS) && sha256(Files.readAllBytes(file)).equals(sha256);
     }
 
-    /** Makes the folder and those above it; each new one is open to its owner alone. */
+    /** Creates the folder and those above it; new ones are accessible to their owner only. */
     public static void createPrivateFolder(Path folder) throws IOException {
         if (Files.isDirectory(folder)) return;
         if (folder.getParent() != null) createPrivateFolder(folder.getParent());
         try {
             Files.createDirectory(folder);
-        } catch (java.nio.file.FileAlreadyExistsException anotherWasFaster) {
+        } catch (FileAlreadyExistsException createdMeanwhile) {
             return;
         }
         setMode(folder, "rwx------");
@@ -70,17 +72,17 @@ public final class Disk {
         if (POSIX) Files.setPosixFilePermissions(path, PosixFilePermissions.fromString(permissions));
     }
 
-    /** The file has its name only when it is whole; mode 0600. Its name is durable once the folder is fsynced. */
+    /** As {@link #replace}, with mode 0600. */
     public static void writePrivate(Path file, byte[] content) throws IOException {
         replace(file, content, "rw-------", null);
     }
 
     /**
-     * Puts the content in place of whatever bears the name; a symbolic link is replaced, never written through.
-     * The content is durable at once; its name is when the folder is fsynced, which callers do once for many files.
+     * Replaces whatever has the name; a symbolic link is replaced, never written through. The content is durable at
+     * once; its name is once the folder is fsynced, which callers do once for many files.
      *
      * @param permissions "rw-r--r--", or null: the folder's without its execute bits
-     * @param like        whose owner and group the file gets, as far as we may give files away; null: ours
+     * @param like        whose owner and group the file gets, as far as this user may set them; null: this user's
      */
     public static void replace(Path file, byte[] content, String permissions, Path like) throws IOException {
         var beside = beside(file);
@@ -88,7 +90,7 @@ public final class Disk {
         try {
             try (var out = FileChannel.open(beside, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
                 setMode(beside, permissions != null ? permissions : permissionsIn(file.getParent()));
-                var buffer = java.nio.ByteBuffer.wrap(content);
+                var buffer = ByteBuffer.wrap(content);
                 while (buffer.hasRemaining()) out.write(buffer);
                 out.force(true);
             }
@@ -106,7 +108,7 @@ public final class Disk {
 
     private static Path beside(Path file) {
         var name = file.getFileName().toString();
-        var room = name.getBytes(StandardCharsets.UTF_8).length < 240; // a file system's names have 255 bytes
+        var room = name.getBytes(StandardCharsets.UTF_8).length < 240; // a name may have 255 bytes
         return file.resolveSibling("~" + (room ? name : sha256(name.getBytes(StandardCharsets.UTF_8)))
                 + ".partial"); // ~: Django never takes it for a migration
     }
@@ -121,7 +123,7 @@ public final class Disk {
         return PosixFilePermissions.toString(Files.getPosixFilePermissions(folder)).replace('x', '-');
     }
 
-    /** The owner and group of {@code like}; only root can give files away, for everybody else they are right already. */
+    /** Sets the owner and group of {@code like}, as far as this user may. */
     public static void copyOwner(Path path, Path like) throws IOException {
         if (!POSIX) return;
         var from = Files.readAttributes(like, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
@@ -131,7 +133,7 @@ public final class Disk {
             if (!is.owner().equals(from.owner())) view.setOwner(from.owner());
             if (!is.group().equals(from.group())) view.setGroup(from.group());
         } catch (IOException notAllowed) {
-            // the user works with files of another owner through a group: the content is what counts
+            // the user has access to another owner's files through a group: the content counts
         }
     }
 
@@ -143,7 +145,7 @@ public final class Disk {
         }
     }
 
-    /** In words, why we may not: "owned by root, rwxr-xr-x". */
+    /** Why we may not write there: "owned by root, rwxr-xr-x". */
     public static String ownerAndMode(Path folder) {
         try {
             if (Files.getFileStore(folder).isReadOnly()) return "on a read-only file system";
@@ -151,11 +153,11 @@ public final class Disk {
             var is = Files.readAttributes(folder, PosixFileAttributes.class);
             return "owned by %s, %s".formatted(is.owner().getName(), PosixFilePermissions.toString(is.permissions()));
         } catch (IOException hidden) {
-            return "not even its owner may be seen";
+            return "its owner cannot be read";
         }
     }
 
-    /** Removes a folder and all in it, without following links; nothing there is fine. */
+    /** Removes a folder, if it exists, and everything in it, without following links. */
     public static void removeTree(Path folder) throws IOException {
         try {
             Files.walkFileTree(folder, new SimpleFileVisitor<>() {
@@ -165,8 +167,7 @@ public final class Disk {
                     return FileVisitResult.CONTINUE;
                 }
 
-                @Override
-                public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
+                @Override public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
                     Files.delete(dir);
                     return FileVisitResult.CONTINUE;
                 }

@@ -30,16 +30,11 @@ import lib.error.Failure;
 import lib.error.Problem;
 
 /**
- * Keeps other runs out of a project: a lock of the operating system on {@code .reset/lock}, which ends with its owner's process.
- * The file says who the owner is; a file that is left over tells of a run that ended abnormally.
+ * Keeps other runs out of a project: a lock of the operating system on {@code .reset/lock}, which ends with its owner's
+ * process. The file names the owner; a file that is left over means that a run ended abnormally.
  */
 public final class FolderLock implements AutoCloseable {
-    /**
-     * Who holds a lock, as others are told.
-     *
-     * @param since   ISO 8601, UTC
-     * @param command "reset_migrations undo"; never its arguments
-     */
+    /** The owner of a lock, for messages. @param since ISO 8601, UTC @param command without its arguments */
     public record Owner(long pid, String host, String since, String command) {
         /** This process. */
         public static Owner current(String command) {
@@ -48,8 +43,7 @@ public final class FolderLock implements AutoCloseable {
         }
 
         /** "pid 4711 on web1, since 2026-11-22T10:15:00Z, reset_migrations undo". */
-        @Override
-        public String toString() {
+        @Override public String toString() {
             return "pid %d on %s, since %s, %s".formatted(pid, host, since, command);
         }
     }
@@ -59,40 +53,37 @@ public final class FolderLock implements AutoCloseable {
     // Closing any second channel on the file would release this process's lock, so the second one is never opened.
     private static final Map<Path, FolderLock> OURS = new ConcurrentHashMap<>();
 
-    /** @param key which file it was: another process's may bear its name by now, when git has cleaned up here
-     *  @param ownFolder not a link that somebody has put there */
+    /** @param key of the file: after a clean-up by git, another process's file may have its name */
     private record Held(Path file, FileChannel channel, Object key, boolean ownFolder) {}
 
     private final List<Held> held = new ArrayList<>();
     private final Owner us;
-    private final Consumer<String> say;
+    private final Consumer<String> warn;
 
-    private FolderLock(Owner us, Consumer<String> say) {
+    private FolderLock(Owner us, Consumer<String> warn) {
         this.us = us;
-        this.say = say;
+        this.warn = warn;
     }
 
     /**
      * @param command for others to read: "reset_migrations undo"
-     * @param say     gets a warning when an earlier run ended abnormally
+     * @param warn    gets a warning when an earlier run ended abnormally
      * @throws Failure busy (5) naming the owner; failed (1) where nothing can be written
      */
-    public static FolderLock take(Path root, String command, Consumer<String> say) {
-        return new FolderLock(Owner.current(command), say).takeAlso(root);
+    public static FolderLock take(Path root, String command, Consumer<String> warn) {
+        return new FolderLock(Owner.current(command), warn).takeAlso(root);
     }
 
     /**
-     * The same for a command that needs nothing of the folder. Where nothing can be written there is no lock, only a warning:
-     * no reset can be running there either.
-     *
-     * @return or null
+     * For a command that writes nothing there. Where nothing can be written it warns and returns null: no reset can run
+     * there either.
      */
-    public static FolderLock takeIfWritable(Path root, String command, Consumer<String> say) {
+    public static FolderLock takeIfWritable(Path root, String command, Consumer<String> warn) {
         try {
-            return take(root, command, say);
+            return take(root, command, warn);
         } catch (Failure failure) {
             if (failure.problem().exit() != Problem.Exit.FAILED) throw failure;
-            say.accept(failure.problem().what());
+            warn.accept(failure.problem().what());
             return null;
         }
     }
@@ -105,30 +96,29 @@ public final class FolderLock implements AutoCloseable {
 
     private static Failure cannotLock(Path root, String why) {
         var failure = Failure.failed("cannot lock the project %s for this run: %s".formatted(root, why));
-        if (why.contains("No space left")) {
+        if (why.contains("No space left"))
             return failure.next("make room in %s, then start again: df -h shows how full each file system is"
-                .formatted(root.resolve(".reset")));
-        }
-        return failure.next("let %s write to %s: the lock, the records of runs and the migrations are files there"
+                    .formatted(root.resolve(".reset")));
+        return failure.next("give %s write access to %s: the lock, the records of runs and the migrations are files there"
                 .formatted(System.getProperty("user.name"), root),
-            "if .reset there is a link or a mount, it has to lead somewhere");
+                "if .reset is a link or a mount there, its target has to exist");
     }
 
     /** For a command that only reads: nothing is created or removed. @throws Failure busy (5) */
     public static void refuseIfHeld(Path root) {
-        if (!OURS.isEmpty()) return; // see there
+        if (!OURS.isEmpty()) return; // the comment there says why
         try (var channel = open(root.resolve(".reset").resolve(NAME))) {
-            if (channel.tryLock() == null) throw busy(root, patiently(channel));
-        } catch (IOException nobody) {
-            // no file, no holder
+            if (channel.tryLock() == null) throw busy(root, awaitOwner(channel));
+        } catch (IOException noFile) {
+            // so it is not locked
         }
     }
 
-    /** Another checkout's folder too; given up together. What is held already is fine. */
+    /** Another checkout's folder too; both are released together. What is held already is fine. */
     public FolderLock takeAlso(Path root) {
         var file = root.resolve(".reset").resolve(NAME);
         try {
-            for (int i = 0; i < 100; i++) { // whoever gives it up removes file and folder under our hands
+            for (int i = 0; i < 100; i++) { // its last holder may remove file and folder meanwhile
                 try {
                     if (lock(root, file)) return this;
                 } catch (NoSuchFileException removed) {
@@ -149,10 +139,10 @@ public final class FolderLock implements AutoCloseable {
     private boolean lock(Path root, Path file) throws IOException {
         Disk.createPrivateFolder(file.getParent());
         try {
-            FileChannel.open(file, Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE), privately())
-                    .close();
+            var create = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+            FileChannel.open(file, create, ownerOnly()).close();
         } catch (FileAlreadyExistsException there) {
-            // somebody's, alive or dead
+            // of a run that holds it, or of one that has ended
         }
         var ownFolder = !Files.isSymbolicLink(file.getParent());
         file = file.getParent().toRealPath().resolve(NAME);
@@ -164,11 +154,11 @@ public final class FolderLock implements AutoCloseable {
             var before = key(file);
             channel = open(file);
             var locked = channel.tryLock() != null;
-            if (!before.equals(key(file))) { // removed by its last holder; an open file's key is nobody else's
+            if (!before.equals(key(file))) { // removed by its last holder; an open file's key is not used again
                 release(file, channel);
                 return false;
             }
-            if (!locked) throw busy(root, patiently(channel));
+            if (!locked) throw busy(root, awaitOwner(channel));
             held.add(new Held(file, channel, before, ownFolder));
         } catch (OverlappingFileLockException sameProcess) {
             release(file, channel);
@@ -178,11 +168,11 @@ public final class FolderLock implements AutoCloseable {
             throw e;
         }
         try {
-            remains(channel);
+            warnOfAbnormalEnd(channel);
             write(channel, us);
             writeGitignore(file.getParent());
             return true;
-        } catch (NoSuchFileException removed) { // to be taken again; any other failure is cleared away by close()
+        } catch (NoSuchFileException removed) { // the caller tries again; close() cleans up after any other failure
             held.removeLast();
             release(file, channel);
             throw removed;
@@ -198,17 +188,16 @@ public final class FolderLock implements AutoCloseable {
         OURS.remove(file);
     }
 
-    /** Where the platform has no such thing, every file is the same as every other. */
+    /** What identifies a file; the same for all where the platform has no such thing. */
     private static Object key(Path file) throws IOException {
         var key = Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS).fileKey();
         return key == null ? "" : key;
     }
 
-    private static FileAttribute<?>[] privately() {
+    private static FileAttribute<?>[] ownerOnly() {
         if (!Disk.POSIX) return new FileAttribute<?>[0];
-        return new FileAttribute<?>[] {
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"))
-        };
+        var mode = PosixFilePermissions.fromString("rw-------");
+        return new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(mode)};
     }
 
     public static void writeGitignore(Path runs) throws IOException {
@@ -216,10 +205,10 @@ public final class FolderLock implements AutoCloseable {
         if (!Files.exists(ignore)) Disk.writePrivate(ignore, "*\n".getBytes(StandardCharsets.UTF_8));
     }
 
-    private void remains(FileChannel channel) throws IOException {
-        if (channel.size() == 0) return; // made by us just now
+    private void warnOfAbnormalEnd(FileChannel channel) throws IOException {
+        if (channel.size() == 0) return; // we have just created it
         var dead = read(channel);
-        say.accept(dead == null ? "an earlier run ended abnormally" : "an earlier run ended abnormally: " + dead);
+        warn.accept("an earlier run ended abnormally" + (dead == null ? "" : ": " + dead));
     }
 
     private static void write(FileChannel channel, Owner holder) throws IOException {
@@ -228,8 +217,8 @@ public final class FolderLock implements AutoCloseable {
         while (bytes.hasRemaining()) channel.write(bytes, bytes.position());
     }
 
-    /** Who has just taken it may not have written yet who that is. */
-    private static Owner patiently(FileChannel channel) throws IOException {
+    /** A process that has just taken the lock may not have written its name yet. */
+    private static Owner awaitOwner(FileChannel channel) throws IOException {
         for (int i = 0; i < 40; i++) {
             var holder = read(channel);
             if (holder != null) return holder;
@@ -247,17 +236,16 @@ public final class FolderLock implements AutoCloseable {
         var bytes = ByteBuffer.allocate(4096);
         channel.read(bytes, 0);
         try {
-            var holder =
-                    JSON.fromJson(new String(bytes.array(), 0, bytes.position(), StandardCharsets.UTF_8), Owner.class);
+            var text = new String(bytes.array(), 0, bytes.position(), StandardCharsets.UTF_8);
+            var holder = JSON.fromJson(text, Owner.class);
             return holder == null || holder.host() == null ? null : holder;
         } catch (JsonParseException halfWritten) {
             return null;
         }
     }
 
-    /** The file goes while it is still held, and with it a folder that has nothing else to keep. */
-    @Override
-    public void close() {
+    /** Removes the file while it is still held, and a folder that holds nothing else. */
+    @Override public void close() {
         for (var one : held) {
             try (var channel = one.channel) {
                 if (!one.key.equals(key(one.file))) continue;
@@ -267,7 +255,7 @@ public final class FolderLock implements AutoCloseable {
                 Files.deleteIfExists(one.file);
                 if (bare) Files.deleteIfExists(folder);
             } catch (IOException stays) {
-                // a mount cannot be removed; a file that is left is one that the next run finds unlocked
+                // a mount cannot be removed; a file that stays is found unlocked by the next run
             } finally {
                 OURS.remove(one.file);
             }
@@ -275,10 +263,8 @@ public final class FolderLock implements AutoCloseable {
         held.clear();
     }
 
-    /** Before the process is ended at once: nothing of ours stays behind. */
-    public static void releaseAll() {
-        List.copyOf(OURS.values()).forEach(FolderLock::close);
-    }
+    /** Before the process is halted: no lock file stays behind. */
+    public static void releaseAll() { List.copyOf(OURS.values()).forEach(FolderLock::close); }
 
     private static boolean isBare(Path folder) throws IOException {
         try (Stream<Path> all = Files.list(folder)) {

@@ -1,6 +1,7 @@
 package lib.files;
 
 import java.time.Duration;
+import java.util.Collection;
 import java.util.Locale;
 
 /** Numbers and names as people read them. */
@@ -9,10 +10,12 @@ public final class Text {
 
     /** A name in one line: names of database objects may hold newlines and control characters. */
     public static String line(String text) {
-        return text.strip()
-                .replaceAll("\\s*\\R\\s*", " ")
+        return text.strip().replaceAll("\\s*\\R\\s*", " ")
                 .replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
     }
+
+    /** The end of a message: each on a line below it, indented. */
+    public static String lines(Collection<String> all) { return "\n  " + String.join("\n  ", all); }
 
     /** "1 table", "1,200 tables". */
     public static String count(int number, String noun) {

@@ -5,24 +5,53 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import lib.cli.Console;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Checkpoint;
+import lib.files.Text;
 import lib.process.Interruption;
 import org.fusesource.jansi.Ansi;
 
 /**
- * Steps to print, and the same steps to run. On failure the steps that were begun are undone, the last one first. A step that
- * cannot be undone stops that, because a later undo needs what the steps before it keep (the old files, the record of the run).
- * Only a permanent problem ({@link Problem#isPermanent}) does not stop it: no later undo could do better.
+ * Steps to print, and the same steps to run. On failure the steps that were begun are undone, the last one first. A
+ * step that cannot be undone stops that, because a later undo needs what the steps before it keep (the old files, the
+ * record of the run). Only a permanent problem ({@link Problem#isPermanent}) does not stop it: no later undo could do
+ * better.
  */
 public record Plan(List<Step> steps) {
+    /** Every step is done, so nothing is put back, but something that follows the steps failed. */
+    public record NotFinished(List<Problem> left) implements Problem {
+        @Override public Exit exit() { return Exit.PARTLY; }
 
-    public List<String> describe() {
-        return steps.stream().map(Step::describe).toList();
+        @Override public String what() {
+            return "everything is done except:" + Text.lines(left.stream().map(Problem::what).toList());
+        }
+
+        @Override public List<String> next() {
+            return left.stream().flatMap(problem -> problem.next().stream()).toList();
+        }
+
+        /** The same with another one. @param other null: none */
+        public NotFinished and(Problem other) {
+            return new NotFinished(Stream.concat(left.stream(), Stream.ofNullable(other)).toList());
+        }
     }
+
+    /** The plan failed, and a step could not be undone. @param left what is not undone, a line each */
+    public record NotPutBack(Problem first, List<String> left, List<String> next) implements Problem {
+        @Override public Exit exit() { return Exit.PARTLY; }
+
+        @Override public String what() {
+            var failed = first instanceof Interrupted ? "interrupted" : first.what();
+            return failed + "\nand this could not be put back:" + Text.lines(left);
+        }
+    }
+
+    public List<String> describe() { return steps.stream().map(Step::describe).toList(); }
 
     /**
      * Runs every step, then finishes every step.
@@ -49,10 +78,11 @@ public record Plan(List<Step> steps) {
         finish();
     }
 
-    /** Runs a step and prints its line with the time it took; while it runs, a terminal shows that it lives. */
+    /** Runs a step and prints its line with the time it took; a terminal shows meanwhile that it is running. */
     public static void run(Console console, int number, int of, Step step) throws Exception {
-        var label = "[%d/%d] %s".formatted(number, of, step.describe());
-        console.event("step", Map.of("number", number, "of", of, "what", step.describe()));
+        var what = step.describe();
+        var label = "[%d/%d] %s".formatted(number, of, what);
+        console.event("step", Map.of("number", number, "of", of, "what", what));
         var began = System.nanoTime();
         try {
             console.during(label, () -> {
@@ -65,13 +95,11 @@ public record Plan(List<Step> steps) {
         }
         console.say(label + console.paint(Ansi.Color.GREEN, false, "  " + Console.seconds(began)));
         var seconds = (System.nanoTime() - began) / 1e9;
-        console.event("done", Map.of("number", number, "of", of, "what", step.describe(), "seconds", seconds));
+        console.event("done", Map.of("number", number, "of", of, "what", what, "seconds", seconds));
     }
 
     /**
-     * As {@link #run}, for a caller that reports success before it throws what could not be finished.
-     *
-     * @return the failure with the {@link NotFinished}, or null
+     * As {@link #run}, but returns the failure with a {@link NotFinished}, so that the caller can report success first.
      */
     public Failure runReturningUnfinished(Console console, Supplier<String> nextIfNotPutBack) {
         try {
@@ -90,51 +118,37 @@ public record Plan(List<Step> steps) {
             try {
                 step.finish();
                 Checkpoint.reached("finished: " + step.describe());
+            } catch (Failure failure) {
+                left.add(failure);
             } catch (Exception e) {
-                left.add(
-                        e instanceof Failure failure
-                                ? failure
-                                : Failure.failed(step.describe() + ": " + Failure.firstLine(e))
-                                        .causedBy(e));
+                left.add(Failure.failed(step.describe() + ": " + Failure.firstLine(e)).causedBy(e));
             }
         }
-        if (!left.isEmpty())
-            throw new Failure(
-                    new NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
+        if (left.isEmpty()) return;
+        throw new Failure(new NotFinished(left.stream().map(Failure::problem).toList()), left.getFirst());
     }
 
-    private static RuntimeException putBack(
-            ArrayDeque<Step> begun, Exception cause, Console console, Supplier<String> next) {
-        var putBack = new PutBack(console, next);
+    private static RuntimeException putBack(ArrayDeque<Step> begun, Exception cause, Console console,
+            Supplier<String> next) {
+        var putBack = new PutBack(console, next, new ArrayList<>(), new LinkedHashSet<>());
         Interruption.uninterruptibly(() -> putBack.undo(begun));
         var failure = Failure.of(cause);
-        if (putBack.left.isEmpty())
-            return failure != null
-                    ? failure
-                    : cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
-        var first = failure != null ? failure.problem() : Problem.of(Problem.Exit.FAILED, cause.toString());
-        return new Failure(new NotPutBack(first, putBack.left, List.copyOf(putBack.commands)), cause);
+        if (!putBack.left.isEmpty()) {
+            var first = failure != null ? failure.problem() : Problem.of(Problem.Exit.FAILED, cause.toString());
+            return new Failure(new NotPutBack(first, putBack.left, List.copyOf(putBack.commands)), cause);
+        }
+        if (failure != null) return failure;
+        return cause instanceof RuntimeException bug ? bug : new IllegalStateException(cause);
     }
 
     /** Undoes the steps that were begun, and remembers what it could not undo. */
-    private static final class PutBack {
-        private final Console console;
-        private final Supplier<String> next;
-        private final List<String> left = new ArrayList<>();
-        private final LinkedHashSet<String> commands = new LinkedHashSet<>();
-
-        PutBack(Console console, Supplier<String> next) {
-            this.console = console;
-            this.next = next;
-        }
-
+    private record PutBack(Console console, Supplier<String> next, List<String> left, Set<String> commands) {
         void undo(ArrayDeque<Step> begun) {
             console.note("putting everything back");
             for (var steps = begun.iterator(); steps.hasNext();) {
-                var step = steps.next();
-                if (undo(step)) continue;
-                steps.forEachRemaining(
-                        waiting -> left.add("therefore not undone: " + waiting.describe())); // also stopped services
+                if (undo(steps.next())) continue;
+                // stopped services too
+                steps.forEachRemaining(waiting -> left.add("therefore not undone: " + waiting.describe()));
                 return;
             }
         }
@@ -150,7 +164,7 @@ public record Plan(List<Step> steps) {
                 console.log(e);
                 left.add(step.describe() + ": " + Failure.firstLine(e));
                 var isPermanent = e instanceof Failure failure && failure.problem().isPermanent();
-                var own = e instanceof Failure failure && isPermanent ? failure.problem().next() : List.<String>of();
+                var own = isPermanent ? ((Failure) e).problem().next() : List.<String>of();
                 commands.addAll(own.isEmpty() ? List.of(next.get()) : own);
                 return isPermanent;
             }

@@ -1,8 +1,8 @@
 package lib.plan;
 
 /**
- * One act of a plan. It carries what planning found, so that undo never has to guess.
- * {@code undo()} accepts a half-done {@code run()} and one that never began.
+ * One act of a plan. It carries what planning found, so that undo never has to guess. {@code undo()} accepts a
+ * half-done {@code run()} and one that never began.
  */
 public interface Step {
     /** One line in the imperative, for the plan and the log: "replace 14 migration files by 9". */
@@ -12,30 +12,18 @@ public interface Step {
 
     default void undo() throws Exception {}
 
-    /** After every step has run: give up what was only kept for undo within this run (never what the user's undo needs). */
+    /** After every step: gives up what was only kept for undo within this run, never what the user's undo needs. */
     default void finish() throws Exception {}
 
-    /** What a step does, when a method says it best. */
     interface Action {
         void run() throws Exception;
     }
 
     /** A step that changes nothing that would have to be undone. */
-    static Step of(String describe, Action run) {
-        return of(describe, run, () -> {}, () -> {});
-    }
+    static Step of(String describe, Action run) { return of(describe, run, () -> {}, () -> {}); }
 
-    /** The same step, with something to do before it. */
-    static Step after(Action first, Step step) {
-        return of(step.describe(), () -> {
-            first.run();
-            step.run();
-        }, step::undo, step::finish);
-    }
-
-    /** The same step, whose end is left to another. */
-    static Step withoutFinish(Step step) {
-        return of(step.describe(), step::run, step::undo, () -> {});
+    static Step of(String describe, Action run, Action undo) {
+        return of(describe, run, undo, () -> {});
     }
 
     static Step of(String describe, Action run, Action undo, Action finish) {

@@ -51,7 +51,5 @@ final class BackupStep implements Step {
     }
 
     /** The backup's file, or null before it is taken. */
-    Path file() {
-        return file;
-    }
+    Path file() { return file; }
 }

@@ -3,6 +3,7 @@ package lib.reset;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
 import lib.django.Migrator;
 import lib.error.Failure;
@@ -16,104 +17,60 @@ import lib.postgres.SchemaObjects;
 import lib.postgres.Sessions;
 import lib.process.Interruption;
 
-/** The tables of the current schema are dropped, as the original script did. Only a backup brings them back. */
-final class DropTables implements Strategy {
-    /** One table with two indexes takes thirteen locks; a server's default settings have room for 6,400. */
-    private static final int AT_ONCE = 50;
-
+/** The tables of the current schema are dropped, and only a backup brings them back. @param grants on the old tables */
+record DropTables(Database db, DatabaseSnapshot snapshot, boolean terminate, List<SchemaObject> tables,
+        List<SchemaObject> collations, DroppedTables previous, List<String> warnings, AtomicReference<Grants> grants)
+        implements Strategy {
     private static final String DROPPED = "the tables are dropped, not set aside: only a backup brings them back, "
             + "and what others write after that backup is lost";
 
-    private final Database db;
-    private final DatabaseSnapshot snapshot;
-    private final boolean terminate;
-    private final List<SchemaObject> tables;
-    private final List<SchemaObject> collations;
-    private final List<String> warnings;
-    private final DroppedTables previous;
-    private Grants grants = new Grants(List.of());
-
-    private DropTables(Database db, DatabaseSnapshot snapshot, String runId, boolean terminate,
-            List<SchemaObject> tables,
-                       List<SchemaObject> collations, List<String> warnings) {
-        this.db = db;
-        this.snapshot = snapshot;
-        this.terminate = terminate;
-        this.tables = tables;
-        this.collations = collations;
-        this.warnings = warnings;
-        this.previous = new DroppedTables(runId, snapshot.name(), snapshot.schema().name(), tables.stream()
-                .map(SchemaObject::oid).toList());
-    }
-
     static DropTables plan(Database db, DatabaseSnapshot snapshot, String runId, boolean terminate) {
-        var objects = SchemaObjects.in(db, snapshot.schema().name());
+        var schema = snapshot.schema().name();
+        var objects = SchemaObjects.in(db, schema);
         var tables = objects.stream().filter(o -> o.kind().equals("table")).toList();
-        var all = "the tables of schema " + snapshot.schema().name();
         var others = tables.stream().filter(t -> !t.owned()).map(t -> t.identity() + " belongs to " + t.owner())
                 .toList();
-        if (!others.isEmpty()) throw Parking.cascade(all, others);
-        Parking.refuseCascade(db, snapshot.schema().name(), tables, all);
-        var warnings = new ArrayList<>(List.of(DROPPED));
+        if (!others.isEmpty()) throw Parking.cascade("the tables of schema " + schema, others);
+        Parking.refuseCascade(db, schema, tables, "the tables of schema " + schema);
         var collations = objects.stream().filter(o -> o.kind().equals("collation") && o.owned()).toList();
         var kinds = objects.stream().filter(o -> !o.kind().equals("table") && !o.dependent() && !collations.contains(o))
                 .collect(Collectors.groupingBy(SchemaObject::kind, TreeMap::new, Collectors.counting()));
-        if (!kinds.isEmpty()) warnings.add("other objects stay, unless they depend on a table: "
-                + kinds.entrySet().stream().map(e -> e.getKey() + " " + e.getValue())
-                        .collect(Collectors.joining(", ")));
-        return new DropTables(db, snapshot, runId, terminate, tables, collations, warnings);
+        var warnings = new ArrayList<>(List.of(DROPPED));
+        if (!kinds.isEmpty()) warnings.add("other objects stay, unless they depend on a table: " + kinds.entrySet()
+                .stream().map(e -> e.getKey() + " " + e.getValue()).collect(Collectors.joining(", ")));
+        var oids = tables.stream().map(SchemaObject::oid).toList();
+        return new DropTables(db, snapshot, terminate, tables, collations,
+                new DroppedTables(runId, snapshot.name(), schema, oids), warnings,
+                new AtomicReference<>(new Grants(List.of())));
     }
 
-    public String name() {
-        return "drop";
-    }
+    @Override public String name() { return "drop"; }
+    @Override public String reason() { return BY_NAME; }
 
-    public String reason() {
-        return "asked for by name";
-    }
-
-    public List<String> warnings() {
-        return List.copyOf(warnings);
-    }
-
-    public List<String> inTheWay() {
+    @Override public List<String> inTheWay() {
         return Sessions.othersHolding(db, Parking.relations(tables));
     }
 
-    public DropTables terminating() {
-        return new DropTables(db, snapshot, previous.run(), true, tables, collations, warnings);
+    @Override public DropTables terminating() {
+        return new DropTables(db, snapshot, true, tables, collations, previous, warnings, grants);
     }
 
-    public DroppedTables previous() {
-        return previous;
-    }
-
-    /**
-     * In batches, because one transaction would fill the lock table; the newest first, because dropping a table locks
-     * all that refer to it. Its undo can only say where the tables are: in the backup.
-     */
-    public Step drop() {
-        return new Step() {
-            public String describe() {
-                return "drop %d tables of schema %s".formatted(tables.size(), snapshot.schema().name());
+    /** In batches, because one transaction would fill the lock table. Its undo can only name the backup. */
+    Step drop() {
+        var schema = snapshot.schema().name();
+        return Step.of("drop %d tables of schema %s".formatted(tables.size(), schema), () -> {
+            grants.set(Grants.in(db, schema));
+            for (var batch : Parking.droppable(tables)) {
+                Interruption.check();
+                var names = batch.stream().map(SchemaObject::identity).collect(Collectors.joining(", "));
+                Parking.locking(db, Parking.relations(batch), terminate,
+                        () -> db.inOneTransaction(List.of("DROP TABLE IF EXISTS %s CASCADE".formatted(names))));
+                Checkpoint.reached("dropped some");
             }
-
-            public void run() {
-                grants = Grants.in(db, snapshot.schema().name());
-                for (var batch : SchemaObjects.batches(tables.reversed(), AT_ONCE)) {
-                    Interruption.check();
-                    var names = batch.stream().map(SchemaObject::identity).collect(Collectors.joining(", "));
-                    Parking.locking(db, Parking.relations(batch), terminate,
-                            () -> db.inOneTransaction(List.of("DROP TABLE IF EXISTS %s CASCADE".formatted(names))));
-                    Checkpoint.reached("dropped some");
-                }
-                collations.forEach(DropTables.this::dropUnused);
-            }
-
-            public void undo() {
-                if (previous.areDropped(db)) throw previous.onlyBackupHasThem(null);
-            }
-        };
+            collations.forEach(this::dropUnused);
+        }, () -> {
+            if (previous.areDropped(db)) throw previous.onlyBackupHasThem(null);
+        });
     }
 
     /** Django creates collations without IF NOT EXISTS, so one that a table needed has to go too. */
@@ -126,9 +83,9 @@ final class DropTables implements Strategy {
         }
     }
 
-    public Step migrate(Migrator migrator) {
-        return new MigrateLive(migrator, () -> {
-            warnings.addAll(grants.regrant(db, snapshot.schema().name()));
+    Step migrate(Migrator migrator) {
+        return Parking.migrateLive(migrator, () -> {
+            warnings.addAll(grants.get().regrant(db, snapshot.schema().name()));
             db.flushWal();
         }, () -> {});
     }

@@ -11,7 +11,7 @@ import lib.postgres.Database;
 /** The strategy drop sets nothing aside: only a backup has the old tables. @param tables oids of the dropped tables */
 record DroppedTables(String run, String name, String schema, List<Long> tables) implements PreviousState {
     @Override public String location(Database db) {
-        return "nowhere: drop leaves the tables to a backup";
+        return NOWHERE + ": drop leaves the tables to a backup";
     }
 
     @Override public String describe(State state) {
@@ -23,7 +23,7 @@ record DroppedTables(String run, String name, String schema, List<Long> tables) 
         };
     }
 
-    /** Nobody knows the grants of the dropped tables any more. */
+    /** The grants of the dropped tables are lost. */
     @Override public List<String> complete(Database db) {
         return List.of("grants on the dropped tables may be missing on the new ones: compare with the backup");
     }
@@ -34,25 +34,18 @@ record DroppedTables(String run, String name, String schema, List<Long> tables) 
         return left == 0 ? State.NEW_IS_LIVE : left == tables.size() ? State.OLD_IS_LIVE : State.HALF;
     }
 
-    boolean areDropped(Database db) {
-        return state(db) != State.OLD_IS_LIVE;
-    }
+    boolean areDropped(Database db) { return state(db) != State.OLD_IS_LIVE; }
 
     @Override public List<Step> undo(Database db, boolean terminate) {
         if (areDropped(db)) throw onlyBackupHasThem(null);
         return List.of();
     }
 
-    @Override public long bytes(Database db) {
-        return 0;
-    }
-
-    @Override public List<String> holders(Database db) {
-        return List.of();
-    }
+    @Override public long bytes(Database db) { return 0; }
+    @Override public List<String> holders(Database db) { return List.of(); }
 
     @Override public Step purge(Database db, boolean terminate) {
-        return Step.of("nothing is set aside", () -> {});
+        return Step.of(NOTHING, () -> {});
     }
 
     /** @param backup the file, or null when it is not known here, or was declined */

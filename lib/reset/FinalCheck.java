@@ -6,13 +6,11 @@ import java.util.List;
 import lib.django.Django;
 import lib.environment.Environment;
 import lib.error.Failure;
+import lib.files.Text;
 import lib.plan.Step;
 import lib.postgres.Database;
 
-/**
- * A new Python process sees the project as everybody else will: with the files, the settings and the database as they
- * are now.
- */
+/** A new Python process sees the project as other programs will: its files, settings and database as they are now. */
 record FinalCheck(Environment environment, String settings, Run reset) implements Step {
     @Override public String describe() {
         return "check: Django finds nothing left to migrate and nothing to make";
@@ -25,7 +23,7 @@ record FinalCheck(Environment environment, String settings, Run reset) implement
     }
 
     static String failed(List<String> findings) {
-        return "the final check failed:\n  " + String.join("\n  ", findings);
+        return "the final check failed:" + Text.lines(findings);
     }
 
     /** What is wrong, a line each. */

@@ -1,56 +1,86 @@
 package lib.reset;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import lib.django.Description;
+import lib.django.Migrations;
+import lib.django.NewMigrations;
 import lib.environment.Environment;
 import lib.environment.Services;
+import lib.files.Disk;
 import lib.postgres.DatabaseSnapshot;
+import lib.project.Git;
 import lib.project.Project;
 
 /**
  * What was found before anything was planned.
  *
- * @param services   containers that use the database and are running now
- * @param strategy   what will set the old tables aside
- * @param inTheWay   sessions that are connected now and would be in its way, a line each
- * @param terminate  whether these sessions are ended
+ * @param services containers that use the database and are running now
+ * @param strategy what will set the old tables aside
+ * @param inTheWay sessions that are connected now and would be in its way, a line each
  */
 public record Findings(Environment environment, Services services, Description django, DatabaseSnapshot snapshot,
-                       MigrationChange migrations, Strategy strategy, List<String> inTheWay, boolean terminate) {
+        MigrationChange migrations, Strategy strategy, List<String> inTheWay) {
 
     private static final String OUTSIDE = "outside the project";
 
-    /** The id of the run to be. */
-    public String id() {
-        return strategy.previous().run();
+    /**
+     * The migration files of the selected apps and those that replace them.
+     *
+     * @param fresh       the new ones: text by path relative to the project's root, sorted
+     * @param drift       what makemigrations would write even with these
+     * @param unwritten   tables and columns that models of other apps want and no migration makes
+     * @param uncommitted changes to the old files that git does not have
+     */
+    record MigrationChange(Migrations old, Map<String, String> fresh, Set<String> drift,
+            List<NewMigrations.UnwrittenChange> unwritten, List<Git.Change> uncommitted) {
+
+        /** For run.json. @param apps the labels of the selected apps */
+        RunMigrations record(List<String> apps) {
+            var root = old.root();
+            var hashes = new LinkedHashMap<String, String>();
+            var missing = new ArrayList<String>();
+            fresh.forEach((path, text) -> {
+                hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8)));
+                var folder = Path.of(path).getParent();
+                if (!Files.exists(root.resolve(folder).resolve("__init__.py")))
+                    missing.add(folder.resolve("__init__.py").toString());
+                for (; folder != null && !Files.exists(root.resolve(folder)); folder = folder.getParent()) {
+                    missing.add(folder.resolve("__init__.py").toString());
+                    missing.add(folder.toString());
+                }
+            });
+            var innermostFirst = missing.stream().distinct().sorted(Comparator.comparing(String::length).reversed())
+                    .toList();
+            return new RunMigrations(old.files(), hashes, innermostFirst, apps, drift);
+        }
     }
 
-    public Project project() {
-        return environment.project();
-    }
+    /** The id of the run to be. */
+    public String id() { return strategy.previous().run(); }
+    public Project project() { return environment.project(); }
 
     Findings with(Strategy other) {
-        return new Findings(environment, services, django, snapshot, migrations, other, inTheWay, terminate);
-    }
-
-    Findings terminating() {
-        return new Findings(environment, services, django, snapshot, migrations, strategy.terminating(), inTheWay,
-                true);
+        return new Findings(environment, services, django, snapshot, migrations, other, inTheWay);
     }
 
     /** The tables that will be set aside. */
-    public List<DatabaseSnapshot.Table> tables() {
+    List<DatabaseSnapshot.Table> tables() {
         return snapshot.schema().tables().stream().filter(table -> !table.extensionOwned()).toList();
     }
 
-    /** Tables that no migration makes, with the reason; they will not be in the new state. */
-    public Map<String, String> tablesWithoutMigration() {
+    /** Tables that no migration creates, with the reason; they will not be in the new state. */
+    Map<String, String> tablesWithoutMigration() {
         var models = django.tables().stream()
                 .collect(Collectors.toMap(Description.ModelTable::table, model -> model, (a, b) -> a));
         var without = new TreeMap<String, String>();
@@ -73,7 +103,7 @@ public record Findings(Environment environment, Services services, Description d
         return "the app of " + name + " has no migrations";
     }
 
-    public List<String> warnings() {
+    List<String> warnings() {
         var warnings = new ArrayList<>(strategy.warnings());
         warnings.addAll(django.warnings());
         for (var importer : django.history().imports())
@@ -86,10 +116,9 @@ public record Findings(Environment environment, Services services, Description d
             warnings.add("no migration makes this change of the app %s, so the new database will not have it: %s"
                     .formatted(change.app(), change.change()));
         for (var alias : django.databases())
-            if (!alias.isDefault() && !alias.sameDatabase())
-                warnings.add(("the database of alias \"%s\" (%s) stays as it is; if own apps migrate there, its "
-                        + "history keeps the old names")
-                        .formatted(alias.alias(), alias.name()));
+            if (!alias.isDefault() && !alias.sameDatabase()) warnings.add(("the database of alias \"%s\" (%s) stays as "
+                    + "it is; if own apps migrate there, its history keeps the old names")
+                    .formatted(alias.alias(), alias.name()));
         return warnings;
     }
 

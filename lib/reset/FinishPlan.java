@@ -5,8 +5,8 @@ import java.util.Map;
 import lib.cli.Script;
 import lib.environment.Services;
 import lib.error.Failure;
-import lib.plan.NotFinished;
 import lib.plan.Plan;
+import lib.plan.Plan.NotFinished;
 import lib.plan.Step;
 import lib.postgres.Database;
 
@@ -14,8 +14,7 @@ import lib.postgres.Database;
 public record FinishPlan(Run run, Plan plan, Services services) {
 
     /**
-     * @param wanted   the run's id, or null for the latest that was killed
-     * @param settings Django's settings module, or null for the project's own
+     * @param wanted the run's id, or null for the latest that was killed
      * @throws Failure usage (2) without such a run; refused (4) when its new state is not live
      */
     public static FinishPlan of(LockedProject locked, String wanted, String settings) throws Exception {
@@ -32,15 +31,14 @@ public record FinishPlan(Run run, Plan plan, Services services) {
             var findings = check.findings();
             if (!findings.isEmpty()) throw refused(run, db, FinalCheck.failed(findings));
         });
-        return new FinishPlan(run, new Plan(List.of(refusing)), locked.environment().services()
-                .including(run.services()).staleIfBuiltBefore(run.started()));
+        var services = locked.environment().services().including(run.services()).staleIfBuiltBefore(run.started());
+        return new FinishPlan(run, new Plan(List.of(refusing)), services);
     }
 
     private static Run unfinished(List<Run> all, String wanted) {
+        var none = wanted == null ? "no run was cut short" : "no run %s that was cut short".formatted(wanted);
         return all.stream().filter(run -> run.isUnfinished() && (wanted == null || wanted.equals(run.id())))
-                .reduce((first, last) -> last)
-                .orElseThrow(() -> Run.notFound(wanted == null ? "no run was cut short" : "no run %s that was cut short"
-                        .formatted(wanted), all));
+                .reduce((first, last) -> last).orElseThrow(() -> Run.notFound(none, all));
     }
 
     private static void refuseNotLive(Run run, Database db) throws Exception {
@@ -55,8 +53,7 @@ public record FinishPlan(Run run, Plan plan, Services services) {
     /** After drop there is no undo. */
     private static Failure refused(Run run, Database db, String why) {
         var failure = Failure.refused("the run %s cannot be finished: %s".formatted(run.id(), why));
-        return run.dropped(db)
-                .map(tables -> failure.next("reset again: " + Script.RESET_MIGRATIONS.command(),
+        return run.dropped(db).map(tables -> failure.next("reset again: " + Script.RESET_MIGRATIONS.command(),
                         "restore the old tables: " + tables.restoreCommand(run.backup())))
                 .orElseGet(() -> failure.next("bring the old state back: " + run.undoCommand()));
     }

@@ -39,7 +39,7 @@ public final class Guards {
                 + "created (empty volume?): there is nothing to back up").formatted(db.name()))
                 .next("see whether its volume was removed or renamed: docker volume ls",
                         "if it is really new, start the service first, or give the new one's backups a folder of "
-                                + "their own: --dir");
+                        + "their own: --dir");
     }
 
     /** Tables of extensions do not count: an image may create them. */
@@ -55,61 +55,54 @@ public final class Guards {
     public static void refuseProtected(Database db) {
         var comment = db.texts("SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE "
                 + "datname = current_database()").getFirst();
-        if (PROTECTED.matcher(comment).find())
-            throw Failure.refused("database %s is marked as protected by its comment: %s"
-                    .formatted(Text.line(db.name()), Text.line(comment)))
-                .next("if that is no longer intended, remove the mark in psql:", "COMMENT ON DATABASE %s IS NULL;"
-                        .formatted(Sql.identifier(db.name())));
+        if (!PROTECTED.matcher(comment).find()) return;
+        throw Failure.refused("database %s is marked as protected by its comment: %s"
+                .formatted(Text.line(db.name()), Text.line(comment)))
+                .next("if that is no longer intended, remove the mark in psql:",
+                        "COMMENT ON DATABASE %s IS NULL;".formatted(Sql.identifier(db.name())));
     }
 
-    /**
-     * Django's default database is the one that we look at, and the selected apps can be reset.
-     *
-     * @throws Failure refused (4)
-     */
+    /** Django's default database is the one we look at, and the apps can be reset. @throws Failure refused (4) */
     static void checkSettings(Description django, Credentials ours) {
-        var theirs = django.defaultDatabase();
-        if (!theirs.sameDatabase()) {
-            var engine = theirs.engine();
-            if (!engine.contains("postg") && !engine.contains("psycopg") && !engine.contains("psql"))
-                throw Failure.refused("Django's default database has the engine %s; only PostgreSQL can be reset"
-                        .formatted(engine))
-                        .next("check DATABASES in the settings, or give --settings MODULE");
-            throw Failure.refused(
-                    ".env and Django name different databases:\n  %s: %s\n  Django's settings: %s@%s:%s/%s%s".formatted(
-                            String.join(", ", ours.sources().values().stream().distinct().toList()), ours,
-                            theirs.user(), theirs.host(), theirs.port(), theirs.name(), theirs.error() == null
-                                    ? "" : "\n  Django cannot connect: " + theirs.error()))
-                    .next("make them agree: often the backend has a .env of its own, or the settings have "
-                            + "other defaults");
-        }
+        if (!django.defaultDatabase().sameDatabase()) throw otherDatabase(django.defaultDatabase(), ours);
         if (django.selected().isEmpty()) throw Failure.refused("no app of the project has migrations to reset")
                 .next("check --project and --settings: these decide which apps are the project's own");
         var selected = django.labels();
         var others = django.history().files().stream()
                 .filter(file -> !file.isMigration() && selected.contains(file.app()))
                 .map(file -> file.path().toString()).toList();
-        if (!others.isEmpty()) throw Failure.refused("these files in a migrations folder are not migrations, so "
-                + "Django cannot load the app's migrations:\n  "
-                + String.join("\n  ", others)).next("move them elsewhere, or give them names that begin with _");
+        if (!others.isEmpty())
+            throw Failure.refused("these files in a migrations folder are not migrations, so Django cannot load the "
+                    + "app's migrations:" + Text.lines(others))
+                    .next("move them elsewhere, or give them names that begin with _");
+    }
+
+    private static Failure otherDatabase(Description.DatabaseAlias theirs, Credentials ours) {
+        var engine = theirs.engine();
+        if (!engine.contains("postg") && !engine.contains("psycopg") && !engine.contains("psql"))
+            return Failure.refused("Django's default database has the engine %s; only PostgreSQL can be reset"
+                    .formatted(engine)).next("check DATABASES in the settings, or give --settings MODULE");
+        var sources = String.join(", ", ours.sources().values().stream().distinct().toList());
+        var error = theirs.error() == null ? "" : "\n  Django cannot connect: " + theirs.error();
+        return Failure.refused(
+                ".env and Django name different databases:\n  %s: %s\n  Django's settings: %s@%s:%s/%s%s".formatted(
+                        sources, ours, theirs.user(), theirs.host(), theirs.port(), theirs.name(), error))
+                .next("make them agree: often the backend has a .env of its own, or the settings have other defaults");
     }
 
     /**
      * Everything that will be written is writable. Of a folder that does not exist yet, the nearest one above it
-     * counts; of one with migrations, its {@code __pycache__} too, which will be removed: a container has often created
-     * it as root.
+     * counts; of one with migrations, its {@code __pycache__} too, which a container has often created as root.
      *
      * @throws Failure failed (1)
      */
     public static void writable(Project project, Stream<Path> folders) {
         var closed = folders.flatMap(folder -> Stream.of(folder, folder.resolve("__pycache__"))).map(Guards::nearest)
-                .distinct()
-                .filter(folder -> !Files.isWritable(folder) || !Files.isExecutable(folder))
+                .distinct().filter(folder -> !Files.isWritable(folder) || !Files.isExecutable(folder))
                 .map(folder -> project.show(folder) + " (" + Disk.ownerAndMode(folder) + ")").sorted().toList();
         if (!closed.isEmpty())
-            throw Failure.failed("nothing was touched, because these folders are not writable:\n  "
-                    + String.join("\n  ", closed))
-                .next("run this as their owner, or give yourself the right to write there (chown, chmod, mount)");
+            throw Failure.failed("nothing was touched, because these folders are not writable:" + Text.lines(closed))
+                    .next("run this as their owner, or give yourself the right to write there (chown, chmod, mount)");
     }
 
     private static Path nearest(Path folder) {
@@ -131,53 +124,44 @@ public final class Guards {
         var lost = django.history().references().stream()
                 .filter(pin -> !names.contains(pin.toApp() + "." + pin.toMigration())).toList();
         if (lost.isEmpty()) return;
-        throw Failure.refused("migrations that stay name migrations that would no longer exist:\n  "
-                + String.join("\n  ", lost.stream().map(pin ->
-                        "%s.%s (%s) names %s.%s"
-                                .formatted(pin.app(), pin.migration(), pin.kind(), pin.toApp(), pin.toMigration()))
-                                .toList()))
-                .next(lost.stream().anyMatch(Description.Reference::own)
+        var references = lost.stream().map(pin -> "%s.%s (%s) names %s.%s"
+                .formatted(pin.app(), pin.migration(), pin.kind(), pin.toApp(), pin.toMigration())).toList();
+        throw Failure.refused("migrations that stay name migrations that would no longer exist:"
+                + Text.lines(references)).next(lost.stream().anyMatch(Description.Reference::own)
                         ? "reset those apps together: leave --apps out, or add them to it"
                         : "a package cannot depend on a project's migration by name: have it depend on __first__, "
-                                + "or make its migrations the project's own with MIGRATION_MODULES");
+                        + "or make its migrations the project's own with MIGRATION_MODULES");
     }
 
     private static Failure needsOtherApps(Description django, List<NewMigrations.RequiredChange> needs) {
         var own = django.apps().stream().filter(Description.App::own).map(Description.App::label).toList();
-        return Failure.refused("the new migrations need changes in apps that are not reset:\n  "
-                + String.join("\n  ", needs.stream().map(need ->
-                        "%s (%s) needs a migration in %s (%s)"
-                                .formatted(need.app(), need.operation(), need.otherApp(), need.change())).toList()))
-                .next(needs.stream().map(NewMigrations.RequiredChange::otherApp).distinct().map(app -> own.contains(app)
-                        ? "reset %s too: leave --apps out, or add it".formatted(app)
-                        : ("make the migrations of %s the project's own with MIGRATION_MODULES, or do without "
-                                + "that change").formatted(app)).toList());
+        var changes = needs.stream().map(need -> "%s (%s) needs a migration in %s (%s)"
+                .formatted(need.app(), need.operation(), need.otherApp(), need.change())).toList();
+        return Failure.refused("the new migrations need changes in apps that are not reset:" + Text.lines(changes))
+                .next(needs.stream().map(NewMigrations.RequiredChange::otherApp).distinct()
+                        .map(app -> (own.contains(app) ? "reset %s too: leave --apps out, or add it"
+                        : "make the migrations of %s the project's own with MIGRATION_MODULES, or do without "
+                        + "that change").formatted(app)).toList());
     }
 
-    /**
-     * What a container proves has to hold for the files here too.
-     *
-     * @param buildCommand builds the image
-     * @param trusted the image may have other code
-     * @throws Failure refused (4)
-     */
+    /** What a container proves has to hold for the files here too. @throws Failure refused (4) */
     static void checkSameCode(Django django, Description description, String buildCommand, boolean trusted)
             throws IOException {
         var stale = trusted ? List.<String>of() : django.staleInImage(description);
         if (!stale.isEmpty())
-            throw Failure.refused("the image of service %s was built from other code than is here:"
+            throw Failure.refused("the image of service %s was built from different code:"
                     .formatted(django.service()) + firstTen(stale))
-                .next(buildCommand, "or, if the image is meant to have its own of these: --trust-image");
+                .next(buildCommand, "or, if the image is meant to differ: --trust-image");
         var hidden = django.hiddenInContainer(description);
-        if (!hidden.isEmpty()) throw Failure.refused(("the code's folder is mounted into the container of service "
-                + "%s, but it has other files there than are here:")
-                        .formatted(django.service()) + firstTen(hidden))
-                .next("see the service's volumes in the compose file: another one may be mounted over this folder",
+        if (!hidden.isEmpty())
+            throw Failure.refused(("the code's folder is mounted into the container of service %s, but its files "
+                    + "there differ from those here:").formatted(django.service()) + firstTen(hidden))
+                    .next("see the service's volumes in the compose file: another one may be mounted over this folder",
                         "or name another service with Django: --app-service");
     }
 
     private static String firstTen(List<String> all) {
-        return "\n  " + String.join("\n  ", all.stream().limit(10).toList())
-                + (all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "");
+        var more = all.size() > 10 ? "\n  … and %d more".formatted(all.size() - 10) : "";
+        return Text.lines(all.stream().limit(10).toList()) + more;
     }
 }

@@ -10,32 +10,29 @@ import lib.postgres.Renames;
 import lib.postgres.Sql;
 
 /**
- * What a run has set aside, as its {@link RunComment} on the server tells: all that is known of it when the run's
- * record is lost.
+ * What a run has set aside, from its {@link RunComment} on the server: all that is known when its record is lost.
  *
  * @param schema null when it is the whole database
- * @param words  "crm as it was before"
  */
 record OrphanedState(String run, String database, String schema, String words) {
     private record Commented(String name, RunComment comment) {}
 
-    /** What runs have set aside of this database: under other names, and in schemas of its own. */
-    public static List<OrphanedState> in(Database db) {
+    /** What runs have set aside of this database: under other names, and in schemas inside it. */
+    static List<OrphanedState> in(Database db) {
         var live = db.name();
         var found = new ArrayList<OrphanedState>();
         for (var one : commented(db, "SELECT datname, shobj_description(oid, 'pg_database') AS words FROM "
                 + "pg_database WHERE datname <> current_database()")) {
-            var comment = one.comment;
-            var orphan = new OrphanedState(comment.run(), one.name, null, comment.words());
-            if (comment.equals(RunComment.before(comment.run(), live)) || one.name.equals(orphan.name(live, "before"))
-                    || one.name.equals(orphan.name(live, "undone")))
-                found.add(orphan);
+            var run = one.comment.run();
+            if (one.comment.equals(RunComment.before(run, live)) || one.name.equals(RunId.named(live, "before", run))
+                    || one.name.equals(RunId.named(live, "undone", run)))
+                found.add(new OrphanedState(run, one.name, null, one.comment.words()));
         }
         found.addAll(schemasIn(db));
         return found;
     }
 
-    /** The schemas of this database that runs have made or filled. */
+    /** The schemas of this database that runs have created or filled. */
     static List<OrphanedState> schemasIn(Database db) {
         var database = db.name();
         return commented(db, "SELECT nspname, obj_description(oid, 'pg_namespace') AS words FROM pg_namespace").stream()
@@ -48,53 +45,39 @@ record OrphanedState(String run, String database, String schema, String words) {
                 .filter(one -> one.comment != null).toList();
     }
 
-    private String name(String live, String state) {
-        return Sql.shortened(live, "_" + state + "_" + RunId.suffix(run));
-    }
-
     /** An old state, which undo would bring back; else what an undo has set aside. */
-    public boolean isOld() {
-        return comment().isBefore();
-    }
-
-    private RunComment comment() {
-        return new RunComment(run, words);
-    }
+    boolean isOld() { return new RunComment(run, words).isBefore(); }
 
     /** For a message, in one line. */
-    public String describe() {
-        return "%s: %s, by run %s"
-                .formatted(schema == null ? "database " + database : "schema %s of database %s"
-                .formatted(schema, database), words, run);
+    String describe() {
+        var where = schema == null ? "database " + database : "schema %s of database %s".formatted(schema, database);
+        return "%s: %s, by run %s".formatted(where, words, run);
     }
 
     static Failure withoutRecord(List<OrphanedState> states) {
-        return Failure.refused("set aside by a run whose record is not here:\n  "
-                + String.join("\n  ", states.stream().map(OrphanedState::describe).toList()))
+        return Failure.refused("set aside by a run whose record is missing here:"
+                + Text.lines(states.stream().map(OrphanedState::describe).toList()))
                 .next("undo and purge need the record: run them where the reset was run, or copy its folder here, "
                         + "from .reset/ there or ~/.local/state/reset_migrations",
                         "or do it by hand: %s prints the SQL".formatted(Script.RESET_MIGRATIONS.command("status")));
     }
 
     /** The SQL that brings it back by hand, a line each. */
-    public List<String> recoverySql(Database db) {
+    List<String> recoverySql(Database db) {
         var live = db.name();
         if (schema != null) {
             var tables = db.one("SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE "
-                    + "nspname = ? AND relkind IN ('r', 'p', 'f')",
-                    r -> r.getInt(1), schema);
-            return List.of(
-                    ("-- in database %s, in one transaction: move what is in the schema in use elsewhere "
-                                    + "(ALTER TABLE … SET SCHEMA, and so on),")
-                            .formatted(live),
+                    + "nspname = ? AND relkind IN ('r', 'p', 'f')", r -> r.getInt(1), schema);
+            return List.of(("-- in database %s, in one transaction: move what is in the schema in use elsewhere "
+                            + "(ALTER TABLE … SET SCHEMA, and so on),").formatted(live),
                     "-- then move what is in %s there; it has %s"
                             .formatted(Sql.identifier(schema), Text.count(tables, "table")));
         }
-        var elsewhere = name(live, isOld() ? "undone" : "before");
+        var elsewhere = RunId.named(live, isOld() ? "undone" : "before", run);
+        var setAside = isOld() ? RunComment.undone(run) : RunComment.before(run, live);
         var comment = db.texts(
                 "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()")
                 .getFirst();
-        var setAside = isOld() ? RunComment.undone(run) : RunComment.before(run, live);
         return List.of("-- from another database, such as postgres, when nobody is connected to " + live,
                 "BEGIN;", Renames.rename(live, elsewhere) + ";", Renames.rename(database, live) + ";",
                 Renames.comment(elsewhere, setAside.toString()) + ";", Renames.comment(live, comment) + ";", "COMMIT;");

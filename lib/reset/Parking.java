@@ -3,8 +3,11 @@ package lib.reset;
 import java.util.Collection;
 import java.util.List;
 import java.util.function.Predicate;
+import lib.django.Migrator;
 import lib.error.Failure;
 import lib.files.Checkpoint;
+import lib.files.Text;
+import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.SchemaObject;
 import lib.postgres.SchemaObjects;
@@ -27,15 +30,14 @@ final class Parking {
         return db.one("""
                 SELECT current_setting('max_locks_per_transaction')::bigint
                      * (current_setting('max_connections')::bigint
-                        + current_setting('max_prepared_transactions')::bigint)""",
-                r -> r.getLong(1));
+                        + current_setting('max_prepared_transactions')::bigint)""", r -> r.getLong(1));
     }
 
     static List<Long> relations(Collection<SchemaObject> objects) {
         return objects.stream().filter(SchemaObject::isRelation).map(SchemaObject::oid).toList();
     }
 
-    /** The objects of the schema that belong to us. */
+    /** The objects of the schema that belong to our role. */
     static List<SchemaObject> ours(Database db, String schema, Predicate<SchemaObject> which) {
         return SchemaObjects.in(db, schema).stream().filter(SchemaObject::owned).filter(which).toList();
     }
@@ -56,7 +58,6 @@ final class Parking {
     /**
      * Runs what locks these relations.
      *
-     * @param terminate end the sessions that hold a lock on them
      * @throws Failure naming the sessions that kept them locked for more than five seconds
      */
     static void locking(Database db, List<Long> relations, boolean terminate, Runnable work) {
@@ -70,13 +71,16 @@ final class Parking {
     }
 
     /**
-     * Drops objects of ours: relations first, in small batches, because their locks last until the transaction ends.
-     * The newest first: to drop a table that thousands of others refer to takes a lock on each of them while they
-     * exist.
+     * In small batches, because locks last until the transaction ends. The newest first: to drop a table that thousands
+     * of others refer to takes a lock on each of them while they exist.
      */
+    static List<List<SchemaObject>> droppable(List<SchemaObject> relations) {
+        return SchemaObjects.batches(relations.reversed(), DROPPED_AT_ONCE);
+    }
+
+    /** Drops objects of our role, relations first. */
     static void drop(Database db, String schema, Predicate<SchemaObject> which, boolean terminate) {
-        for (var batch : SchemaObjects.batches(ours(db, schema, which.and(SchemaObject::isRelation))
-                .reversed(), DROPPED_AT_ONCE)) {
+        for (var batch : droppable(ours(db, schema, which.and(SchemaObject::isRelation)))) {
             locking(db, relations(batch), terminate,
                     () -> db.inOneTransaction(batch.stream().map(SchemaObject::drop).toList()));
             Checkpoint.reached("dropped some of " + schema);
@@ -91,8 +95,16 @@ final class Parking {
     }
 
     static Failure cascade(String what, List<String> reached) {
-        return Failure.refused("dropping %s would also drop (CASCADE):\n  %s"
-                .formatted(what, String.join("\n  ", reached)))
+        return Failure.refused("dropping %s would also drop (CASCADE):%s".formatted(what, Text.lines(reached)))
                 .next("drop these, or give them to another owner or schema, if they are to go");
+    }
+
+    /** Runs every migration in the live database. @param grant repeats the old grants @param dropNew undoes it */
+    static Step migrateLive(Migrator migrator, Step.Action grant, Step.Action dropNew) {
+        return Step.of("run every migration", () -> {
+            migrator.migrateLive();
+            Checkpoint.reached("migrated, and nothing granted yet");
+            grant.run();
+        }, dropNew);
     }
 }

@@ -2,11 +2,14 @@ package lib.reset;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 import lib.Lib;
 import lib.cli.Console;
 import lib.files.Text;
@@ -35,72 +38,63 @@ public final class PlanPrinter {
         console.heading("Strategy: " + found.strategy().name());
         console.say("  " + found.strategy().reason());
         found.warnings().forEach(console::warn);
-        printInTheWay(console, found.inTheWay(), found.terminate());
+        printInTheWay(console, found.inTheWay(), found.strategy().terminate());
         printSteps(console, plan.plan());
         console.event("plan", json(found, plan.plan()));
     }
 
     private static void printProject(Console console, Findings found) {
         var snapshot = found.snapshot();
-        var django = found.django();
+        var python = found.django().python();
         var project = found.project();
+        var root = project.root();
+        var backend = project.backend().equals(root) ? "" : "  (manage.py in " + project.show(project.backend()) + ")";
         console.heading("reset_migrations " + Lib.VERSION);
-        console.say("  Project   " + project.root() + (project.backend().equals(project.root())
-                ? "" : "  (manage.py in " + project.show(project.backend()) + ")"));
-        console.say("  Python    %s at %s, Django %s, settings %s"
-                .formatted(django.python().version(), project.show(Path.of(django.python().executable())),
-                django.python().djangoVersion(), django.settings().module()));
+        console.say("  Project   " + root + backend);
+        console.say("  Python    %s at %s, Django %s, settings %s".formatted(python.version(),
+                project.show(Path.of(python.executable())), python.djangoVersion(),
+                found.django().settings().module()));
         var where = found.environment().describe();
         if (!where.isEmpty()) console.say("  Runs      " + where);
         var database = found.environment().identity();
-        console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same"
-                .formatted(snapshot.name(), database.user(), database.host(),
-                database.port(), snapshot.server().versionText().replaceFirst(" .*", ""), Text.size(snapshot.bytes())));
+        var version = snapshot.server().versionText().replaceFirst(" .*", "");
+        console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(snapshot.name(),
+                database.user(), database.host(), database.port(), version, Text.size(snapshot.bytes())));
     }
 
     private static void printTables(Console console, Findings found) {
-        var tables = found.tables();
+        var tables = found.tables().stream()
+                .sorted(Comparator.comparingLong(DatabaseSnapshot.Table::bytes).reversed()).toList();
         var rows = tables.stream().mapToLong(DatabaseSnapshot.Table::rows).sum();
-        console.say("");
-        console.heading("Set aside: %s, %,d rows".formatted(Text.count(tables.size(), "table"), rows));
-        var largest = tables.stream().sorted(Comparator.comparingLong(DatabaseSnapshot.Table::bytes).reversed())
-                .toList();
-        columns(console, largest.stream().limit(LONGEST_LIST).map(table -> List.of(Text.line(table.name()),
-                "%10s rows  %10s"
-                        .formatted((table.exact() ? "" : "~") + "%,d"
-                        .formatted(table.rows()), Text.size(table.bytes())))).toList());
-        more(console, largest.size());
-        if (!found.snapshot().schema().otherObjects().isEmpty())
-            console.say("  and by kind: "
-                    + String.join(
-                            ", ",
-                            found.snapshot().schema().otherObjects().entrySet().stream()
-                                    .map(entry -> entry.getValue() + " " + entry.getKey())
-                                    .toList())
-                    + "; the new state has only those that a migration makes");
+        title(console, "Set aside: %s, %,d rows".formatted(Text.count(tables.size(), "table"), rows));
+        columns(console, tables.stream().limit(LONGEST_LIST).map(PlanPrinter::row).toList());
+        if (tables.size() > LONGEST_LIST) console.say("  … and %,d more".formatted(tables.size() - LONGEST_LIST));
+        var kinds = found.snapshot().schema().otherObjects().entrySet().stream()
+                .map(entry -> entry.getValue() + " " + entry.getKey()).collect(Collectors.joining(", "));
+        if (!kinds.isEmpty())
+            console.say("  and by kind: " + kinds + "; the new state has only those that a migration makes");
         var without = found.tablesWithoutMigration();
         if (without.isEmpty()) return;
-        console.say("");
-        console.heading(Text.count(without.size(), "table") + " that no migration makes, so not in the new database");
-        columns(console, without.entrySet().stream().limit(LONGEST_LOSSES)
-                .map(entry -> List.of(Text.line(entry.getKey()), entry.getValue())).toList());
-        if (without.size() > LONGEST_LOSSES)
-            console.say("  … and %,d more; --json lists them all".formatted(without.size() - LONGEST_LOSSES));
+        title(console, Text.count(without.size(), "table") + " that no migration makes, so not in the new database");
+        losses(console, without.entrySet(), entry -> List.of(Text.line(entry.getKey()), entry.getValue()));
+    }
+
+    private static List<String> row(DatabaseSnapshot.Table table) {
+        var rows = (table.exact() ? "" : "~") + "%,d".formatted(table.rows());
+        return List.of(Text.line(table.name()), "%10s rows  %10s".formatted(rows, Text.size(table.bytes())));
     }
 
     private static void printFiles(Console console, Findings found) {
-        console.say("");
-        console.heading("Replace: %s by %d"
-                .formatted(Text.count(found.migrations().old().files().size(), "migration file"), found.migrations()
-                .fresh().size()));
+        var fresh = found.migrations().fresh().keySet();
+        title(console, "Replace: %s by %d".formatted(
+                Text.count(found.migrations().old().files().size(), "migration file"), fresh.size()));
         var before = found.migrations().old().countByFolder();
-        var after = new TreeMap<String, Integer>();
-        found.migrations().fresh().keySet()
-                .forEach(path -> after.merge(String.valueOf(Path.of(path).getParent()), 1, Integer::sum));
-        var folders = new TreeMap<String, Integer>(before);
-        after.keySet().forEach(folder -> folders.putIfAbsent(folder, 0));
-        columns(console, folders.entrySet().stream().map(entry -> List.of(entry.getKey(),
-                "%3d → %d".formatted(entry.getValue(), after.getOrDefault(entry.getKey(), 0)))).toList());
+        var after = fresh.stream().collect(Collectors.groupingBy(path -> String.valueOf(Path.of(path).getParent()),
+                Collectors.counting()));
+        var folders = new TreeSet<>(before.keySet());
+        folders.addAll(after.keySet());
+        columns(console, folders.stream().map(folder -> List.of(folder,
+                "%3d → %d".formatted(before.getOrDefault(folder, 0), after.getOrDefault(folder, 0L)))).toList());
         for (var file : found.django().history().files())
             if (file.broken() != null) console.say("  broken: %s%s: %s".formatted(found.project().show(file.path()),
                     file.line() > 0 ? ":" + file.line() : "", file.broken()));
@@ -108,33 +102,26 @@ public final class PlanPrinter {
 
     /** Operations that no generated migration has: a reset loses them, unless they are carried over. */
     private static void printLost(Console console, Findings found) {
-        var lost = found.django().history().customOperations().stream().filter(operation -> !operation.carried())
-                .toList();
+        var history = found.django().history();
+        var lost = history.customOperations().stream().filter(operation -> !operation.carried()).toList();
         if (!lost.isEmpty()) {
-            console.say("");
-            console.heading(Text.count(lost.size(), "custom operation")
+            title(console, Text.count(lost.size(), "custom operation")
                     + " in the old files that the new ones will not have");
             columns(console, lost.stream().map(operation -> List.of(
-                    operation.app() + "." + operation.migration() + ":" + operation.line(), operation.operation() + " "
-                            + Text.line(operation.detail()))).toList());
+                    "%s.%s:%d".formatted(operation.app(), operation.migration(), operation.line()),
+                    operation.operation() + " " + Text.line(operation.detail()))).toList());
         }
-        var carried = found.django().history().carried();
-        if (!carried.isEmpty()) {
-            console.say("");
-            console.heading("Carried into the new first migrations");
-            columns(console, carried.stream().map(operation -> List.of(operation.app(), Text.line(operation.source())))
-                    .toList());
-        }
+        if (history.carried().isEmpty()) return;
+        title(console, "Carried into the new first migrations");
+        columns(console, history.carried().stream()
+                .map(operation -> List.of(operation.app(), Text.line(operation.source()))).toList());
     }
 
     private static void printUncommitted(Console console, Findings found) {
         var changes = found.migrations().uncommitted();
         if (changes.isEmpty()) return;
         console.heading(Text.count(changes.size(), "migration file") + " with changes that git does not have");
-        columns(console, changes.stream().limit(LONGEST_LOSSES)
-                .map(change -> List.of(Text.line(change.path()), change.state())).toList());
-        if (changes.size() > LONGEST_LOSSES)
-            console.say("  … and %,d more; --json lists them all".formatted(changes.size() - LONGEST_LOSSES));
+        losses(console, changes, change -> List.of(Text.line(change.path()), change.state()));
         console.say("  the run saves them as they are now, in .reset/" + found.id() + "/old");
         console.say("");
     }
@@ -142,8 +129,7 @@ public final class PlanPrinter {
     /** The sessions that are connected now; others may come and go before the swap. */
     public static void printInTheWay(Console console, List<String> sessions, boolean terminate) {
         if (sessions.isEmpty()) return;
-        console.say("");
-        console.heading(Text.count(sessions.size(), "session") + " in the way");
+        title(console, Text.count(sessions.size(), "session") + " in the way");
         sessions.forEach(session -> console.say("  " + session));
         console.say(terminate ? "  they are disconnected before the swap, and kept out until it finishes: --terminate"
                 : "  without --terminate the run waits about five seconds for them to leave, then gives up with "
@@ -151,8 +137,7 @@ public final class PlanPrinter {
     }
 
     public static void printSteps(Console console, Plan plan) {
-        console.say("");
-        console.heading("Steps");
+        title(console, "Steps");
         var number = 1;
         for (var step : plan.describe()) console.say("  %d. %s".formatted(number++, step));
         console.say("");
@@ -169,7 +154,7 @@ public final class PlanPrinter {
         values.put("reason", found.strategy().reason());
         values.put("warnings", found.warnings());
         values.put("in_the_way", found.inTheWay());
-        values.put("terminate", found.terminate());
+        values.put("terminate", found.strategy().terminate());
         values.put("uncommitted", found.migrations().uncommitted());
         values.put("tables", found.snapshot().schema().tables());
         values.put("other_objects", found.snapshot().schema().otherObjects());
@@ -185,28 +170,26 @@ public final class PlanPrinter {
     // ---- afterwards --------------------------------------------------------------------------
 
     /**
-     * @param purged     what was set aside is dropped next
-     * @param filesGoTo  the folder where the old files go then; null: they are removed
+     * @param purged    what was set aside is dropped next
+     * @param filesGoTo the folder where the old files go then; null: they are removed
      */
     static void printDone(Console console, ResetPlan plan, Database db, boolean purged, Path filesGoTo) {
         var findings = plan.findings();
         var project = findings.project();
-        var location = plan.run().previous().location(db);
+        var previous = plan.run().previous();
+        var location = previous.location(db);
         var fresh = findings.migrations().fresh().size();
         console.say("");
-        console.success("done: %s is new, and %s %s it"
-                .formatted(findings.snapshot().name(), Text.count(fresh, "fresh migration"), fresh == 1
-                ? "matches" : "match"));
+        console.success("done: %s is new, and %s %s it".formatted(findings.snapshot().name(),
+                Text.count(fresh, "fresh migration"), fresh == 1 ? "matches" : "match"));
         if (plan.backupFile() != null) console.say("  backup     " + project.show(plan.backupFile()));
         console.say("  old tables " + location + (purged ? ", dropped next" : ""));
-        var next = !purged ? "" : filesGoTo == null
-                ? ", removed next" : ", moved to " + project.show(filesGoTo) + " next";
-        console.say("  old files  .reset/" + findings.id() + "/old" + next);
+        var movedTo = filesGoTo == null ? ", removed next" : ", moved to " + project.show(filesGoTo) + " next";
+        console.say("  old files  .reset/" + findings.id() + "/old" + (purged ? movedTo : ""));
         if (!purged) console.say("  go back    " + plan.undoCommand());
-        if (!purged && !(plan.run().previous() instanceof DroppedTables)) {
+        if (!purged && !(previous instanceof DroppedTables))
             console.say("  clean up   " + Runs.purgeCommand(plan.run(), project, db)
                     + "   (drops the old state; after that there is no way back)");
-        }
         console.event("result", Map.of("run", findings.id(), "aside", location));
     }
 
@@ -233,6 +216,17 @@ public final class PlanPrinter {
 
     // ---- layout ------------------------------------------------------------------------------
 
+    private static void title(Console console, String text) {
+        console.say("");
+        console.heading(text);
+    }
+
+    private static <T> void losses(Console console, Collection<T> all, Function<T, List<String>> row) {
+        columns(console, all.stream().limit(LONGEST_LOSSES).map(row).toList());
+        if (all.size() > LONGEST_LOSSES)
+            console.say("  … and %,d more; --json lists them all".formatted(all.size() - LONGEST_LOSSES));
+    }
+
     /** Two columns. */
     private static void columns(Console console, List<List<String>> rows) {
         var width = rows.stream().mapToInt(row -> row.getFirst().length()).filter(length -> length <= WIDEST).max()
@@ -241,9 +235,5 @@ public final class PlanPrinter {
             var padding = " ".repeat(Math.max(0, width - row.getFirst().length()));
             console.say("  %s  %s".formatted(row.getFirst() + padding, row.getLast()).stripTrailing());
         }
-    }
-
-    private static void more(Console console, int all) {
-        if (all > LONGEST_LIST) console.say("  … and %,d more".formatted(all - LONGEST_LIST));
     }
 }

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
@@ -12,29 +13,28 @@ import lib.files.Checkpoint;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.Grants;
+import lib.postgres.SchemaObject;
 import lib.postgres.SchemaObjects;
+import lib.postgres.Sessions;
 import lib.postgres.Sql;
 import lib.process.Interruption;
-import lib.postgres.Sessions;
 
 /**
  * The old objects in another schema of the same database, as parking leaves them. Old objects are known by their oids,
- * so each move can be repeated from wherever a crash has left it.
+ * so each move can be repeated after a crash.
  *
  * @param live    the schema in use
- * @param parked  where the old objects go; undone where newer ones go after an undo
- * @param fixed   a DBA has made both schemas: they are emptied, never dropped
+ * @param parked  where the old objects go
+ * @param undone  where newer objects go after an undo
+ * @param fixed   a DBA has created both schemas: they are emptied, never dropped
  * @param objects oids of the old objects by catalog: whatever else the live schema holds is newer
  */
 record PreviousSchema(String run, String database, String live, String parked, String undone, boolean fixed,
-                             Map<String, List<Long>> objects) implements PreviousState {
+        Map<String, List<Long>> objects) implements PreviousState {
 
     // ---- where it is -------------------------------------------------------------------------
 
-    /**
-     * The database with its schemas: the live one, or one that was set aside with them in it, as when an older run was
-     * undone.
-     */
+    /** The database that has its schemas: the live one, or one that was set aside with them in it. */
     private Database home(Database db) {
         if (isIn(db)) return db;
         for (var other : OrphanedState.in(db)) {
@@ -44,7 +44,7 @@ record PreviousSchema(String run, String database, String live, String parked, S
                 if (isIn(candidate)) return candidate;
                 candidate.close();
             } catch (Failure closedToUs) {
-                // then it is not ours to purge either
+                // we could not purge there either
             }
         }
         return db;
@@ -63,14 +63,12 @@ record PreviousSchema(String run, String database, String live, String parked, S
         }
     }
 
-    @Override public boolean isInside(Database live) {
-        return atHome(live, home -> home != live);
-    }
+    @Override public boolean isInside(Database live) { return atHome(live, home -> home != live); }
 
     @Override public String location(Database db) {
         return atHome(db, home -> {
             var names = Stream.of(parked, undone).filter(name -> !SchemaObjects.in(home, name).isEmpty()).toList();
-            return names.isEmpty() ? "nowhere" : "schema %s of database %s"
+            return names.isEmpty() ? NOWHERE : "schema %s of database %s"
                     .formatted(String.join(", ", names), home.name());
         });
     }
@@ -81,18 +79,19 @@ record PreviousSchema(String run, String database, String live, String parked, S
                 .anyMatch(one -> one.schema().equals(schema) && one.run().equals(run));
     }
 
+    private Predicate<SchemaObject> old() { return SchemaObjects.withOids(objects); }
+
     @Override public State state(Database db) {
         if (objects.isEmpty()) return owns(db, parked) ? State.NEW_IS_LIVE : State.OLD_IS_LIVE;
-        var old = SchemaObjects.withOids(objects);
-        var inLive = SchemaObjects.in(db, live).stream().anyMatch(old);
-        var inParked = SchemaObjects.in(db, parked).stream().anyMatch(old);
+        var inLive = SchemaObjects.in(db, live).stream().anyMatch(old());
+        var inParked = SchemaObjects.in(db, parked).stream().anyMatch(old());
         if (inLive) return inParked ? State.HALF : State.OLD_IS_LIVE;
         return inParked ? State.NEW_IS_LIVE : State.GONE;
     }
 
     @Override public boolean isWhole(Database db) {
-        var old = SchemaObjects.withOids(objects);
-        var left = Stream.of(live, parked).flatMap(schema -> SchemaObjects.in(db, schema).stream()).filter(old).count();
+        var left = Stream.of(live, parked).flatMap(schema -> SchemaObjects.in(db, schema).stream()).filter(old())
+                .count();
         return left == objects.values().stream().mapToLong(List::size).sum();
     }
 
@@ -104,24 +103,21 @@ record PreviousSchema(String run, String database, String live, String parked, S
     // ---- forward, and the undo within a run --------------------------------------------------
 
     /** The statements that make the schema for the old objects ready. */
-    List<String> makeParked() {
-        return make(parked, RunComment.before(run, "schema " + live));
-    }
+    List<String> makeParked() { return make(parked, RunComment.before(run, "schema " + live)); }
 
     private List<String> make(String schema, RunComment comment) {
-        var statements = new ArrayList<String>();
-        if (!fixed) statements.add("CREATE SCHEMA IF NOT EXISTS " + Sql.identifier(schema));
-        statements.add("COMMENT ON SCHEMA %s IS %s"
-                .formatted(Sql.identifier(schema), Sql.literal(comment.toString())));
-        return statements;
+        var name = Sql.identifier(schema);
+        var setComment = "COMMENT ON SCHEMA %s IS %s".formatted(name, Sql.literal(comment.toString()));
+        return fixed ? List.of(setComment) : List.of("CREATE SCHEMA IF NOT EXISTS " + name, setComment);
     }
 
-    /** Drops an empty schema, unless a DBA has made it. Without CASCADE: if anything is in it, it stays. */
+    /** Drops an empty schema, unless a DBA has created it. Without CASCADE: if anything is in it, it stays. */
     private void dropIfEmpty(Database db, String schema) {
         if (!owns(db, schema)) return;
+        var name = Sql.identifier(schema);
         try {
-            db.inOneTransaction(List.of(fixed ? "COMMENT ON SCHEMA %s IS NULL"
-                    .formatted(Sql.identifier(schema)) : "DROP SCHEMA " + Sql.identifier(schema)));
+            var leave = fixed ? "COMMENT ON SCHEMA %s IS NULL".formatted(name) : "DROP SCHEMA " + name;
+            db.inOneTransaction(List.of(leave));
         } catch (Failure notEmpty) {
             if (!Database.sqlState(notEmpty).equals("2BP01")) throw notEmpty;
         }
@@ -130,8 +126,7 @@ record PreviousSchema(String run, String database, String live, String parked, S
     /**
      * A COMMIT without an answer may still be waiting for a standby: its effect cannot be seen yet, but its locks can.
      *
-     * @throws Failure when the locks stay for five seconds: nobody knows whether it took effect, so nothing may be put
-     * back
+     * @throws Failure when the locks stay for five seconds: its effect is unknown, so nothing may be put back
      */
     void awaitCommit(Database db) {
         var relations = objects.getOrDefault("pg_class", List.of());
@@ -146,20 +141,16 @@ record PreviousSchema(String run, String database, String live, String parked, S
         throw Sessions.tablesLocked(Sessions.holding(db, relations), false);
     }
 
-    /**
-     * For a run that failed half way: the old objects move back. Anything else in the live schema is not ours to touch.
-     */
+    /** For a run that failed half way: moves the old objects back, and touches nothing else in the live schema. */
     void moveBack(Database db, boolean terminate) {
-        Parking.move(db, Parking.ours(db, parked, SchemaObjects.withOids(objects)), live, terminate);
+        Parking.move(db, Parking.ours(db, parked, old()), live, terminate);
         dropIfEmpty(db, parked);
     }
 
-    /**
-     * For a run that failed after everything was parked: it has made what is in the live schema now, and drops that.
-     */
+    /** For a run that failed after everything was parked: drops what it has created in the live schema. */
     void dropNew(Database db, boolean terminate) {
         if (!owns(db, parked) || state(db) == State.HALF) return;
-        Parking.drop(db, live, SchemaObjects.withOids(objects).negate(), terminate);
+        Parking.drop(db, live, old().negate(), terminate);
     }
 
     // ---- the user's undo ---------------------------------------------------------------------
@@ -167,56 +158,42 @@ record PreviousSchema(String run, String database, String live, String parked, S
     @Override public List<Step> undo(Database db, boolean terminate) {
         return switch (state(db)) {
             case OLD_IS_LIVE -> List.of();
-            case NEW_IS_LIVE, HALF -> List.of(new Exchange(db, this, terminate));
+            case NEW_IS_LIVE, HALF -> {
+                var what = "move what is in schema %s to %s, and what is in %s back".formatted(live, undone, parked);
+                yield List.of(Step.of(what, () -> exchange(db, terminate), () -> exchangeBack(db, terminate)));
+            }
             case GONE -> throw PreviousState.missing(run);
         };
     }
 
     /** Newer objects out of the live schema first, then the old ones back. */
-    private record Exchange(Database db, PreviousSchema previous, boolean terminate) implements Step {
-        @Override public String describe() {
-            return "move what is in schema %s to %s, and what is in %s back"
-                    .formatted(previous.live, previous.undone, previous.parked);
+    private void exchange(Database db, boolean terminate) {
+        var newer = Parking.ours(db, live, old().negate());
+        var older = Parking.ours(db, parked, old());
+        var statements = new ArrayList<String>();
+        if (!newer.isEmpty()) statements.addAll(make(undone, RunComment.undone(run, live)));
+        if (2L * (newer.size() + older.size()) < Parking.lockTable(db) / 2) {
+            statements.addAll(Parking.moves(newer, undone));
+            statements.addAll(Parking.moves(older, live));
+            var all = Stream.concat(newer.stream(), older.stream()).toList();
+            Parking.locking(db, Parking.relations(all), terminate, () -> db.inOneTransaction(statements));
+        } else {
+            db.inOneTransaction(statements);
+            Parking.move(db, newer, undone, terminate);
+            Parking.move(db, older, live, terminate);
         }
+        Checkpoint.reached("moved, and not yet left " + parked);
+        dropIfEmpty(db, parked);
+    }
 
-        @Override public void run() {
-            var old = SchemaObjects.withOids(previous.objects);
-            var newer = Parking.ours(db, previous.live, old.negate());
-            var parked = Parking.ours(db, previous.parked, old);
-            var statements = new ArrayList<String>();
-            if (!newer.isEmpty()) statements.addAll(makeUndone());
-            if (2L * (newer.size() + parked.size()) < Parking.lockTable(db) / 2) {
-                statements.addAll(Parking.moves(newer, previous.undone));
-                statements.addAll(Parking.moves(parked, previous.live));
-                var all = Stream.concat(newer.stream(), parked.stream()).toList();
-                Parking.locking(db, Parking.relations(all), terminate, () -> db.inOneTransaction(statements));
-            } else {
-                db.inOneTransaction(statements);
-                Parking.move(db, newer, previous.undone, terminate);
-                Parking.move(db, parked, previous.live, terminate);
-            }
-            Checkpoint.reached("moved, and not yet left " + previous.parked);
-            previous.dropIfEmpty(db, previous.parked);
-        }
-
-        private List<String> makeUndone() {
-            return previous.make(previous.undone, RunComment.undone(previous.run, previous.live));
-        }
-
-        /** The other way round: the newer objects are live again, the old ones parked. */
-        @Override public void undo() {
-            if (!hasBegun()) return;
-            db.inOneTransaction(previous.makeParked());
-            Parking.move(db, Parking.ours(db, previous.live, SchemaObjects.withOids(previous.objects)), previous.parked,
-                    terminate);
-            Parking.move(db, Parking.ours(db, previous.undone, o -> true), previous.live, terminate);
-            previous.dropIfEmpty(db, previous.undone);
-        }
-
-        private boolean hasBegun() {
-            if (previous.owns(db, previous.undone)) return true;
-            return !previous.owns(db, previous.parked) && previous.state(db) == State.OLD_IS_LIVE;
-        }
+    /** The other way round: the newer objects are live again, the old ones parked. */
+    private void exchangeBack(Database db, boolean terminate) {
+        var begun = owns(db, undone) || !owns(db, parked) && state(db) == State.OLD_IS_LIVE;
+        if (!begun) return;
+        db.inOneTransaction(makeParked());
+        Parking.move(db, Parking.ours(db, live, old()), parked, terminate);
+        Parking.move(db, Parking.ours(db, undone, o -> true), live, terminate);
+        dropIfEmpty(db, undone);
     }
 
     // ---- purge -------------------------------------------------------------------------------
@@ -241,7 +218,14 @@ record PreviousSchema(String run, String database, String live, String parked, S
     @Override public Step purge(Database db, boolean terminate) {
         return atHome(db, home -> {
             var schemas = unused(home);
-            return new Purge(home, this, schemas, count(home, schemas), terminate);
+            var objects = count(home, schemas);
+            var what = schemas.isEmpty() ? NOTHING : "drop what is in schema "
+                    + schemas.stream().map(Sql::identifier).collect(Collectors.joining(" and "));
+            return Step.of(what, () -> drop(home, schemas, terminate), () -> {
+                var left = count(home, schemas);
+                if (left < objects) throw PreviousState.purged("%d of %d objects in schema %s"
+                        .formatted(objects - left, objects, String.join(", ", schemas)));
+            });
         });
     }
 
@@ -249,33 +233,16 @@ record PreviousSchema(String run, String database, String live, String parked, S
         return schemas.stream().mapToInt(schema -> Parking.ours(db, schema, o -> true).size()).sum();
     }
 
-    /** @param objects how many there are when the plan is made */
-    private record Purge(Database db, PreviousSchema previous, List<String> schemas, int objects, boolean terminate)
-            implements Step {
-        @Override public String describe() {
-            return schemas.isEmpty() ? "nothing is set aside"
-                    : "drop what is in schema " + schemas.stream().map(Sql::identifier)
-                            .collect(Collectors.joining(" and "));
-        }
-
-        @Override public void run() {
-            if (previous.state(db) == State.HALF)
-                throw Failure.refused("run %s was killed half way: its old state is partly in use"
-                        .formatted(previous.run)).next("undo it first, which brings the old state together");
-            for (var schema : schemas)
-                Parking.refuseCascade(db, schema, Parking.ours(db, schema, o -> true), "schema " + schema);
-            for (var schema : schemas) {
-                Parking.drop(db, schema, o -> true, terminate);
-                Checkpoint.reached("emptied " + schema);
-                previous.dropIfEmpty(db, schema);
-            }
-        }
-
-        @Override public void undo() {
-            var left = count(db, schemas);
-            if (left < objects)
-                throw PreviousState.purged("%d of %d objects in schema %s"
-                        .formatted(objects - left, objects, String.join(", ", schemas)));
+    private void drop(Database db, List<String> schemas, boolean terminate) {
+        if (state(db) == State.HALF)
+            throw Failure.refused("run %s was killed half way: its old state is partly in use".formatted(run))
+                    .next("undo it first, which brings the old state together");
+        for (var schema : schemas)
+            Parking.refuseCascade(db, schema, Parking.ours(db, schema, o -> true), "schema " + schema);
+        for (var schema : schemas) {
+            Parking.drop(db, schema, o -> true, terminate);
+            Checkpoint.reached("emptied " + schema);
+            dropIfEmpty(db, schema);
         }
     }
 }

@@ -1,12 +1,8 @@
 package lib.reset;
 
-import com.google.gson.JsonDeserializationContext;
-import com.google.gson.JsonDeserializer;
-import com.google.gson.JsonElement;
+import com.google.gson.Gson;
+import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
-import com.google.gson.JsonSerializationContext;
-import com.google.gson.JsonSerializer;
-import java.lang.reflect.Type;
 import java.util.List;
 import java.util.Map;
 import lib.error.Failure;
@@ -33,98 +29,70 @@ public sealed interface PreviousState permits PreviousDatabase, PreviousSchema, 
         }
 
         /** What the live database holds, for people. */
-        public String description() {
-            return description;
-        }
+        public String description() { return description; }
     }
 
-    /** The Gson adapter: a field "kind" beside the others says which of the three it is. */
-    Object JSON = new Json();
+    String NOWHERE = "nowhere", NOTHING = "nothing is set aside";
 
-    final class Json implements JsonSerializer<PreviousState>, JsonDeserializer<PreviousState> {
-        private static final Map<String, Class<? extends PreviousState>> KINDS =
-                Map.of("database", PreviousDatabase.class, "schema", PreviousSchema.class, "backup",
-                        DroppedTables.class);
+    /** In run.json a field "kind" beside the others says which of the three it is. */
+    Map<String, Class<? extends PreviousState>> KINDS = Map.of("database", PreviousDatabase.class,
+            "schema", PreviousSchema.class, "backup", DroppedTables.class);
 
-        @Override
-        public JsonElement serialize(PreviousState previous, Type type, JsonSerializationContext context) {
-            var json = context.serialize(previous, previous.getClass()).getAsJsonObject();
-            KINDS.forEach((kind, of) -> {
-                if (of == previous.getClass()) json.addProperty("kind", kind);
-            });
-            return json;
-        }
+    default JsonObject toJson(Gson gson) {
+        var json = gson.toJsonTree(this).getAsJsonObject();
+        KINDS.forEach((kind, type) -> {
+            if (type == getClass()) json.addProperty("kind", kind);
+        });
+        return json;
+    }
 
-        @Override
-        public PreviousState deserialize(JsonElement json, Type type, JsonDeserializationContext context) {
-            var kind = json.getAsJsonObject().get("kind");
-            if (kind == null || !KINDS.containsKey(kind.getAsString()))
-                throw new JsonParseException("unknown kind of previous state");
-            return context.deserialize(json, KINDS.get(kind.getAsString()));
-        }
+    /** @return null without one */
+    static PreviousState of(JsonObject json, Gson gson) {
+        if (json == null) return null;
+        var type = json.has("kind") ? KINDS.get(json.get("kind").getAsString()) : null;
+        if (type == null) throw new JsonParseException("unknown kind of previous state");
+        return gson.fromJson(json, type);
     }
 
     /** The id of the run. */
     String run();
 
-    /**
-     * Where the state that is not in use is now, for people: "database crm_before_20261122_172530_4f2a", or "nowhere".
-     */
+    /** Where the state is that is not in use: "database crm_before_20261122_172530_4f2a", or "nowhere". */
     String location(Database live);
 
     /** What the live database holds, for people. */
-    default String describe(State state) {
-        return state.description();
-    }
+    default String describe(State state) { return state.description(); }
 
     State state(Database live);
 
-    /**
-     * Puts the old state back and sets the newer one aside. Drops nothing, and accepts what a killed run or a killed
-     * undo left.
-     *
-     * @param terminate end sessions that are in the way
-     */
+    /** Puts the old state back and sets the newer one aside. Drops nothing, and accepts what a kill has left. */
     List<Step> undo(Database live, boolean terminate);
 
     /** Does what a killed run has left to do in the new state. @return what could not be done, a line each */
-    default List<String> complete(Database live) {
-        return List.of();
-    }
+    default List<String> complete(Database live) { return List.of(); }
 
     /** Whether all of the old state is still there: false once a purge has begun to drop it. */
-    default boolean isWhole(Database live) {
-        return true;
-    }
+    default boolean isWhole(Database live) { return true; }
 
     /** Disk space of what is not in use: the old state, or the newer one after an undo, or what a killed run left. */
     long bytes(Database live);
 
-    /**
-     * Drops what is not in use. The step refuses (exit 4) while that still holds what another run has set aside.
-     *
-     * @param terminate end sessions that are in the way
-     */
+    /** Drops what is not in use. The step refuses (exit 4) while that holds what another run has set aside. */
     Step purge(Database live, boolean terminate);
 
     /** The databases that hold what {@link #purge} would drop: a backup of these comes first. */
     List<String> holders(Database live);
 
     /** Whether it is inside what another run has set aside, so that this one has to be purged first. */
-    default boolean isInside(Database live) {
-        return false;
-    }
+    default boolean isInside(Database live) { return false; }
 
     /** The old state is not where the run has put it. */
     static Failure missing(String run) {
         return Failure.refused("what run %s set aside is no longer there: it was purged, or renamed by hand"
-                .formatted(run))
-                .next("restore a backup if you need the old state");
+                .formatted(run)).next("restore a backup if you need the old state");
     }
 
-    /**
-     * Undo of a purge that has begun: nothing comes back, and the message must not say that everything is as it was.
-     */
+    /** Undo of a purge that has begun: nothing comes back, and no message may claim that all is as it was. */
     static Failure purged(String what) {
         return Failure.partly("already dropped: " + what).permanent();
     }

@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -31,10 +30,7 @@ import lib.postgres.Database;
 public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<BackupStep> backups, Path folder) {
 
     /**
-     * @param wanted    the run's id, or null for the oldest
-     * @param all       every run
-     * @param backups   null without a backup
-     * @param terminate end sessions that are in the way
+     * @param wanted the run's id, or null for the oldest @param backups null without a backup
      * @throws Failure usage (2) without such a run; refused (4) when another one has to go first
      */
     public static PurgePlan of(LockedProject locked, String wanted, boolean all, Supplier<BackupSettings> backups,
@@ -52,17 +48,15 @@ public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<Ba
     }
 
     /**
-     * A newer run's previous state is only reached through the older ones, so these go first; except when it was set
-     * aside inside an older one's, or nothing was set aside.
+     * A newer run's state is only reached through the older ones, so these go first; except when it is inside an older
+     * one's, or nothing was set aside.
      */
     private static List<Run> select(List<Run> known, String wanted, boolean all, Database db) {
         if (known.isEmpty()) throw Run.notFound(wanted == null ? "no run to purge" : "no run called " + wanted, known);
         // the order matters within one database
         var ours = known.stream().filter(run -> run.isOn(db.credentials())).toList();
-        var runs = ours.isEmpty() ? known
-                : ours.stream()
-                        .sorted(Comparator.comparing(run -> !(run.previous().isInside(db)
-                        || run.previous() instanceof DroppedTables))).toList();
+        var runs = ours.isEmpty() ? known : ours.stream().sorted(Comparator.comparing(run ->
+                !run.previous().isInside(db) && !(run.previous() instanceof DroppedTables))).toList();
         if (all) return runs;
         var oldest = runs.getFirst();
         if (wanted == null || wanted.equals(oldest.id())) return List.of(oldest);
@@ -85,19 +79,19 @@ public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<Ba
     /** For these runs, without looking for reasons against it. @param backups null without a backup */
     static PurgePlan of(Console console, Environment environment, List<Run> runs, Database db, BackupSettings backups,
             boolean terminate) {
-        var steps = new ArrayList<Step>();
-        var taken = backups == null ? List.<BackupStep>of() : runs.stream()
-                .flatMap(run -> run.previous().holders(db).stream()).distinct()
-                .map(name -> new BackupStep(console, environment, backups, db, name)).toList();
-        steps.addAll(taken); // all of them before anything is dropped
+        var taken = backups == null ? List.<BackupStep>of()
+                : runs.stream().flatMap(run -> run.previous().holders(db).stream()).distinct()
+                        .map(name -> new BackupStep(console, environment, backups, db, name)).toList();
+        var steps = new ArrayList<Step>(taken); // all of them before anything is dropped
         var folder = backups == null ? null : backups.folder().path();
         var dropped = new ArrayList<String>();
         for (var run : runs) {
+            var store = new RunStore(run);
             var during = run.outcome() == Run.Outcome.DONE ? Run.Outcome.PURGING : run.outcome();
-            steps.add(new RunStore(run).marked(during, run.previous().purge(db, terminate)));
-            steps.add(new RunStore(run).end(folder != null && run.changesFiles() ? filesFolder(folder, run) : null));
+            steps.add(store.marked(during, run.previous().purge(db, terminate)));
+            steps.add(store.end(folder != null && run.changesFiles() ? filesFolder(folder, run) : null));
             var location = run.previous().location(db);
-            if (!location.startsWith("nowhere"))
+            if (!location.startsWith(PreviousState.NOWHERE))
                 dropped.add("%s, %s".formatted(location, Text.size(run.previous().bytes(db))));
         }
         return new PurgePlan(runs, new Plan(steps), dropped, taken, folder);
@@ -108,9 +102,7 @@ public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<Ba
         return backups.resolve("migrations_" + run.id());
     }
 
-    public List<String> ids() {
-        return runs.stream().map(Run::id).toList();
-    }
+    public List<String> ids() { return runs.stream().map(Run::id).toList(); }
 
     /** The folders that it writes into. */
     public Stream<Path> folders() {
@@ -118,23 +110,17 @@ public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<Ba
                 .filter(Files::isDirectory));
     }
 
-    /**
-     * Runs the plan, and reports what was dropped and what was kept.
-     *
-     * @param again the command that continues after a failure
-     */
+    /** Runs the plan, and reports what was dropped and kept. @param again the command that continues after a failure */
     public void run(Console console, Environment environment, Supplier<String> again) {
         plan.run(console, again);
         var project = environment.project();
         console.say("");
         console.success("purged: " + String.join(", ", ids()));
-        console.say("  dropped    "
-                + (dropped.isEmpty() ? "nothing: nothing was set aside" : String.join("; ", dropped)));
-        var files = backups.stream().map(BackupStep::file).filter(Objects::nonNull).map(project::show)
-                .collect(Collectors.joining(", "));
+        var nothing = dropped.isEmpty() ? "nothing: nothing was set aside" : "";
+        console.say("  dropped    " + nothing + String.join("; ", dropped));
+        var files = backups.stream().map(BackupStep::file).map(project::show).collect(Collectors.joining(", "));
         console.say("  backup     " + (files.isEmpty() ? "none" : files));
-        var moved = runs.stream().map(run -> folder == null ? null : filesFolder(folder, run)).filter(Objects::nonNull)
-                .filter(Files::isDirectory)
+        var moved = folder == null ? "" : runs.stream().map(run -> filesFolder(folder, run)).filter(Files::isDirectory)
                 .map(project::show).collect(Collectors.joining(", "));
         if (runs.stream().anyMatch(Run::changesFiles))
             console.say("  old files  " + (moved.isEmpty() ? "removed" : "kept in " + moved));

@@ -3,7 +3,6 @@ package lib.reset;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashSet;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -15,8 +14,8 @@ import lib.files.Text;
 import lib.plan.Step;
 
 /**
- * The user's undo for files: moves the newer migrations, also those written since the reset, into the run's {@code
- * undone/}, and puts the old ones back.
+ * The user's undo for files: moves the newer migrations, including those written since the reset, into the run's
+ * {@code undone/}, and puts the old ones back.
  *
  * @param newer   what is moved
  * @param present all migrations that exist now, also those that are the same in the old set
@@ -28,23 +27,15 @@ record PutBackFiles(Run reset, Migrations newer, Set<String> present) implements
         var root = run.root();
         var migrations = run.migrations();
         migrations.oldIn(root).requireCopies(new RunStore(run).oldFolders());
-        var folders = new LinkedHashSet<Path>();
-        migrations.old().forEach(f -> folders.add(root.resolve(f.path()).getParent()));
-        migrations.fresh().keySet().forEach(f -> folders.add(root.resolve(f).getParent()));
         var old = migrations.old().stream().collect(Collectors.toMap(Migrations.File::path, Migrations.File::sha256));
-        var now = Migrations.in(root, folders);
+        var now = Migrations.in(root, migrations.folders(root));
         // without what an interrupted undo has put back
         var newer = now.files().stream().filter(f -> !f.sha256().equals(old.get(f.path()))).toList();
         return new PutBackFiles(run, new Migrations(root, newer), now.paths());
     }
 
-    private Migrations old() {
-        return reset.migrations().oldIn(reset.root());
-    }
-
-    private RunStore store() {
-        return new RunStore(reset);
-    }
+    private Migrations old() { return reset.migrations().oldIn(reset.root()); }
+    private RunStore store() { return new RunStore(reset); }
 
     @Override public String describe() {
         return "put %s back, set %d newer aside"
@@ -54,8 +45,7 @@ record PutBackFiles(Run reset, Migrations newer, Set<String> present) implements
     /** The folders that it writes into. */
     Stream<Path> folders() {
         var store = Files.isDirectory(store().folder()) ? store().folder() : store().copy();
-        var files = Stream.concat(old().paths().stream(), reset.migrations().fresh().keySet().stream());
-        return Stream.concat(Stream.of(store), files.map(path -> reset.root().resolve(path).getParent()).distinct());
+        return Stream.concat(Stream.of(store), reset.migrations().folders(reset.root()).stream());
     }
 
     @Override public void run() throws IOException {

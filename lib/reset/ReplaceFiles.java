@@ -6,7 +6,6 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.Map;
-import java.util.stream.Stream;
 import lib.django.Migrations;
 import lib.files.Checkpoint;
 import lib.files.Disk;
@@ -14,20 +13,14 @@ import lib.files.Text;
 import lib.plan.Step;
 
 /**
- * Replaces the old migration files by the new ones. The run's folder has a copy of the old ones before this begins.
+ * Replaces the old migration files by the new ones. The run's folder already has copies of the old ones.
  *
- * @param fresh the new files' texts by path relative to the root, sorted
+ * @param fresh the new texts by path relative to the root, sorted
  */
 record ReplaceFiles(Migrations old, Map<String, String> fresh, Run reset) implements Step {
 
     @Override public String describe() {
         return "replace %s by %d".formatted(Text.count(old.files().size(), "migration file"), fresh.size());
-    }
-
-    /** The folders that it writes into. */
-    Stream<Path> folders() {
-        return Stream.concat(old.paths().stream(), fresh.keySet().stream())
-                .map(path -> old.root().resolve(path).getParent()).distinct();
     }
 
     @Override public void run() throws IOException {
@@ -47,10 +40,7 @@ record ReplaceFiles(Migrations old, Map<String, String> fresh, Run reset) implem
             Disk.fsync(folder);
     }
 
-    /**
-     * An app may have models and no migrations package yet (with MIGRATION_MODULES not even the packages above it), or
-     * a folder without {@code __init__.py}.
-     */
+    /** An app may have models and no migrations package, not even the packages above it, or no {@code __init__.py}. */
     private void makePackage(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) {
             if (!Files.isDirectory(folder.getParent())) makePackage(folder.getParent());

@@ -17,8 +17,9 @@ import lib.environment.Services;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.FolderLock;
-import lib.plan.NotFinished;
+import lib.files.Text;
 import lib.plan.Plan;
+import lib.plan.Plan.NotFinished;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
@@ -27,8 +28,13 @@ import lib.postgres.RunLock;
 import lib.process.Interruption;
 import lib.project.Git;
 
-/** One reset: looks at the project and the database, plans, and runs the plan. */
-public final class Reset {
+/**
+ * One reset: looks at the project and the database, plans, and runs the plan.
+ *
+ * @param backups the project's settings for backups; asked for only when one will be taken
+ */
+public record Reset(Options options, Environment environment, Django django, Database db, Console console,
+        Supplier<BackupSettings> backups) {
     /**
      * What the command line asks for.
      *
@@ -38,44 +44,22 @@ public final class Reset {
      * @param purge    drop at the end what was set aside
      */
     public record Options(List<String> apps, String settings, StrategyChoice.Wanted strategy, boolean terminate,
-            boolean allowReplication,
-                          boolean trustImage, Boolean backup, boolean purge) {
+            boolean allowReplication, boolean trustImage, Boolean backup, boolean purge) {
 
         /** A reset that only sets aside destroys nothing, and what is purged is backed up when it is set aside. */
         private boolean backupFirst(Strategy chosen) {
             return backup != null ? backup : chosen instanceof DropTables;
         }
 
-        public boolean backupBeforePurge() {
-            return purge && !Boolean.FALSE.equals(backup);
-        }
-    }
-
-    private final Options options;
-    private final Environment environment;
-    private final Django django;
-    private final Database db;
-    private final Console console;
-    private final Supplier<BackupSettings> backups;
-
-    /** @param backups the project's settings for backups; asked for only when one will be taken */
-    public Reset(Options options, Environment environment, Django django, Database db, Console console,
-            Supplier<BackupSettings> backups) {
-        this.options = options;
-        this.environment = environment;
-        this.django = django;
-        this.db = db;
-        this.console = console;
-        this.backups = backups;
+        private boolean backupBeforePurge() { return purge && !Boolean.FALSE.equals(backup); }
     }
 
     // ---- look --------------------------------------------------------------------------------
 
     /**
-     * A run that was cut short has to be undone or finished before another begins; except after drop, which has no
-     * undo.
+     * A run that was cut short has to be undone or finished first; except after drop, which has no undo.
      *
-     * @param dryRun nothing is locked, so the run may still be working: that is reported instead
+     * @param dryRun nothing is locked, so the run may still be working: then it is busy (5)
      * @throws Failure refused (4), busy (5)
      */
     public void refuseUnfinished(boolean dryRun) throws IOException {
@@ -105,22 +89,17 @@ public final class Reset {
             description = django.describe(proof.key(), options.apps);
         }
         Guards.checkSettings(description, environment.database());
-        Guards.checkSameCode(
-                django,
-                description,
-                environment.composeCommand("build", String.valueOf(django.service())),
-                options.trustImage);
+        var buildCommand = environment.composeCommand("build", String.valueOf(django.service()));
+        Guards.checkSameCode(django, description, buildCommand, options.trustImage);
         if (!snapshot.schema().name().equals(description.currentSchema()))
             snapshot = DatabaseSnapshot.of(db, description.currentSchema());
         var migrations = migrations(description);
-        var chosen = StrategyChoice.choose(db, snapshot, options.strategy, RunId.create(), options.terminate,
-                options.allowReplication);
-        var strategy = runnable(chosen, description);
-        return new Findings(environment, services, description, snapshot, migrations, strategy, strategy.inTheWay(),
-                options.terminate);
+        var strategy = runnable(StrategyChoice.choose(db, snapshot, options.strategy, RunId.create(),
+                options.terminate, options.allowReplication), description);
+        return new Findings(environment, services, description, snapshot, migrations, strategy, strategy.inTheWay());
     }
 
-    private MigrationChange migrations(Description description) throws IOException {
+    private Findings.MigrationChange migrations(Description description) throws IOException {
         var root = environment.project().root();
         var folders = new TreeMap<String, Path>();
         description.selected().forEach(app -> folders.put(app.label(), app.migrationsFolder()));
@@ -128,10 +107,11 @@ public final class Reset {
         var generated = django.generate(description.labels(), description.history().carried());
         Guards.checkDependencies(description, generated);
         var fresh = new TreeMap<String, String>();
-        generated.files()
-                .forEach(file -> fresh.put(root.relativize(folders.get(file.app()).resolve(file.name()))
-                .toString(), file.text()));
-        return new MigrationChange(old, fresh, Set.copyOf(generated.drift()), generated.unwritten(),
+        for (var file : generated.files()) {
+            var path = folders.get(file.app()).resolve(file.name());
+            fresh.put(root.relativize(path).toString(), file.text());
+        }
+        return new Findings.MigrationChange(old, fresh, Set.copyOf(generated.drift()), generated.unwritten(),
                 Git.uncommitted(root, folders.values(), Migrations::isMigrationName));
     }
 
@@ -145,30 +125,27 @@ public final class Reset {
 
     /** The same plan, which ends the sessions that are in the way. */
     public ResetPlan terminating(ResetPlan plan) {
-        return plan(plan.findings().terminating(), plan.backup());
+        var findings = plan.findings();
+        return plan(findings.with(findings.strategy().terminating()), plan.backup());
     }
 
-    /**
-     * Files first, database last: old files must never meet the new database.
-     *
-     * @param earlier the backup step of an earlier plan, or null
-     */
+    /** @param earlier the backup step of an earlier plan, or null */
     private ResetPlan plan(Findings findings, BackupStep earlier) {
         var strategy = findings.strategy();
-        var run = new Run(Run.Origin.now(findings.id(), findings.project(), environment.identity(), strategy.name()),
-                Run.Outcome.RUNNING, strategy.previous(),
+        var origin = Run.Origin.now(findings.id(), findings.project(), environment.identity(), strategy.name());
+        var run = new Run(origin, Run.Outcome.RUNNING, strategy.previous(),
                 findings.migrations().record(findings.django().labels()), null, findings.services().running());
         var files = new ReplaceFiles(findings.migrations().old(), findings.migrations().fresh(), run);
         var steps = new ArrayList<Step>();
         var folders = new ArrayList<>(List.of(new RunStore(run).folder()));
-        files.folders().forEach(folders::add);
+        folders.addAll(run.migrations().folders(run.root()));
         var backup = options.backupFirst(strategy) ? earlier != null ? earlier : backup() : null;
         if (backup != null && backup.file() == null) steps.add(backup);
-        if (backup != null || options.backupBeforePurge())
-            folders.add(backups.get().folder().path()); // finds wrong settings now
-        if (options.backupBeforePurge()) environment.pgPrograms(db.major()); // finds now that one is missing
-        steps.addAll(steps(findings, new RunStore(run)
-                .keep(() -> backup == null ? null : backup.file(), db, console), files));
+        // here, so that wrong settings and a missing program are found now
+        if (backup != null || options.backupBeforePurge()) folders.add(backups.get().folder().path());
+        if (options.backupBeforePurge()) environment.pgPrograms(db.major());
+        var keep = new RunStore(run).keep(() -> backup == null ? null : backup.file(), db, console);
+        steps.addAll(steps(findings, keep, files));
         steps.add(new FinalCheck(environment, options.settings, run));
         return new ResetPlan(findings, run, new Plan(steps), backup, folders);
     }
@@ -177,16 +154,19 @@ public final class Reset {
         return new BackupStep(console, environment, backups.get(), db, db.name());
     }
 
+    /**
+     * Files first, database last: old files must never meet the new database. Services stop as late as possible, and
+     * when they are stopped it is their step that finishes {@code keep}.
+     */
     private List<Step> steps(Findings findings, Step keep, ReplaceFiles files) {
         var services = findings.services();
-        var stop = services.isEmpty() ? List.<Step>of() : List.of(services.stopStep(true, console, keep::finish));
         var steps = new ArrayList<Step>();
-        steps.add(stop.isEmpty() ? keep : Step.withoutFinish(keep));
+        steps.add(services.isEmpty() ? keep : Step.of(keep.describe(), keep::run, keep::undo));
         if (findings.strategy() instanceof SwapDatabase swap)
             steps.addAll(List.of(swap.createScratch(), swap.migrate(django)));
-        steps.addAll(stop); // as late as possible: the steps before it disturb nobody
+        if (!services.isEmpty()) steps.add(services.stopStep(true, console, keep::finish));
         steps.addAll(switch (findings.strategy()) {
-            case SwapDatabase swap -> List.of(files, Step.after(django::close, swap.swap()));
+            case SwapDatabase swap -> List.of(files, withoutPython(swap.swap()));
             case ParkTables park when park.inTransaction() ->
                     List.of(park.parkAndMigrate(django), files, park.commit(django));
             case ParkTables park -> List.of(files, park.park(), park.migrate(django));
@@ -195,15 +175,22 @@ public final class Reset {
         return steps;
     }
 
+    /** Python is connected to the live database, which would be in the way of its renaming. */
+    private Step withoutPython(Step swap) {
+        return Step.of(swap.describe(), () -> {
+            django.close();
+            swap.run();
+        }, swap::undo);
+    }
+
     /**
      * What is checked after the plan was printed.
      *
      * @throws Failure refused (4) for a protected database; failed (1) when a folder is not writable
      */
     public void check(ResetPlan plan) {
-        if (options.purge)
-            console.warn("--purge: what is set aside is dropped at the end%s; undo cannot bring it back".formatted(
-                options.backupBeforePurge() ? ", after a backup of it" : ""));
+        if (options.purge) console.warn("--purge: what is set aside is dropped at the end%s; undo cannot bring it back"
+                .formatted(options.backupBeforePurge() ? ", after a backup of it" : ""));
         Guards.refuseProtected(db);
         Guards.writable(environment.project(), plan.folders().stream());
     }
@@ -238,16 +225,15 @@ public final class Reset {
     private Done run(ResetPlan plan) {
         var findings = plan.findings();
         var run = plan.run();
-        var known = findings.strategy().warnings();
+        var known = List.copyOf(findings.strategy().warnings());
         var unfinished = plan.plan().runReturningUnfinished(console, plan::undoCommand);
         var left = unfinished != null ? unfinished : changedByServices(run, findings.services());
         findings.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
+        var purged = options.purge && left == null;
         try {
-            var filesGoTo = options.backupBeforePurge() ? PurgePlan.filesFolder(backups.get().folder().path(), run)
-                    : null;
+            var files = options.backupBeforePurge() ? PurgePlan.filesFolder(backups.get().folder().path(), run) : null;
             // even after Ctrl-C: who interrupts needs to know that the reset is done
-            Interruption.uninterruptibly(() -> PlanPrinter.printDone(console, plan, db, options.purge
-                    && left == null, filesGoTo));
+            Interruption.uninterruptibly(() -> PlanPrinter.printDone(console, plan, db, purged, files));
         } catch (Failure failure) {
             throw doneBut(failure);
         }
@@ -260,10 +246,8 @@ public final class Reset {
             var changed = services.isEmpty() ? List.<String>of() : run.migrations().changedFresh(run.root());
             if (changed.isEmpty()) return null;
             return Failure.partly(("the reset is done, but new migration files were deleted or changed since %s "
-                                    + "started again; an entrypoint may do that:\n  %s")
-                            .formatted(services.names(), String.join("\n  ", changed)))
-                    .next(
-                            "see the entrypoint, and: " + services.composeCommand("logs"),
+                    + "started again; an entrypoint may do that:%s").formatted(services.names(), Text.lines(changed)))
+                    .next("see the entrypoint, and: " + services.composeCommand("logs"),
                             "to go back: " + run.undoCommand());
         } catch (IOException e) {
             return doneBut(Failure.failed("comparing the new migration files: " + Failure.firstLine(e)).causedBy(e));
@@ -281,11 +265,11 @@ public final class Reset {
 
     // ---- what follows ------------------------------------------------------------------------
 
-    /** The reset is done whatever happens here, so a failure, or Ctrl-C, is "done in part" (3). */
+    /** The reset is done already, so a failure here, or Ctrl-C, is "done in part" (3). */
     private void whatFollows(Done done, Superuser superuser) {
         var run = done.run;
         var notPurged = options.purge ? Failure.partly("what was set aside is still there, to go back to")
-                .next("when all is well: " + run.purgeCommand()).problem() : null;
+                .next("when everything works: " + run.purgeCommand()).problem() : null;
         try {
             superuser.create(console, environment, done.findings.django());
         } catch (Failure failure) {
@@ -293,16 +277,15 @@ public final class Reset {
                 throw new Failure(notFinished(done.left).and(failure.problem()).and(notPurged), failure);
             throw followed(failure, run);
         }
-        if (done.left != null)
-            // which may be a reason to go back
+        if (done.left != null) // which may be a reason to go back
             throw notPurged == null ? done.left : new Failure(notFinished(done.left).and(notPurged), done.left);
         if (options.purge) purge(run);
     }
 
     private void purge(Run run) {
         try {
-            PurgePlan.of(console, environment, List.of(run), db, options.backupBeforePurge()
-                    ? backups.get() : null, options.terminate)
+            var settings = options.backupBeforePurge() ? backups.get() : null;
+            PurgePlan.of(console, environment, List.of(run), db, settings, options.terminate)
                     .run(console, environment, run::purgeCommand);
         } catch (Failure failure) {
             throw followed(failure, run);
@@ -317,7 +300,6 @@ public final class Reset {
     }
 
     private static NotFinished notFinished(Failure left) {
-        return left.problem() instanceof NotFinished whole
-                ? whole : new NotFinished(List.of(left.problem()));
+        return left.problem() instanceof NotFinished whole ? whole : new NotFinished(List.of(left.problem()));
     }
 }

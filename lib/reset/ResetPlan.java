@@ -4,18 +4,11 @@ import java.nio.file.Path;
 import java.util.List;
 import lib.plan.Plan;
 
-/**
- * The plan that is printed, and the very same that is run.
- *
- * @param backup  the step that takes one before anything is destroyed, or null
- * @param folders that it writes into
- */
+/** The plan that is printed, and then run. @param backup null without one @param folders that it writes into */
 public record ResetPlan(Findings findings, Run run, Plan plan, BackupStep backup, List<Path> folders) {
 
     /** The backup's file, or null as long as none was taken. */
-    Path backupFile() {
-        return backup == null ? null : backup.file();
-    }
+    Path backupFile() { return backup == null ? null : backup.file(); }
 
     /** The command that brings the old state back. */
     String undoCommand() {

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -46,8 +47,8 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
      */
     public record Origin(String id, String version, String started, String root, String database, String strategy) {
         static Origin now(String id, Project project, Credentials database, String strategy) {
-            return new Origin(id, Lib.VERSION, Instant.now().toString(), project.root()
-                    .toString(), database.toString(), strategy);
+            return new Origin(id, Lib.VERSION, Instant.now().toString(), project.root().toString(),
+                    database.toString(), strategy);
         }
     }
 
@@ -56,9 +57,7 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
         @SerializedName("running") RUNNING, @SerializedName("done") DONE, @SerializedName("undoing") UNDOING,
         @SerializedName("undone") UNDONE, @SerializedName("purging") PURGING;
 
-        @Override public String toString() {
-            return name().toLowerCase(Locale.ROOT);
-        }
+        @Override public String toString() { return name().toLowerCase(Locale.ROOT); }
     }
 
     private static final String RESTORE = "restore";
@@ -70,47 +69,33 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
                 backup.toString(), services.running());
     }
 
-    public String id() {
-        return origin.id;
-    }
-
-    public Path root() {
-        return Path.of(origin.root);
-    }
-
-    public Instant started() {
-        return Instant.parse(origin.started);
-    }
+    public String id() { return origin.id; }
+    Path root() { return Path.of(origin.root); }
+    Instant started() { return Instant.parse(origin.started); }
 
     /** For people: a reset or a restore. */
-    public String kind() {
-        return changesFiles() ? "reset" : RESTORE;
-    }
+    String kind() { return changesFiles() ? "reset" : RESTORE; }
 
     /** A restore leaves all files as they are. */
-    public boolean changesFiles() {
-        return !origin.strategy.equals(RESTORE);
-    }
+    boolean changesFiles() { return !origin.strategy.equals(RESTORE); }
 
     /** Killed while it was changing something, or undoing that. */
-    public boolean isUnfinished() {
-        return outcome == Outcome.RUNNING || outcome == Outcome.UNDOING;
-    }
+    boolean isUnfinished() { return outcome == Outcome.RUNNING || outcome == Outcome.UNDOING; }
 
     /** Whether its tables were dropped, so that only a backup has them. */
-    public Optional<DroppedTables> dropped(Database db) {
+    Optional<DroppedTables> dropped(Database db) {
         return previous instanceof DroppedTables tables && tables.areDropped(db)
                 ? Optional.of(tables) : Optional.empty();
     }
 
     // ---- changed -----------------------------------------------------------------------------
 
-    public Run with(Outcome newOutcome) {
+    Run with(Outcome newOutcome) {
         return new Run(origin, newOutcome, previous, migrations, backup, services);
     }
 
     /** @param file the verified backup, or null to leave that as it is */
-    public Run withBackup(Path file) {
+    Run withBackup(Path file) {
         return file == null ? this : new Run(origin, outcome, previous, migrations, file.toString(), services);
     }
 
@@ -128,57 +113,44 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
     // ---- compared ----------------------------------------------------------------------------
 
     /** Whether these are the credentials of the run; another name for the same server counts as another. */
-    public boolean isOn(Credentials now) {
-        return now.toString().equals(origin.database);
-    }
+    boolean isOn(Credentials now) { return now.toString().equals(origin.database); }
 
-    /** @throws Failure refused (4) when the credentials name another database than this run's */
-    public void refuseOther(Credentials now) {
+    /** @throws Failure refused (4) when the credentials name another database */
+    void refuseOther(Credentials now) {
         if (!isOn(now))
             throw Failure.refused("the run %s was made on %s, but the settings now name %s"
-                    .formatted(id(), origin.database, now))
-                .next("set .env to that database, or give --env-file");
+                    .formatted(id(), origin.database, now)).next("set .env to that database, or give --env-file");
     }
 
-    public boolean concerns(Project project, Credentials now) {
+    boolean concerns(Project project, Credentials now) {
         return isOn(now) || root().equals(project.root());
     }
 
     /** For messages: the run with its outcome. */
-    public String describe() {
-        return id() + " (" + outcome + ")";
-    }
+    String describe() { return id() + " (" + outcome + ")"; }
 
     // ---- commands and failures ---------------------------------------------------------------
 
-    public String undoCommand() {
-        return Script.RESET_MIGRATIONS.command("undo", id());
-    }
-
-    String finishCommand() {
-        return Script.RESET_MIGRATIONS.command("finish", id());
-    }
-
-    public String purgeCommand() {
-        return Script.RESET_MIGRATIONS.command("purge", id());
-    }
+    String undoCommand() { return Script.RESET_MIGRATIONS.command("undo", id()); }
+    String finishCommand() { return Script.RESET_MIGRATIONS.command("finish", id()); }
+    String purgeCommand() { return Script.RESET_MIGRATIONS.command("purge", id()); }
 
     /** What to do about a run that was cut short, a line each. */
     List<String> remedies() {
-        return List.of("bring the old state back: "
-                + undoCommand(), "or keep the new state, if it is live and complete: " + finishCommand());
+        return List.of("bring the old state back: " + undoCommand(),
+                "or keep the new state, if it is live and complete: " + finishCommand());
     }
 
     Failure unfinished() {
-        return Failure.refused("the run %s was cut short and has not been undone".formatted(id()))
-                .next(Stream.concat(remedies().stream(),
-                        Stream.of("see which state is live: " + Script.RESET_MIGRATIONS.command("status"))).toList());
+        var next = new ArrayList<>(remedies());
+        next.add("see which state is live: " + Script.RESET_MIGRATIONS.command("status"));
+        return Failure.refused("the run %s was cut short and has not been undone".formatted(id())).next(next);
     }
 
     Failure halfPurged() {
         return Failure.refused("the purge of run %s was cut short: a part of what it set aside is gone".formatted(id()))
-                .next("complete the purge: " + purgeCommand(), "see the backup that was taken before: "
-                        + Script.BACKUP_DATABASE.command("list"));
+                .next("complete the purge: " + purgeCommand(),
+                        "see the backup that was taken before: " + Script.BACKUP_DATABASE.command("list"));
     }
 
     /** @param known the runs of this project */
@@ -191,8 +163,7 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
     // ---- run.json ----------------------------------------------------------------------------
 
     private static final int FORMAT = 1;
-    private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping()
-            .registerTypeAdapter(PreviousState.class, PreviousState.JSON).create();
+    private static final Gson JSON = new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create();
 
     /** One flat object: the fields of its parts side by side. */
     byte[] json() {
@@ -200,7 +171,7 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
         json.addProperty("format", FORMAT);
         addAll(json, origin);
         json.add("outcome", JSON.toJsonTree(outcome));
-        json.add("aside", JSON.toJsonTree(previous, PreviousState.class));
+        json.add("aside", previous.toJson(JSON));
         addAll(json, migrations);
         json.addProperty("backup", backup);
         json.add("services", JSON.toJsonTree(services));
@@ -225,21 +196,17 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
         }
     }
 
-    private record Rest(Outcome outcome, @SerializedName("aside") PreviousState previous, String backup,
-            List<Services.Container> services) {}
-
     /** Records of older versions have no services. */
     private static Run of(JsonObject json) {
-        var rest = JSON.fromJson(json, Rest.class);
-        return new Run(JSON.fromJson(json, Origin.class), rest.outcome, rest.previous,
-                JSON.fromJson(json, RunMigrations.class), rest.backup,
-                Objects.requireNonNullElse(rest.services, List.of()));
+        var services = JSON.fromJson(json.get("services"), Services.Container[].class);
+        return new Run(JSON.fromJson(json, Origin.class), JSON.fromJson(json.get("outcome"), Outcome.class),
+                PreviousState.of(json.getAsJsonObject("aside"), JSON), JSON.fromJson(json, RunMigrations.class),
+                JSON.fromJson(json.get("backup"), String.class), services == null ? List.of() : List.of(services));
     }
 
     private boolean isComplete() {
         return Stream.of(origin.id, origin.root, origin.database, outcome, previous, migrations.old(),
-                migrations.fresh(), migrations.made())
-                .allMatch(Objects::nonNull);
+                migrations.fresh(), migrations.made()).allMatch(Objects::nonNull);
     }
 
     /** @param copies of the record, all damaged */
@@ -249,7 +216,7 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
                         + String.join(" and ", copies.stream().map(Path::toString).toList()))
                 .next("use the version that wrote it, or restore the file from a backup of this disk",
                         "what the run set aside is not lost: %s names it, and the SQL that brings it back"
-                                .formatted(Script.RESET_MIGRATIONS.command("status")),
+                        .formatted(Script.RESET_MIGRATIONS.command("status")),
                         "to continue without the record, move %s away".formatted(String.join(" and ", folders)));
     }
 }

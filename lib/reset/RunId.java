@@ -4,6 +4,7 @@ import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.util.concurrent.ThreadLocalRandom;
+import lib.postgres.Sql;
 
 /** The id of a run: 20261122-172530-4f2a. Ids are unique and sort by time. */
 public final class RunId {
@@ -17,7 +18,10 @@ public final class RunId {
     }
 
     /** The id as a part of names in the database: 20261122_172530_4f2a. */
-    public static String suffix(String id) {
-        return id.replace('-', '_');
+    static String suffix(String id) { return id.replace('-', '_'); }
+
+    /** The name of a database that a run creates or sets aside: crm_before_20261122_172530_4f2a. */
+    static String named(String database, String state, String id) {
+        return Sql.shortened(database, "_" + state + "_" + suffix(id));
     }
 }

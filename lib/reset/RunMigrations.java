@@ -6,9 +6,11 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.django.Migrations;
 import lib.files.Disk;
@@ -18,9 +20,9 @@ import lib.files.Disk;
  *
  * @param old   the files that were there
  * @param fresh sha256 of the new files by path
- * @param made  folders and {@code __init__.py} that were missing, the innermost first
+ * @param made  folders and {@code __init__.py} that the run creates, the innermost first
  * @param apps  labels of the apps whose migrations are new
- * @param drift what makemigrations would write even so: no fault of the reset
+ * @param drift what makemigrations would write nevertheless: no fault of the reset
  */
 record RunMigrations(
         List<Migrations.File> old, Map<String, String> fresh, List<String> made, List<String> apps, Set<String> drift) {
@@ -32,8 +34,12 @@ record RunMigrations(
         if (drift == null) drift = Set.of();
     }
 
-    public Migrations oldIn(Path root) {
-        return new Migrations(root, old);
+    Migrations oldIn(Path root) { return new Migrations(root, old); }
+
+    /** The folders that have old files or new ones. */
+    Set<Path> folders(Path root) {
+        return Stream.concat(old.stream().map(Migrations.File::path), fresh.keySet().stream())
+                .map(path -> root.resolve(path).getParent()).collect(Collectors.toCollection(LinkedHashSet::new));
     }
 
     /** Whether the old files are all in place, and nothing new is. */
@@ -49,7 +55,7 @@ record RunMigrations(
         var changed = new ArrayList<String>();
         for (var file : fresh.entrySet())
             if (!Disk.hasContent(root.resolve(file.getKey()), file.getValue())) changed.add(file.getKey());
-        return List.copyOf(changed);
+        return changed;
     }
 
     /** Whether the new files are all in place, and none of the old ones that they replace. */
@@ -71,10 +77,7 @@ record RunMigrations(
         return Files.exists(path, LinkOption.NOFOLLOW_LINKS);
     }
 
-    /**
-     * Removes what a kill left half-written, and the packages that the run made, unless somebody has put anything else
-     * into them.
-     */
+    /** Removes what a kill left half-written, and the packages that the run created, unless they hold anything else. */
     void removeMade(Path root) throws IOException {
         for (var path : Stream.of(oldIn(root).paths(), fresh.keySet(), made).flatMap(Collection::stream).toList())
             if (Files.isDirectory(root.resolve(path).getParent())) Disk.removePartial(root.resolve(path));

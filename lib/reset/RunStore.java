@@ -30,33 +30,23 @@ public record RunStore(Run run) {
     // ---- folders -----------------------------------------------------------------------------
 
     /** {@code .reset/<id>}. */
-    public Path folder() {
-        return run.root().resolve(".reset").resolve(run.id());
-    }
+    Path folder() { return run.root().resolve(".reset").resolve(run.id()); }
 
     /** The second copy, outside the project. */
-    public Path copy() {
-        return stateFolder().resolve(run.id());
-    }
+    Path copy() { return stateFolder().resolve(run.id()); }
 
     /** Without a home, a folder that no ordinary user may write to. */
     static Path stateFolder() {
         return Host.stateFolder(System.getenv()).orElse(Path.of("/")).resolve("reset_migrations");
     }
 
-    private boolean exists() {
-        return Files.isDirectory(folder()) || Files.isDirectory(copy());
-    }
+    private boolean exists() { return Files.isDirectory(folder()) || Files.isDirectory(copy()); }
 
     /** The folders with the old files that exist: in the project and in the copy. */
-    public List<Path> oldFolders() {
-        return existing("old");
-    }
+    List<Path> oldFolders() { return existing("old"); }
 
     /** The folders where an undo has put the newer files. */
-    List<Path> undoneFolders() {
-        return existing("undone");
-    }
+    List<Path> undoneFolders() { return existing("undone"); }
 
     private List<Path> existing(String name) {
         return Stream.of(folder(), copy()).map(folder -> folder.resolve(name)).filter(Files::isDirectory).toList();
@@ -65,7 +55,7 @@ public record RunStore(Run run) {
     // ---- written -----------------------------------------------------------------------------
 
     /**
-     * Makes both copies with the old files in them, durable, before anything else is touched.
+     * Writes both copies, durable, before anything else is touched.
      *
      * @return why there is no second copy: a service without a home has only the first one
      */
@@ -116,7 +106,7 @@ public record RunStore(Run run) {
         try (Stream<Path> children = Files.list(project.runs())) {
             for (var left : children.filter(RunStore::isPartial).toList()) {
                 removeIfThere(stateFolder().resolve(left.getFileName()));
-                Disk.removeTree(left); // last, because it tells of the other one
+                Disk.removeTree(left); // last, because its name leads to the other one
             }
         }
     }
@@ -131,7 +121,7 @@ public record RunStore(Run run) {
         try {
             if (Files.isDirectory(copy())) saveIn(copy());
         } catch (IOException ignored) {
-            // a full disk: the first copy counts as long as it exists, and the second still says where everything is
+            // a full disk: the first copy counts while it exists, and the second still says where everything is
         }
     }
 
@@ -178,34 +168,28 @@ public record RunStore(Run run) {
             Files.deleteIfExists(folder.resolve(".gitignore"));
             Files.delete(folder); // fails when another project puts something into it now
         } catch (IOException ignored) {
-            // gone already, or a file system of its own, or in a folder that is not ours
+            // gone already, or a mount point, or in a folder of another owner
         }
     }
 
     // ---- steps -------------------------------------------------------------------------------
 
-    /**
-     * Makes the record and keeps the old files; its undo removes them, once nothing can need them any more.
-     *
-     * @param backup the file, or null
-     */
+    /** Writes the record and keeps the old files; its undo removes them. @param backup supplies the file, or null */
     public Step keep(Supplier<Path> backup, Database db, Console console) {
         var what = run.changesFiles() ? "keep the old migration files in .reset/" : "record what undo needs in .reset/";
         return Step.of(what + run.id(), () -> {
-            new RunStore(run.withBackup(backup.get())).create().ifPresent(why -> console.warn(
-                    "there is no second copy of the old migration files, so take care of .reset/: cannot write "
-                            + why));
+            new RunStore(run.withBackup(backup.get())).create().ifPresent(why -> console.warn("there is no second copy "
+                    + "of the old migration files, so take care of .reset/: cannot write " + why));
             console.logTo(folder().resolve("log"));
-        }, () -> removeIfUnneeded(db),
-                () -> saveEnd(run.with(Run.Outcome.DONE)
-                        .withBackup(backup.get()), Script.RESET_MIGRATIONS.command("finish", run.id())));
+        }, () -> removeIfUnneeded(db), () -> saveEnd(run.with(Run.Outcome.DONE).withBackup(backup.get()),
+                Script.RESET_MIGRATIONS.command("finish", run.id())));
     }
 
     /** When a step could not be undone, undo still needs the record. */
     private void removeIfUnneeded(Database db) throws IOException {
         var displaced = run.migrations().oldIn(run.root()).replacedBy(run.migrations().fresh());
         if (!displaced.files().isEmpty() || run.previous().state(db) != PreviousState.State.OLD_IS_LIVE)
-            throw Failure.partly("not everything is back, so .reset/%s stays for undo".formatted(run.id()));
+            throw Failure.partly("not everything was put back, so .reset/%s is kept for undo".formatted(run.id()));
         remove();
     }
 
@@ -220,16 +204,16 @@ public record RunStore(Run run) {
         }, step::finish);
     }
 
-    /** Ends a run for good. @param files where its migration files go, or null to remove them */
+    /** Removes a run. @param files where its migration files go, or null to remove them */
     Step end(Path files) {
         var forget = "forget the run " + run.id() + (run.changesFiles() ? " and the migration files it kept" : "");
-        return Step.of(files == null ? forget : "move the migration files of %s to %s"
-                .formatted(run.id(), files), () -> {
+        var move = "move the migration files of %s to %s".formatted(run.id(), files);
+        return Step.of(files == null ? forget : move, () -> {
             if (files != null) copyFilesTo(files);
             remove();
         }, () -> {
             if (!exists()) throw PreviousState.purged("the record of run " + run.id());
-        }, () -> {});
+        });
     }
 
     private void copyFilesTo(Path folder) throws IOException {

@@ -22,9 +22,9 @@ public final class Runs {
     private Runs() {}
 
     /**
-     * The runs that concern this project, oldest first: made here, or in another checkout on this very database, which
-     * says so itself. A run belongs to the checkout it was made in as long as that exists; else to this one.
-     * When there are none, those that are only in {@code .reset/} because it was copied here.
+     * The runs that concern this project, oldest first: made here, or in another checkout on the same database, whose
+     * comments name them. A run belongs to the checkout it was made in while that exists; else to this one. When there
+     * are none, those that are only in {@code .reset/} because it was copied here.
      */
     public static List<Run> of(Project project, Database db) throws IOException {
         return of(project, db, unreadable -> {
@@ -64,8 +64,8 @@ public final class Runs {
     private static Set<String> ids(Path folder) throws IOException {
         if (!Files.isDirectory(folder)) return Set.of();
         try (Stream<Path> children = Files.list(folder)) {
-            return children.filter(child -> !RunStore.isPartial(child)
-                    && Files.isRegularFile(child.resolve("run.json")))
+            return children.filter(child -> !RunStore.isPartial(child))
+                    .filter(child -> Files.isRegularFile(child.resolve("run.json")))
                     .map(child -> child.getFileName().toString()).collect(Collectors.toSet());
         }
     }
@@ -87,13 +87,13 @@ public final class Runs {
         return null;
     }
 
-    /** Killed while it was building the new database: only that database's name tells of it. */
+    /** Killed while it was building the new database: only that database's name shows it. */
     private static boolean isBuilding(Run run, Database db) {
-        return run.isOn(db.credentials()) && run.previous() instanceof PreviousDatabase swap && db.oidOf(swap.scratch())
-                .isPresent();
+        return run.isOn(db.credentials()) && run.previous() instanceof PreviousDatabase swap
+                && db.oidOf(swap.scratch()).isPresent();
     }
 
-    /** A project that was moved takes its runs along; one that was copied leaves them to the original. */
+    /** A project that was moved keeps its runs; a copy leaves them to the original. */
     private static Path home(Run run, Project project) throws IOException {
         var made = run.root();
         var here = project.root();
@@ -109,11 +109,11 @@ public final class Runs {
         return a.equals(b) || Files.isDirectory(a) && Files.isDirectory(b) && Files.isSameFile(a, b);
     }
 
-    /** The checkout that the record names, which may be gone by now. */
+    /** The checkout that the record names, which may no longer exist. */
     static Path madeIn(Run run) throws IOException {
         var store = new RunStore(run);
-        return read(run.id(), List.of(store.folder().resolve("run.json"), store.copy().resolve("run.json")),
-                unreadable -> {
+        var copies = List.of(store.folder().resolve("run.json"), store.copy().resolve("run.json"));
+        return read(run.id(), copies, unreadable -> {
             throw unreadable;
         }).root();
     }
@@ -127,8 +127,7 @@ public final class Runs {
     }
 
     /**
-     * The backups, by file name, that hold the only copy of what a run on this machine has dropped, with that run's id.
-     * They are needed until purge removes the run.
+     * The backups, by file name, that hold the only copy of what a run has dropped, with the run's id. Purge ends that.
      */
     public static Map<String, String> neededBackups(Project project) {
         var needed = new LinkedHashMap<String, String>();

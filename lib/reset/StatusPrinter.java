@@ -12,9 +12,7 @@ import lib.files.Text;
 import lib.postgres.Database;
 import lib.project.Project;
 
-/**
- * The runs of a project, which state is live, and what is set aside; as people read it and as {@code --json} prints it.
- */
+/** The runs of a project, which state is live, and what is set aside; as text and as JSON. */
 public final class StatusPrinter {
     private StatusPrinter() {}
 
@@ -36,8 +34,8 @@ public final class StatusPrinter {
         console.heading(run.id() + "  " + run.outcome());
         console.say("  database   %s  (%s); the settings now name %s, so its state is unknown"
                 .formatted(origin.database(), origin.strategy(), db.credentials()));
-        console.event("run", Map.of("run", run.id(), "outcome", run.outcome()
-                .toString(), "state", "UNKNOWN", "database", origin.database()));
+        console.event("run", Map.of("run", run.id(), "outcome", run.outcome().toString(), "state", "UNKNOWN",
+                "database", origin.database()));
     }
 
     private static void print(Console console, Run run, Project project, Database db) throws IOException {
@@ -59,22 +57,22 @@ public final class StatusPrinter {
                     .formatted(files, kept.map("kept in "::concat).orElse("no longer kept anywhere")));
         }
         remedies(run, db).forEach(line -> console.say("  cut short  " + line));
-        if (run.isUnfinished() && !run.services().isEmpty()) console.say("  services   %s: %s".formatted(
-                run.services().stream().map(Services.Container::service).distinct().collect(Collectors.joining(", ")),
-                run.dropped(db).isPresent() ? "start those of them that are stopped"
-                        : "undo and finish start those that the run has stopped"));
-        console.event("run", Map.of("run", run.id(), "outcome", run.outcome()
-                .toString(), "state", state.name(), "aside", location, "bytes", bytes,
-                "old_files_in_place", oldInPlace, "new_files_in_place", freshInPlace, "root", run.root().toString()));
+        if (run.isUnfinished() && !run.services().isEmpty()) {
+            var names = run.services().stream().map(Services.Container::service).distinct();
+            console.say("  services   %s: %s".formatted(names.collect(Collectors.joining(", ")),
+                    run.dropped(db).isPresent() ? "start those of them that are stopped"
+                            : "undo and finish start those that the run has stopped"));
+        }
+        console.event("run", Map.of("run", run.id(), "outcome", run.outcome().toString(), "state", state.name(),
+                "aside", location, "bytes", bytes, "old_files_in_place", oldInPlace,
+                "new_files_in_place", freshInPlace, "root", run.root().toString()));
     }
 
     private static List<String> remedies(Run run, Database db) {
         if (run.outcome() == Run.Outcome.PURGING) return List.of("complete the purge: " + run.purgeCommand());
         if (!run.isUnfinished()) return List.of();
-        return run.dropped(db)
-                .map(tables -> List.of("after tables were dropped: reset again", "or restore the old tables: "
-                + tables.restoreCommand(run.backup())))
-                .orElseGet(run::remedies);
+        return run.dropped(db).map(tables -> List.of("after tables were dropped: reset again",
+                "or restore the old tables: " + tables.restoreCommand(run.backup()))).orElseGet(run::remedies);
     }
 
     private static void print(Console console, OrphanedState orphan, Database db) {
@@ -83,9 +81,7 @@ public final class StatusPrinter {
         console.say("  set aside  " + Text.line(orphan.describe()));
         console.say("  to bring it back by hand, in psql:");
         sql.forEach(line -> console.say("    " + line));
-        console.event("set_aside",
-                Map.of("run", orphan.run(), "database", orphan.database(), "schema", orphan.schema() == null
-                ? "" : orphan.schema(),
-                "words", orphan.words(), "back", sql));
+        console.event("set_aside", Map.of("run", orphan.run(), "database", orphan.database(),
+                "schema", orphan.schema() == null ? "" : orphan.schema(), "words", orphan.words(), "back", sql));
     }
 }

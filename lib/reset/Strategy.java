@@ -1,18 +1,19 @@
 package lib.reset;
 
 import java.util.List;
-import lib.postgres.Sessions;
 
-/**
- * A way to make room in a database for new tables. It is chosen before anything is touched, and knows then what it will
- * set aside.
- */
-public sealed interface Strategy permits SwapDatabase, ParkTables, DropTables {
+/** A way to make room in a database for new tables, and what it will set aside; chosen before anything is touched. */
+sealed interface Strategy permits SwapDatabase, ParkTables, DropTables {
+    String BY_NAME = "asked for by name";
+
     /** "swap", "park" or "drop". */
     String name();
 
     /** One sentence for the plan: why this one, and why not a better one. */
     String reason();
+
+    /** Whether sessions that are in its way are ended. */
+    boolean terminate();
 
     /** What will be lost or stay behind, a line each; after the run also what could not be kept. */
     List<String> warnings();

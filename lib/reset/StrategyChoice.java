@@ -3,6 +3,7 @@ package lib.reset;
 import java.util.ArrayList;
 import java.util.List;
 import lib.error.Failure;
+import lib.files.Text;
 import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
 import lib.postgres.DatabaseSnapshot;
@@ -12,51 +13,43 @@ public final class StrategyChoice {
     /** What {@code --strategy} takes. */
     public enum Wanted { auto, swap, park, drop }
 
+    private static final String WHY_SWAP =
+            "the role owns the database and may create another, and the copy keeps all of its properties";
+
     private StrategyChoice() {}
 
     /**
-     * @param runId            part of every name that is made
-     * @param terminate        end other sessions that are in the way
      * @param allowReplication continue although publications, logical slots or prepared transactions are affected
-     * @throws Failure refused (exit 4): nothing was touched
+     * @throws Failure refused (4): nothing was touched
      */
     static Strategy choose(Database db, DatabaseSnapshot snapshot, Wanted wanted, String runId, boolean terminate,
             boolean allowReplication) {
         if (snapshot.server().standby()) throw Guards.standby(snapshot.name());
         if (!allowReplication) refuseReplication(db, snapshot);
-        return switch (wanted) {
-            case park -> ParkTables.plan(db, snapshot, runId, terminate, BY_NAME);
-            case drop -> DropTables.plan(db, snapshot, runId, terminate);
-            case swap -> {
-                var obstacles = SwapDatabase.obstacles(db, snapshot);
-                if (!obstacles.isEmpty())
-                    throw Failure.refused("database %s cannot be swapped:\n  %s"
-                            .formatted(snapshot.name(), String.join("\n  ", obstacles)))
-                        .next("leave --strategy out, or give --strategy park");
-                yield new SwapDatabase(db, snapshot, runId, terminate, BY_NAME);
-            }
-            case auto -> {
-                var obstacles = SwapDatabase.obstacles(db, snapshot);
-                yield obstacles.isEmpty() ? new SwapDatabase(db, snapshot, runId, terminate, WHY_SWAP)
-                        : ParkTables.plan(db, snapshot, runId, terminate, notSwapped(obstacles));
-            }
-        };
+        if (wanted == Wanted.park) return ParkTables.plan(db, snapshot, runId, terminate, Strategy.BY_NAME);
+        if (wanted == Wanted.drop) return DropTables.plan(db, snapshot, runId, terminate);
+        var byName = wanted == Wanted.swap;
+        var obstacles = SwapDatabase.obstacles(db, snapshot);
+        if (obstacles.isEmpty())
+            return SwapDatabase.plan(db, snapshot, runId, terminate, byName ? Strategy.BY_NAME : WHY_SWAP);
+        if (!byName) return ParkTables.plan(db, snapshot, runId, terminate, notSwapped(obstacles));
+        throw Failure.refused("database %s cannot be swapped:%s".formatted(snapshot.name(), Text.lines(obstacles)))
+                .next("leave --strategy out, or give --strategy park");
     }
-
-    static final String BY_NAME = "asked for by name";
-    private static final String WHY_SWAP =
-            "the role owns the database and may create another, and the copy keeps all of its properties";
 
     /** The strategy after the new database turned out to differ from the live one. */
     static Strategy instead(SwapDatabase swap, DatabaseCopy.Differs why) {
-        return ParkTables.plan(swap.live, swap.snapshot, swap.previous()
-                .run(), swap.terminate, notSwapped(why.differences()));
+        return ParkTables.plan(swap.db(), swap.snapshot(), swap.previous().run(), swap.terminate(),
+                notSwapped(why.differences()));
     }
 
     private static String notSwapped(List<String> obstacles) {
         var others = obstacles.size() - 1;
-        return "not swapped, because " + obstacles.getFirst() + (others == 0 ? "" : others == 1
-                ? "; " + obstacles.getLast() : ", and %d more reasons".formatted(others));
+        return "not swapped, because " + obstacles.getFirst() + switch (others) {
+            case 0 -> "";
+            case 1 -> "; " + obstacles.getLast();
+            default -> ", and %d more reasons".formatted(others);
+        };
     }
 
     private static void refuseReplication(Database db, DatabaseSnapshot snapshot) {
@@ -72,8 +65,8 @@ public final class StrategyChoice {
                 JOIN pg_publication p ON p.oid = pn.pnpubid JOIN pg_namespace n ON n.oid = pn.pnnspid
                 WHERE nspname = ?""", snapshot.schema().name()));
         if (!found.isEmpty())
-            throw Failure.refused("a reset of database %s would affect replication or open transactions:\n  %s"
-                    .formatted(snapshot.name(), String.join("\n  ", found)))
-                .next("finish or remove them, or accept it with --allow-replication");
+            throw Failure.refused("a reset of database %s would affect replication or open transactions:%s"
+                    .formatted(snapshot.name(), Text.lines(found)))
+                    .next("finish or remove them, or accept it with --allow-replication");
     }
 }

@@ -11,7 +11,6 @@ import lib.error.Failure;
  * Django's createsuperuser after a reset.
  *
  * @param wanted      null: only when the answer to our question is yes
- * @param mayAsk      that question may be asked
  * @param interactive createsuperuser itself may ask on the terminal
  */
 public record Superuser(Boolean wanted, boolean mayAsk, boolean interactive) {

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import lib.cli.Console;
+import lib.environment.Services;
 import lib.error.Failure;
 import lib.plan.Plan;
 import lib.plan.Step;
@@ -16,8 +17,7 @@ import lib.project.Project;
 public record UndoPlan(Run run, Plan plan, PutBackFiles files) {
 
     /**
-     * @param wanted    the run's id, or null for the latest
-     * @param terminate end sessions that are in the way
+     * @param wanted the run's id, or null for the latest
      * @throws Failure usage (2) without such a run; refused (4) when it cannot be undone, or not yet
      */
     public static UndoPlan of(LockedProject locked, String wanted, boolean terminate) throws Exception {
@@ -37,7 +37,7 @@ public record UndoPlan(Run run, Plan plan, PutBackFiles files) {
     private static List<Step> steps(LockedProject locked, Run run, PutBackFiles files, boolean terminate) {
         var steps = new ArrayList<>(run.previous().undo(locked.db(), terminate));
         if (run.changesFiles() || steps.isEmpty()) steps.add(files);
-        var stopped = run.isUnfinished() ? run.services() : List.<lib.environment.Services.Container>of();
+        var stopped = run.isUnfinished() ? run.services() : List.<Services.Container>of();
         var services = locked.environment().services().including(stopped).withPreviousHealth(run.services())
                 .staleIfBuiltAfter(run.started());
         if (!services.isEmpty()) steps.addFirst(services.stopStep(run.changesFiles(), locked.console(), () -> {}));
@@ -48,9 +48,8 @@ public record UndoPlan(Run run, Plan plan, PutBackFiles files) {
     private static Run latest(Project project, Database db, String wanted) throws Exception {
         var all = Runs.of(project, db);
         var open = all.stream().filter(run -> run.outcome() != Run.Outcome.UNDONE).toList();
-        var lost = Runs.orphans(all, db).stream()
-                .filter(state -> state.run().equals(wanted) || state.isOld()
-                        && (open.isEmpty() || state.run().compareTo(open.getLast().id()) > 0)).toList();
+        var lost = Runs.orphans(all, db).stream().filter(state -> state.run().equals(wanted) || state.isOld()
+                && (open.isEmpty() || state.run().compareTo(open.getLast().id()) > 0)).toList();
         if (!lost.isEmpty()) throw OrphanedState.withoutRecord(lost);
         if (open.isEmpty())
             throw Run.notFound(wanted == null ? "no reset to go back to" : "no run called " + wanted, all);
@@ -62,17 +61,14 @@ public record UndoPlan(Run run, Plan plan, PutBackFiles files) {
     }
 
     /** The folders that it writes into. */
-    public Stream<Path> folders() {
-        return files.folders();
-    }
+    public Stream<Path> folders() { return files.folders(); }
 
     /** Runs the plan, and reports the end. */
     public void run(Console console) {
         var unfinished = plan.runReturningUnfinished(console, run::undoCommand);
         RunStore.saveEnd(run.with(Run.Outcome.UNDONE), run.undoCommand());
-        console.success("undone: %s before %s"
-                .formatted(run.changesFiles()
-                ? "database and files are as they were" : "the database is as it was", run.id()));
+        var back = run.changesFiles() ? "database and files are as they were" : "the database is as it was";
+        console.success("undone: %s before %s".formatted(back, run.id()));
         console.event("result", Map.of("undone", run.id()));
         if (unfinished != null) throw unfinished;
     }

@@ -21,7 +21,6 @@ import lib.reset.PreviousDatabase;
 import lib.reset.Run;
 import lib.reset.RunId;
 import lib.reset.RunStore;
-import lib.reset.SwapDatabase;
 
 /**
  * What a restore does on a server: it makes a new database, proven against the backup, beside the live one or in its
@@ -103,7 +102,7 @@ public final class Restore {
         @Override public void undo() {
             for (var oid : created)
                 for (var now : List.of(name, finalName))
-                    server.oidOf(now).filter(oid::equals).ifPresent(same -> SwapDatabase.drop(server, now, same));
+                    server.oidOf(now).filter(oid::equals).ifPresent(same -> PreviousDatabase.drop(server, now, same));
             created.clear();
         }
     }
@@ -156,12 +155,12 @@ public final class Restore {
             var keep = new RunStore(run).keep(backup, live, console);
             var steps = new ArrayList<Step>();
             steps.add(restoration.check());
-            steps.add(services.isEmpty() ? keep : Step.withoutFinish(keep));
+            steps.add(services.isEmpty() ? keep : Step.of(keep.describe(), keep::run, keep::undo));
             steps.add(createScratch());
             steps.add(restoration.restore());
             steps.add(restoration.compare());
             if (!services.isEmpty()) steps.add(services.stopStep(false, console, keep::finish));
-            steps.add(new SwapDatabase.Swap(live, previous, terminate));
+            steps.add(previous.swap(live, terminate));
             return steps;
         }
 
@@ -173,7 +172,7 @@ public final class Restore {
                 try (var maintenance = live.requireMaintenance()) {
                     warnings.addAll(copy.createEmpty(maintenance));
                 }
-            }, () -> SwapDatabase.dropScratch(live, previous), () -> {});
+            }, () -> previous.dropScratch(live));
         }
     }
 

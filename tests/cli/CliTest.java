@@ -20,11 +20,9 @@ class CliTest {
     @TempDir Path temp;
 
     @ParameterizedTest @ValueSource(strings = {"reset_migrations", "backup_database"})
-    void a_wrong_option_is_an_event_with_json_too(String script) throws Exception {
-        for (var args : List.of(
-                new String[] {"--json", "--no-such-option"},
-                new String[] {"--no-such-option", "--json"},
-                new String[] {"status", "--json", "--no-such-option"})) {
+    void a_wrong_option_is_a_json_event(String script) throws Exception {
+        for (var args : List.of(new String[] {"--json", "--no-such-option"},
+                new String[] {"--no-such-option", "--json"}, new String[] {"status", "--json", "--no-such-option"})) {
             var said = Tool.in(temp, script).run(args).ended(2);
             var event = JsonParser.parseString(said.out()).getAsJsonObject();
             assertEquals("error", event.get("event").getAsString());

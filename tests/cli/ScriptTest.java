@@ -39,8 +39,7 @@ class ScriptTest {
         environment.put("JBANGW_CALL", "./jbangw reset_migrations.java");
         is("./jbangw reset_migrations.java", "./jbangw backup_database.java");
         environment.put("JBANGW_CALL", "/srv/my\\ tools/jbangw /srv/my\\ tools/demo.java");
-        is(
-                "/srv/my\\ tools/jbangw /srv/my\\ tools/reset_migrations.java",
+        is("/srv/my\\ tools/jbangw /srv/my\\ tools/reset_migrations.java",
                 "/srv/my\\ tools/jbangw /srv/my\\ tools/backup_database.java");
     }
 
@@ -65,8 +64,7 @@ class ScriptTest {
         properties.put("java.class.path", "my tools/backup_database.jar");
         Files.createFile(Files.createDirectory(temp.resolve("my tools")).resolve("backup_database.jar"));
         Files.createFile(temp.resolve("my tools/reset_migrations.jar"));
-        is(
-                "/opt/jdk/bin/java -jar 'my tools/reset_migrations.jar'",
+        is("/opt/jdk/bin/java -jar 'my tools/reset_migrations.jar'",
                 "/opt/jdk/bin/java -jar 'my tools/backup_database.jar'");
     }
 
@@ -78,22 +76,19 @@ class ScriptTest {
         is("/home/ana/.jbang/bin/jbang reset_migrations.java", "/home/ana/.jbang/bin/jbang backup_database.java");
     }
 
-    @Test void jbang_that_names_the_source_is_believed() {
+    @Test void the_source_named_by_jbang_is_used() {
         properties.put("jbang.source", "/srv/tools/reset_migrations.java");
         is("jbang /srv/tools/reset_migrations.java", "jbang /srv/tools/backup_database.java");
     }
 
     @Test void without_any_of_these_the_class_is_started() {
-        is(
-                "/opt/jdk/bin/java -cp '/a.jar:/b c.jar' reset_migrations",
+        is("/opt/jdk/bin/java -cp '/a.jar:/b c.jar' reset_migrations",
                 "/opt/jdk/bin/java -cp '/a.jar:/b c.jar' backup_database");
     }
 
     @Test void the_options_that_name_the_project_are_repeated() {
         Script.repeat(List.of("--project", "/srv/my project", "--docker"));
-        assertTrue(
-                Script.RESET_MIGRATIONS
-                        .command("undo", "20261122-193352-1ddc")
+        assertTrue(Script.RESET_MIGRATIONS.command("undo", "20261122-193352-1ddc")
                         .endsWith(" undo 20261122-193352-1ddc --project '/srv/my project' --docker"),
                 Script.RESET_MIGRATIONS.command());
     }

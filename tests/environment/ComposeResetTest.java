@@ -143,7 +143,7 @@ class ComposeResetTest {
                 .env("DJANGO_SUPERUSER_PASSWORD", "s3cret of hers").run("--yes", "--superuser", "--purge");
             // nothing was dropped
             said.ended(3, "left stopped", "docker compose up -d --build backend worker", "no superuser was created",
-                    "when all is well: reset_migrations purge");
+                    "when everything works: reset_migrations purge");
             assertEquals("0", project.query("SELECT count(*) FROM auth_user"));
             assertNotEquals("", aside(project));
             assertFalse(said.all().contains("s3cret"), said.all());

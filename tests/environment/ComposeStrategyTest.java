@@ -55,7 +55,7 @@ class ComposeStrategyTest {
             }
             // it ran with the new files, which do not fit the old database
             project.tool("backup_database").run("restore", file.toString(), "--yes")
-                    .ended(3, "all is done but for this", "started again, but backend");
+                    .ended(3, "everything is done except", "started again, but backend");
             assertEquals(rows, rows(project));
             assertEquals(ids, project.ids());
             assertEquals(List.of(), project.oneOffs());

@@ -10,12 +10,9 @@ import org.junit.jupiter.api.Test;
 
 class TextTest {
     @Test void a_duration_has_its_two_largest_units() {
-        assertEquals(
-                List.of("0 s", "59 s", "1 min", "59 min", "1 h", "26 h", "26 h 1 min", "2 d", "3 d 4 h"),
+        assertEquals(List.of("0 s", "59 s", "1 min", "59 min", "1 h", "26 h", "26 h 1 min", "2 d", "3 d 4 h"),
                 Stream.of("PT0S", "PT59S", "PT1M12S", "PT59M59S", "PT1H", "PT26H", "PT26H1M", "P2D", "P3DT4H59M")
-                        .map(Duration::parse)
-                        .map(Text::duration)
-                        .toList());
+                        .map(Duration::parse).map(Text::duration).toList());
     }
 
     @Test void sizes_are_decimal_and_never_1000_of_a_unit() {
@@ -23,9 +20,8 @@ class TextTest {
             LongStream.of(0, 999, 1000, 999_949, 999_950, 14_200_000, 1_000_000_000).mapToObj(Text::size).toList());
     }
 
-    @Test void counts_have_their_plural() {
-        assertEquals(
-                List.of("0 tables", "1 table", "1,200 tables"),
+    @Test void counts_use_the_plural() {
+        assertEquals(List.of("0 tables", "1 table", "1,200 tables"),
                 Stream.of(0, 1, 1200).map(number -> Text.count(number, "table")).toList());
     }
 

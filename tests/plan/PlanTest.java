@@ -10,6 +10,7 @@ import java.util.List;
 import lib.cli.Console;
 import lib.error.Failure;
 import lib.error.Problem;
+import lib.plan.Plan.NotPutBack;
 import org.junit.jupiter.api.Test;
 
 class PlanTest {
@@ -37,11 +38,11 @@ class PlanTest {
         assertEquals(Problem.Exit.FAILED, failure.problem().exit());
     }
 
-    @Test void what_cannot_be_undone_is_named_and_what_came_before_is_left_for_a_later_undo() {
+    @Test void a_step_that_cannot_be_undone_is_named_and_the_steps_before_it_stay() {
         var stubborn = Step.of("rename", () -> {}, () -> { throw new IOException("no such folder"); }, () -> {});
         var plan = new Plan(List.of(step("a"), stubborn, failing("c", new IOException("disk"))));
         var failure = assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x"));
-        assertEquals(List.of("run a", "undo c"), acts); // a may be the record without which no undo finds the run
+        assertEquals(List.of("run a", "undo c"), acts); // a may be the record that undo needs
         var left = (NotPutBack) failure.problem();
         assertEquals(Problem.Exit.PARTLY, left.exit());
         assertEquals(List.of("rename: no such folder", "therefore not undone: a"), left.left());
@@ -54,28 +55,19 @@ class PlanTest {
         }
     }
 
-    @Test void what_is_gone_for_good_holds_nothing_up() {
-        var dropped = Step.of(
-                "drop",
-                () -> {},
-                () -> {
+    @Test void a_permanent_loss_does_not_stop_the_undo() {
+        var dropped = Step.of("drop", () -> {}, () -> {
                     throw new Failure(new Lost(Problem.Exit.REFUSED, "tables were dropped"));
                 },
                 () -> {});
         var plan = new Plan(List.of(step("a"), dropped, failing("c", new IOException("disk"))));
-        assertEquals(
-                Problem.Exit.PARTLY,
-                assertThrows(Failure.class, () -> plan.run(console, () -> ""))
-                        .problem()
-                        .exit());
+        assertEquals(Problem.Exit.PARTLY, assertThrows(Failure.class, () -> plan.run(console, () -> "")).problem()
+                .exit());
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
     }
 
-    @Test void services_that_do_not_start_hold_nothing_up_either_and_their_command_is_named() {
-        var services = Step.of(
-                "stop",
-                () -> {},
-                () -> {
+    @Test void services_that_do_not_start_do_not_stop_the_undo() {
+        var services = Step.of("stop", () -> {}, () -> {
                     throw new Failure(new Stopped("docker-compose start backend"));
                 },
                 () -> {});
@@ -86,7 +78,7 @@ class PlanTest {
         assertEquals(List.of("docker-compose start backend"), left.next());
     }
 
-    @Test void an_error_of_the_virtual_machine_is_put_back_too() {
+    @Test void after_a_virtual_machine_error_everything_is_undone() {
         var plan = new Plan(List.of(step("a"), Step.of("b", () -> { throw new OutOfMemoryError(); })));
         assertThrows(IllegalStateException.class, () -> plan.run(console, () -> ""));
         assertEquals(List.of("run a", "undo a"), acts);
@@ -98,9 +90,8 @@ class PlanTest {
         assertEquals(List.of("run a", "undo b", "undo a"), acts);
     }
 
-    @Test void what_cannot_be_finished_is_put_back_no_more_but_is_no_success_either() {
-        var plan = new Plan(List.of(
-                Step.of("a", () -> {}, () -> acts.add("undo a"), () -> {
+    @Test void a_failed_finish_undoes_nothing_but_is_a_failure() {
+        var plan = new Plan(List.of(Step.of("a", () -> {}, () -> acts.add("undo a"), () -> {
                     throw new IOException("disk full");
                 }),
                 step("b")));

@@ -27,7 +27,7 @@ import support.Snapshot;
 import support.Tool;
 import support.Victim;
 
-/** Nothing is destroyed before a backup that has been read back has it. */
+/** Nothing is destroyed before it is in a backup that was read back. */
 class BackupFirstTest {
     private static int tried, kept;
     private int folders;
@@ -47,18 +47,16 @@ class BackupFirstTest {
 
     private static String pgDump(Victim victim) {
         return Environment.withoutDjango(lib.project.Project.find(victim.root()), victim.db.credentials())
-                .pgProgram("pg_dump", 15)
-                .toString();
+                .pgProgram("pg_dump", 15).toString();
     }
 
-    /** A folder for PATH with a pg_dump that does this instead. */
+    /** A folder for PATH with a pg_dump that runs this script instead. */
     private Path fake(Victim victim, String script) throws IOException {
         var bin = Files.createTempDirectory(temp, "bin");
         var real = Path.of(pgDump(victim));
         for (var other : List.of("pg_restore", "createdb", "dropdb"))
             Files.createSymbolicLink(bin.resolve(other), real.resolveSibling(other));
-        var file = Files.writeString(
-                bin.resolve("pg_dump"),
+        var file = Files.writeString(bin.resolve("pg_dump"),
                 "#!/bin/sh\n[ \"$1\" = --version ] && exec %1$s --version\n%2$s\n"
                         .formatted(real, script.replace("REAL", real.toString())));
         Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rwx------"));
@@ -72,9 +70,7 @@ class BackupFirstTest {
         var folder = victim.root().resolve("backups");
         if (!Files.isDirectory(folder)) return List.of();
         try (Stream<Path> files = Files.list(folder)) {
-            return files.filter(
-                            f -> f.toString().contains(".dump") && !f.toString().endsWith(".json"))
-                    .sorted()
+            return files.filter(f -> f.toString().contains(".dump") && !f.toString().endsWith(".json")).sorted()
                     .toList(); // finished or partial
         }
     }
@@ -104,9 +100,7 @@ class BackupFirstTest {
         for (var strategy : Sample.of("purge without an archive", List.of("swap", "park"), 1)) {
             var victim = victim();
             tried++;
-            saysSo(
-                    3,
-                    with(victim, fake(victim, BROKEN.getFirst()))
+            saysSo(3, with(victim, fake(victim, BROKEN.getFirst()))
                             .run("--yes", "--purge", "--strategy", strategy)); // the reset is done, the purge is not
             for (var broken : BROKEN.subList(1, 3)) {
                 tried++;
@@ -120,9 +114,8 @@ class BackupFirstTest {
         }
     }
 
-    @Test void a_backups_folder_that_is_full_stops_drop_and_purge() throws Exception {
-        assumeTrue(
-                System.getProperty("user.name").equals("root"),
+    @Test void a_full_backup_folder_stops_drop_and_purge() throws Exception {
+        assumeTrue(System.getProperty("user.name").equals("root"),
                 "only root can mount small file systems: a full disk is not tried");
         var victim = victim();
         for (var pages : Sample.of("pages of room", List.of(1, 2), 1)) {
@@ -130,10 +123,8 @@ class BackupFirstTest {
             DeathsTest.onFileSystem(victim.root().resolve("backups"), 4 * pages, () -> {
                 var output = victim.reset().warmHere().run("--yes", "--strategy", "drop");
                 saysSo(1, output);
-                assertTrue(
-                        output.err().contains("No space left on device")
-                                && output.err().contains(victim.root() + "/backups"),
-                        output.err());
+                assertTrue(output.err().contains("No space left on device")
+                        && output.err().contains(victim.root() + "/backups"), output.err());
                 assertEquals(List.of(), dumps(victim));
             });
             Files.delete(victim.root().resolve("backups"));
@@ -142,18 +133,15 @@ class BackupFirstTest {
         }
         tried++;
         assertDone(victim.reset().warmHere().run("--yes"));
-        DeathsTest.onFileSystem(
-                victim.root().resolve("backups"),
-                8,
+        DeathsTest.onFileSystem(victim.root().resolve("backups"), 8,
                 () -> saysSo(1, victim.reset().warmHere().run("purge", "--yes")));
         assertDone(victim.reset().warmHere().run("undo", "--yes"));
         victim.rowsAreAsTheyWere();
         kept++;
     }
 
-    @Test void without_pg_dump_drop_and_purge_do_not_begin() throws Exception {
-        assumeTrue(
-                System.getProperty("user.name").equals("root") && Files.isDirectory(Path.of("/usr/lib/postgresql")),
+    @Test void without_pg_dump_drop_and_purge_do_not_start() throws Exception {
+        assumeTrue(System.getProperty("user.name").equals("root") && Files.isDirectory(Path.of("/usr/lib/postgresql")),
                 "pg_dump cannot be hidden here");
         var hiding = new String[] {
             "unshare", "-m", "sh", "-c", "mount -t tmpfs tmpfs /usr/lib/postgresql && exec \"$@\"", "sh"
@@ -178,7 +166,7 @@ class BackupFirstTest {
         kept++;
     }
 
-    /** Kills the tool there. */
+    /** Kills the tool at that point. */
     private static void killedAt(Victim victim, String point, String... args) throws Exception {
         var all = new ArrayList<>(List.of("KILL", "self", point, "reset_migrations"));
         all.addAll(List.of(args));
@@ -187,28 +175,19 @@ class BackupFirstTest {
 
     private void isPrivateAndDecodes(Victim victim, Path dump) throws Exception {
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(dump)));
-        BackupFile.of(dump, null).check(progress -> {}); // throws unless all of it is there and as its manifest says
-        var archive = temp.resolve("archive"); // and PostgreSQL's own program thinks so too
+        BackupFile.of(dump, null).check(progress -> {}); // throws unless it is complete and matches its manifest
+        var archive = temp.resolve("archive"); // and pg_restore can read it
         try (var packed = Compression.decompressing(Files.newInputStream(dump))) {
             Files.copy(packed, archive, StandardCopyOption.REPLACE_EXISTING);
         }
-        assertEquals(
-                0,
-                Python.run(
-                                victim.root(),
-                                Path.of(pgDump(victim))
-                                        .resolveSibling("pg_restore")
-                                        .toString(),
-                                "-f",
-                                "/dev/null",
-                                archive.toString())
-                        .code());
+        assertEquals(0, Python.run(victim.root(), Path.of(pgDump(victim)).resolveSibling("pg_restore").toString(), "-f",
+                "/dev/null", archive.toString()).code());
     }
 
-    @Test void the_backup_is_whole_before_the_first_destructive_statement() throws Exception {
+    @Test void the_backup_is_complete_before_the_first_destructive_statement() throws Exception {
         var victim = victim();
         killedAt(victim, "before: back up.*", "--yes", "--strategy", "drop");
-        assertEquals(List.of(), dumps(victim)); // so the next look could have failed
+        assertEquals(List.of(), dumps(victim)); // so the next assertion could fail
         killedAt(victim, "before: drop .*", "--yes", "--strategy", "drop");
         isPrivateAndDecodes(victim, dumps(victim).getFirst());
         victim.rowsAreAsTheyWere();
@@ -222,12 +201,11 @@ class BackupFirstTest {
         }
     }
 
-    /** Restores the only backup into a new database, and names that. */
+    /** Restores the only backup into a new database, and returns its name. */
     private static Postgres.Db restored(Victim victim) throws Exception {
         assertEquals(1, dumps(victim).size(), dumps(victim).toString());
         var into = victim.db.name() + "_back";
-        assertDone(victim.tool("backup_database")
-                .warmHere()
+        assertDone(victim.tool("backup_database").warmHere()
                 .run("restore", dumps(victim).getFirst().toString(), "--into", into));
         return new Postgres.Db(victim.db.host(), victim.db.port(), into, victim.db.role());
     }
@@ -248,10 +226,10 @@ class BackupFirstTest {
         assertTrue(reasons.out().contains("kept: the only copy of what run "), reasons.all());
         assertDone(victim.reset().warmHere().run("purge", "--yes", "--no-backup"));
         assertDone(victim.tool("backup_database").warmHere().run("prune", "--keep-last", "1"));
-        assertFalse(Files.exists(only)); // the control: nothing else has kept it
+        assertFalse(Files.exists(only)); // the control: nothing else keeps it
     }
 
-    @Test void what_drop_and_purge_destroy_is_in_the_backup_to_the_last_row() throws Exception {
+    @Test void the_backup_has_every_row_that_drop_and_purge_destroy() throws Exception {
         for (var args : List.of(List.of("--strategy", "drop"), List.of("--purge"))) {
             var victim = victim();
             var before = rows(victim.db);
@@ -266,8 +244,7 @@ class BackupFirstTest {
         try (var connection = restored(victim).connect(); var found = connection.createStatement().executeQuery(
                 "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'parked%'")) {
             found.next();
-            var count = connection
-                    .createStatement()
+            var count = connection.createStatement()
                     .executeQuery("SELECT count(*) FROM \"%s\".shop_note".formatted(found.getString(1)));
             count.next();
             assertEquals(200, count.getInt(1));
@@ -276,7 +253,7 @@ class BackupFirstTest {
 
     @Tag("exhaustive")
     @Test
-    void a_row_that_comes_while_the_new_state_is_built_is_in_the_backup_of_what_is_purged() throws Exception {
+    void a_row_written_while_the_new_state_is_built_is_in_the_backup_before_the_purge() throws Exception {
         var victim = victim();
         var process = victim.pausing("migrate").start("--yes", "--quiet", "--purge", "--strategy", "swap");
         victim.untilPaused(process);
@@ -285,15 +262,14 @@ class BackupFirstTest {
         var said = Victim.said(process);
         assertEquals(0, process.waitFor(), said);
         try (var connection = restored(victim).connect();
-                var found = connection
-                        .createStatement()
+                var found = connection.createStatement()
                         .executeQuery("SELECT count(*) FROM shop_order WHERE number = 4711")) {
             found.next();
             assertEquals(1, found.getInt(1));
         }
     }
 
-    @Tag("exhaustive") @Test void a_swap_given_up_for_parking_is_backed_up_once() throws Exception {
+    @Tag("exhaustive") @Test void a_swap_replaced_by_parking_takes_one_backup() throws Exception {
         var victim = victim();
         var dba = Postgres.role("dba", "");
         try (var connection = victim.db.as(Postgres.SUPERUSER).connect();

@@ -28,7 +28,7 @@ import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
 
-/** Others in the database: named, and with {@code --terminate} ended and kept out. */
+/** Other sessions in the database: named, and with {@code --terminate} ended and kept out. */
 class BlockersTest {
     private static final AtomicInteger ENDED = new AtomicInteger(), NAMED = new AtomicInteger();
 
@@ -37,10 +37,7 @@ class BlockersTest {
     private Postgres.Db db;
 
     private void project() throws Exception {
-        shop = SampleProject.tiny(
-                Files.createDirectory(temp.resolve("shop")).toRealPath(),
-                Map.of(
-                        "shop/models.py",
+        shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py",
                         """
                         from django.db import models
                         class Order(models.Model):
@@ -58,15 +55,13 @@ class BlockersTest {
     }
 
     private Tool.Output reset(int code, String... args) throws Exception {
-        var output = Tool.in(shop.root(), "reset_migrations")
-                .warm()
-                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
-                .run(args);
+        var output = Tool.in(shop.root(), "reset_migrations").warm()
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
         assertEquals(code, output.code(), output.all());
         return output;
     }
 
-    /** A program that comes back at once whenever it is ended, and takes its lock again. */
+    /** A program that reconnects at once when it is disconnected, and takes its lock again. */
     private static final class Returning implements AutoCloseable {
         private final AtomicInteger ended = new AtomicInteger();
         private final Thread thread;
@@ -117,11 +112,8 @@ class BlockersTest {
                             + " */\nWHERE true");
             var words = "till, 127.0.0.1, idle in transaction for ";
             var output = reset(1, "--yes", "--strategy", strategy);
-            assertTrue(
-                    output.out().contains("1 session in the way")
-                            && output.out().contains(words)
-                            && output.out().contains("gives up with everything as it was"),
-                    output.all());
+            assertTrue(output.out().contains("1 session in the way") && output.out().contains(words)
+                    && output.out().contains("gives up with everything as it was"), output.all());
             assertTrue(output.err().contains(words), output.err());
             var line = output.err().lines().filter(l -> l.contains(words)).findFirst().orElseThrow();
             assertTrue(line.matches(".*for \\d+ s: SELECT.{0,80}…") && line.contains("'?[2J'"), line);
@@ -131,8 +123,7 @@ class BlockersTest {
         }
         assertEquals(rows, Snapshot.of(db));
         assertEquals(files, Snapshot.of(shop.root()));
-        assertFalse(
-                reset(0, "--dry-run", "--strategy", strategy).out().contains("in the way"), "nobody is there any more");
+        assertFalse(reset(0, "--dry-run", "--strategy", strategy).out().contains("in the way"), "no session is left");
     }
 
     static List<String> keptOut() {
@@ -145,8 +136,7 @@ class BlockersTest {
         var rows = Snapshot.of(db);
         try (var till = new Returning(db, "LOCK TABLE old_order IN ACCESS SHARE MODE")) {
             Thread.sleep(300);
-            assertTrue(reset(0, "--yes", "--terminate", "--strategy", strategy)
-                    .out()
+            assertTrue(reset(0, "--yes", "--terminate", "--strategy", strategy).out()
                     .contains("disconnected before the swap"));
         }
         assertNotEquals(rows, Snapshot.of(db));
@@ -155,18 +145,10 @@ class BlockersTest {
             reset(0, "undo", "--yes", "--terminate");
         }
         assertEquals(rows, Snapshot.of(db));
-        var undone = strategy.equals("swap")
-                ? new Postgres.Db(
-                        db.host(),
-                        db.port(),
-                        OldState.text(
-                                db,
-                                "SELECT datname FROM pg_database WHERE starts_with(datname, '" + db.name()
-                                        + "_undone_')"),
-                        db.role())
-                : db;
-        var table = strategy.equals("swap")
-                ? "shop_order"
+        var undone = strategy.equals("swap") ? new Postgres.Db(db.host(), db.port(), OldState.text(db,
+                "SELECT datname FROM pg_database WHERE starts_with(datname, '" + db.name()
+                + "_undone_')"), db.role()) : db;
+        var table = strategy.equals("swap") ? "shop_order"
                 : OldState.text(db, "SELECT oid::regclass::text FROM pg_class WHERE relname = 'shop_order'");
         try (var till = new Returning(undone, "LOCK TABLE " + table + " IN ACCESS SHARE MODE")) {
             Thread.sleep(300);
@@ -180,13 +162,8 @@ class BlockersTest {
     // ---- without the command -----------------------------------------------------------------
 
     private static Strategy choose(Database database, String wanted, boolean terminate, boolean allowReplication) {
-        return StrategyChoice.choose(
-                database,
-                DatabaseSnapshot.of(database),
-                StrategyChoice.Wanted.valueOf(wanted),
-                SwapDatabaseTest.runId(),
-                terminate,
-                allowReplication);
+        return StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.valueOf(wanted),
+                SwapDatabaseTest.runId(), terminate, allowReplication);
     }
 
     private static void run(Database database, String wanted, boolean terminate, Postgres.Db db, boolean allow)
@@ -215,10 +192,8 @@ class BlockersTest {
             var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, false));
             assertEquals(Problem.Exit.FAILED, failure.problem().exit());
             assertTrue(failure.problem().what().contains(", postgres, "), failure.problem().what());
-            assertEquals(
-                    List.of("stop these programs: this role may not terminate their sessions, or they have"
-                            + " reconnected"),
-                    failure.problem().next());
+            assertEquals(List.of("stop these programs: this role may not terminate their sessions, or they have"
+                    + " reconnected"), failure.problem().next());
             NAMED.incrementAndGet();
             root.rollback();
         }
@@ -231,10 +206,8 @@ class BlockersTest {
 
     @ParameterizedTest @MethodSource("replicated")
     void replication_is_refused_and_allowed(String strategy) throws Exception {
-        for (var hindrance : List.of(
-                "CREATE PUBLICATION p FOR ALL TABLES",
-                "CREATE PUBLICATION p FOR TABLES IN SCHEMA public",
-                "CREATE PUBLICATION p FOR TABLE crm_parent",
+        for (var hindrance : List.of("CREATE PUBLICATION p FOR ALL TABLES",
+                "CREATE PUBLICATION p FOR TABLES IN SCHEMA public", "CREATE PUBLICATION p FOR TABLE crm_parent",
                 "SELECT pg_create_logical_replication_slot('slot_" + strategy + "', 'pgoutput')",
                 "BEGIN; INSERT INTO crm_parent VALUES (9); PREPARE TRANSACTION 'two_" + strategy + "'")) {
             var db = Postgres.database();
@@ -243,29 +216,28 @@ class BlockersTest {
             var before = Snapshot.of(db);
             try (var database = Database.open(db.credentials())) {
                 var named = hindrance.contains(
-                        "FOR TABLE crm_parent"); // only these tables, and by oid: a warning says where it goes on
+                        "FOR TABLE crm_parent"); // only these tables, by oid: a warning names them
                 if (!named) {
                     var refused =
                             assertThrows(Failure.class, () -> choose(database, strategy, false, false), hindrance);
                     assertEquals(Problem.Exit.REFUSED, refused.problem().exit(), hindrance);
                 }
-                if (hindrance.contains("PREPARE")) { // allowed, but it holds the tables: named, nothing changes
+                if (hindrance.contains("PREPARE")) { // allowed, but it locks the tables: it is named, nothing changes
                     try {
                         var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, true));
                         assertTrue(
                                 failure.problem().what().matches("(?s).*prepared transaction:? two_" + strategy + ".*"),
-                                failure.problem().what()); // swap will not even begin
+                                failure.problem().what()); // swap does not begin
                         NAMED.incrementAndGet();
                         assertEquals(before, Snapshot.of(db));
-                    } finally { // the next slot would wait for it for ever
+                    } finally { // the next slot would wait for it
                         OldState.run(db, "ROLLBACK PREPARED 'two_" + strategy + "'");
                     }
                 } else {
                     try {
                         run(database, strategy, false, db, true);
                     } catch (Failure failure) { // a database that cannot be copied exactly is parked instead
-                        assertTrue(
-                                strategy.equals("swap")
+                        assertTrue(strategy.equals("swap")
                                         && (hindrance.contains("PUBLICATION") || hindrance.contains("slot")),
                                 hindrance + ": " + failure.problem().what());
                         assertEquals(before, Snapshot.of(db));
@@ -273,11 +245,8 @@ class BlockersTest {
                 }
             }
             if (hindrance.contains("slot")) {
-                assertEquals(
-                        db.name(),
-                        OldState.text(
-                                db,
-                                "SELECT database FROM pg_replication_slots WHERE slot_name = 'slot_" + strategy + "'"));
+                assertEquals(db.name(), OldState.text(db,
+                        "SELECT database FROM pg_replication_slots WHERE slot_name = 'slot_" + strategy + "'"));
                 OldState.run(db, "SELECT pg_drop_replication_slot('slot_" + strategy + "')");
             }
         }

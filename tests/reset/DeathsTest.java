@@ -40,7 +40,9 @@ import support.Sample;
 import support.Tool;
 import support.Victim;
 
-/** The processes die or are told to end, the disk is full or not ours: the user has the old state, and hears so. Real processes, real Django. */
+/**
+ * Processes are killed or signalled, the disk is full or not writable: the old state is live, and the message says so.
+ */
 class DeathsTest {
     private static final AtomicInteger TRIED = new AtomicInteger(), SURVIVED = new AtomicInteger();
     private static final AtomicInteger FOLDERS = new AtomicInteger();
@@ -70,7 +72,7 @@ class DeathsTest {
         };
     }
 
-    /** All of them, two at a time: each has a project and a database of its own. */
+    /** All of them, two at a time, each with its own project and database. */
     private static void all(List<Executable> deaths) throws Exception {
         try (var two = Executors.newFixedThreadPool(2)) {
             var running = deaths.stream().map(death -> two.submit((Callable<Void>) () -> {
@@ -109,7 +111,7 @@ class DeathsTest {
         assertEquals(0, output.code(), output.all());
     }
 
-    @Test void a_row_a_file_a_database_or_a_python_too_many_would_be_noticed() throws Exception {
+    @Test void an_extra_row_file_database_or_python_process_is_noticed() throws Exception {
         var victim = victim();
         victim.isAsItWas();
         Files.writeString(victim.root().resolve("shop/migrations/0003_more.py"), "");
@@ -119,8 +121,7 @@ class DeathsTest {
         assertThrows(AssertionError.class, victim::isAsItWas);
         victim.sql("DROP DATABASE %s_new".formatted(victim.db.name()));
         var python = new ProcessBuilder(Python.venv().toString(), "-c", "import time; time.sleep(60)")
-                .directory(victim.root().toFile())
-                .start();
+                .directory(victim.root().toFile()).start();
         Thread.sleep(300);
         assertEquals(1, victim.pythons().size());
         python.destroyForcibly().waitFor();
@@ -129,7 +130,7 @@ class DeathsTest {
         assertThrows(AssertionError.class, victim::isAsItWas);
     }
 
-    // ---- Python dies -------------------------------------------------------------------------
+    // ---- Python is killed --------------------------------------------------------------------
 
     @Test void a_python_that_is_killed_leaves_everything_as_it_was() throws Exception {
         var deaths = new ArrayList<Executable>();
@@ -151,26 +152,21 @@ class DeathsTest {
     }
 
     @Test void a_python_process_that_hangs_is_stopped_and_everything_is_as_it_was() throws Exception {
-        all(List.of(
-                survived("silent in swap's migrate", () -> silentWhileMigrating("swap")),
+        all(List.of(survived("silent in swap's migrate", () -> silentWhileMigrating("swap")),
                 survived("silent in park's migrate", () -> silentWhileMigrating("park")),
                 survived("silent while it reads the models", () -> {
                     var victim = victim();
                     Files.writeString(victim.root().resolve("shop/models.py"), "import time\ntime.sleep(600)\n");
                     try (var django = django(victim, "nowhere", 1)) {
-                        assertTrue(
-                                assertThrows(Failure.class, () -> django.describe(1, List.of()))
-                                                .problem()
-                                        instanceof DjangoProblem.NoOutput);
+                        assertTrue(assertThrows(Failure.class, () -> django.describe(1, List.of())).problem()
+                                instanceof DjangoProblem.NoOutput);
                     }
                     assertEquals(List.of(), victim.pythons());
                 })));
     }
 
     private static Django django(Victim victim, String pause, int patience) {
-        var python = Program.of(Python.venv().toString())
-                .in(victim.root())
-                .env("PAUSE", pause)
+        var python = Program.of(Python.venv().toString()).in(victim.root()).env("PAUSE", pause)
                 .env("PAUSED", victim.paused().toString());
         return SilenceLimit.of(patience, Django.start(PythonCommand.local(python, victim.root()), null, note -> {}));
     }
@@ -202,8 +198,7 @@ class DeathsTest {
             throws Exception {
         var all = new ArrayList<>(List.of(signal, whom, points, "reset_migrations"));
         all.addAll(List.of(args));
-        var output = victim.tool("support.SignalAt")
-                .by("env", "--default-signal=HUP", "setsid")
+        var output = victim.tool("support.SignalAt").by("env", "--default-signal=HUP", "setsid")
                 .run(all.toArray(String[]::new));
         assertTrue(output.err().contains("SignalAt: "), "the point was never reached: " + output.all());
         return output;
@@ -214,21 +209,10 @@ class DeathsTest {
         assertTrue(output.err().contains("interrupted; everything is as it was"), output.all());
     }
 
-    private static final List<String> SWAP = List.of(
-            "before: keep.*",
-            "before: create database.*",
-            "before: run every.*",
-            "before: replace.*",
-            "before: rename.*",
-            "before: check.*",
-            "after: check.*");
-    private static final List<String> PARK = List.of(
-            "before: keep.*",
-            "before: move.*",
-            "before: replace.*",
-            "before: commit.*",
-            "before: check.*",
-            "after: check.*");
+    private static final List<String> SWAP = List.of("before: keep.*", "before: create database.*",
+            "before: run every.*", "before: replace.*", "before: rename.*", "before: check.*", "after: check.*");
+    private static final List<String> PARK = List.of("before: keep.*", "before: move.*", "before: replace.*",
+            "before: commit.*", "before: check.*", "after: check.*");
 
     @Test void ctrl_c_in_any_step_leaves_everything_as_it_was() throws Exception {
         var deaths = new ArrayList<Executable>();
@@ -239,26 +223,15 @@ class DeathsTest {
     }
 
     @Test void sigterm_and_a_closed_terminal_do_the_same() throws Exception {
-        all(Sample.of(
-                "SIGTERM",
-                List.of(
-                        signal("TERM", "swap", "before: run every.*"),
-                        signal("TERM", "swap", "before: rename.*"),
-                        signal("TERM", "park", "before: commit.*")),
-                1));
-        all(Sample.of(
-                "SIGHUP",
-                List.of(signal("HUP", "swap", "before: check.*"), signal("HUP", "park", "before: check.*")),
-                1));
+        all(Sample.of("SIGTERM", List.of(signal("TERM", "swap", "before: run every.*"),
+                signal("TERM", "swap", "before: rename.*"), signal("TERM", "park", "before: commit.*")), 1));
+        all(Sample.of("SIGHUP",
+                List.of(signal("HUP", "swap", "before: check.*"), signal("HUP", "park", "before: check.*")), 1));
     }
 
     @Test void a_second_ctrl_c_does_not_stop_the_undo() throws Exception {
-        all(Sample.of(
-                "second Ctrl-C",
-                List.of(
-                        signal("INT", "swap", "before: check.*|undone: .*"),
-                        signal("INT", "park", "before: check.*|undone: .*")),
-                1));
+        all(Sample.of("second Ctrl-C", List.of(signal("INT", "swap", "before: check.*|undone: .*"),
+                signal("INT", "park", "before: check.*|undone: .*")), 1));
     }
 
     private Executable signal(String signal, String strategy, String points) {
@@ -276,8 +249,7 @@ class DeathsTest {
                     Sample.of("signals at work, " + strategy, List.of("INT migrate", "HUP migrate", "TERM check"), 1))
                 deaths.add(survived("SIG%s of %s".formatted(at, strategy), () -> {
                     var victim = victim();
-                    var process = victim.pausing(at.replaceFirst(".* ", ""))
-                            .by("env", "--default-signal=HUP", "setsid")
+                    var process = victim.pausing(at.replaceFirst(".* ", "")).by("env", "--default-signal=HUP", "setsid")
                             .start("--yes", "--quiet", "--strategy", strategy);
                     victim.untilPaused(process);
                     kill(at.replaceFirst(" .*", ""), -process.pid());
@@ -289,7 +261,7 @@ class DeathsTest {
         all(deaths);
     }
 
-    @Test void an_interrupted_undo_or_purge_says_which_state_holds() throws Exception {
+    @Test void an_interrupted_undo_or_purge_says_which_state_is_live() throws Exception {
         var deaths = new ArrayList<Executable>();
         for (var strategy : Sample.of("Ctrl-C in undo", List.of("swap", "park"), 1))
             deaths.add(survived("Ctrl-C in undo and purge of " + strategy, () -> {
@@ -309,8 +281,7 @@ class DeathsTest {
                 victim.filesAreAsTheyWere();
                 var half = signalled(victim, "INT", "group", "after: drop.*", "purge", "--yes", "--no-backup");
                 assertEquals(3, half.code(), half.all());
-                assertTrue(
-                        half.err().contains("already dropped") && half.err().contains("reset_migrations purge"),
+                assertTrue(half.err().contains("already dropped") && half.err().contains("reset_migrations purge"),
                         half.err());
                 assertDone(victim.reset().warmHere().run("purge", "--yes", "--no-backup"));
                 victim.isAsItWas();
@@ -320,18 +291,11 @@ class DeathsTest {
 
     // ---- a terminal --------------------------------------------------------------------------
 
-    /** The script in a terminal of its own, which types what we write, and closes when it is killed. */
+    /** The script in a pseudo-terminal, which types what the test writes and closes when it is killed. */
     private static Process inTerminal(Victim victim, Tool tool, String... args) throws IOException {
         var line = victim.folder().resolve("line");
-        Files.writeString(
-                line,
-                "#!/bin/sh\nexec "
-                        + String.join(
-                                " ",
-                                tool.command(args).stream()
-                                        .map(word -> "'" + word.replace("'", "'\\''") + "'")
-                                        .toList())
-                        + "\n");
+        Files.writeString(line, "#!/bin/sh\nexec " + String.join(" ", tool.command(args).stream()
+                .map(word -> "'" + word.replace("'", "'\\''") + "'").toList()) + "\n");
         Files.setPosixFilePermissions(line, PosixFilePermissions.fromString("rwx------"));
         return tool.start(List.of("script", "-qefc", line.toString(), "/dev/null"));
     }
@@ -356,16 +320,13 @@ class DeathsTest {
     @Test void at_the_prompt_ctrl_c_sigterm_and_a_closed_terminal_touch_nothing() throws Exception {
         assumeTrue(Files.isExecutable(Path.of("/usr/bin/script")), "no script(1) here: prompts are not tried");
         var deaths = new ArrayList<Executable>();
-        for (var how : List.of("INT", "TERM", "HUP"))
-            deaths.add(survived("SIG%s at the prompt".formatted(how), () -> {
+        for (var how : List.of("INT", "TERM", "HUP")) deaths.add(survived("SIG%s at the prompt".formatted(how), () -> {
                 var victim = victim();
                 var terminal = inTerminal(victim, victim.reset());
                 var seen = new StringBuilder();
-                await(terminal, seen, "Go on?");
-                var java = terminal.descendants()
-                        .filter(p -> p.info().command().orElse("").endsWith("java"))
-                        .findFirst()
-                        .orElseThrow();
+                await(terminal, seen, "Continue?");
+                var java = terminal.descendants().filter(p -> p.info().command().orElse("").endsWith("java"))
+                        .findFirst().orElseThrow();
                 switch (how) {
                     case "INT" -> type(terminal, "\003");
                     case "TERM" -> kill("TERM", java.pid());
@@ -383,13 +344,8 @@ class DeathsTest {
             var terminal = inTerminal(victim, victim.reset(), "--yes", "--superuser");
             var seen = new StringBuilder();
             await(terminal, seen, "Username");
-            kill(
-                    "TERM",
-                    terminal.descendants()
-                            .filter(p -> p.info().command().orElse("").endsWith("java"))
-                            .findFirst()
-                            .orElseThrow()
-                            .pid());
+            kill("TERM", terminal.descendants().filter(p -> p.info().command().orElse("").endsWith("java")).findFirst()
+                    .orElseThrow().pid());
             await(terminal, seen, "the reset is done, but");
             assertEquals(3, code(terminal));
             assertEquals(List.of(), victim.pythons());
@@ -403,16 +359,10 @@ class DeathsTest {
 
     private static final boolean ROOT = System.getProperty("user.name").equals("root");
 
-    /** A file system of its own on that folder, with this much room, while the death happens. */
+    /** Mounts a small file system on that folder during the run. */
     static void onFileSystem(Path folder, int kilobytes, Death death) throws Exception {
         Files.createDirectories(folder);
-        run(
-                "mount",
-                "-t",
-                "tmpfs",
-                "-o",
-                "size=%dk,mode=700".formatted(Math.max(kilobytes, 4)),
-                "tmpfs",
+        run("mount", "-t", "tmpfs", "-o", "size=%dk,mode=700".formatted(Math.max(kilobytes, 4)), "tmpfs",
                 folder.toString());
         try {
             if (kilobytes == 0) Files.write(folder.resolve("filler"), new byte[4096]);
@@ -431,28 +381,26 @@ class DeathsTest {
         return ROOT && Python.run(Path.of("/"), "unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt").code() == 0;
     }
 
-    /** How many runs ended in an error and how many went on: room enough must be among what is tried, or nothing is proven. */
+    /** Runs that failed and runs that succeeded: both must occur, or the test proves nothing. */
     private record Ends(AtomicInteger failed, AtomicInteger done) {
         Ends() {
             this(new AtomicInteger(), new AtomicInteger());
         }
     }
 
-    /** A sample has a disk without any room, one with enough, and one between. */
+    /** A sample has a full disk, one with enough room, and one between. */
     private static String room(int kilobytes) {
         return kilobytes == 0 ? "none" : kilobytes == 400 ? "enough" : "some";
     }
 
-    @Test void a_disk_that_is_full_where_the_run_is_kept_leaves_everything_as_it_was() throws Exception {
+    @Test void a_full_disk_under_the_run_folder_leaves_everything_as_it_was() throws Exception {
         assumeTrue(mayMount(), "only root can mount small file systems: a full disk is not tried");
         var ends = new Ends();
         var deaths = new ArrayList<Executable>();
         for (var kilobytes : Sample.of("room for .reset", List.of(0, 4, 12, 24, 400), 1, DeathsTest::room))
             deaths.add(survived(kilobytes + " kB for .reset", () -> {
                 var victim = victim();
-                onFileSystem(
-                        victim.root().resolve(".reset"),
-                        kilobytes,
+                onFileSystem(victim.root().resolve(".reset"), kilobytes,
                         () -> isFullOrDone(victim, victim.root().resolve(".reset"), ends, "filler"));
             }));
         for (var kilobytes : Sample.of("room for the state folder", List.of(0, 16), 1))
@@ -461,9 +409,7 @@ class DeathsTest {
                 onFileSystem(victim.home, kilobytes, () -> {
                     var output = victim.reset().warmHere().run("--yes");
                     assertDone(output); // the first copy is enough
-                    assertTrue(
-                            output.err().contains("no second copy")
-                                    && output.err().contains("No space left"),
+                    assertTrue(output.err().contains("no second copy") && output.err().contains("No space left"),
                             output.err());
                     assertDone(victim.reset().warmHere().run("undo", "--yes"));
                     victim.rowsAreAsTheyWere();
@@ -483,27 +429,21 @@ class DeathsTest {
             if (undone.code() == 0) {
                 victim.rowsAreAsTheyWere();
                 assertEquals(before, support.Snapshot.of(victim.root()));
-            } else assertEquals(1, undone.code(), undone.all()); // undo has its own test
+            } else assertEquals(1, undone.code(), undone.all()); // undo has another test
             return;
         }
         ends.failed.incrementAndGet();
         assertEquals(1, output.code(), output.all());
-        assertTrue(
-                output.err().contains("No space left on device")
-                        && output.err().contains(where.toString())
-                        && output.err().contains("df -h"),
-                output.err());
+        assertTrue(output.err().contains("No space left on device") && output.err().contains(where.toString())
+                && output.err().contains("df -h"), output.err());
         victim.rowsAreAsTheyWere();
         assertEquals(before, support.Snapshot.of(victim.root()));
-        assertEquals(
-                List.of(),
-                victim.leftovers().stream()
-                        .filter(f -> List.of(mayBeThere).stream().noneMatch(f::endsWith))
-                        .toList());
+        assertEquals(List.of(), victim.leftovers().stream()
+                .filter(f -> List.of(mayBeThere).stream().noneMatch(f::endsWith)).toList());
         assertEquals(List.of(), victim.pythons());
     }
 
-    @Test void a_project_on_a_full_disk_is_left_as_it_was_by_reset_and_by_undo() throws Exception {
+    @Test void reset_and_undo_leave_a_project_on_a_full_disk_as_it_was() throws Exception {
         assumeTrue(mayMount(), "only root can mount small file systems: a full disk is not tried");
         var ends = new Ends();
         var deaths = new ArrayList<Executable>();
@@ -526,11 +466,8 @@ class DeathsTest {
                         case 0 -> ends.done.incrementAndGet();
                         case 1 -> {
                             ends.failed.incrementAndGet();
-                            assertTrue(
-                                    output.err().contains("No space left on device")
-                                            && output.err()
-                                                    .contains(victim.root().toString()),
-                                    output.err());
+                            assertTrue(output.err().contains("No space left on device") && output.err()
+                                    .contains(victim.root().toString()), output.err());
                             assertEquals(rows, support.Snapshot.of(victim.db));
                             assertEquals(files, support.Snapshot.of(victim.root()));
                             Files.delete(victim.root().resolve(".filler"));
@@ -548,7 +485,7 @@ class DeathsTest {
         assertTrue(ends.failed.get() >= (Sample.ALL ? 6 : 2) && ends.done.get() >= 2, ends.toString());
     }
 
-    /** The project moves to a file system that a file of nothing fills but for so many kilobytes. */
+    /** Moves the project to a file system that is full except for so many kilobytes. */
     private static void onSmallDisk(Victim victim, int left, Death death) throws Exception {
         var aside = victim.root().resolveSibling("aside");
         run("cp", "-a", victim.root().toString(), aside.toString());
@@ -563,9 +500,9 @@ class DeathsTest {
         });
     }
 
-    // ---- folders that are not ours -----------------------------------------------------------
+    // ---- folders that are not writable--------------------------------------------------------
 
-    /** As an ordinary user meets modes: root without its capabilities owns its files and no more. */
+    /** Permissions as an ordinary user has them: root without its capabilities. */
     private static Tool ordinary(Tool tool) {
         return ROOT ? tool.by("setpriv", "--inh-caps=-all", "--bounding-set=-all") : tool;
     }
@@ -575,10 +512,7 @@ class DeathsTest {
     }
 
     @Test void folders_that_are_not_writable_are_reported_before_anything_is_built() throws Exception {
-        all(Sample.of(
-                "not writable",
-                List.of(
-                        survived("the project is read-only", () -> {
+        all(Sample.of("not writable", List.of(survived("the project is read-only", () -> {
                             var victim = victim();
                             mode(victim.root(), "r-xr-xr-x");
                             isNotWritable(victim, victim.root().toString());
@@ -591,10 +525,7 @@ class DeathsTest {
                         survived("a migrations folder is another's", () -> {
                             assumeTrue(ROOT);
                             var victim = victim();
-                            run(
-                                    "chown",
-                                    "4321:4321",
-                                    victim.root().resolve("shop/migrations").toString());
+                            run("chown", "4321:4321", victim.root().resolve("shop/migrations").toString());
                             isNotWritable(victim, "shop/migrations (owned by 4321");
                         }),
                         survived("compiled migrations are another's", () -> {
@@ -607,18 +538,15 @@ class DeathsTest {
                         survived(".reset is another's", () -> {
                             assumeTrue(ROOT);
                             var victim = victim();
-                            run(
-                                    "chown",
-                                    "4321:4321",
-                                    Files.createDirectory(victim.root().resolve(".reset"))
-                                            .toString());
+                            run("chown", "4321:4321", Files.createDirectory(victim.root().resolve(".reset"))
+                                    .toString());
                             isNotWritable(victim, ".reset (owned by 4321");
                         }),
                         survived("the backups folder is read-only", () -> {
                             var victim = victim();
                             mode(Files.createDirectory(victim.root().resolve("backups")), "r-xr-xr-x");
                             isNotWritable(victim, "backups (owned by", "--backup");
-                            assertDone(ordinary(victim.reset()).run("--yes")); // nobody wants to write there
+                            assertDone(ordinary(victim.reset()).run("--yes")); // the run writes nothing there
                         }),
                         survived("undo of a read-only folder", () -> {
                             var victim = victim();
@@ -639,42 +567,29 @@ class DeathsTest {
                             mode(Files.createDirectory(victim.home), "---------");
                             var output = ordinary(victim.reset()).run("--yes");
                             assertDone(output);
-                            assertTrue(
-                                    output.err().contains("no second copy")
-                                            && output.err().contains("ermission denied"),
-                                    output.err());
+                            assertTrue(output.err().contains("no second copy")
+                                    && output.err().contains("ermission denied"), output.err());
                             assertDone(ordinary(victim.reset()).run("undo", "--yes"));
                             victim.rowsAreAsTheyWere();
                             victim.filesAreAsTheyWere();
                         }),
                         survived("no home at all", () -> {
                             var victim = victim();
-                            assertDone(ordinary(victim.reset()
-                                            .env("HOME", "")
-                                            .env("XDG_STATE_HOME", "")
-                                            .env("JDK_JAVA_OPTIONS", "-Duser.home=?"))
-                                    .run("--yes"));
+                            assertDone(ordinary(victim.reset().env("HOME", "").env("XDG_STATE_HOME", "")
+                                    .env("JDK_JAVA_OPTIONS", "-Duser.home=?")).run("--yes"));
                             try (var root = Files.list(victim.root())) {
-                                assertEquals(
-                                        List.of(),
-                                        root.filter(f -> f.endsWith("?")
-                                                        || f.endsWith(".local")
-                                                        || f.endsWith("reset_migrations"))
-                                                .toList());
+                                assertEquals(List.of(), root.filter(f -> f.endsWith("?") || f.endsWith(".local")
+                                        || f.endsWith("reset_migrations")).toList());
                             }
                         }),
                         survived("the temporary folder is not writable", () -> {
                             var victim = victim();
                             var closed = Files.createDirectory(victim.folder().resolve("tmp"));
                             mode(closed, "r-xr-xr-x");
-                            var output = ordinary(victim.reset()
-                                            .env("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + closed)
-                                            .env("TMPDIR", closed.toString()))
-                                    .run("--yes");
+                            var output = ordinary(victim.reset().env("JDK_JAVA_OPTIONS", "-Djava.io.tmpdir=" + closed)
+                                    .env("TMPDIR", closed.toString())).run("--yes");
                             assertEquals(1, output.code(), output.all());
-                            assertTrue(
-                                    output.err().contains(closed.toString())
-                                            && !output.err().contains("\tat "),
+                            assertTrue(output.err().contains(closed.toString()) && !output.err().contains("\tat "),
                                     output.err());
                             victim.isAsItWas();
                         })),

@@ -38,16 +38,11 @@ class DropTablesTest {
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
             assertEquals("3", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
             assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_type WHERE typname = 'mood'"));
-            assertEquals(
-                    "t",
-                    OldState.text(
-                            db, "SELECT has_table_privilege('%s', 'crm_customer', 'SELECT')".formatted(reader.name())));
+            assertEquals("t", OldState.text(
+                    db, "SELECT has_table_privilege('%s', 'crm_customer', 'SELECT')".formatted(reader.name())));
             assertEquals(PreviousState.State.NEW_IS_LIVE, drop.previous().state(database));
-            assertEquals(
-                    Exit.REFUSED,
-                    assertThrows(Failure.class, () -> drop.previous().undo(database, false))
-                            .problem()
-                            .exit());
+            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> drop.previous().undo(database, false))
+                    .problem().exit());
         }
     }
 
@@ -56,34 +51,25 @@ class DropTablesTest {
         OldState.fill(db);
         try (var database = SwapDatabaseTest.open(db)) {
             var drop = drop(database);
-            var failure = assertThrows(
-                    Failure.class,
-                    () -> SwapDatabaseTest.run(
-                            List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "SELECT 1 / 0")))));
+            var failure = assertThrows(Failure.class, () -> SwapDatabaseTest.run(
+                    List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "SELECT 1 / 0")))));
             assertEquals(Exit.REFUSED, failure.problem().exit());
-            assertEquals(
-                    "tables of database %s were dropped: only a backup has them".formatted(db.name()),
+            assertEquals("tables of database %s were dropped: only a backup has them".formatted(db.name()),
                     failure.problem().what());
-            assertTrue(
-                    failure.problem().next().getFirst().contains(" restore FILE --into " + db.name() + "_old"),
+            assertTrue(failure.problem().next().getFirst().contains(" restore FILE --into " + db.name() + "_old"),
                     failure.problem().next().toString());
         }
     }
 
-    @Test void a_cascade_that_leaves_the_schema_and_tables_of_others_are_refused() throws Exception {
+    @Test void a_cascade_into_another_schema_and_tables_of_others_are_refused() throws Exception {
         var db = Postgres.database();
         OldState.fill(db);
-        OldState.run(
-                db,
-                "CREATE SCHEMA other",
-                "CREATE VIEW other.names AS SELECT name FROM crm_customer",
+        OldState.run(db, "CREATE SCHEMA other", "CREATE VIEW other.names AS SELECT name FROM crm_customer",
                 "CREATE TABLE other.uses (c crm_customer)");
         try (var database = SwapDatabaseTest.open(db)) {
             var problem = assertThrows(Failure.class, () -> drop(database)).problem();
             assertEquals(Exit.REFUSED, problem.exit());
-            assertTrue(
-                    problem.what().contains("view other.names")
-                            && problem.what().contains("table other.uses"),
+            assertTrue(problem.what().contains("view other.names") && problem.what().contains("table other.uses"),
                     problem.what());
             OldState.run(db, "DROP SCHEMA other CASCADE");
             drop(database);
@@ -100,12 +86,9 @@ class DropTablesTest {
     @Test void a_thousand_tables_are_dropped_with_the_default_lock_table() throws Exception {
         var db = Postgres.database();
         for (int batch = 0; batch < 10; batch++)
-            OldState.run(
-                    db,
-                    IntStream.range(batch * 100, batch * 100 + 100)
-                            .mapToObj(
-                                    "CREATE TABLE t%d (id serial PRIMARY KEY, a int UNIQUE, b text UNIQUE)"::formatted)
-                            .collect(Collectors.joining(";")));
+            OldState.run(db, IntStream.range(batch * 100, batch * 100 + 100).mapToObj(
+                        "CREATE TABLE t%d (id serial PRIMARY KEY, a int UNIQUE, b text UNIQUE)"::formatted)
+                        .collect(Collectors.joining(";")));
         try (var database = SwapDatabaseTest.open(db)) {
             drop(database).drop().run();
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));

@@ -52,10 +52,13 @@ import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
 
-/** Names, files and interpreters as nobody expects them: each case ends well or in clear words, and in time. */
+/** Unexpected names, files and interpreters: each case succeeds or ends with a clear message, and in time. */
 class HostileTest {
     private static final long SEED = Long.getLong("hostile.seed", 20_261_122);
-    /** How long what should have been ended would sleep: no other test run on this machine has the same command line. */
+    /**
+     * How long a process that should have been stopped would sleep; unique on this machine, to find it by its command
+     * line.
+     */
     private static final String SECONDS = "7654." + ProcessHandle.current().pid();
 
     private static int tried, ended;
@@ -70,24 +73,20 @@ class HostileTest {
         System.out.printf("hostile cases: %d tried, %d ended as they should%n", tried, ended);
     }
 
-    /** One case: it has to end in time and as its assertions say. */
+    /** One case: it has to end in time, and its assertions hold. */
     private static void tried(String what, Executable hostile) {
         tried++;
         try {
             assertTimeoutPreemptively(Duration.ofSeconds(60), hostile);
         } catch (Throwable e) {
-            throw new AssertionError(
-                    "case "
-                            + what.codePoints()
-                                    .mapToObj(c -> c < ' ' ? "\\u%04x".formatted(c) : Character.toString(c))
-                                    .reduce("", String::concat)
-                            + ": " + e,
-                    e);
+            throw new AssertionError("case " + what.codePoints()
+                    .mapToObj(c -> c < ' ' ? "\\u%04x".formatted(c) : Character.toString(c))
+                    .reduce("", String::concat) + ": " + e, e);
         }
         ended++;
     }
 
-    /** Expected failures are data; everything else is a bug. */
+    /** A Failure is expected; any other exception is a bug. */
     private static Problem refused(Class<? extends Problem> kind, Problem.Exit exit, Executable act) {
         var problem = assertThrows(Failure.class, act).problem();
         assertInstanceOf(kind, problem, problem.what());
@@ -95,15 +94,11 @@ class HostileTest {
         return problem;
     }
 
-    @Test void a_case_that_does_not_end_as_it_should_is_noticed() {
+    @Test void an_unexpected_result_of_a_case_is_noticed() {
         var before = new int[] {tried, ended};
-        assertThrows(
-                AssertionError.class,
+        assertThrows(AssertionError.class,
                 () -> tried("flipped", () -> refused(Problem.Interrupted.class, Problem.Exit.REFUSED, () -> {})));
-        assertThrows(
-                AssertionError.class,
-                () -> tried(
-                        "other kind",
+        assertThrows(AssertionError.class, () -> tried("other kind",
                         () -> refused(Problem.Interrupted.class, Problem.Exit.REFUSED, () -> {
                             throw Failure.refused("another kind");
                         })));
@@ -117,118 +112,18 @@ class HostileTest {
 
     // ---- identifiers -------------------------------------------------------------------------
 
-    private static final List<String> PIECES = List.of(
-            "\"",
-            "\"\"",
-            "'",
-            "''",
-            ";",
-            "--",
-            "/*",
-            "*/",
-            "%s",
-            "%(x)s",
-            "%1$s",
-            "%",
-            "$1",
-            "$$",
-            "?",
-            "??",
-            "{",
-            "}",
-            "{0}",
-            "\\",
-            "\\'",
-            "\n",
-            "\r",
-            "\t",
-            "\u000b",
-            "🐘",
-            "e\u0301",
-            "\u0301",
-            "é",
-            "ж",
-            "日本",
-            "\u202e",
-            "\u00a0",
-            "\u200b",
-            "\u2028",
-            " ",
-            "  ",
-            ".",
-            ",",
-            ":",
-            "::",
-            ":x",
-            "@",
-            "#",
-            "~",
-            "|",
-            "&",
-            "<",
-            "(",
-            ")",
-            "[",
-            "]",
-            "select",
-            "USER",
-            "table",
-            "public",
-            "pg_",
-            "a",
-            "B",
-            "0",
-            "_",
-            "NULL",
-            "DROP TABLE x",
-            "E'",
-            "U&\"");
-    private static final List<String> NAMES = List.of(
-            "select",
-            "user",
-            "table",
-            "a b",
-            " ",
-            "trailing ",
-            " leading",
-            "a\"b",
-            "\"",
-            "\"\"",
-            "'; DROP TABLE x; --",
-            "/* */",
-            "%s",
-            "%(x)s",
-            "$1",
-            "?",
-            "{",
-            "\\",
-            "\n",
-            "\t",
-            "🐘",
-            "e\u0301",
-            "x".repeat(63),
-            "é".repeat(31),
-            "🐘".repeat(15),
-            "日".repeat(21),
-            "a" + "é".repeat(31),
-            "Ab",
-            "ab",
-            "null",
-            "public.x",
-            "a.b",
-            "--",
-            "-f",
-            "-",
-            "..",
-            "/",
-            "%2e",
-            "=",
-            "a=b",
-            "dbname=x",
-            "host=/tmp user=x",
+    private static final List<String> PIECES = List.of("\"", "\"\"", "'", "''", ";", "--", "/*", "*/", "%s", "%(x)s",
+            "%1$s", "%", "$1", "$$", "?", "??", "{", "}", "{0}", "\\", "\\'", "\n", "\r", "\t", "\u000b", "🐘",
+            "e\u0301", "\u0301", "é", "ж", "日本", "\u202e", "\u00a0", "\u200b", "\u2028", " ", "  ", ".", ",", ":", "::",
+            ":x", "@", "#", "~", "|", "&", "<", "(", ")", "[", "]", "select", "USER", "table", "public", "pg_", "a",
+            "B", "0", "_", "NULL", "DROP TABLE x", "E'", "U&\"");
+    private static final List<String> NAMES = List.of("select", "user", "table", "a b", " ", "trailing ", " leading",
+            "a\"b", "\"", "\"\"", "'; DROP TABLE x; --", "/* */", "%s", "%(x)s", "$1", "?", "{", "\\", "\n", "\t", "🐘",
+            "e\u0301", "x".repeat(63), "é".repeat(31), "🐘".repeat(15), "日".repeat(21), "a" + "é".repeat(31), "Ab", "ab",
+            "null", "public.x", "a.b", "--", "-f", "-", "..", "/", "%2e", "=", "a=b", "dbname=x", "host=/tmp user=x",
             "postgres://a:b@c/d");
 
-    /** Different ones, each an identifier that the server takes as it is. */
+    /** Distinct identifiers that the server accepts unchanged. */
     private static List<String> names(Random random, int count) {
         var names = new LinkedHashSet<>(NAMES);
         while (names.size() < count) {
@@ -259,7 +154,7 @@ class HostileTest {
 
     private static java.sql.Connection connection;
 
-    /** The server knows the column by exactly this name. */
+    /** The column has exactly this name on the server. */
     private static void query(String identifier, String expected) throws Exception {
         if (connection == null) connection = Postgres.database().connect();
         try (var statement = connection.createStatement()) {
@@ -275,14 +170,11 @@ class HostileTest {
     }
 
     @Test void names_are_quoted_and_fitted_as_the_server_reads_them() throws Exception {
-        for (var name : names(new Random(SEED), 400))
-            tried(name, () -> {
+        for (var name : names(new Random(SEED), 400)) tried(name, () -> {
                 query(lib("identifier", name), name);
                 var fitted = lib("shortened", name + name, "_before_20261122_0000");
                 assertTrue(bytes(fitted) <= 63 && fitted.endsWith("_before_20261122_0000"), fitted);
-                assertEquals(
-                        fitted,
-                        new String(fitted.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8),
+                assertEquals(fitted, new String(fitted.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8),
                         "no half letter");
                 query(lib("identifier", fitted), fitted);
                 try (var statement = connection.createStatement()) {
@@ -328,12 +220,8 @@ class HostileTest {
     @Test void two_hundred_tables_with_odd_names_are_parked_and_restored() throws Exception {
         var names = names(new Random(SEED + 1), 200);
         var db = Postgres.database(Postgres.role("o\"w'n;er -- 🐘 \\", ""));
-        OldState.run(
-                db.as(Postgres.SUPERUSER),
-                "GRANT CREATE ON DATABASE %s TO %s"
-                        .formatted(
-                                Postgres.quoted(db.name()),
-                                Postgres.quoted(db.role().name())),
+        OldState.run(db.as(Postgres.SUPERUSER), "GRANT CREATE ON DATABASE %s TO %s".formatted(
+                        Postgres.quoted(db.name()), Postgres.quoted(db.role().name())),
                 "GRANT ALL ON SCHEMA public TO PUBLIC");
         fill(db, names);
         var before = rows(db, "public");
@@ -342,10 +230,8 @@ class HostileTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var park = assertInstanceOf(ParkTables.class, SwapDatabaseTest.choose(database, "park", false))
                     .withoutTransaction();
-            SwapDatabaseTest.run(List.of(
-                    park.park(),
-                    park.migrate(
-                            new FakeMigrator(db, "CREATE TABLE \"a\"\"b\" (new int)", "CREATE TABLE fresh (id int)"))));
+            SwapDatabaseTest.run(List.of(park.park(), park.migrate(
+                    new FakeMigrator(db, "CREATE TABLE \"a\"\"b\" (new int)", "CREATE TABLE fresh (id int)"))));
             var parked = rows(db, park.previous().parked());
             SwapDatabaseTest.run(park.previous().undo(database, false));
             var after = rows(db, "public");
@@ -375,30 +261,19 @@ class HostileTest {
         assertEquals("1", OldState.text(db, "SELECT one FROM \"x; --\".\"a\"\"b\""));
     }
 
-    private static final List<String> DATABASES = List.of(
-            "a\"b",
-            "'; DROP DATABASE x; --",
-            "%s %(x)s $1 ?",
-            "é".repeat(31),
-            "🐘".repeat(15),
-            "back\\slash/..",
-            "new\nline\ttab",
-            " select ",
-            "a=b&c?d#e%20+",
+    private static final List<String> DATABASES = List.of("a\"b", "'; DROP DATABASE x; --", "%s %(x)s $1 ?",
+            "é".repeat(31), "🐘".repeat(15), "back\\slash/..", "new\nline\ttab", " select ", "a=b&c?d#e%20+",
             "host=x user=y");
 
     @Test void databases_with_odd_names_are_swapped_and_restored() throws Exception {
-        for (var name : DATABASES)
-            tried(name, () -> {
+        for (var name : DATABASES) tried(name, () -> {
                 var db = Postgres.database(name, Postgres.role("r\"'; %s🐘\\", "CREATEDB"));
                 fill(db, List.of("t", name));
                 var before = Snapshot.of(db);
                 try (var database = SwapDatabaseTest.open(db)) {
                     var swap = assertInstanceOf(SwapDatabase.class, SwapDatabaseTest.choose(database, "swap", false));
-                    SwapDatabaseTest.run(List.of(
-                            swap.createScratch(),
-                            swap.migrate(new FakeMigrator(db, "CREATE TABLE fresh (id int)")),
-                            swap.swap()));
+                    SwapDatabaseTest.run(List.of(swap.createScratch(),
+                            swap.migrate(new FakeMigrator(db, "CREATE TABLE fresh (id int)")), swap.swap()));
                     assertEquals(Set.of("fresh"), rows(db, "public").keySet());
                     SwapDatabaseTest.run(swap.previous().undo(database, false));
                     assertEquals(before, Snapshot.of(db));
@@ -413,27 +288,15 @@ class HostileTest {
         var hashes = new TreeMap<String, String>();
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
         var origin = new Run.Origin(SwapDatabaseTest.runId(), "test", "", root.toString(), "u@h:1/d", "swap");
-        return new Run(
-                origin,
-                Run.Outcome.RUNNING,
-                previous,
-                new RunMigrations(old.files(), hashes, List.of(), List.of(), Set.of()),
-                null,
-                List.of());
+        return new Run(origin, Run.Outcome.RUNNING, previous,
+                new RunMigrations(old.files(), hashes, List.of(), List.of(), Set.of()), null, List.of());
     }
 
     @Test void a_run_remembers_odd_names() throws Exception {
-        for (var name : names(new Random(SEED + 3), 100))
-            tried(name, () -> {
+        for (var name : names(new Random(SEED + 3), 100)) tried(name, () -> {
                 var aside = bytes(name) % 2 == 0
                         ? new PreviousDatabase("r", name, 7, name + "1", name + "2", name + "3", name)
-                        : new PreviousSchema(
-                                "r",
-                                name,
-                                name + "1",
-                                name + "2",
-                                name + "3",
-                                false,
+                        : new PreviousSchema("r", name, name + "1", name + "2", name + "3", false,
                                 Map.of(name, List.of(4_000_000_000L)));
                 var run = run(temp, new Migrations(temp, List.of()), Map.of(), aside);
                 var store = new RunStore(run);
@@ -479,8 +342,7 @@ class HostileTest {
         builder.environment().clear();
         var process = builder.start();
         var answers = JsonParser.parseString(
-                        new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
-                .getAsJsonArray();
+                new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8)).getAsJsonArray();
         var readable = 0;
         for (int i = 0; i < count; i++) {
             var file = temp.resolve(i + ".env");
@@ -512,10 +374,8 @@ class HostileTest {
     }
 
     private void unreadable(String why, Path file) {
-        assertEquals(
-                file + " " + why,
-                refused(Problem.Plain.class, Problem.Exit.USAGE, () -> EnvFile.read(file, Map.of()))
-                        .what());
+        assertEquals(file + " " + why,
+                refused(Problem.Plain.class, Problem.Exit.USAGE, () -> EnvFile.read(file, Map.of())).what());
     }
 
     @Test void large_endless_and_odd_env_files_are_read_or_refused() throws Exception {
@@ -527,17 +387,11 @@ class HostileTest {
         tried("/dev/zero", () -> unreadable("is larger than 1 MB: it is no .env file", Path.of("/dev/zero")));
         tried("/dev/null", () -> assertEquals(Map.of(), EnvFile.read(Path.of("/dev/null"), Map.of()).values()));
         tried("a folder", () -> unreadable("is a folder", temp));
-        tried(
-                "a dangling link",
-                () -> unreadable(
-                        "does not exist", Files.createSymbolicLink(temp.resolve("dangling"), Path.of("nowhere"))));
-        tried(
-                "a loop",
-                () -> unreadable(
-                        "could not be read to its end",
-                        Files.createSymbolicLink(temp.resolve("loop"), Path.of("loop"))));
-        tried(
-                "a pipe without a writer",
+        tried("a dangling link", () -> unreadable(
+                "does not exist", Files.createSymbolicLink(temp.resolve("dangling"), Path.of("nowhere"))));
+        tried("a loop", () -> unreadable("could not be read to its end",
+                Files.createSymbolicLink(temp.resolve("loop"), Path.of("loop"))));
+        tried("a pipe without a writer",
                 () -> unreadable("is a pipe that nobody writes to", pipe(temp.resolve("pipe"))));
         tried("a pipe with one", () -> {
             var pipe = pipe(temp.resolve("written"));
@@ -554,51 +408,20 @@ class HostileTest {
             Files.writeString(x, "A=1\nB=\0");
             unreadable("line 2: the file contains a NUL byte, so it is not text in UTF-8", x);
         });
-        tried(
-                "no newline at the end, CRLF, BOM",
-                () -> assertEquals(
-                        Map.of("A", "1", "B", "2"), env("\ufeffA=1\r\nB=2").values()));
+        tried("no newline at the end, CRLF, BOM", () -> assertEquals(
+                Map.of("A", "1", "B", "2"), env("\ufeffA=1\r\nB=2").values()));
         var long_ = "x".repeat(1_000_000);
         for (var quote : List.of("", "'", "\""))
-            tried(
-                    "a long line in " + quote,
-                    () -> assertEquals(long_, env("A=" + quote + long_ + quote).get("A")));
+            tried("a long line in " + quote, () -> assertEquals(long_, env("A=" + quote + long_ + quote).get("A")));
         tried("a long name", () -> assertEquals("1", env(long_ + "=1").get(long_)));
-        for (var piece : List.of(
-                "\\\\",
-                "\\'",
-                "\\\"",
-                "'",
-                "\"",
-                "A='",
-                "A=\"",
-                "A='\n",
-                "A=\"\\\"\n",
-                "${",
-                "${A",
-                "}",
-                "#",
-                " ",
-                "\n",
-                "=",
-                "=\n",
-                "A",
-                "\\",
-                "export ",
-                "A=1\n",
-                "$A",
-                "${A}",
-                "A=${A}\n",
-                "A=${A:-b}x\n",
-                "'",
-                " #",
-                "\u0085")) {
+        for (var piece : List.of("\\\\", "\\'", "\\\"", "'", "\"", "A='", "A=\"", "A='\n", "A=\"\\\"\n", "${", "${A",
+                "}", "#", " ", "\n", "=", "=\n", "A", "\\", "export ", "A=1\n", "$A", "${A}", "A=${A}\n",
+                "A=${A:-b}x\n", "'", " #", "\u0085")) {
             tried("much of " + piece, () -> {
                 Files.writeString(x, piece.repeat(900_000 / bytes(piece)));
                 if (piece.startsWith("A=${A:-"))
-                    unreadable(
-                            "has values that grow beyond 1 MB when ${…} is expanded",
-                            x); // a letter longer from line to line
+                    unreadable("has values that grow beyond 1 MB when ${…} is expanded",
+                            x); // each line is a letter longer
                 else EnvFile.read(x, Map.of());
             });
             tried("quoted much of " + piece, () -> env("A=\"" + piece.repeat(900_000 / bytes(piece)) + "\"\nB=${A}\n"));
@@ -627,29 +450,10 @@ class HostileTest {
     // ---- files -------------------------------------------------------------------------------
 
     private static List<String> fileNames(Random random, int count) {
-        var names = new LinkedHashSet<>(List.of(
-                "0001_initial.py",
-                "0002 with space.py",
-                "-rf.py",
-                "--help.py",
-                "'.py",
-                "\".py",
-                "new\nline.py",
-                "tab\t.py",
-                Normalizer.normalize("é.py", Normalizer.Form.NFC),
-                Normalizer.normalize("é.py", Normalizer.Form.NFD),
-                "0".repeat(252) + ".py",
-                "é".repeat(126) + ".py",
-                "x".repeat(238) + ".py",
-                "..py",
-                ".py",
-                " .py",
-                "*.py",
-                "$HOME.py",
-                "\\.py",
-                "🐘.py",
-                "%s.py",
-                "a.b.py",
+        var names = new LinkedHashSet<>(List.of("0001_initial.py", "0002 with space.py", "-rf.py", "--help.py", "'.py",
+                "\".py", "new\nline.py", "tab\t.py", Normalizer.normalize("é.py", Normalizer.Form.NFC),
+                Normalizer.normalize("é.py", Normalizer.Form.NFD), "0".repeat(252) + ".py", "é".repeat(126) + ".py",
+                "x".repeat(238) + ".py", "..py", ".py", " .py", "*.py", "$HOME.py", "\\.py", "🐘.py", "%s.py", "a.b.py",
                 "0003_x.py.py"));
         while (names.size() < count) {
             var name = new StringBuilder();
@@ -676,8 +480,7 @@ class HostileTest {
         for (var name : names) {
             random.nextBytes(content);
             Files.write(folder.resolve(name), content);
-            Files.setPosixFilePermissions(
-                    folder.resolve(name),
+            Files.setPosixFilePermissions(folder.resolve(name),
                     PosixFilePermissions.fromString(random.nextBoolean() ? "rw-r--r--" : "rwx------"));
         }
         for (var stays : List.of("__init__.py", "_x.py", "~x.py", "x.pyc", "py"))
@@ -690,25 +493,20 @@ class HostileTest {
         for (var name : names) times.put(name, Files.getLastModifiedTime(folder.resolve(name)).toMillis());
         var old = Migrations.in(root, List.of(folder));
         var fresh = Map.of(root.relativize(folder).resolve("0001_initial.py").toString(), "new");
-        var run = run(root, old, fresh, null);
+        var run = run(root, old, fresh, new DroppedTables("r", "shop", "public", List.of()));
         new RunStore(run).create();
         var step = new ReplaceFiles(old, fresh, run);
         step.run();
         try (var left = Files.list(folder)) {
-            assertEquals(
-                    Set.of("0001_initial.py", "__init__.py", "_x.py", "~x.py", "x.pyc", "py", "0001_x.py"),
+            assertEquals(Set.of("0001_initial.py", "__init__.py", "_x.py", "~x.py", "x.pyc", "py", "0001_x.py"),
                     new TreeSet<>(left.map(f -> f.getFileName().toString()).toList()));
         }
         PutBackFiles.of(run).run();
         var after = tree(root);
-        for (var name : names)
-            tried(name, () -> {
-                assertEquals(
-                        times.get(name),
-                        Files.getLastModifiedTime(folder.resolve(name)).toMillis());
+        for (var name : names) tried(name, () -> {
+                assertEquals(times.get(name), Files.getLastModifiedTime(folder.resolve(name)).toMillis());
                 var line = before.keySet().stream()
-                        .filter(l -> l.startsWith(root.relativize(folder).resolve(name) + " "))
-                        .findFirst()
+                        .filter(l -> l.startsWith(root.relativize(folder).resolve(name) + " ")).findFirst()
                         .orElseThrow();
                 assertTrue(after.containsKey(line), line);
             });
@@ -718,7 +516,7 @@ class HostileTest {
         new RunStore(run).remove();
     }
 
-    @Test void what_only_looks_like_a_migration_is_refused_or_left_alone() throws Exception {
+    @Test void files_that_only_look_like_migrations_are_refused_or_left_alone() throws Exception {
         int number = 0;
         var noFile = "%s/m/0002.py has the name of a migration, but is neither a file nor a link";
         var outside =
@@ -746,12 +544,7 @@ class HostileTest {
             var others = Files.createDirectory(temp.resolve(number++ + "/outside"));
             Files.writeString(others.resolve("x.py"), "not ours");
             Files.createDirectory(root.resolve("m"));
-            assertEquals(
-                    0,
-                    new ProcessBuilder("bash", "-c", kind.getKey())
-                            .directory(root.toFile())
-                            .start()
-                            .waitFor(),
+            assertEquals(0, new ProcessBuilder("bash", "-c", kind.getKey()).directory(root.toFile()).start().waitFor(),
                     kind.getKey());
             tried(kind.getKey(), () -> {
                 if (kind.getValue() != null) {
@@ -763,7 +556,7 @@ class HostileTest {
                 var before = Snapshot.of(root);
                 var old = Migrations.in(root, List.of(root.resolve("m")));
                 var fresh = Map.of("m/0001.py", "new", "m/0003.py", "new");
-                var run = run(root, old, fresh, null);
+                var run = run(root, old, fresh, new DroppedTables("r", "shop", "public", List.of()));
                 new RunStore(run).create();
                 var step = new ReplaceFiles(old, fresh, run);
                 step.run();
@@ -771,11 +564,10 @@ class HostileTest {
                 assertFalse(Files.isSymbolicLink(root.resolve("m/0001.py")));
                 assertEquals("not ours", Files.readString(others.resolve("x.py")));
                 step.undo();
-                Files.deleteIfExists(root.resolve("m/__init__.py")); // of run.made(), which this one has not
+                Files.deleteIfExists(root.resolve("m/__init__.py")); // would be in run.made(), which is empty here
                 assertEquals(before, Snapshot.of(root));
                 new RunStore(run).remove();
-                assertEquals(
-                        kind.getKey().contains(".reset"),
+                assertEquals(kind.getKey().contains(".reset"),
                         Files.exists(root.resolve(".reset"), LinkOption.NOFOLLOW_LINKS));
                 assertEquals("not ours", Files.readString(others.resolve("x.py")));
             });
@@ -785,11 +577,9 @@ class HostileTest {
     // ---- the driver --------------------------------------------------------------------------
 
     private Django fake(String script) throws IOException {
-        var file = Files.writeString(
-                Files.createTempFile(temp, "python", ""),
+        var file = Files.writeString(Files.createTempFile(temp, "python", ""),
                 "read -rN8 length; head -c $((10#$length)) >/dev/null; read -r hello;"
-                        + " token=${hello#*\\\"token\\\":\\\"}; token=${token%%\\\"*}; read -r request\n"
-                        + script);
+                        + " token=${hello#*\\\"token\\\":\\\"}; token=${token%%\\\"*}; read -r request\n" + script);
         var bash = PythonCommand.local(Program.of("bash", file.toString()), temp);
         return SilenceLimit.of(2, Django.start(bash, null, words -> {}));
     }
@@ -803,13 +593,12 @@ class HostileTest {
         });
     }
 
-    /** No process that was started from the temporary folder is alive. */
+    /** No process that was started from the temporary folder is left. */
     private void assertNothingLeft() throws Exception {
         for (int i = 0; i < 100; i++) {
             var left = ProcessHandle.allProcesses()
                     .filter(p -> p.info().commandLine().orElse("").contains(temp.toString())
-                            || p.info().commandLine().orElse("").contains("sleep " + SECONDS))
-                    .filter(p -> {
+                            || p.info().commandLine().orElse("").contains("sleep " + SECONDS)).filter(p -> {
                         try {
                             return CrashingServer.isAlive(p);
                         } catch (IOException gone) {
@@ -829,40 +618,25 @@ class HostileTest {
         driver(DjangoProblem.PythonEnded.class, "head -c 50000000 /dev/zero | tr '\\0' x");
         driver(DjangoProblem.PythonEnded.class, "head -c 50000000 /dev/zero | tr '\\0' x >&2");
         driver(DjangoProblem.PythonEnded.class, "echo '{\"event\": \"answer\", \"value\": {}}'");
-        driver(
-                DjangoProblem.PythonEnded.class,
+        driver(DjangoProblem.PythonEnded.class,
                 "echo 'ffffffffffffffffffffffffffffffff {\"event\": \"answer\", \"value\": {}}'");
         driver(DjangoProblem.PythonEnded.class, "printf '\\xff\\xfe\\xc3\\n\\r\\r\\n'; exit 7");
         driver(DjangoProblem.PythonEnded.class, "kill -9 $$");
         driver(DjangoProblem.PythonEnded.class, "exec >&- 2>&-");
-        driver(DjangoProblem.PythonEnded.class, "sleep 5 & exit 0"); // it keeps the pipes
+        driver(DjangoProblem.PythonEnded.class, "sleep 5 & exit 0"); // the child keeps the pipes open
         driver(DjangoProblem.NoOutput.class, "sleep %1$s & sleep %1$s".formatted(SECONDS));
         driver(DjangoProblem.NoOutput.class, "trap '' TERM INT HUP; while :; do sleep 1; done");
         driver(DjangoProblem.PythonEnded.class, "echo \"$token \"; sleep 1"); // an empty answer is the end
-        for (var answer : List.of(
-                "x",
-                "{",
-                "[]",
-                "null",
-                "1",
-                "{}",
-                "{\\\"event\\\": null}",
-                "{\\\"event\\\": 7}",
-                "{\\\"event\\\": []}",
-                "{\\\"event\\\": \\\"unheard of\\\"}",
-                "\\\"answer\\\"",
-                "{\\\"event\\\": \\\"secrets\\\"}",
-                "{\\\"event\\\": \\\"progress\\\"}",
-                "{\\\"event\\\": \\\"failed\\\"}",
-                "{\\\"event\\\": \\\"failed\\\", \\\"value\\\": {}}",
-                "{\\\"event\\\": \\\"answer\\\"}",
-                "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": []}",
+        for (var answer : List.of("x", "{", "[]", "null", "1", "{}", "{\\\"event\\\": null}", "{\\\"event\\\": 7}",
+                "{\\\"event\\\": []}", "{\\\"event\\\": \\\"unheard of\\\"}", "\\\"answer\\\"",
+                "{\\\"event\\\": \\\"secrets\\\"}", "{\\\"event\\\": \\\"progress\\\"}",
+                "{\\\"event\\\": \\\"failed\\\"}", "{\\\"event\\\": \\\"failed\\\", \\\"value\\\": {}}",
+                "{\\\"event\\\": \\\"answer\\\"}", "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": []}",
                 "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": 7}",
                 "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": {\\\"apps\\\": 7}}",
                 "{\\\"event\\\": \\\"answer\\\", \\\"value\\\": {}}"))
             driver(DjangoProblem.MalformedReply.class, "echo \"$token " + answer + "\"; sleep 1");
-        driver(
-                DjangoProblem.MalformedReply.class,
+        driver(DjangoProblem.MalformedReply.class,
                 "echo \"$token $(head -c 200000 /dev/zero | tr '\\0' '[')\"; sleep 1");
     }
 
@@ -874,25 +648,12 @@ class HostileTest {
         var root = Files.createTempDirectory(temp, "project").toRealPath();
         SampleProject.write(
                 root, "manage.py", "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'settings')\n");
-        SampleProject.write(
-                root,
-                "settings.py",
-                "import os, sys, time, subprocess, threading\n"
-                        + "SECRET_KEY = 'x'\n"
-                        + "INSTALLED_APPS = ['app']\n"
-                        + "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'x', 'HOST':"
-                        + " '127.0.0.1', 'PORT': 1}}\n"
-                        + text + "\n");
-        SampleProject.write(
-                root,
-                "app/apps.py",
-                "import os, sys\n"
-                        + "from django.apps import AppConfig\n"
-                        + "class C(AppConfig):\n"
-                        + "    name = 'app'\n"
-                        + "    def ready(self):\n"
-                        + "        pass\n"
-                        + apps);
+        SampleProject.write(root, "settings.py", "import os, sys, time, subprocess, threading\nSECRET_KEY = 'x'\n"
+                + "INSTALLED_APPS = ['app']\n"
+                + "DATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql', 'NAME': 'x', 'HOST':"
+                + " '127.0.0.1', 'PORT': 1}}\n" + text + "\n");
+        SampleProject.write(root, "app/apps.py", "import os, sys\nfrom django.apps import AppConfig\n"
+                + "class C(AppConfig):\n    name = 'app'\n    def ready(self):\n        pass\n" + apps);
         var python = PythonCommand.local(Program.of(Python.venv().toString()).in(root), root);
         try (var django = SilenceLimit.of(patience, Django.start(python, null, words -> {}))) {
             django.describe(1, List.of());
@@ -916,31 +677,18 @@ class HostileTest {
     }
 
     @Test void strange_settings_are_read_or_end_with_a_message() {
-        for (var harmless : List.of(
-                "print('x' * 5_000_000)",
-                "sys.stdout.write('{\"event\": \"answer\"}\\n')",
-                "os.write(1, bytes(range(256)) * 1000)",
-                "os.write(2, b'\\xff' * 100000)",
-                "sys.stdout = sys.stderr = None",
-                "sys.stdin.close()",
-                "os.close(0); os.close(1)",
+        for (var harmless : List.of("print('x' * 5_000_000)", "sys.stdout.write('{\"event\": \"answer\"}\\n')",
+                "os.write(1, bytes(range(256)) * 1000)", "os.write(2, b'\\xff' * 100000)",
+                "sys.stdout = sys.stderr = None", "sys.stdin.close()", "os.close(0); os.close(1)",
                 "threading.Thread(target=time.sleep, args=(" + SECONDS + ",), daemon=True).start()",
                 "threading.Thread(target=time.sleep, args=(" + SECONDS + ",)).start()",
                 "subprocess.Popen(['sleep', '" + SECONDS + "'])",
-                "subprocess.Popen(['sleep', '" + SECONDS + "'], close_fds=False)",
-                "os.fork()",
+                "subprocess.Popen(['sleep', '" + SECONDS + "'], close_fds=False)", "os.fork()",
                 "sys.stdin.read()")) settingsAre(null, harmless, "", 20);
-        for (var failing : List.of(
-                "sys.stdout.close()",
-                "sys.exit(3)",
-                "sys.exit()",
-                "raise KeyboardInterrupt()",
-                "raise SystemExit('x')",
-                "def f(): f()\nf()",
+        for (var failing : List.of("sys.stdout.close()", "sys.exit(3)", "sys.exit()", "raise KeyboardInterrupt()",
+                "raise SystemExit('x')", "def f(): f()\nf()",
                 "import resource; resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20)); x = 'x' * (600 <<"
-                        + " 20)",
-                "raise Exception('\\udcff \\0 %s')",
-                "x = (",
+                        + " 20)", "raise Exception('\\udcff \\0 %s')", "x = (",
                 "class E(Exception):\n    def __str__(self): raise self\nraise E()"))
             settingsAre(Problem.Plain.class, failing, "", 20);
         settingsAre(Problem.Plain.class, "", "        raise SystemExit(4)\n", 20);
@@ -948,16 +696,10 @@ class HostileTest {
         settingsAre(DjangoProblem.PythonEnded.class, "os._exit(0)", "", 20);
         settingsAre(DjangoProblem.PythonEnded.class, "os.kill(os.getpid(), 9)", "", 20);
         settingsAre(DjangoProblem.PythonEnded.class, "if os.fork(): os._exit(0)\ntime.sleep(3)\nos._exit(0)", "", 20);
-        settingsAre(
-                DjangoProblem.NoOutput.class,
-                "subprocess.Popen(['sleep', '" + SECONDS + "'])\ntime.sleep(" + SECONDS + ")",
-                "",
-                3);
-        settingsAre(
-                DjangoProblem.NoOutput.class,
-                "subprocess.run('sleep %1$s & sleep %1$s', shell=True)".formatted(SECONDS),
-                "",
-                3);
+        settingsAre(DjangoProblem.NoOutput.class,
+                "subprocess.Popen(['sleep', '" + SECONDS + "'])\ntime.sleep(" + SECONDS + ")", "", 3);
+        settingsAre(DjangoProblem.NoOutput.class,
+                "subprocess.run('sleep %1$s & sleep %1$s', shell=True)".formatted(SECONDS), "", 3);
     }
 
     // ---- the whole command -------------------------------------------------------------------
@@ -974,20 +716,10 @@ class HostileTest {
     }
 
     private SampleProject project(Postgres.Db db) throws Exception {
-        return SampleProject.tiny(
-                        Files.createTempDirectory(temp, "project").toRealPath(),
-                        Map.of(
-                                "shop/models.py",
-                                "from django.db import models\n"
-                                        + "class Book(models.Model):\n"
-                                        + "    title = models.CharField(max_length=9)\n",
-                                "shop/migrations/0001_initial.py",
-                                "broken (\n",
-                                "shop/migrations/0002 odd 'name'.py",
-                                "class Migration (",
-                                "shop/migrations/-rf.py",
-                                "class Migration ("))
-                .env(db);
+        return SampleProject.tiny(Files.createTempDirectory(temp, "project").toRealPath(), Map.of("shop/models.py",
+                "from django.db import models\nclass Book(models.Model):\n    title = models.CharField(max_length=9)\n",
+                "shop/migrations/0001_initial.py", "broken (\n", "shop/migrations/0002 odd 'name'.py",
+                "class Migration (", "shop/migrations/-rf.py", "class Migration (")).env(db);
     }
 
     @Test void reset_and_undo_work_on_a_database_with_an_odd_name() throws Exception {
@@ -1019,24 +751,15 @@ class HostileTest {
         refusals.put("rm .env; ln -s nowhere .env", 2);
         refusals.put("echo 'import sys; sys.exit(5)' > config/extra.py", 1);
         refusals.put("echo 'import os; os._exit(0)' > config/extra.py", 1);
-        for (var refusal : refusals.entrySet())
-            tried(refusal.getKey(), () -> {
+        for (var refusal : refusals.entrySet()) tried(refusal.getKey(), () -> {
                 var project = project(db);
                 var rows = Snapshot.of(db);
-                assertEquals(
-                        0,
-                        new ProcessBuilder("bash", "-c", refusal.getKey())
-                                .directory(project.root().toFile())
-                                .start()
-                                .waitFor());
+                assertEquals(0, new ProcessBuilder("bash", "-c", refusal.getKey()).directory(project.root().toFile())
+                        .start().waitFor());
                 var before = Snapshot.of(temp);
                 well(tool(project.root()).warm().run("--yes"), refusal.getValue());
-                assertEquals(
-                        before,
-                        Snapshot.of(temp).stream()
-                                .filter(line -> !line.contains(".state "))
-                                .filter(line -> !line.contains(".reset"))
-                                .toList());
+                assertEquals(before, Snapshot.of(temp).stream().filter(line -> !line.contains(".state "))
+                        .filter(line -> !line.contains(".reset")).toList());
                 assertEquals(rows, Snapshot.of(db));
             });
     }

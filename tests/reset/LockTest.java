@@ -34,7 +34,7 @@ import support.Python;
 import support.SampleProject;
 import support.Tool;
 
-/** Two at once, in processes of their own: one goes on, the other says who it is. */
+/** Two commands at once, in two processes: one runs, the other names the owner of the lock. */
 class LockTest {
     private static int tried, apart;
 
@@ -51,11 +51,9 @@ class LockTest {
         System.out.printf("pairs at once: %d of %d kept apart%n", apart, tried);
     }
 
-    /** A project whose settings wait as long as there is a file {@code hold}. */
+    /** A project whose settings wait while the file {@code hold} exists. */
     private SampleProject project(String name) throws IOException {
-        return SampleProject.tiny(
-                        Files.createDirectory(temp.resolve(name)).toRealPath(),
-                        Map.of("shop/models.py", """
+        return SampleProject.tiny(Files.createDirectory(temp.resolve(name)).toRealPath(), Map.of("shop/models.py", """
                             from django.db import models
                             class Order(models.Model):
                                 number = models.IntegerField()
@@ -82,14 +80,11 @@ class LockTest {
 
     private static Ended end(Process process) throws Exception {
         if (!process.waitFor(60, TimeUnit.SECONDS)) throw new IOException("does not end");
-        return new Ended(
-                process,
-                process.exitValue(),
-                new String(process.getInputStream().readAllBytes()),
+        return new Ended(process, process.exitValue(), new String(process.getInputStream().readAllBytes()),
                 new String(process.getErrorStream().readAllBytes()));
     }
 
-    /** Whichever is faster holds on to its lock until the other has ended. */
+    /** The faster one keeps its lock until the other has ended. */
     private void assertOneGoesOn(Process a, Process b) throws Exception {
         tried++;
         a.onExit().applyToEither(b.onExit(), ended -> ended).get(60, TimeUnit.SECONDS);
@@ -105,16 +100,13 @@ class LockTest {
     private static void assertBusy(Ended other, Process holder) throws IOException {
         assertEquals(5, other.code(), other.all());
         var host = Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
-        assertTrue(
-                Pattern.compile("pid %d on %s, since 2\\d{3}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ"
-                                .formatted(holder.pid(), Pattern.quote(host)))
-                        .matcher(other.err())
-                        .find(),
+        assertTrue(Pattern.compile("pid %d on %s, since 2\\d{3}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ"
+                        .formatted(holder.pid(), Pattern.quote(host))).matcher(other.err()).find(),
                 holder.pid() + " is not named: " + other.err());
         assertFalse(other.all().contains("\tat "), other.err());
     }
 
-    /** A reset that is at work, and will be until {@code hold} is gone. */
+    /** A reset that runs until {@code hold} is removed. */
     private Process atWork(SampleProject in) throws Exception {
         if (!Files.exists(hold)) Files.createFile(hold);
         var process = reset(in).start("--yes");
@@ -137,10 +129,8 @@ class LockTest {
     @Test void two_resets_of_one_folder_to_two_databases() throws Exception {
         var crm = project("crm");
         var one = Files.move(crm.root().resolve(".env"), temp.resolve("one.env"));
-        var two = Files.writeString(
-                temp.resolve("two.env"),
-                Files.readString(one)
-                        .replace(db.name(), Postgres.database(db.role()).name()));
+        var two = Files.writeString(temp.resolve("two.env"), Files.readString(one)
+                .replace(db.name(), Postgres.database(db.role()).name()));
         var extra = crm.root().resolve("config/settings.py");
         Files.writeString(extra, Files.readString(extra).replace("BASE_DIR / \".env\"", "os.environ[\"WHICH\"]"));
         Files.createFile(hold);
@@ -156,11 +146,7 @@ class LockTest {
         var a = reset(here).start("--yes");
         var b = reset(there).start("--yes");
         assertOneGoesOn(a, b);
-        assertEquals(
-                1,
-                Stream.of(here, there)
-                        .filter(crm -> Files.exists(crm.root().resolve(".reset")))
-                        .count(),
+        assertEquals(1, Stream.of(here, there).filter(crm -> Files.exists(crm.root().resolve(".reset"))).count(),
                 "the refused one left something behind");
     }
 
@@ -191,8 +177,7 @@ class LockTest {
         }
         assertDryRunBusy(crm, holder);
         var elsewhere = project("elsewhere"); // another folder, the same database
-        assertBusy(
-                end(tool(elsewhere, "backup_database").start("restore", dump, "--into", db.name() + "_restored")),
+        assertBusy(end(tool(elsewhere, "backup_database").start("restore", dump, "--into", db.name() + "_restored")),
                 holder);
         apart++;
         Files.delete(hold);
@@ -202,7 +187,7 @@ class LockTest {
         assertDone(reset(crm).warm().run("undo", "--yes"));
     }
 
-    /** What looks like a run that was cut short may be at work: that is said instead. */
+    /** A run that looks cut short may still be working: then it is reported as busy. */
     private static void assertDryRunBusy(SampleProject crm, Process holder) throws Exception {
         Path record;
         try (var runs = Files.walk(crm.root().resolve(".reset"))) {
@@ -228,13 +213,9 @@ class LockTest {
         assertTrue(Files.exists(lock), "a dry run takes nothing away");
         var next = reset(crm).warm().run("--yes");
         assertDone(next);
-        assertEquals(
-                1,
-                next.err()
-                        .lines()
-                        .filter(line -> line.contains("an earlier run ended abnormally: pid " + holder.pid() + " on "))
-                        .count(),
-                next.err());
+        assertEquals(1, next.err().lines()
+                .filter(line -> line.contains("an earlier run ended abnormally: pid " + holder.pid() + " on "))
+                .count(), next.err());
         assertFalse(Files.exists(lock));
         var quiet = reset(crm).warm().run("undo", "--yes");
         assertDone(quiet);
@@ -254,18 +235,14 @@ class LockTest {
             for (var path : children.sorted().skip(1).toList())
                 modes.add(temp.relativize(path) + " "
                         + PosixFilePermissions.toString(Files.getPosixFilePermissions(path)));
-            assertEquals(
-                    List.of(".reset rwx------", ".reset/lock rw-------"),
+            assertEquals(List.of(".reset rwx------", ".reset/lock rw-------"),
                     modes.stream().filter(mode -> !mode.contains(".gitignore")).toList());
             assertTrue(Files.exists(temp.resolve(".reset/.gitignore")));
-            assertEquals(lock, lock.takeAlso(temp)); // its own is no other's
+            assertEquals(lock, lock.takeAlso(temp)); // its own lock is not in its way
             var busy = assertThrows(Failure.class, () -> take(new ArrayList<>())).problem();
             assertEquals(Problem.Exit.BUSY, busy.exit());
-            assertTrue(
-                    busy.what()
-                            .startsWith("another run is at work in %s: pid %d on %s, since "
-                                    .formatted(temp, ProcessHandle.current().pid(), Host.name())),
-                    busy.what());
+            assertTrue(busy.what().startsWith("another run is at work in %s: pid %d on %s, since "
+                    .formatted(temp, ProcessHandle.current().pid(), Host.name())), busy.what());
             assertTrue(busy.what().endsWith(", a test"), busy.what());
             assertEquals(List.of("wait until it has ended"), busy.next());
         }
@@ -273,8 +250,7 @@ class LockTest {
         Files.createDirectories(temp.resolve(".reset/20261122-172530-4f2a"));
         take(new ArrayList<>()).close();
         try (var left = Files.list(temp.resolve(".reset"))) {
-            assertEquals(
-                    List.of(".gitignore", "20261122-172530-4f2a"),
+            assertEquals(List.of(".gitignore", "20261122-172530-4f2a"),
                     left.map(file -> file.getFileName().toString()).sorted().toList());
         }
     }
@@ -282,18 +258,13 @@ class LockTest {
     @Test void a_lock_file_of_a_dead_run_may_hold_anything() throws Exception {
         for (var left : List.of(
                 "{\"pid\":4711,\"host\":\"web1\",\"since\":\"2026-11-22T10:15:00Z\",\"command\":\"reset_migrations\"}",
-                "\0\0\0\0",
-                "{\"pid\":",
-                "[1]",
-                "{\"pid\":\"x\"}")) {
+                "\0\0\0\0", "{\"pid\":", "[1]", "{\"pid\":\"x\"}")) {
             Files.writeString(Files.createDirectories(temp.resolve(".reset")).resolve("lock"), left);
             var said = new ArrayList<String>();
             take(said).close();
             assertEquals(1, said.size(), left);
-            assertEquals(
-                    left.contains("4711"),
-                    said.getFirst().contains("pid 4711 on web1, since 2026-11-22T10:15:00Z"),
-                    said.getFirst());
+            assertEquals(left.contains("4711"),
+                    said.getFirst().contains("pid 4711 on web1, since 2026-11-22T10:15:00Z"), said.getFirst());
         }
     }
 
@@ -317,7 +288,7 @@ class LockTest {
         var problem = assertThrows(Failure.class, () -> take(new ArrayList<>())).problem();
         assertEquals(Problem.Exit.FAILED, problem.exit());
         assertTrue(problem.what().startsWith("cannot lock the project " + temp + " for this run: "), problem.what());
-        assertEquals("if .reset there is a link or a mount, it has to lead somewhere", problem.next().getLast());
+        assertEquals("if .reset is a link or a mount there, its target has to exist", problem.next().getLast());
     }
 
     @Test void a_read_only_project_is_reported() throws Exception {
@@ -325,16 +296,13 @@ class LockTest {
         try (var readOnly = ReadOnly.make(crm.root())) {
             var refused = reset(crm).warm().run("--yes");
             assertEquals(1, refused.code(), refused.all());
-            assertTrue(
-                    refused.err().contains("cannot lock the project " + crm.root())
-                            && refused.err().contains("→")
-                            && !refused.err().contains("\tat "),
-                    refused.err());
+            assertTrue(refused.err().contains("cannot lock the project " + crm.root()) && refused.err().contains("→")
+                    && !refused.err().contains("\tat "), refused.err());
         }
         assertFalse(Files.exists(crm.root().resolve(".reset")));
     }
 
-    /** Permissions mean nothing to root; a mount does. */
+    /** Root ignores permissions, but not a read-only mount. */
     private record ReadOnly(Path folder, boolean mounted) implements AutoCloseable {
         static ReadOnly make(Path folder) throws Exception {
             if (run("mount", "--bind", folder.toString(), folder.toString()) == 0) {
@@ -346,11 +314,8 @@ class LockTest {
         }
 
         private static int run(String... command) throws Exception {
-            return new ProcessBuilder(command)
-                    .redirectErrorStream(true)
-                    .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                    .start()
-                    .waitFor();
+            return new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                    .start().waitFor();
         }
 
         @Override public void close() throws Exception {
@@ -359,7 +324,7 @@ class LockTest {
         }
     }
 
-    /** What three of them do at once: taken and given up many times, each time with the file removed. */
+    /** What three processes do at once: take and release the lock many times, removing the file each time. */
     public static void main(String... args) throws Exception {
         var root = Path.of(args[0]);
         int taken = 0;
@@ -367,7 +332,7 @@ class LockTest {
             try (var lock = FolderLock.take(root, "a test", left -> {})) {
                 Files.createFile(root.resolve("inside"));
                 taken++;
-                Thread.sleep(1); // long enough for a second one inside to be seen
+                Thread.sleep(1); // long enough to see a second holder
                 Files.delete(root.resolve("inside"));
             } catch (FileAlreadyExistsException twoInside) {
                 System.out.println("two at once");
@@ -378,16 +343,16 @@ class LockTest {
         }
     }
 
-    @Test void one_run_at_a_time_however_often_the_lock_file_is_removed() throws Exception {
+    @Test void only_one_run_holds_the_lock_while_its_file_is_removed_repeatedly() throws Exception {
         var processes = new ArrayList<Process>();
-        var memory = Path.of("/dev/shm"); // nobody waits for a disk there, so it happens often
+        var memory = Path.of("/dev/shm"); // no disk to wait for, so it happens often
         var root = Files.createTempDirectory(Files.isDirectory(memory) ? memory : temp, "reset_migrations_test");
         for (int i = 0; i < 3; i++) processes.add(Tool.in(temp, LockTest.class.getName()).start(root.toString()));
         for (var process : processes) {
             var ended = end(process);
             assertEquals(0, ended.code(), ended.all());
         }
-        Files.delete(root); // and so nothing is left in it
+        Files.delete(root); // it is empty
     }
 
     // ---- the database's lock -----------------------------------------------------------------
@@ -429,12 +394,8 @@ class LockTest {
                         db.host(), db.port(), db.name(), other.name(), other.password(), null, Map.of()))) {
             var busy = assertThrows(Failure.class, () -> RunLock.take(theirs)).problem();
             assertEquals(Problem.Exit.BUSY, busy.exit());
-            assertTrue(
-                    Pattern.compile("pid %d on \\S+, server process \\d+"
-                                    .formatted(ProcessHandle.current().pid()))
-                            .matcher(busy.what())
-                            .find(),
-                    busy.what());
+            assertTrue(Pattern.compile("pid %d on \\S+, server process \\d+".formatted(ProcessHandle.current().pid()))
+                    .matcher(busy.what()).find(), busy.what());
         }
     }
 }

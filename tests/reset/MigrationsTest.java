@@ -23,7 +23,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The files' side of a reset: replaced, put back, and put back once more half-way. */
+/** The migration files of a reset: replaced, put back, and put back again after a kill. */
 class MigrationsTest {
     @TempDir Path temp;
     private Path root;
@@ -62,45 +62,33 @@ class MigrationsTest {
         fresh.forEach((path, text) -> hashes.put(path, Disk.sha256(text.getBytes(StandardCharsets.UTF_8))));
         var origin = new Run.Origin("20260101-000000-0000", "test", "", root.toString(), "u@h:1/d", "swap");
         var made = List.of("backend/stats/migrations/__init__.py", "backend/stats/migrations");
-        return new Run(
-                origin,
-                Run.Outcome.RUNNING,
-                null,
-                new RunMigrations(old.files(), hashes, made, List.of("flows", "stats"), Set.of()),
-                null,
-                List.of());
+        return new Run(origin, Run.Outcome.RUNNING, new DroppedTables("r", "shop", "public", List.of()),
+                new RunMigrations(old.files(), hashes, made, List.of("flows", "stats"), Set.of()), null, List.of());
     }
 
     private static Map<String, String> fresh() {
-        return new TreeMap<>(Map.of(
-                "backend/flows/migrations/0001_initial.py",
-                "new 1",
-                "backend/stats/migrations/0001_initial.py",
-                "new stats"));
+        return new TreeMap<>(Map.of("backend/flows/migrations/0001_initial.py", "new 1",
+                "backend/stats/migrations/0001_initial.py", "new stats"));
     }
 
-    /** Every file below the root except the run's own: path, mode, content. */
+    /** Every file below the root except the run's: path, mode, content. */
     private Map<String, String> tree() throws IOException {
         var all = new TreeMap<String, String>();
         try (var files = Files.walk(root)) {
             for (var file : files.filter(f -> !f.startsWith(root.resolve(".reset"))
-                            && !f.toString().contains("__pycache__"))
-                    .toList())
-                all.put(
-                        root.relativize(file).toString(),
-                        PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) + " "
-                                + (Files.isRegularFile(file) ? Files.readString(file) : "folder"));
+                        && !f.toString().contains("__pycache__")).toList()) all.put(root.relativize(file).toString(),
+                    PosixFilePermissions.toString(Files.getPosixFilePermissions(file)) + " "
+                        + (Files.isRegularFile(file) ? Files.readString(file) : "folder"));
         }
         return all;
     }
 
-    @Test void only_what_django_loads_as_a_migration_is_one() throws IOException {
-        assertEquals(
-                List.of("backend/flows/migrations/0001_initial.py", "backend/flows/migrations/0002_naïve name.py"),
+    @Test void only_files_that_django_loads_count_as_migrations() throws IOException {
+        assertEquals(List.of("backend/flows/migrations/0001_initial.py", "backend/flows/migrations/0002_naïve name.py"),
                 List.copyOf(found().paths()));
     }
 
-    @Test void replaced_then_undone_leaves_every_file_as_it_was() throws IOException {
+    @Test void replace_and_undo_leave_every_file_as_it_was() throws IOException {
         var before = tree();
         var run = run(found(), fresh());
         new RunStore(run).create();
@@ -131,14 +119,13 @@ class MigrationsTest {
         new RunStore(run).remove();
     }
 
-    @Test void a_migration_that_appeared_where_a_new_one_goes_is_neither_replaced_nor_undone() throws IOException {
+    @Test void a_migration_that_appeared_at_the_path_of_a_new_one_is_neither_replaced_nor_undone() throws IOException {
         var run = run(found(), fresh());
         new RunStore(run).create();
         var step = new ReplaceFiles(found(), fresh(), run);
         Files.createDirectory(bare.resolve("migrations"));
         Files.writeString(bare.resolve("migrations/0001_initial.py"), "made by hand meanwhile");
-        assertChanged(
-                root.relativize(bare.resolve("migrations/0001_initial.py")).toString(),
+        assertChanged(root.relativize(bare.resolve("migrations/0001_initial.py")).toString(),
                 assertThrows(Failure.class, step::run).problem());
         step.undo();
         assertEquals("made by hand meanwhile", Files.readString(bare.resolve("migrations/0001_initial.py")));
@@ -156,13 +143,12 @@ class MigrationsTest {
         var run = run(found(), fresh());
         new RunStore(run).create();
         new ReplaceFiles(found(), fresh(), run).run();
-        assertEquals(
-                "rw-rw----",
+        assertEquals("rw-rw----",
                 PosixFilePermissions.toString(Files.getPosixFilePermissions(folder.resolve("0001_initial.py"))));
         new RunStore(run).remove();
     }
 
-    @Test void put_back_by_the_user_sets_newer_migrations_aside_also_those_written_since() throws IOException {
+    @Test void undo_sets_newer_migrations_aside_including_those_written_since() throws IOException {
         var before = tree();
         var run = run(found(), fresh());
         new RunStore(run).create();
@@ -170,19 +156,14 @@ class MigrationsTest {
         write("0002_since.py", "written after the reset");
         PutBackFiles.of(run).run();
         assertEquals(before, tree());
-        assertEquals(
-                "written after the reset",
+        assertEquals("written after the reset",
                 Files.readString(new RunStore(run).folder().resolve("undone/backend/flows/migrations/0002_since.py")));
-        assertEquals(
-                "new 1",
-                Files.readString(
-                        new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
-        PutBackFiles.of(run).run(); // once more, as after a kill
+        assertEquals("new 1", Files.readString(
+                new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
+        PutBackFiles.of(run).run(); // again, as after a kill
         assertEquals(before, tree());
-        assertEquals(
-                "new 1",
-                Files.readString(
-                        new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
+        assertEquals("new 1", Files.readString(
+                new RunStore(run).folder().resolve("undone/backend/flows/migrations/0001_initial.py")));
         new RunStore(run).remove();
     }
 
@@ -230,17 +211,10 @@ class MigrationsTest {
         new ReplaceFiles(found(), fresh(), run).run();
         for (var store : new RunStore(run).oldFolders())
             Files.writeString(
-                    store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // one would be passed over
+                    store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // else the other copy is used
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
-        assertEquals(
-                "no intact copy of backend/flows/migrations/0001_initial.py is left in "
-                        + String.join(
-                                " or ",
-                                new RunStore(run)
-                                        .oldFolders().stream()
-                                                .map(Path::toString)
-                                                .toList()),
-                failure.getMessage());
+        assertEquals("no intact copy of backend/flows/migrations/0001_initial.py is left in " + String.join(" or ",
+                new RunStore(run).oldFolders().stream().map(Path::toString).toList()), failure.getMessage());
         assertEquals(Problem.Exit.FAILED, failure.problem().exit());
         assertEquals("new 1", Files.readString(folder.resolve("0001_initial.py")));
         new RunStore(run).remove();
@@ -254,7 +228,7 @@ class MigrationsTest {
         assertEquals(Problem.Exit.REFUSED, failure.problem().exit());
     }
 
-    @Test void a_migration_that_is_a_link_is_moved_itself_never_written_through() throws IOException {
+    @Test void a_symbolic_link_is_moved_and_its_target_never_written() throws IOException {
         var target = Files.writeString(root.resolve("shared_initial.py"), "shared");
         Files.delete(folder.resolve("0001_initial.py"));
         Files.createSymbolicLink(folder.resolve("0001_initial.py"), Path.of("../../../shared_initial.py"));
@@ -264,8 +238,7 @@ class MigrationsTest {
         step.run();
         assertEquals("shared", Files.readString(target));
         step.undo();
-        assertEquals(
-                "../../../shared_initial.py",
+        assertEquals("../../../shared_initial.py",
                 Files.readSymbolicLink(folder.resolve("0001_initial.py")).toString());
         new RunStore(run).remove();
     }
@@ -276,10 +249,8 @@ class MigrationsTest {
         for (var base : List.of(new RunStore(run).folder(), new RunStore(run).copy()))
             try (var files = Files.walk(base)) {
                 for (var file : files.toList())
-                    assertEquals(
-                            Files.isDirectory(file) ? "rwx------" : "rw-------",
-                            PosixFilePermissions.toString(Files.getPosixFilePermissions(file)),
-                            file.toString());
+                    assertEquals(Files.isDirectory(file) ? "rwx------" : "rw-------",
+                            PosixFilePermissions.toString(Files.getPosixFilePermissions(file)), file.toString());
             }
         new RunStore(run).remove();
         assertFalse(Files.exists(root.resolve(".reset")));

@@ -17,11 +17,11 @@ import lib.error.Problem.Exit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** run.json stays readable: runs of earlier versions must still be undone. */
+/** run.json stays readable: undo works for runs of earlier versions. */
 class RunTest {
     @TempDir Path temp;
 
-    /** As version 1.0 wrote it. */
+    /** As version 1.0 writes it. */
     private static final String SWAP = """
         {
           "format": 1,
@@ -79,36 +79,31 @@ class RunTest {
         var origin = new Run.Origin("20261122-172530-4f2a", "1.0.0", "2026-11-22T17:25:30Z", "/srv/shop",
                 "shop@localhost:5432/shop", "swap");
         var previous = new PreviousDatabase(origin.id(), "shop", 4_000_000_000L, "shop_new_20261122_172530_4f2a",
-                "shop_before_20261122_172530_4f2a",
-                "shop_undone_20261122_172530_4f2a", null);
+                "shop_before_20261122_172530_4f2a", "shop_undone_20261122_172530_4f2a", null);
         var old = new Migrations.File("orders/migrations/0001_initial.py", "aa", "rw-r--r--", null, 1_700_000_000_000L);
         var migrations = new RunMigrations(List.of(old), Map.of("orders/migrations/0001_initial.py", "bb"),
-                List.of("orders/migrations"), List.of("orders"),
-                Set.of("orders: Alter field x"));
+                List.of("orders/migrations"), List.of("orders"), Set.of("orders: Alter field x"));
         assertEquals(new Run(origin, Run.Outcome.UNDOING, previous, migrations, "/srv/shop/backups/shop.dump",
                 List.of(new Services.Container("c1", "web", Services.Health.RUNNING))), read(SWAP));
     }
 
     @Test void a_record_is_written_as_the_earlier_version_wrote_it() throws Exception {
-        assertEquals(
-                JsonParser.parseString(SWAP),
+        assertEquals(JsonParser.parseString(SWAP),
                 JsonParser.parseString(new String(read(SWAP).json(), StandardCharsets.UTF_8)));
     }
 
-    @Test void records_without_the_later_fields_are_read_too() throws Exception {
+    @Test void records_without_the_later_fields_are_read() throws Exception {
         var run = read(SWAP.replaceAll("(?s),\\s*\"backup\".*", "}"));
         assertEquals(List.of(), run.services());
         assertEquals(List.of(), run.migrations().apps());
         assertEquals(Set.of(), run.migrations().drift());
     }
 
-    @Test void the_other_kinds_of_previous_state_are_read_too() throws Exception {
+    @Test void the_other_kinds_of_previous_state_are_read() throws Exception {
         var park = "\"aside\": {\"run\": \"r\", \"database\": \"shop\", \"live\": \"public\", \"parked\": \"parked_r\","
-                + " \"undone\": \"undone_r\", \"fixed\": true, \"objects\": {\"pg_class\": [7]}, \"kind\":"
-                + " \"schema\"}";
+                + " \"undone\": \"undone_r\", \"fixed\": true, \"objects\": {\"pg_class\": [7]}, \"kind\": \"schema\"}";
         assertEquals(new PreviousSchema("r", "shop", "public", "parked_r", "undone_r", true,
-                Map.of("pg_class", List.of(7L))),
-                read(SWAP.replaceFirst("(?s)\"aside\": \\{.*?\\}", park)).previous());
+                Map.of("pg_class", List.of(7L))), read(SWAP.replaceFirst("(?s)\"aside\": \\{.*?\\}", park)).previous());
         var drop = "\"aside\": {\"run\": \"r\", \"name\": \"shop\", \"schema\": \"public\", \"tables\": [7], \"kind\":"
                 + " \"backup\"}";
         assertEquals(new DroppedTables("r", "shop", "public", List.of(7L)),
@@ -133,7 +128,6 @@ class RunTest {
                 RunComment.undone("20261122-172530-4f2a", "public").toString());
         assertEquals(before, RunComment.parse(before.toString()).orElseThrow());
         for (var other : List.of("", "shop", "reset_migrations", "reset_migrations : x", "reset_migrations a b: x",
-                " reset_migrations a: x"))
-            assertEquals(java.util.Optional.empty(), RunComment.parse(other), other);
+                " reset_migrations a: x")) assertEquals(java.util.Optional.empty(), RunComment.parse(other), other);
     }
 }

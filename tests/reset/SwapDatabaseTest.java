@@ -8,14 +8,14 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.google.gson.GsonBuilder;
+import com.google.gson.Gson;
+import com.google.gson.JsonObject;
 import java.sql.SQLException;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import lib.django.Migrator;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.error.Problem.Exit;
 import lib.plan.Step;
 import lib.postgres.Database;
@@ -40,13 +40,8 @@ class SwapDatabaseTest {
     }
 
     static Strategy choose(Database database, String wanted, boolean terminate) {
-        return StrategyChoice.choose(
-                database,
-                DatabaseSnapshot.of(database),
-                StrategyChoice.Wanted.valueOf(wanted),
-                runId(),
-                terminate,
-                false);
+        return StrategyChoice.choose(database, DatabaseSnapshot.of(database), StrategyChoice.Wanted.valueOf(wanted),
+                runId(), terminate, false);
     }
 
     private static SwapDatabase swap(Database database) {
@@ -54,7 +49,7 @@ class SwapDatabaseTest {
         return assertInstanceOf(SwapDatabase.class, chosen, chosen.reason());
     }
 
-    /** As Plan does: on failure those begun are undone, last first. */
+    /** As Plan does: on failure the steps that were begun are undone, last first. */
     static void run(List<Step> steps) throws Exception {
         var begun = new ArrayDeque<Step>();
         try {
@@ -73,11 +68,9 @@ class SwapDatabaseTest {
     }
 
     private static List<String> databases() {
-        return List.of(OldState.text(
-                        Postgres.database(),
-                        "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname ~"
-                                + " '_(new|before|undone)_'")
-                + "");
+        return List.of(OldState.text(Postgres.database(),
+                "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE datname ~"
+                + " '_(new|before|undone)_'") + "");
     }
 
     private static Postgres.Db filled() {
@@ -106,24 +99,17 @@ class SwapDatabaseTest {
             assertEquals(before, Snapshot.of(db));
             assertEquals(PreviousState.State.OLD_IS_LIVE, swap.previous().state(database));
             assertEquals(List.of(), swap.previous().undo(database, false), "a second undo has nothing to do");
-            assertEquals(
-                    "1",
-                    OldState.text(
-                            db,
-                            "SELECT count(*) FROM pg_database WHERE datname = '%s'"
-                                    .formatted(swap.previous().undone())),
-                    "the newer state is set aside");
+            assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'"
+                    .formatted(swap.previous().undone())), "the newer state is set aside");
 
             swap.previous().purge(database, false).run();
-            assertEquals(
-                    "0",
-                    OldState.text(
-                            db, "SELECT count(*) FROM pg_database WHERE datname LIKE '%s\\_%%'".formatted(db.name())));
+            assertEquals("0", OldState.text(
+                    db, "SELECT count(*) FROM pg_database WHERE datname LIKE '%s\\_%%'".formatted(db.name())));
             assertEquals(before, Snapshot.of(db));
         }
     }
 
-    @Test void purge_drops_the_old_state_and_then_undo_says_so() throws Exception {
+    @Test void after_a_purge_undo_is_refused() throws Exception {
         var db = filled();
         try (var database = open(db)) {
             var swap = swap(database);
@@ -131,11 +117,8 @@ class SwapDatabaseTest {
             swap.previous().purge(database, false).run();
             assertEquals(PreviousState.State.GONE, swap.previous().state(database));
             assertEquals(0, swap.previous().bytes(database));
-            assertEquals(
-                    Exit.REFUSED,
-                    assertThrows(Failure.class, () -> swap.previous().undo(database, false))
-                            .problem()
-                            .exit());
+            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> swap.previous().undo(database, false))
+                    .problem().exit());
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
         }
     }
@@ -156,13 +139,8 @@ class SwapDatabaseTest {
         var before = Snapshot.of(db);
         try (var database = open(db)) {
             var swap = swap(database);
-            assertThrows(
-                    Failure.class,
-                    () -> run(List.of(
-                            swap.createScratch(),
-                            swap.migrate(OldState.migrator(db)),
-                            swap.swap(),
-                            Step.of("check", () -> {
+            assertThrows(Failure.class, () -> run(List.of(swap.createScratch(), swap.migrate(OldState.migrator(db)),
+                            swap.swap(), Step.of("check", () -> {
                                 assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
                                 throw Failure.refused("not confirmed");
                             }))));
@@ -201,10 +179,8 @@ class SwapDatabaseTest {
     @Test void all_properties_of_the_database_are_copied() throws Exception {
         var reader = Postgres.role("reader", "");
         var db = Postgres.database("Großes \"Lager\" " + "x".repeat(30), Postgres.SUPERUSER);
-        OldState.run(
-                db,
-                "ALTER DATABASE %1$s SET search_path = \"$user\", shop, 'a b', public"
-                        .formatted(Postgres.quoted(db.name())));
+        OldState.run(db, "ALTER DATABASE %1$s SET search_path = \"$user\", shop, 'a b', public"
+                .formatted(Postgres.quoted(db.name())));
         OldState.run(db, """
             CREATE SCHEMA shop;
             COMMENT ON SCHEMA shop IS 'the shop''s \\ own';
@@ -237,17 +213,11 @@ class SwapDatabaseTest {
             assertEquals(PreviousState.State.NEW_IS_LIVE, swap.previous().state(database));
             assertEquals(before, Fingerprint.of(database, "shop"));
             assertEquals("it's \\ ours", DatabaseSnapshot.of(database).comment());
-            assertEquals(
-                    "INSERT",
-                    OldState.text(
-                            db,
-                            "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) WHERE oid = 'shop.crm_customer'::regclass AND grantee = '%s'::regrole AND privilege_type <> 'SELECT'"
-                                    .formatted(Postgres.quoted(reader.name()))));
-            assertTrue(
-                    swap.warnings().stream()
-                            .anyMatch(w -> w.contains("SELECT on only_old to "
-                                    + Postgres.quoted(reader.name()).replace("\"", ""))),
-                    swap.warnings().toString());
+            assertEquals("INSERT", OldState.text(db,
+                    "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) WHERE oid = 'shop.crm_customer'::regclass AND grantee = '%s'::regrole AND privilege_type <> 'SELECT'"
+                    .formatted(Postgres.quoted(reader.name()))));
+            assertTrue(swap.warnings().stream().anyMatch(w -> w.contains("SELECT on only_old to "
+                    + Postgres.quoted(reader.name()).replace("\"", ""))), swap.warnings().toString());
             run(swap.previous().undo(database, false));
             database.close();
             assertEquals(before, Fingerprint.of(database, "shop"));
@@ -256,8 +226,7 @@ class SwapDatabaseTest {
 
     @Test void encoding_locale_and_its_provider_are_the_same() throws Exception {
         var tried = new ArrayList<String>();
-        for (var options : List.of(
-                "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
+        for (var options : List.of("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
                 "ENCODING 'SQL_ASCII' LC_COLLATE 'POSIX' LC_CTYPE 'C'",
                 "LOCALE_PROVIDER icu ICU_LOCALE 'de-DE' LOCALE 'C'",
                 "LOCALE_PROVIDER icu ICU_LOCALE 'en' ICU_RULES '&a < g' LOCALE 'C'",
@@ -319,9 +288,8 @@ class SwapDatabaseTest {
         var dba = Postgres.role("dba", "");
         var owner = Postgres.role("creator", "CREATEDB");
         var db = Postgres.database(owner);
-        // a grant of another role's cannot be made again by the owner
-        OldState.run(
-                db.as(Postgres.SUPERUSER),
+        // the owner cannot repeat a grant that another role gave
+        OldState.run(db.as(Postgres.SUPERUSER),
                 "GRANT CONNECT ON DATABASE %s TO %s WITH GRANT OPTION".formatted(db.name(), dba.name()));
         OldState.run(db.as(dba), "GRANT CONNECT ON DATABASE %s TO pg_monitor".formatted(db.name()));
         try (var database = open(db)) {
@@ -329,12 +297,8 @@ class SwapDatabaseTest {
             var failure = assertThrows(Failure.class, () -> run(steps(swap, OldState.migrator(db))));
             var why = assertInstanceOf(DatabaseCopy.Differs.class, failure.problem(), failure.problem().what());
             assertTrue(why.what().contains("pg_monitor CONNECT"), why.what());
-            assertEquals(
-                    "0",
-                    OldState.text(
-                            db,
-                            "SELECT count(*) FROM pg_database WHERE datname = '%s'"
-                                    .formatted(swap.previous().scratch())));
+            assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_database WHERE datname = '%s'"
+                    .formatted(swap.previous().scratch())));
             var instead = assertInstanceOf(ParkTables.class, StrategyChoice.instead(swap, why));
             assertTrue(instead.reason().contains("pg_monitor"), instead.reason());
         }
@@ -348,20 +312,17 @@ class SwapDatabaseTest {
             var swap = swap(database);
             var problem = assertThrows(Failure.class, () -> run(steps(swap, OldState.migrator(db)))).problem();
             assertEquals(Exit.FAILED, problem.exit());
-            assertTrue(
-                    problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name())),
+            assertTrue(problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name())),
                     problem.what());
-            assertTrue(
-                    problem.what().contains("postgres, the shop, 127.0.0.1, idle for ")
-                            && problem.what().contains("what it did last"),
-                    problem.what());
+            assertTrue(problem.what().contains("postgres, the shop, 127.0.0.1, idle for ")
+                    && problem.what().contains("what it did last"), problem.what());
             assertEquals(List.of("stop these programs, or add --terminate"), problem.next());
             assertTrue(blocking.isValid(1), "it lives on");
         }
         assertEquals(before, Snapshot.of(db));
     }
 
-    @Test void with_terminate_the_session_ends_and_the_swap_goes_on() throws Exception {
+    @Test void with_terminate_the_session_is_ended_and_the_swap_succeeds() throws Exception {
         var db = filled();
         try (var database = open(db); var blocking = db.connect()) {
             var swap = assertInstanceOf(SwapDatabase.class, choose(database, "auto", true));
@@ -382,14 +343,10 @@ class SwapDatabaseTest {
             var swap = assertInstanceOf(SwapDatabase.class, choose(database, "auto", true));
             var problem = assertThrows(Failure.class, () -> run(steps(swap, new FakeMigrator(db)))).problem();
             assertEquals(Exit.FAILED, problem.exit());
-            assertTrue(
-                    problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name()))
-                            && problem.what().contains(", postgres, "),
-                    problem.what());
-            assertEquals(
-                    List.of("stop these programs: this role may not terminate their sessions, or they have"
-                            + " reconnected"),
-                    problem.next());
+            assertTrue(problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name()))
+                    && problem.what().contains(", postgres, "), problem.what());
+            assertEquals(List.of("stop these programs: this role may not terminate their sessions, or they have"
+                    + " reconnected"), problem.next());
             assertTrue(blocking.isValid(1));
         }
     }
@@ -401,16 +358,8 @@ class SwapDatabaseTest {
             var problem = assertThrows(Failure.class, () -> choose(database, "auto", false)).problem();
             assertEquals(Exit.REFUSED, problem.exit());
             assertTrue(problem.what().contains("publication everything"));
-            assertEquals(
-                    "park",
-                    StrategyChoice.choose(
-                                    database,
-                                    DatabaseSnapshot.of(database),
-                                    StrategyChoice.Wanted.auto,
-                                    runId(),
-                                    false,
-                                    true)
-                            .name());
+            assertEquals("park", StrategyChoice.choose(database, DatabaseSnapshot.of(database),
+                    StrategyChoice.Wanted.auto, runId(), false, true).name());
         }
     }
 
@@ -421,19 +370,12 @@ class SwapDatabaseTest {
             var park = (ParkTables) choose(database, "park", false);
             var migrator = OldState.migrator(db);
             run(List.of(park.parkAndMigrate(migrator), park.commit(migrator)));
-            assertEquals(
-                    "park",
-                    choose(database, "auto", false).name(),
+            assertEquals("park", choose(database, "auto", false).name(),
                     "a parked schema keeps the database from being swapped");
 
-            var inner = PreviousDatabase.class.cast(new PreviousDatabase(
-                    "20261122-180000-ffff",
-                    db.name(),
-                    DatabaseSnapshot.of(database).oid(),
-                    db.name() + "_new_x",
-                    db.name() + "_before_x",
-                    db.name() + "_undone_x",
-                    null));
+            var inner = PreviousDatabase.class.cast(new PreviousDatabase("20261122-180000-ffff", db.name(),
+                    DatabaseSnapshot.of(database).oid(), db.name() + "_new_x", db.name() + "_before_x",
+                    db.name() + "_undone_x", null));
             database.close();
             Postgres.execute("ALTER DATABASE %s RENAME TO %s_before_x".formatted(db.name(), db.name()));
             Postgres.execute("CREATE DATABASE " + db.name());
@@ -443,16 +385,15 @@ class SwapDatabaseTest {
         }
     }
 
-    @Test void what_is_set_aside_survives_json() {
-        var gson = new GsonBuilder().registerTypeAdapter(PreviousState.class, PreviousState.JSON).create();
-        record Holder(PreviousState aside) {}
-        for (var aside : List.<PreviousState>of(
-                new PreviousDatabase("r", "a", 4_000_000_000L, "b", "c", "d", null),
+    @Test void previous_states_survive_json() {
+        var gson = new Gson();
+        for (var aside : List.<PreviousState>of(new PreviousDatabase("r", "a", 4_000_000_000L, "b", "c", "d", null),
                 new PreviousSchema(
                         "r", "db", "public", "p", "u", true, java.util.Map.of("pg_class", List.of(1L, 4_000_000_000L))),
                 new DroppedTables("r", "db", "public", List.of(7L)))) {
-            assertEquals(new Holder(aside), gson.fromJson(gson.toJson(new Holder(aside)), Holder.class));
+            var text = gson.toJson(aside.toJson(gson));
+            assertEquals(aside, PreviousState.of(gson.fromJson(text, JsonObject.class), gson));
         }
-        assertNull(gson.fromJson("{}", Holder.class).aside());
+        assertNull(PreviousState.of(null, gson));
     }
 }
