@@ -371,13 +371,20 @@ class DocsTest {
                 List.of("the run … was cut short (exit 3)"),
                 neverSaid(own + "**`the run … was cut short`** (exit 3). Undo.\n"));
         assertEquals(List.of(), neverSaid(own + "**`the run … was cut short`** (exit 4). Undo.\n"));
+        assertEquals(List.of("… is broken"), neverSaid("\n## Messages\n\n**`… is broken`** Use another.\n"));
+        assertEquals(List.of("no such warning"), neverSaid("| **\"no such warning\"** | ignore it |\n"));
     }
 
+    /** Of the sections with our messages, and of the messages that other tables quote: those that no source has. */
     private static List<String> neverSaid(String guide) {
-        var section = guide.split("\n### The tool's own messages\n")[1].split("\n##")[0];
         var wrong = new ArrayList<String>();
+        for (var quoted : all(Pattern.compile("\\*\\*\"(.+?)\"\\*\\*"), guide, 1)) {
+            if (exitsOf(quoted).isEmpty()) wrong.add(quoted);
+        }
+        var section = Pattern.compile("(?s)\n##+ (?:The tool's own messages|Messages)\n(.*?)(?=\n##|\\z)");
+        var sections = String.join("\n", all(section, guide, 1));
         for (var entry : Pattern.compile("(?m)^\\*\\*(.+?)\\*\\*( \\(exit (\\d+)\\))?")
-                .matcher(section)
+                .matcher(sections)
                 .results()
                 .toList()) {
             for (var message : entry.group(1).split("`\\*\\*, or \\*\\*`")) {

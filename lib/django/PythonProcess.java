@@ -41,7 +41,7 @@ final class PythonProcess {
     private final String token;
     private final Process process;
     private final Writer input;
-    /** A thread of its own, because the process may not read. */
+    /** A separate thread, because the process may not read. */
     private final ExecutorService writer = Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().factory());
     private final LinkedBlockingQueue<String> replies = new LinkedBlockingQueue<>();
     private final ArrayDeque<String> errorLines = new ArrayDeque<>();
