@@ -175,7 +175,7 @@ public record ComposeConfig(String project, List<Service> services) {
         var candidates = services.stream().filter(s -> s.mounts(managePy) || s.builds(managePy)).toList();
         var databases = services.stream().filter(Service::isPostgres).toList();
         Predicate<Service> usesDatabase = s -> databases.stream()
-            .anyMatch(db -> s.dependsOn.contains(db.name) || names(s, db.hosts()));
+            .anyMatch(db -> s.dependsOn.contains(db.name) || mentions(s, db.hosts()));
         Predicate<Service> ownFolder = s ->
                 s.mounts.stream().filter(m -> m.contains(managePy))
                     .anyMatch(m -> Disk.real(Path.of(m.source)).equals(Disk.real(backend)))
@@ -209,7 +209,7 @@ public record ComposeConfig(String project, List<Service> services) {
     public Set<String> users(Service database, Service app) {
         var others = services.stream().filter(service -> !service.name.equals(database.name)).toList();
         var users = others.stream()
-            .filter(s -> s.dependsOn.contains(database.name) || names(s, database.hosts())
+            .filter(s -> s.dependsOn.contains(database.name) || mentions(s, database.hosts())
                 || app != null && sharesCode(s, app))
             .map(Service::name).collect(Collectors.toCollection(LinkedHashSet::new));
         for (var before = -1; before != users.size();) { // repeated: a pooler may be in front of another
@@ -217,7 +217,7 @@ public record ComposeConfig(String project, List<Service> services) {
             var hosts = services.stream().filter(s -> users.contains(s.name)).flatMap(s -> s.hosts().stream())
                 .collect(Collectors.toSet());
             others.stream().filter(s -> s.environment.entrySet().stream()
-                .anyMatch(e -> DATABASE_SETTING.matcher(e.getKey()).find() && namesHost(e.getValue(), hosts)))
+                .anyMatch(e -> DATABASE_SETTING.matcher(e.getKey()).find() && mentionsHost(e.getValue(), hosts)))
                     .forEach(s -> users.add(s.name));
         }
         return users;
@@ -232,12 +232,12 @@ public record ComposeConfig(String project, List<Service> services) {
             .anyMatch(m -> service.mounts.stream().anyMatch(other -> m.source.equals(other.source)));
     }
 
-    private static boolean names(Service service, Set<String> hosts) {
-        return service.environment.values().stream().anyMatch(value -> namesHost(value, hosts));
+    private static boolean mentions(Service service, Set<String> hosts) {
+        return service.environment.values().stream().anyMatch(value -> mentionsHost(value, hosts));
     }
 
     /** The value is the host, with or without a port, or contains it as a URL or a connection string does. */
-    private static boolean namesHost(String value, Set<String> hosts) {
+    private static boolean mentionsHost(String value, Set<String> hosts) {
         return hosts.stream().anyMatch(host ->
             Pattern.compile("(?i)(^|[/@,;]|host=)" + Pattern.quote(host) + "(:\\d+)?([/?,;\\s]|$)").matcher(value)
                 .find());

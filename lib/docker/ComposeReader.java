@@ -75,21 +75,21 @@ public final class ComposeReader {
     private static Object parsed(String yaml) {
         try {
             var settings = LoadSettings.builder().setCodePointLimit(MAX_YAML_CHARACTERS).build();
-            return new Compose(settings).composeString(yaml).map(ComposeReader::plain).orElse(null);
+            return new Compose(settings).composeString(yaml).map(ComposeReader::value).orElse(null);
         } catch (YamlEngineException e) { // not as a cause: its text quotes what may be secret
             throw Failure.failed("the output of Compose's config is neither JSON nor YAML");
         }
     }
 
-    private static Object plain(Node node) {
+    private static Object value(Node node) {
         return switch (node) {
             case MappingNode mapping -> {
                 var map = new LinkedHashMap<String, Object>();
                 mapping.getValue().forEach(entry ->
-                    map.put((String) plain(entry.getKeyNode()), plain(entry.getValueNode())));
+                    map.put((String) value(entry.getKeyNode()), value(entry.getValueNode())));
                 yield map;
             }
-            case SequenceNode sequence -> sequence.getValue().stream().map(ComposeReader::plain).toList();
+            case SequenceNode sequence -> sequence.getValue().stream().map(ComposeReader::value).toList();
             case ScalarNode scalar when scalar.getTag().equals(Tag.NULL) -> null;
             case ScalarNode scalar -> scalar.getValue().replace("$$", "$"); // config prints a compose file again
             default -> null;

@@ -29,10 +29,10 @@ public record DockerCompose(List<String> compose, List<String> engine, String ve
     /** Longer than any container gets to stop. */
     private static final Duration TIME_LIMIT = Duration.ofMinutes(5);
     /** cron's PATH is short. */
-    private static final List<String> PLACES = List.of("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin",
+    private static final List<String> USUAL_FOLDERS = List.of("/usr/local/bin", "/usr/bin", "/bin", "/snap/bin",
         "/opt/homebrew/bin", "/opt/local/bin", "/Applications/Docker.app/Contents/Resources/bin",
         "C:\\Program Files\\Docker\\Docker\\resources\\bin");
-    private static final List<String> PLACES_AT_HOME =
+    private static final List<String> USUAL_FOLDERS_AT_HOME =
         List.of(".docker/bin", ".rd/bin", ".orbstack/bin", ".local/bin", "bin");
 
     /** @throws Failure no Compose works here */
@@ -74,11 +74,11 @@ public record DockerCompose(List<String> compose, List<String> engine, String ve
 
     /** The one on PATH, else the first in the usual places. */
     private static Optional<String> program(String name, Map<String, String> environment) {
+        var folders = new ArrayList<>(USUAL_FOLDERS.stream().map(Path::of).toList());
         var home = environment.getOrDefault("HOME", "");
-        var atHome = home.isEmpty() ? Stream.<Path>of() : PLACES_AT_HOME.stream().map(place -> Path.of(home, place));
+        if (!home.isEmpty()) USUAL_FOLDERS_AT_HOME.forEach(folder -> folders.add(Path.of(home, folder)));
         return Program.onPath(name, environment)
-            .or(() -> Stream.concat(PLACES.stream().map(Path::of), atHome)
-                .map(folder -> folder.resolve(Program.fileName(name)))
+            .or(() -> folders.stream().map(folder -> folder.resolve(Program.fileName(name)))
                 .filter(file -> Files.isRegularFile(file) && Files.isExecutable(file)).findFirst())
             .map(Path::toString);
     }

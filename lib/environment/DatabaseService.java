@@ -182,7 +182,7 @@ final class DatabaseService {
         var deadline = System.nanoTime() + (isStarting ? START_LIMIT : CONNECT_LIMIT).toNanos();
         while (true) {
             try {
-                return byPort(found).orElseGet(() -> byTunnel(found));
+                return throughPort(found).orElseGet(() -> throughTunnel(found));
             } catch (Failure failure) {
                 var now = setup.databaseContainer();
                 if (!now.map(Container::isRunning).orElse(false))
@@ -215,7 +215,7 @@ final class DatabaseService {
     }
 
     /** Another server may listen on that port of this machine, so the server's own address must be the container's. */
-    private Optional<Credentials> byPort(Container found) {
+    private Optional<Credentials> throughPort(Container found) {
         var port = setup.engineIsLocal() ? found.published(identity.port()) : Optional.<Containers.HostPort>empty();
         if (port.isEmpty()) return Optional.empty();
         var owner = identity.route().owner();
@@ -229,7 +229,7 @@ final class DatabaseService {
         }
     }
 
-    private Credentials byTunnel(Container found) {
+    private Credentials throughTunnel(Container found) {
         var host = hostInContainer(found);
         var tunnel = Tunnel.to(exec(found), host, identity.port());
         var tunneled = with(new Route(null, 0, tunnel, host, setup.engineIsLocal(), identity.route().owner()));

@@ -86,14 +86,14 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         }
 
         /** The settings without Compose name the same database, through a port that is published on this machine. */
-        boolean isSame(Credentials other, boolean isPublished) {
+        boolean isSameDatabase(Credentials other, boolean isPublished) {
             return isPublished && setup.engineIsLocal() && other.isLocal() && !isSocket(other)
                 && other.database().equals(inContainers.database());
         }
 
         /** The settings without Compose name a port that the service publishes when it runs, and it does not. */
         boolean isStoppedService() {
-            return own.filter(other -> isSame(other, setup.database().publishes(other.port())))
+            return own.filter(other -> isSameDatabase(other, setup.database().publishes(other.port())))
                 .filter(other -> !replies(other)).isPresent();
         }
 
@@ -141,7 +141,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
             : setup.databaseContainer().filter(Container::isRunning);
         if (isAuto && running.isEmpty() && !evidence.namesService() && !isCertain)
             return local("the service " + setup.database().name() + " is not running, and DB_HOST is not its name");
-        if (isAuto) refuseTwo(evidence, running);
+        if (isAuto) refuseTwoDatabases(evidence, running);
         var reason = evidence.byHost().map(service -> "DB_HOST is the service " + service.name())
             .orElse("the service " + setup.database().name() + " is running");
         return compose(evidence, isAuto ? reason : "--docker");
@@ -165,11 +165,11 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
 
     // ---- two databases -----------------------------------------------------------------------
 
-    private void refuseTwo(Evidence evidence, Optional<Container> running) {
+    private void refuseTwoDatabases(Evidence evidence, Optional<Container> running) {
         var own = evidence.own();
         if (!evidence.namesService() || isHostUnset(evidence.own())) {
             var isSame = own.isPresent() && running.isPresent()
-                && evidence.isSame(own.get(), running.get().publishesAs(own.get().port()));
+                && evidence.isSameDatabase(own.get(), running.get().publishesAs(own.get().port()));
             if (own.isPresent() && !isSame && replies(own.get()))
                 throw twoDatabases(".env names %s, and %s has one too".formatted(own.get(), evidence.service()));
         }

@@ -49,7 +49,7 @@ final class DjangoService implements DjangoHost {
             .with(folder.map(path -> new String[] {"--workdir", path}).orElse(new String[0]))
             .with("--entrypoint", "sh", setup.app().name(), "-c", FIND_PYTHON, "sh").inOwnSession();
         var project = setup.project();
-        var root = folder.map(path -> inside(project.root()).orElse(path)).orElse(null);
+        var root = folder.map(path -> inContainer(project.root()).orElse(path)).orElse(null);
         var managePy = folder.isPresent() ? null : sha256(project.managePy());
         var service = setup.app().name();
         var container = new PythonCommand.Container(service, managePy, DockerCompose::isWarning, () -> remove(name));
@@ -115,10 +115,10 @@ final class DjangoService implements DjangoHost {
 
     /** The folder of manage.py in the container, when it is mounted. */
     private Optional<String> folder() {
-        return inside(setup.project().backend());
+        return inContainer(setup.project().backend());
     }
 
-    private Optional<String> inside(Path path) {
+    private Optional<String> inContainer(Path path) {
         for (var pair : pairs()) {
             if (pair.here() == null) continue;
             if (path.equals(pair.here())) return Optional.of(pair.inside());

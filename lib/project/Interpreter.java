@@ -35,18 +35,18 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
      * @throws Failure the named one cannot be used, or none was found
      */
     public static Interpreter find(Project project, Path pythonOption, Map<String, String> environment) {
-        if (pythonOption != null) return named(pythonOption, environment);
+        if (pythonOption != null) return fromOption(pythonOption, environment);
         var skipped = new ArrayList<String>();
         var active = environment.getOrDefault("VIRTUAL_ENV", "");
         if (!active.isEmpty()) {
-            var found = inside(Path.of(active), skipped);
+            var found = inEnvironment(Path.of(active), skipped);
             if (found.isPresent()) return of(found.get(), "$VIRTUAL_ENV", skipped);
         }
         for (var folder : new LinkedHashSet<>(List.of(project.root(), project.backend()))) {
             for (var name : FOLDERS) {
                 var candidate = folder.resolve(name);
                 if (!isEnvironment(candidate)) continue; // env/ may be a folder of settings
-                var found = inside(candidate, skipped);
+                var found = inEnvironment(candidate, skipped);
                 if (found.isPresent()) return of(found.get(), project.show(candidate), skipped);
             }
         }
@@ -64,7 +64,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         return new Interpreter(python, all, isVirtual(python));
     }
 
-    private static Interpreter named(Path option, Map<String, String> environment) {
+    private static Interpreter fromOption(Path option, Map<String, String> environment) {
         var path = option.toAbsolutePath().normalize();
         if (Files.isDirectory(path)) {
             var found = IN_ENVIRONMENT.stream().map(path::resolve).filter(Files::isExecutable).findFirst();
@@ -79,7 +79,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
     }
 
     /** The interpreter of a virtual environment. One that does not work is added to the skipped ones. */
-    private static Optional<Path> inside(Path environment, List<String> skipped) {
+    private static Optional<Path> inEnvironment(Path environment, List<String> skipped) {
         var folder = environment.toAbsolutePath().normalize();
         var pythons = IN_ENVIRONMENT.stream().map(folder::resolve).toList();
         var found = pythons.stream().filter(p -> whatIsWrong(p).isEmpty()).findFirst();
