@@ -6,7 +6,6 @@ import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.util.Map;
 import java.util.Optional;
@@ -36,7 +35,7 @@ public final class OtherServer implements AutoCloseable {
                     .setLocaleConfig("locale", "C.UTF-8")
                     .setServerConfig("full_page_writes", "off")
                     .start();
-            requirePassword(server);
+            Postgres.requirePassword(server);
             return Optional.of(new OtherServer(server));
         } catch (IOException | InterruptedException | SQLException e) {
             throw new IllegalStateException("PostgreSQL " + major + " does not start", e);
@@ -50,28 +49,6 @@ public final class OtherServer implements AutoCloseable {
 
     @Override public void close() throws IOException {
         server.close();
-    }
-
-    /** The server starts with "trust", which accepts any password. */
-    static void requirePassword(EmbeddedPostgres server) throws IOException, SQLException {
-        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"));
-                var statement = connection.createStatement()) {
-            statement.execute("ALTER ROLE postgres PASSWORD '" + Postgres.PASSWORD + "'");
-            var file = statement.executeQuery("SHOW hba_file");
-            file.next();
-            Files.writeString(
-                    Path.of(file.getString(1)), "local all all scram-sha-256\nhost all all all scram-sha-256\n");
-            statement.execute("SELECT pg_reload_conf()");
-        }
-        while (letsInWithoutPassword(server)) Thread.onSpinWait(); // the reload is asynchronous
-    }
-
-    private static boolean letsInWithoutPassword(EmbeddedPostgres server) {
-        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"))) {
-            return connection.isValid(1);
-        } catch (SQLException refused) {
-            return false;
-        }
     }
 
     private static PgBinaryResolver programs(Path jar) {

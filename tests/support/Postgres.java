@@ -5,7 +5,10 @@ package support;
 
 import io.zonky.test.db.postgres.embedded.EmbeddedPostgres;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
+import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -74,11 +77,38 @@ public final class Postgres {
 
     /** Runs one statement as superuser in the maintenance database. */
     public static void execute(String sql) {
-        OldState.run(new Db(HOST, Server.PORT, "postgres", SUPERUSER), sql);
+        try (var connection = new Db(HOST, Server.PORT, "postgres", SUPERUSER).connect();
+                var statement = connection.createStatement()) {
+            statement.execute(sql);
+        } catch (SQLException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     public static String quoted(String identifier) {
         return Sql.identifier(identifier);
+    }
+
+    /** The server starts with "trust": a wrong password would never be noticed. */
+    static void requirePassword(EmbeddedPostgres server) throws IOException, SQLException {
+        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"));
+                var statement = connection.createStatement()) {
+            statement.execute("ALTER ROLE postgres PASSWORD '" + PASSWORD + "'");
+            var file = statement.executeQuery("SHOW hba_file");
+            file.next();
+            Files.writeString(
+                    Path.of(file.getString(1)), "local all all scram-sha-256\nhost all all all scram-sha-256\n");
+            statement.execute("SELECT pg_reload_conf()");
+        }
+        while (letsInWithoutPassword(server)) Thread.onSpinWait(); // the reload is asynchronous
+    }
+
+    private static boolean letsInWithoutPassword(EmbeddedPostgres server) {
+        try (var connection = DriverManager.getConnection(server.getJdbcUrl("postgres", "postgres"))) {
+            return connection.isValid(1);
+        } catch (SQLException refused) {
+            return false;
+        }
     }
 
     /** Started by the first use. */
@@ -94,7 +124,7 @@ public final class Postgres {
                     .setServerConfig("max_prepared_transactions", "5")
                     .setServerConfig("full_page_writes", "off")
                     .start();
-                OtherServer.requirePassword(server);
+                requirePassword(server);
                 return server.getPort();
             } catch (IOException | SQLException e) {
                 throw new IllegalStateException("the embedded PostgreSQL does not start", e);
