@@ -3,6 +3,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.JsonParser;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,12 +21,14 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import javax.tools.ToolProvider;
 import lib.Lib;
 import lib.cli.Cli;
 import lib.error.Problem;
 import lib.project.Settings;
 import lib.project.Project;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 import support.Repo;
 
@@ -493,6 +496,33 @@ class DocsTest {
                 if (ours && at > 0 && !aliases.contains(word.substring(0, at))) missing.add(word.substring(0, at));
             }
         return missing;
+    }
+
+    // ---- the library example -----------------------------------------------------------------
+
+    @Test void the_library_example_compiles(@TempDir Path folder) throws IOException {
+        assertEquals("", compiled(README, folder));
+        assertTrue(compiled(README.replace("Backup.create(", "Backup.make("), folder).contains("cannot find symbol"));
+    }
+
+    /** What javac says of the example, with the imports of JShell. */
+    private static String compiled(String readme, Path folder) throws IOException {
+        var lines = readme.substring(readme.indexOf("```java\n")).split("```")[1].lines().skip(1).toList();
+        var imports = lines.stream().filter(line -> line.startsWith("import ")).collect(Collectors.joining("\n"));
+        var body = lines.stream().filter(line -> !line.startsWith("import ")).collect(Collectors.joining("\n"));
+        var source = Files.writeString(folder.resolve("Example.java"), """
+            import java.nio.file.*;
+            %s
+            class Example {
+                static void run() throws Exception {
+                    %s
+                }
+            }
+            """.formatted(imports, body));
+        var errors = new ByteArrayOutputStream();
+        ToolProvider.getSystemJavaCompiler().run(null, errors, errors, "-proc:none", "-implicit:none",
+                "-d", folder.toString(), "-cp", System.getProperty("java.class.path"), source.toString());
+        return errors.toString();
     }
 
     @Test void the_guide_shows_a_whole_plan() {
