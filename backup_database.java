@@ -347,10 +347,10 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
             var asked = !terminate && confirmation.toTerminate(to.console(), replacement.sessions().size());
             var steps = replacement.steps(restoration, terminate || asked, to.console());
             var undo = Script.RESET_MIGRATIONS.command("undo", replacement.run().id());
-            var left = new Plan(steps).runReturningUnfinished(to.console(), () -> undo);
+            var unfinished = new Plan(steps).runReturningUnfinished(to.console(), () -> undo);
             replacement.warnings().forEach(to.console()::warn);
             printReplaced(to, restoration, replacement, undo);
-            if (left != null) throw left;
+            if (unfinished != null) throw unfinished;
         }
 
         private Restoration restoration(Target to, String name) {

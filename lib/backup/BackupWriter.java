@@ -170,9 +170,9 @@ public final class BackupWriter implements AutoCloseable {
         var program = programs.pgDump().name();
         if (e.getMessage().isEmpty()) return Failure.failed(program + " wrote nothing, with exit code 0").causedBy(e);
         var start = programs.hide(Archive.firstLine(e.getMessage()));
-        var said = programs.hide(pgDump.stderr()).strip().indent(2).stripTrailing();
+        var stderr = programs.hide(pgDump.stderr()).strip().indent(2).stripTrailing();
         return Failure.failed("the output of %s is not an archive: it starts with \"%s\"%s"
-                        .formatted(program, start, said.isEmpty() ? "" : "\n" + said))
+                        .formatted(program, start, stderr.isEmpty() ? "" : "\n" + stderr))
                 .next("find the wrapper, login script or TTY that prints before pg_dump does").causedBy(e);
     }
 

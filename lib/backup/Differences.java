@@ -120,8 +120,8 @@ final class Differences {
                 .collect(Collectors.groupingBy(Function.identity(), TreeMap::new, Collectors.counting()));
     }
 
-    private static List<String> missing(Map<String, Long> wanted, Map<String, Long> there) {
-        return wanted.entrySet().stream().filter(e -> there.getOrDefault(e.getKey(), 0L) < e.getValue())
+    private static List<String> missing(Map<String, Long> expected, Map<String, Long> actual) {
+        return expected.entrySet().stream().filter(e -> actual.getOrDefault(e.getKey(), 0L) < e.getValue())
                 .map(Map.Entry::getKey).toList();
     }
 }

@@ -119,8 +119,8 @@ public final class Restoration {
         try {
             restoreWith(programs.restore(into, options), false);
         } catch (Failure failure) {
-            var isUnknownSetting = failure.problem() instanceof PgProgramFailed said
-                    && said.message().contains("unrecognized configuration parameter \"transaction_timeout\"");
+            var isUnknownSetting = failure.problem() instanceof PgProgramFailed failed
+                    && failed.message().contains("unrecognized configuration parameter \"transaction_timeout\"");
             if (!isUnknownSetting) throw failure;
             restoreArchiveAsSql(); // that was its first statement: nothing was restored yet
         }
@@ -195,37 +195,37 @@ public final class Restoration {
 
     /** The failure of a client program, with what to do about it; any other failure as it is. */
     private Failure explained(Failure failure) {
-        return failure.problem() instanceof PgProgramFailed said ? explained(said).causedBy(failure) : failure;
+        return failure.problem() instanceof PgProgramFailed failed ? explained(failed).causedBy(failure) : failure;
     }
 
-    private Failure explained(PgProgramFailed said) {
+    private Failure explained(PgProgramFailed failed) {
         var path = file.file();
-        var words = said.message();
-        var missing = find(NO_EXTENSION, words);
+        var message = failed.message();
+        var missing = find(NO_EXTENSION, message);
         if (missing != null)
             return Failure.failed("%s needs the extension %s, which this server does not have".formatted(path, missing))
                     .next("install it on the server (its package, for example postgresql-16-postgis-3), and try again");
-        var denied = find(EXTENSION_DENIED, words);
+        var denied = find(EXTENSION_DENIED, message);
         if (denied != null)
             return Failure.failed("%s needs the extension %s, which this role may not create".formatted(path, denied))
                     .next("ask a superuser to restore it", "verify can use another server: BACKUP_VERIFY_URL in .env");
-        if (NO_SPACE.matcher(words).find())
+        if (NO_SPACE.matcher(message).find())
             return Failure.failed("too little space on the server to restore " + path + ":\n"
-                    + words.strip().indent(2).stripTrailing()).next("make room on the server's disk");
-        var role = find(NO_ROLE, words);
+                    + message.strip().indent(2).stripTrailing()).next("make room on the server's disk");
+        var role = find(NO_ROLE, message);
         if (role != null) {
             var create = "create the role: CREATE ROLE " + Sql.identifier(role);
             return Failure.failed("%s names the role %s, which this server does not have".formatted(path, role))
                     .next(options.contains("--no-owner") ? List.of(create)
                             : List.of(create, "or restore everything as your own: --no-owner"));
         }
-        return Failure.failed(path + " does not restore: " + said.what()).next(NOT_A_MEMBER.matcher(words).find()
-                ? List.of("restore it as a superuser, or everything as your own: --no-owner") : said.next());
+        return Failure.failed(path + " does not restore: " + failed.what()).next(NOT_A_MEMBER.matcher(message).find()
+                ? List.of("restore it as a superuser, or everything as your own: --no-owner") : failed.next());
     }
 
     /** What a group of the pattern matches, or null. */
-    private static String find(Pattern pattern, String words) {
-        var found = pattern.matcher(words);
+    private static String find(Pattern pattern, String message) {
+        var found = pattern.matcher(message);
         if (!found.find()) return null;
         return found.group(1) == null ? found.group(2) : found.group(1);
     }

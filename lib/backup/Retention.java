@@ -130,8 +130,8 @@ public final class Retention {
         if (item.taken.isAfter(now))
             return new Decision(item, true, "kept: dated in the future, not counted until then");
         if (!reasons.isEmpty()) {
-            var words = item.good ? "kept: " : "kept: not proven, fills no slot, but ";
-            return new Decision(item, true, words + String.join("; ", reasons));
+            var start = item.good ? "kept: " : "kept: not proven, fills no slot, but ";
+            return new Decision(item, true, start + String.join("; ", reasons));
         }
         return new Decision(item, false, item.good ? "pruned: none of " + policy
                 : "pruned: not proven, and newer good ones fill every slot it could have");

@@ -59,9 +59,9 @@ public record ShrinkageAlarm(int percent, boolean strict) {
         /** "table public.shop_order: 120,000 rows, 3,000 now (-98 %)". */
         @Override public String toString() {
             var bytes = unit == Unit.BYTES;
-            var left = now == null ? "gone" : bytes ? Text.size(now) : String.format(Locale.ROOT, "%,d", now);
+            var remaining = now == null ? "gone" : bytes ? Text.size(now) : String.format(Locale.ROOT, "%,d", now);
             var was = bytes ? Text.size(before) : String.format(Locale.ROOT, "%,d rows", before);
-            return "%s: %s, %s now (-%d %%)".formatted(what, was, left, percent());
+            return "%s: %s, %s now (-%d %%)".formatted(what, was, remaining, percent());
         }
     }
 

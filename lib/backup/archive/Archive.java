@@ -206,14 +206,7 @@ public final class Archive {
             decompress(to);
             return;
         }
-        for (int length; (length = integer(0, Integer.MAX_VALUE)) != 0; ) {
-            for (int left = length; left > 0; ) {
-                var n = Math.min(left, buffered());
-                to.take(buffer, at, at + n);
-                at += n;
-                left -= n;
-            }
-        }
+        for (int length; (length = integer(0, Integer.MAX_VALUE)) != 0; ) pass(length, to);
     }
 
     private void decompress(Data to) throws IOException {
@@ -334,19 +327,18 @@ public final class Archive {
     private String text() throws IOException {
         var length = integer(-1, LARGEST);
         if (length < 0) return null;
-        if (length <= end - at) {
-            var text = new String(buffer, at, length, StandardCharsets.UTF_8);
-            at += length;
-            return text;
-        }
-        var bytes = new ByteArrayOutputStream(Math.min(length, buffer.length));
+        var text = new ByteArrayOutputStream(Math.min(length, buffer.length));
+        pass(length, (bytes, from, to) -> text.write(bytes, from, to - from));
+        return text.toString(StandardCharsets.UTF_8);
+    }
+
+    /** Passes on the next bytes, in pieces. */
+    private void pass(int length, Data to) throws IOException {
         for (int left = length; left > 0; ) {
             var n = Math.min(left, buffered());
-            bytes.write(buffer, at, n);
+            to.take(buffer, at, at + n);
             at += n;
             left -= n;
         }
-        return bytes.toString(StandardCharsets.UTF_8);
     }
-
 }

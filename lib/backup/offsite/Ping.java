@@ -134,12 +134,12 @@ public final class Ping {
             connection.disconnect();
             return code / 100 == 2 ? null : "HTTP status " + code;
         } catch (IOException | RuntimeException e) {
-            return words(e);
+            return describe(e);
         }
     }
 
     /** Never the message itself: that of a FileNotFoundException is the URL. */
-    private String words(Exception e) {
+    private String describe(Exception e) {
         return switch (e) {
             case UnknownHostException unknown -> "unknown host";
             case SocketTimeoutException slow -> tooSlow();

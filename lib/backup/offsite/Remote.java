@@ -112,8 +112,8 @@ public final class Remote {
     /** A file does not have the bytes that its manifest, or the original, has. */
     private record Mismatch(Exit exit, String what, List<String> next) implements Problem {}
 
-    /** @param words of rclone, without secrets */
-    private record RcloneFailed(Exit exit, String words, String what, List<String> next) implements Problem {}
+    /** @param message of rclone, without secrets */
+    private record RcloneFailed(Exit exit, String message, String what, List<String> next) implements Problem {}
 
     /**
      * @param rclone the program alone, with RCLONE_CONFIG_ variables as secrets; other RCLONE_ variables win over the
@@ -186,13 +186,13 @@ public final class Remote {
             var ofManifest = localFile(manifest);
             try {
                 if (stat(ofManifest.name()).isPresent()) {
-                    var there = proven(ofData, ofManifest);
-                    if (there.isPresent()) return there.get();
+                    var proof = proven(ofData, ofManifest);
+                    if (proof.isPresent()) return proof.get();
                     remove(ofManifest.name()); // while the data changes, nothing there may look complete
                 }
-                var proof = put(ofData, data);
+                var uploaded = put(ofData, data);
                 put(ofManifest, data);
-                return proof;
+                return uploaded;
             } catch (Failure e) {
                 var isFinal = e.problem() instanceof Problem.Interrupted || e.problem().exit() == Problem.Exit.PARTLY;
                 throw isFinal ? e : uploadFailed(data, e, List.of());
@@ -244,10 +244,10 @@ public final class Remote {
             ok("moveto", "--ignore-times", at(partial), at(file.name()));
             return prove(file);
         } catch (RuntimeException e) {
-            var left = new ArrayList<String>();
-            Interruption.uninterruptibly(() -> written.stream().filter(this::remains).forEach(left::add));
-            if (e instanceof Failure f && !left.isEmpty() && !(f.problem() instanceof Problem.Interrupted))
-                throw uploadFailed(backup, f, left);
+            var remaining = new ArrayList<String>();
+            Interruption.uninterruptibly(() -> written.stream().filter(this::remains).forEach(remaining::add));
+            if (e instanceof Failure f && !remaining.isEmpty() && !(f.problem() instanceof Problem.Interrupted))
+                throw uploadFailed(backup, f, remaining);
             throw e;
         }
     }
@@ -266,10 +266,10 @@ public final class Remote {
     private Proof prove(LocalFile file) throws IOException {
         var where = at(file.name());
         var bytes = Files.size(file.path());
-        var there = stat(file.name()).orElseThrow(() -> mismatch(where, "it is missing"));
-        if (size(there) != bytes) throw mismatch(where, "%,d bytes instead of %,d".formatted(size(there), bytes));
+        var found = stat(file.name()).orElseThrow(() -> mismatch(where, "it is missing"));
+        if (size(found) != bytes) throw mismatch(where, "%,d bytes instead of %,d".formatted(size(found), bytes));
         for (var kind : features().hashes()) {
-            if (!(there.get("Hashes") instanceof JsonObject hashes) || !hashes.has(kind)) continue;
+            if (!(found.get("Hashes") instanceof JsonObject hashes) || !hashes.has(kind)) continue;
             var hash = hashes.get(kind).getAsString();
             if (hash.isEmpty()) continue;
             if (!hash.equalsIgnoreCase(file.hashes().get(kind))) throw mismatch(where, "its " + kind + " differs");
@@ -310,7 +310,7 @@ public final class Remote {
      * Downloads a file to the folder under its own name, mode 0600, when it has this hash. A broken download is
      * resumed.
      *
-     * @throws Failure nothing is left in the folder
+     * @throws Failure no file is left in the folder
      */
     public Path fetch(String name, String sha256, Path folder) {
         requireFileName(name);
@@ -410,10 +410,10 @@ public final class Remote {
     /** An overlay (hasher, chunker, compress) may return a stored hash: only a computed one counts. */
     private Features features() {
         if (features != null) return features;
-        var said = run("backend", "features", path);
-        if (said.code() != 0) // versions before 1.55 lack the command: all is read back
+        var output = run("backend", "features", path);
+        if (output.code() != 0) // versions before 1.55 lack the command: all is read back
             return features = new Features(List.of(), false);
-        var json = JsonParser.parseString(said.out()).getAsJsonObject();
+        var json = JsonParser.parseString(output.out()).getAsJsonObject();
         var has = json.getAsJsonObject("Features");
         var offered = json.get("Hashes") instanceof JsonArray all
                 ? all.asList().stream().map(JsonElement::getAsString).toList() : List.<String>of();
@@ -425,9 +425,9 @@ public final class Remote {
     /** Writes the bytes of a file; a broken connection is resumed. */
     private void stream(String name, long bytes, OutputStream to) throws IOException {
         var tries = 0;
-        var words = "";
+        var message = "";
         for (long have = 0; have < bytes; ) {
-            if (tries == TRIES) throw rcloneFailed(words);
+            if (tries == TRIES) throw rcloneFailed(message);
             Interruption.pause(Duration.ofSeconds(tries));
             var cat = program("cat", "--offset=" + have, "--count=" + (bytes - have), at(name));
             try (var running = RunningProgram.start(cat)) {
@@ -435,7 +435,7 @@ public final class Remote {
                 var got = running.out().transferTo(to);
                 have += got;
                 tries = got > 0 ? 1 : tries + 1;
-                words = running.stderr();
+                message = running.stderr();
                 Interruption.check();
             }
         }
@@ -486,27 +486,27 @@ public final class Remote {
         var last = rclone.redact(err.substring(Math.max(0, err.lastIndexOf("Failed to "))).strip())
                 .replaceAll("(?<=://)[^/\\s@\"]+@", "***@")                  // user and password of a URL
                 .replaceAll("(?<=[^\\s\"]{8})\\?[^\\s\"]*=[^\\s\"]*", "?…"); // the signature of a presigned URL
-        var words = last.lines().limit(8).collect(Collectors.joining("\n"));
-        var what = "rclone failed (" + path + ")" + (words.isBlank() ? "" : ":\n" + indented(words));
+        var message = last.lines().limit(8).collect(Collectors.joining("\n"));
+        var what = "rclone failed (" + path + ")" + (message.isBlank() ? "" : ":\n" + indented(message));
         var attempt = "try by hand: " + Shell.line("rclone", "lsf", path);
-        if (!CONFIGURATION_ERROR.matcher(words).find())
-            return new Failure(new RcloneFailed(Problem.Exit.FAILED, words, what, List.of(attempt)));
+        if (!CONFIGURATION_ERROR.matcher(message).find())
+            return new Failure(new RcloneFailed(Problem.Exit.FAILED, message, what, List.of(attempt)));
         var configure = "set RCLONE_CONFIG_<REMOTE>_TYPE and the other variables of the remote in .env, "
                 + "or run \"rclone config\" as the user that the backup runs as";
-        return new Failure(new RcloneFailed(Problem.Exit.USAGE, words, what, List.of(configure, attempt)));
+        return new Failure(new RcloneFailed(Problem.Exit.USAGE, message, what, List.of(configure, attempt)));
     }
 
-    private static String indented(String words) {
-        return words.strip().indent(2).stripTrailing();
+    private static String indented(String message) {
+        return message.strip().indent(2).stripTrailing();
     }
 
-    /** @param left what may remain on the remote */
-    private Failure uploadFailed(Path backup, Failure cause, List<String> left) {
-        var words = cause.problem() instanceof RcloneFailed failed ? failed.words() : cause.problem().what();
-        var remains = left.isEmpty() ? "" : "\n" + String.join(" and ", left)
+    /** @param remaining what may remain on the remote */
+    private Failure uploadFailed(Path backup, Failure cause, List<String> remaining) {
+        var message = cause.problem() instanceof RcloneFailed failed ? failed.message() : cause.problem().what();
+        var remains = remaining.isEmpty() ? "" : "\n" + String.join(" and ", remaining)
                 + " may be left there; without its manifest it does not count as a backup";
         var what = "the backup %s is good, but its copy to %s failed:\n%s%s";
-        return Failure.partly(what.formatted(backup, path, indented(words), remains))
+        return Failure.partly(what.formatted(backup, path, indented(message), remains))
                 .next("once that is fixed, the next backup uploads this one too").causedBy(cause);
     }
 }
