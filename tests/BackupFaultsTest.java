@@ -128,7 +128,7 @@ class BackupFaultsTest {
                 + Sample.described());
     }
 
-    // ---- damaged files -----------------------------------------------------------------------
+    // ---- damaged files ----------------------------------------------------------------------
 
     private record Fault(String name, byte[] content) {
         /** "cut" or "bit". */
@@ -172,7 +172,7 @@ class BackupFaultsTest {
                                     .code(),
                             at);
                 assertEquals(databases, databases(), at);
-                counted("damaged files found", true);
+                count("damaged files found", true);
             }
             var file = put(kind.getValue()); // the control: undamaged it is good, before and after
             assertTrue(isGood(file));
@@ -196,10 +196,10 @@ class BackupFaultsTest {
                 assertFalse(verify.err().contains("bug in the tool"), at + verify.all());
                 assertEquals(verify.code() == 0, isGood(file), at + verify.all());
                 if (fault.name.startsWith("bit") && kind.getKey().endsWith("none")) {
-                    counted("flipped bits found without checksum or manifest", verify.code() != 0);
+                    count("flipped bits found without checksum or manifest", verify.code() != 0);
                 } else {
-                    if (verify.code() == 0) assertEquals(unpacked(whole).strip(), unpacked(fault.content).strip(), at);
-                    counted("damaged files without manifest found, or whole", true);
+                    if (verify.code() == 0) assertEquals(decompressed(whole).strip(), decompressed(fault.content).strip(), at);
+                    count("damaged files without manifest found, or complete", true);
                 }
             }
             var file = put(kind.getValue());
@@ -210,13 +210,13 @@ class BackupFaultsTest {
         }
     }
 
-    private static String unpacked(byte[] content) throws IOException {
+    private static String decompressed(byte[] content) throws IOException {
         try (var in = Compression.decompressing(new ByteArrayInputStream(content))) {
             return new String(in.readAllBytes(), StandardCharsets.ISO_8859_1);
         }
     }
 
-    // ---- damaged manifests -------------------------------------------------------------------
+    // ---- damaged manifests ------------------------------------------------------------------
 
     @Test void a_damaged_manifest_stops_no_command_and_makes_no_backup_good() throws Exception {
         var whole = Files.readString(Manifest.fileOf(kinds.get("custom, zstd")));
@@ -268,7 +268,7 @@ class BackupFaultsTest {
                 assertFalse(verify.err().contains("bug in the tool"), fault.getKey() + verify.all());
                 assertEquals(verify.code() == 0, isGood(file), fault.getKey() + verify.all());
             }
-            counted("damaged manifests withstood", true);
+            count("damaged manifests ignored", true);
         }
         Files.writeString(Manifest.fileOf(file), whole);
         assertTrue(isGood(file)); // the control
@@ -301,7 +301,7 @@ class BackupFaultsTest {
             var verify = tool("verify", file.toString());
             assertEquals(1, verify.code(), edit + verify.all());
             assertFalse(isGood(file), edit.toString());
-            counted("edited manifests found", true);
+            count("edited manifests found", true);
         }
         Files.delete(manifest); // the way out: verify rebuilds it
         assertDone(tool("verify", file.toString()));
@@ -334,7 +334,7 @@ class BackupFaultsTest {
         assertTrue(isGood(file));
     }
 
-    // ---- full disks --------------------------------------------------------------------------
+    // ---- full disks -------------------------------------------------------------------------
 
     @Test void no_unfinished_backup_is_left_on_a_full_disk() throws Exception {
         var disk = smallDisk("64m");
@@ -351,7 +351,7 @@ class BackupFaultsTest {
                 assertTrue(create.err().contains("No space left"), create.all());
                 stages.merge(create.err().contains(".json") ? "manifest" : "dump", 1, Integer::sum);
                 assertEquals(before, content());
-                counted("full disks that left nothing", true);
+                count("full disks without a leftover", true);
                 assertTrue(pages < 100);
             }
             assertTrue(stages.getOrDefault("manifest", 0) > 0 && stages.getOrDefault("dump", 0) > 3, stages.toString());
@@ -449,7 +449,7 @@ class BackupFaultsTest {
         }
     }
 
-    // ---- programs and servers that die -------------------------------------------------------
+    // ---- failing programs and servers -------------------------------------------------------
 
     @Test void pg_dump_that_dies_or_writes_something_else_leaves_no_file() throws Exception {
         make(backups, pgDump, Backup.Options.DEFAULT);
@@ -484,7 +484,7 @@ class BackupFaultsTest {
                             script);
                     assertEquals(Problem.Exit.FAILED, failure.problem().exit());
                     assertEquals(before, content(), script);
-                    counted("dying pg_dumps that left nothing", true);
+                    count("failing pg_dumps without a leftover", true);
                 }
             }
         }
@@ -530,14 +530,14 @@ class BackupFaultsTest {
                             programs("pg_restore", "%s | %s \"$@\"".formatted(paused(4_000_000), real("pg_restore"))))
                     .start("verify", good.toString());
             untilPaused(restoring);
-            assertEquals("1", scratches(large));
+            assertEquals("1", scratchDatabases(large));
             server.crash();
             Files.delete(paused());
             var verify = process("x").end(restoring);
             assertTrue(
                     verify.code() == 1 || verify.code() == 3 && verify.err().contains("dropdb backup_verify_"),
                     verify.all());
-            if (verify.code() == 1) assertEquals("0", scratches(large));
+            if (verify.code() == 1) assertEquals("0", scratchDatabases(large));
             assertEquals(before, content()); // it proves nothing about the file
             assertTrue(isGood(good));
 
@@ -560,13 +560,13 @@ class BackupFaultsTest {
             assertEquals(rowsBefore, Snapshot.of(large));
             assertDone(process("backup_database").warm().run("create")); // the control
             assertDone(process("backup_database").warm().run("verify", "--all"));
-            counted("crashes of the server survived", true);
-            counted("crashes of the server survived", true);
-            counted("crashes of the server survived", true);
+            count("crashes of the server survived", true);
+            count("crashes of the server survived", true);
+            count("crashes of the server survived", true);
         }
     }
 
-    private static String scratches(Postgres.Db server) {
+    private static String scratchDatabases(Postgres.Db server) {
         return OldState.text(server, "SELECT count(*) FROM pg_database WHERE datname LIKE 'backup\\_verify\\_%'");
     }
 
@@ -587,7 +587,7 @@ class BackupFaultsTest {
         assertDone(tool("verify", "--all"));
     }
 
-    // ---- two at once -------------------------------------------------------------------------
+    // ---- concurrent commands ----------------------------------------------------------------
 
     @Test void during_a_backup_another_one_is_busy_verify_works_and_list_does_not_show_it() throws Exception {
         var earlier = make(backups, pgDump, Backup.Options.DEFAULT).file();
@@ -650,7 +650,7 @@ class BackupFaultsTest {
             assertDone(tool("verify", latest.toString()));
             var prune = new Prune(
                     new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of());
-            once("written beside " + Manifest.fileOf(old).getFileName(), () -> {
+            runOnceAt("written beside " + Manifest.fileOf(old).getFileName(), () -> {
                 switch (between) {
                     case "create" -> make(backups, pgDump, Backup.Options.DEFAULT);
                     case "prune" -> prune.run();
@@ -662,25 +662,25 @@ class BackupFaultsTest {
                 assertDone(verify);
                 assertEquals(Manifest.Level.RESTORED, found(old).level());
             }
-            assertWhole(between);
-            counted("meetings of two", true);
+            assertOnlyCompleteBackups(between);
+            count("concurrent commands", true);
         }
         Disk.removeTree(backups);
         var old = make(backups, pgDump, Backup.Options.DEFAULT).file();
         assertDone(tool("verify", make(backups, pgDump, Backup.Options.DEFAULT).file().toString()));
-        once("its proof is gone", () -> assertDone(process("backup_database").warm().run("verify", old.toString())));
+        runOnceAt("its proof is gone", () -> assertDone(process("backup_database").warm().run("verify", old.toString())));
         new Prune(new BackupFolder(backups), shop.credentials(), new Retention.Policy(1, null, null, null), Map.of())
                 .run();
         assertFalse(Files.exists(old));
-        assertWhole("verify within prune");
-        counted("meetings of two", true);
+        assertOnlyCompleteBackups("verify within prune");
+        count("concurrent commands", true);
     }
 
     private interface Act {
         void run() throws Exception;
     }
 
-    private static void once(String point, Act act) {
+    private static void runOnceAt(String point, Act act) {
         var done = new boolean[1];
         Checkpoint.listen(reached -> {
             if (!reached.equals(point) || done[0]) return;
@@ -694,7 +694,7 @@ class BackupFaultsTest {
     }
 
     /** Each file with its manifest, and nothing else. */
-    private void assertWhole(String when) throws IOException {
+    private void assertOnlyCompleteBackups(String when) throws IOException {
         var names = content().keySet();
         for (var name : names)
             assertTrue(
@@ -704,7 +704,7 @@ class BackupFaultsTest {
                     when + ": " + names);
     }
 
-    // ---- clocks ------------------------------------------------------------------------------
+    // ---- clocks -----------------------------------------------------------------------------
 
     @Tag("exhaustive") // a JVM under faketime takes ten times as long
     @Test void after_a_clock_change_the_newest_backup_is_still_known_and_never_pruned() throws Exception {
@@ -726,7 +726,7 @@ class BackupFaultsTest {
         assertDone(tool("prune", "--keep-last", "1", "--keep-daily", "1"));
         assertEquals(left, folder.list().stream().map(BackupFolder.Entry::file).toList());
         assertDone(tool("verify", "--all"));
-        for (int jumps = 0; jumps < 2; jumps++) counted("jumps of the clock", true);
+        for (int jumps = 0; jumps < 2; jumps++) count("clock changes", true);
     }
 
     private Tool at(String jump) throws IOException {
@@ -744,14 +744,14 @@ class BackupFaultsTest {
                 .getAsString());
     }
 
-    // ---- other people's dumps ----------------------------------------------------------------
+    // ---- dumps of other tools ---------------------------------------------------------------
 
     @Test void dumps_of_other_tools_restore_completely_or_not_at_all() throws Exception {
         var dumps = new LinkedHashMap<String, byte[]>();
         for (var format : List.of("-Fp", "-Fc")) dumps.put(format, dumped(format));
         dumps.put("-Fp --inserts", dumped("-Fp", "--inserts"));
-        dumps.put(".sql.gz", packed("gzip", dumps.get("-Fp")));
-        dumps.put(".sql.zst", packed("zstd", dumps.get("-Fp")));
+        dumps.put(".sql.gz", compressed("gzip", dumps.get("-Fp")));
+        dumps.put(".sql.zst", compressed("zstd", dumps.get("-Fp")));
         var file = temp.resolve("foreign");
         for (var dump : dumps.entrySet()) {
             var whole = dump.getValue();
@@ -770,7 +770,7 @@ class BackupFaultsTest {
                     Postgres.execute("DROP DATABASE faults_foreign");
                 }
                 assertEquals(databases, databases(), at);
-                counted("cut foreign dumps restored whole or not at all", true);
+                count("cut-off dumps of other tools restored completely or not at all", true);
             }
         }
     }
@@ -829,7 +829,7 @@ class BackupFaultsTest {
         var restore = tool("restore", temp.resolve("foreign").toString(), "--into", "faults_foreign");
         assertEquals(code, restore.code(), sql.substring(0, Math.min(200, sql.length())) + "\n" + restore.all());
         assertEquals(databases, databases());
-        counted("bad SQL refused", true);
+        count("bad SQL refused", true);
     }
 
     private static String uri(String database) {
@@ -844,7 +844,7 @@ class BackupFaultsTest {
         return read(builder.start());
     }
 
-    private byte[] packed(String program, byte[] content) throws Exception {
+    private byte[] compressed(String program, byte[] content) throws Exception {
         return read(new ProcessBuilder(
                         program,
                         "-qc",
@@ -858,9 +858,9 @@ class BackupFaultsTest {
         return content;
     }
 
-    // ---- helpers -----------------------------------------------------------------------------
+    // ---- helpers ----------------------------------------------------------------------------
 
-    private static void counted(String what, boolean held) {
+    private static void count(String what, boolean held) {
         var figures = FIGURES.computeIfAbsent(what, first -> new int[2]);
         if (held) figures[0]++;
         figures[1]++;

@@ -94,7 +94,7 @@ class BackupKillTest {
     private static final ExecutorService TWO = Executors.newFixedThreadPool(2);
     @TempDir static Path temp;
 
-    // ---- the worker: a JVM that runs commands until it is killed in one ----------------------
+    // ---- the worker: a JVM that runs commands until it is killed ----------------------------
 
     /** @param at the checkpoint, from 0; -1: none */
     record Request(String script, List<String> args, int at, Kind kind) {}
@@ -203,17 +203,17 @@ class BackupKillTest {
         }
 
         Output run(Request request) throws IOException, InterruptedException {
-            if (request.at < 0 || request.kind == Kind.fail) return said(checker, request);
+            if (request.at < 0 || request.kind == Kind.fail) return outputOf(checker, request);
             var victim = next;
             next = start();
             try {
-                return said(victim, request);
+                return outputOf(victim, request);
             } finally {
                 victim.destroyForcibly();
             }
         }
 
-        private static Output said(Process worker, Request request) throws IOException, InterruptedException {
+        private static Output outputOf(Process worker, Request request) throws IOException, InterruptedException {
             worker.getOutputStream().write((new Gson().toJson(request) + "\n").getBytes(StandardCharsets.UTF_8));
             worker.getOutputStream().flush();
             var line = worker.inputReader(StandardCharsets.UTF_8).readLine();
@@ -227,7 +227,7 @@ class BackupKillTest {
         }
     }
 
-    // ---- projects with backups ---------------------------------------------------------------
+    // ---- projects with backups --------------------------------------------------------------
 
     private static final String ROWS = """
         CREATE TABLE customer (id serial PRIMARY KEY, name text NOT NULL);
@@ -349,11 +349,11 @@ class BackupKillTest {
             return names == null ? List.of() : List.of(names.split(" "));
         }
 
-        // ---- what has to hold ------------------------------------------------------------------
+        // ---- invariants ---------------------------------------------------------------------
 
         void holds(Output output, String point) throws Exception {
-            listedIsGood();
-            earlierOnesAreThere();
+            listedBackupsAreGood();
+            earlierBackupsAreUnchanged();
             switch (scenario) {
                 case CREATE, PRUNE -> assertEquals(List.of(), databases());
                 case VERIFY, VERIFY_DAMAGED -> afterVerify(output);
@@ -361,11 +361,11 @@ class BackupKillTest {
                 case RESTORE, RESTORE_PUT_BACK, UNDO -> afterRestore(output, point);
             }
             assertEquals(String.join("\n", rows), String.join("\n", Snapshot.of(db)), "the live database");
-            worksAgain();
+            commandsStillWork();
         }
 
         /** Every backup that is listed as good and is not an unchanged earlier one restores. */
-        private void listedIsGood() throws Exception {
+        private void listedBackupsAreGood() throws Exception {
             var now = content();
             for (var found : events("found", "backup_database", "list")) {
                 var file = Path.of(found.get("file").getAsString());
@@ -373,16 +373,16 @@ class BackupKillTest {
                 var untouched = now.get(name).equals(files.get(name))
                         && !name.equals(lane.damaged.getFileName().toString());
                 if (found.get("proof").getAsString().equals("none") || untouched) continue;
-                var judged = tool("backup_database", "verify", file.toString());
+                var verified = tool("backup_database", "verify", file.toString());
                 if (scenario == Scenario.VERIFY_DAMAGED
                         && now.get(name + Manifest.SUFFIX).equals(files.get(name + Manifest.SUFFIX)))
-                    assertEquals(1, judged.code, judged.all()); // it has not been noticed yet
-                else assertDone(judged);
+                    assertEquals(1, verified.code, verified.all()); // it has not been noticed yet
+                else assertDone(verified);
             }
         }
 
         /** Byte by byte. What prune removes may be gone, or half gone and not good; verify may have recorded a result. */
-        private void earlierOnesAreThere() throws Exception {
+        private void earlierBackupsAreUnchanged() throws Exception {
             var now = content();
             for (var file : files.entrySet()) {
                 var name = file.getKey();
@@ -497,7 +497,7 @@ class BackupKillTest {
         }
 
         /** Prune works, and so does the next backup, which removes leftovers. */
-        private void worksAgain() throws Exception {
+        private void commandsStillWork() throws Exception {
             if (scenario == Scenario.VERIFY) { // the leftovers of a killed verify do not prevent it
                 assertDone(tool("backup_database", "prune", "--keep-last", "1"));
                 assertFalse(Files.exists(backups.resolve(lane.files.get("OLD").getFileName())));
@@ -554,7 +554,7 @@ class BackupKillTest {
         for (var lane : LANES) lane.close();
     }
 
-    // ---- the tests ---------------------------------------------------------------------------
+    // ---- the tests --------------------------------------------------------------------------
 
     private record Cut(int at, Kind kind) {}
 

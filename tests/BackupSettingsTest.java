@@ -64,18 +64,18 @@ class BackupSettingsTest {
     }
 
     /** The files of the project, the home folder and the backups that contain the row, as they are or decompressed. */
-    private List<Path> readable() throws IOException {
+    private List<Path> filesWithTheRow() throws IOException {
         var found = new ArrayList<Path>();
         for (var file : files(victim.folder()))
-            if (shows(Files.readAllBytes(file)) || shows(unpacked(file))) found.add(file);
+            if (containsTheRow(Files.readAllBytes(file)) || containsTheRow(decompressed(file))) found.add(file);
         return found;
     }
 
-    private static boolean shows(byte[] content) {
+    private static boolean containsTheRow(byte[] content) {
         return new String(content, StandardCharsets.ISO_8859_1).contains(ROW);
     }
 
-    private static byte[] unpacked(Path file) {
+    private static byte[] decompressed(Path file) {
         try (var in = Compression.decompressing(Files.newInputStream(file))) {
             return in.readAllBytes();
         } catch (IOException notPacked) {
@@ -88,14 +88,14 @@ class BackupSettingsTest {
     }
 
     /** The only backup, encrypted for the recipient in the other folder; it contains those rows. */
-    private Path isSealed(List<String> rows) throws Exception {
+    private Path assertEncrypted(List<String> rows) throws Exception {
         assertEquals(1, dumps(elsewhere).size(), files(elsewhere).toString());
         var file = dumps(elsewhere).getFirst();
         assertTrue(file.toString().endsWith(".dump.gz.age"), file.toString());
         assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
         assertTrue(new String(Files.readAllBytes(file), StandardCharsets.ISO_8859_1)
                 .startsWith("age-encryption.org/v1\n-> X25519 "));
-        assertEquals(List.of(), readable());
+        assertEquals(List.of(), filesWithTheRow());
         assertFalse(Files.exists(victim.root().resolve("backups")));
         victim.tool("backup_database").warmHere().run("list").ended(0, file.toString(), "read back");
         var into = victim.db.name() + "_back";
@@ -116,7 +116,7 @@ class BackupSettingsTest {
                 .ended(0, "back up " + victim.db.name() + " into " + elsewhere);
         assertFalse(Files.exists(elsewhere));
         var reset = victim.reset().warmHere().run("--yes", "--backup").done();
-        var file = isSealed(rows);
+        var file = assertEncrypted(rows);
         assertTrue(reset.out().contains("  backup     " + file + "\n"), reset.out());
         assertTrue(runs().contains('"' + file.toString() + '"'), runs());
     }
@@ -132,7 +132,7 @@ class BackupSettingsTest {
         encrypted();
         var rows = rows(victim.db);
         var reset = victim.reset().warmHere().run("--yes", "--strategy", "drop").done();
-        var file = isSealed(rows);
+        var file = assertEncrypted(rows);
         var back = "backup_database restore " + file + " --identity KEY_FILE --into " + victim.db.name() + "_old";
         assertTrue(reset.out().contains("  go back    " + back + "\n"), reset.out());
         victim.reset().warmHere().run("undo", "--yes").ended(4, back);
@@ -142,7 +142,7 @@ class BackupSettingsTest {
         encrypted();
         var rows = rows(victim.db);
         var reset = victim.reset().warmHere().run("--yes", "--purge", "--strategy", "swap").done();
-        isSealed(rows);
+        assertEncrypted(rows);
         var moved = migrations();
         assertTrue(reset.out().contains(", moved to " + moved + " next\n"), reset.out());
     }
@@ -166,7 +166,7 @@ class BackupSettingsTest {
             Files.delete(file);
             Files.delete(Path.of(file + ".json"));
         }
-        isSealed(rows);
+        assertEncrypted(rows);
         migrations();
     }
 
@@ -179,13 +179,13 @@ class BackupSettingsTest {
 
     @Test void the_scan_for_readable_rows_finds_them_in_a_backup_that_is_not_encrypted() throws Exception {
         for (var how : List.of("none", "gzip:1", "zstd")) {
-            assertEquals(List.of(), readable());
+            assertEquals(List.of(), filesWithTheRow());
             victim.tool("backup_database")
                     .warmHere()
                     .run("--quiet", "--compress", how, "--format", how.equals("none") ? "plain" : "custom")
                     .done();
-            assertEquals(dumps(victim.root().resolve("backups")), readable());
-            assertEquals(1, readable().size(), how);
+            assertEquals(dumps(victim.root().resolve("backups")), filesWithTheRow());
+            assertEquals(1, filesWithTheRow().size(), how);
             for (var file : files(victim.root().resolve("backups"))) Files.delete(file);
         }
     }

@@ -68,7 +68,7 @@ class BackupTest {
         return db;
     }
 
-    // ---- a good one --------------------------------------------------------------------------
+    // ---- good backups -----------------------------------------------------------------------
 
     @Test void a_backup_restores_every_row() throws Exception {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
@@ -144,7 +144,7 @@ class BackupTest {
 
     private static final String DAMAGED = "\\S+\\.partial is damaged: it cannot be read to its end: .*";
 
-    // ---- failures ----------------------------------------------------------------------------
+    // ---- failures ---------------------------------------------------------------------------
 
     @Test void pg_dump_killed_half_way_leaves_nothing_and_touches_no_earlier_backup() throws Exception {
         failsWithout(
@@ -254,7 +254,7 @@ class BackupTest {
                 .toString();
     }
 
-    // ---- one at a time, and what others left -------------------------------------------------
+    // ---- the lock, and leftovers ------------------------------------------------------------
 
     @Test void a_second_backup_in_the_folder_is_busy_until_the_first_has_finished() throws Exception {
         try (var first = new BackupWriter(
@@ -284,7 +284,7 @@ class BackupTest {
         for (var other : others) assertTrue(Files.exists(other), other.toString());
     }
 
-    // ---- secrets -----------------------------------------------------------------------------
+    // ---- secrets ----------------------------------------------------------------------------
 
     @Test void the_password_is_in_no_command_line_no_message_and_no_output() throws Exception {
         var locale = Charset.forName(System.getProperty("sun.jnu.encoding")).newEncoder();
@@ -298,23 +298,23 @@ class BackupTest {
             Program.of("sh", "-c", "sleep 0.5; :", password).output();
             assertNotEquals(List.of(), control.found()); // the control: a secret would have been found
         }
-        var said = new ArrayList<String>();
+        var output = new ArrayList<String>();
         try (var watch = new CommandLines(password)) {
             var slow = fake("sleep 0.3; %s \"$@\"; code=$?; sleep 0.3; exit $code".formatted(pgDump));
-            var backup = Backup.create(credentials(db), slow, folder(), said::add);
-            restore(backup.file(), db, db.name() + "_copy", said::add);
+            var backup = Backup.create(credentials(db), slow, folder(), output::add);
+            restore(backup.file(), db, db.name() + "_copy", output::add);
             assertEquals(List.of(), watch.found());
         }
         var talkative = fake("echo \"PGPASSWORD=$PGPASSWORD\" >&2; exit 1");
-        var failure = assertThrows(Failure.class, () -> Backup.create(credentials(db), talkative, folder(), said::add));
-        said.add(failure.toString());
-        said.add(failure.problem().toString());
+        var failure = assertThrows(Failure.class, () -> Backup.create(credentials(db), talkative, folder(), output::add));
+        output.add(failure.toString());
+        output.add(failure.problem().toString());
         var printing = fake("echo \"+ export PGPASSWORD=$PGPASSWORD\"");
-        said.add(assertThrows(Failure.class, () -> Backup.create(credentials(db), printing, folder(), said::add))
+        output.add(assertThrows(Failure.class, () -> Backup.create(credentials(db), printing, folder(), output::add))
                 .problem()
                 .toString());
-        assertFalse(said.toString().contains(password), said.toString());
-        assertTrue(said.toString().contains("PGPASSWORD=[password]"), said.toString()); // they did print it
+        assertFalse(output.toString().contains(password), output.toString());
+        assertTrue(output.toString().contains("PGPASSWORD=[password]"), output.toString()); // they did print it
     }
 
     /** Reads the arguments of every process again and again, as any user of the machine can. */
@@ -353,7 +353,7 @@ class BackupTest {
         }
     }
 
-    // ---- the command -------------------------------------------------------------------------
+    // ---- the command ------------------------------------------------------------------------
 
     @Test void it_works_in_the_minimal_environment_of_cron_and_quiet_prints_nothing() throws Exception {
         var env = envFile(Postgres.SUPERUSER);
@@ -668,7 +668,7 @@ class BackupTest {
                 problem.next());
     }
 
-    // ---- helpers -----------------------------------------------------------------------------
+    // ---- helpers ----------------------------------------------------------------------------
 
     private static Backup make(Path folder, Backup.Options options) throws Exception {
         return make(folder, pgDump, options);

@@ -75,7 +75,7 @@ class VerifyServerTest {
                                 + server.database("postgres").port() + "/postgres"),
                 verified.all());
         assertEquals(Manifest.Level.RESTORED, level());
-        secretsStay(verified);
+        assertNoSecret(verified);
     }
 
     @Test void the_environment_wins_over_the_env_file_and_all_backups_can_be_verified() throws Exception {
@@ -147,7 +147,7 @@ class VerifyServerTest {
         var refused = tool.env("BACKUP_VERIFY_URL", url("guest", PASSWORD)).run("verify");
         refused.ended(4, "role guest may not create databases on the server of BACKUP_VERIFY_URL: guest@127.0.0.1:",
                 "have a superuser of that server run: ALTER ROLE \"guest\" CREATEDB");
-        secretsStay(refused);
+        assertNoSecret(refused);
     }
 
     @Test void a_wrong_password_or_port_names_the_setting() throws Exception {
@@ -156,8 +156,8 @@ class VerifyServerTest {
                 2,
                 "cannot use the server of BACKUP_VERIFY_URL: the password of role verifier is wrong",
                 "correct BACKUP_VERIFY_URL, or remove it to verify on the project's server");
-        secretsStay(wrong);
-        secretsStay(tool.env("BACKUP_VERIFY_URL", "postgresql://verifier:%s@127.0.0.1:1/".formatted(encoded(PASSWORD)))
+        assertNoSecret(wrong);
+        assertNoSecret(tool.env("BACKUP_VERIFY_URL", "postgresql://verifier:%s@127.0.0.1:1/".formatted(encoded(PASSWORD)))
                 .run("verify")
                 .ended(
                         1,
@@ -285,7 +285,7 @@ class VerifyServerTest {
         return URLEncoder.encode(text, StandardCharsets.UTF_8).replace("+", "%20");
     }
 
-    private static void secretsStay(Tool.Output said) {
+    private static void assertNoSecret(Tool.Output said) {
         assertFalse(said.all().contains(PASSWORD) || said.all().contains(encoded(PASSWORD)), said.all());
         assertNotEquals("", said.all());
     }

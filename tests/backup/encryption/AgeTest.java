@@ -152,7 +152,7 @@ class AgeTest {
         return problem.what() + "\n" + String.join("\n", problem.next());
     }
 
-    // ---- what fails closed -------------------------------------------------------------------
+    // ---- failures ----------------------------------------------------------------------------
 
     @Test void a_file_cut_off_at_any_place_is_an_error() throws IOException {
         for (var size : new int[] {0, 1, 1000, 65536, 3 * 65536, 3 * 65536 + 5}) {
@@ -275,7 +275,7 @@ class AgeTest {
         assertTrue(new String(plain, StandardCharsets.ISO_8859_1).contains("customer"), "the control");
     }
 
-    // ---- what is given -----------------------------------------------------------------------
+    // ---- recipients and identities -----------------------------------------------------------
 
     @Test void a_bad_recipient_is_named_and_a_secret_is_never_shown() throws IOException {
         var secret = Files.readString(anna.file)

@@ -72,7 +72,7 @@ class PingTest {
         var ping = new Ping(url(""));
         slow = Duration.ofMillis(300); // the end is sent after the start was received
         ping.start();
-        assertEquals(List.of(), heard, "nobody waits for the first answer");
+        assertEquals(List.of(), heard, "it does not wait for the first response");
         slow = Duration.ZERO;
         assertEquals(List.of(), ping.success());
         assertEquals(List.of("GET /" + TOKEN + "/start", "GET /" + TOKEN), heard);

@@ -260,7 +260,7 @@ class RemoteTest {
     @Test
     void an_altered_file_is_noticed_when_it_is_read_back() throws Exception {
         var there = folder();
-        var password = plain("rclone").with("obscure", "words of nobody").output().strip();
+        var password = plain("rclone").with("obscure", "two words").output().strip();
         var good = plain("rclone").secret("RCLONE_CONFIG_SEC_TYPE", "crypt") // which has no hashes
             .secret("RCLONE_CONFIG_SEC_REMOTE", there.toString()).secret("RCLONE_CONFIG_SEC_PASSWORD", password);
         var data = backup(NAME, 50_000);
