@@ -238,7 +238,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
 
         /** @throws Failure when it is the only one, or something other than the backup is wrong */
         private boolean isGood(Context context, VerifyServer server, Path path, boolean only) throws IOException {
-            var where = server.setting() == null ? "" : " on " + server.database().credentials();
+            var where = server.isOther() ? " on " + server.database().credentials() : "";
             context.console.heading("Verifying " + path + where);
             try {
                 var file = BackupFile.of(path, decryption.key(context.settings));

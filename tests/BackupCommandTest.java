@@ -55,7 +55,7 @@ class BackupCommandTest {
                         + more);
     }
 
-    // ---- what follows a backup --------------------------------------------------------------
+    // ---- what follows a backup ---------------------------------------------------------------
 
     @Test void command_line_options_override_the_env_file() throws Exception {
         settings("BACKUP_DIR=nightly\nBACKUP_COMPRESS=gzip:1\nBACKUP_FORMAT=plain\nBACKUP_KEEP_LAST=2\n");
@@ -149,7 +149,7 @@ class BackupCommandTest {
         assertFalse(Files.exists(project.resolve("backups").resolve(name)));
     }
 
-    // ---- proof ------------------------------------------------------------------------------
+    // ---- proof -------------------------------------------------------------------------------
 
     @Test void verify_records_its_result_status_shows_it_and_prune_gives_reasons() throws Exception {
         assertEquals(1, tool.run("status", "--max-age", "1h").code()); // none at all
@@ -264,7 +264,7 @@ class BackupCommandTest {
         assertEquals(0, tool.run("verify").code()); // the control: only a new backup refuses it
     }
 
-    // ---- restore ----------------------------------------------------------------------------
+    // ---- restore -----------------------------------------------------------------------------
 
     @Test void a_restore_in_place_is_undone_by_reset_migrations_and_keeps_owner_settings_and_grants() throws Exception {
         Postgres.execute("ALTER DATABASE %s SET statement_timeout TO '77s'".formatted(Postgres.quoted(db.name())));
@@ -360,7 +360,7 @@ class BackupCommandTest {
         assertFalse(Files.exists(other)); // the control
     }
 
-    // ---- helpers ----------------------------------------------------------------------------
+    // ---- helpers -----------------------------------------------------------------------------
 
     private List<BackupFolder.Entry> folder(String name) {
         return new BackupFolder(project.resolve(name)).list();

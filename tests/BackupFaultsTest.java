@@ -128,7 +128,7 @@ class BackupFaultsTest {
                 + Sample.described());
     }
 
-    // ---- damaged files ----------------------------------------------------------------------
+    // ---- damaged files -----------------------------------------------------------------------
 
     private record Fault(String name, byte[] content) {
         /** "cut" or "bit". */
@@ -216,7 +216,7 @@ class BackupFaultsTest {
         }
     }
 
-    // ---- damaged manifests ------------------------------------------------------------------
+    // ---- damaged manifests -------------------------------------------------------------------
 
     @Test void a_damaged_manifest_stops_no_command_and_makes_no_backup_good() throws Exception {
         var whole = Files.readString(Manifest.fileOf(kinds.get("custom, zstd")));
@@ -334,7 +334,7 @@ class BackupFaultsTest {
         assertTrue(isGood(file));
     }
 
-    // ---- full disks -------------------------------------------------------------------------
+    // ---- full disks --------------------------------------------------------------------------
 
     @Test void no_unfinished_backup_is_left_on_a_full_disk() throws Exception {
         var disk = smallDisk("64m");
@@ -449,7 +449,7 @@ class BackupFaultsTest {
         }
     }
 
-    // ---- failing programs and servers -------------------------------------------------------
+    // ---- failing programs and servers --------------------------------------------------------
 
     @Test void pg_dump_that_dies_or_writes_something_else_leaves_no_file() throws Exception {
         make(backups, pgDump, Backup.Options.DEFAULT);
@@ -587,7 +587,7 @@ class BackupFaultsTest {
         assertDone(tool("verify", "--all"));
     }
 
-    // ---- concurrent commands ----------------------------------------------------------------
+    // ---- concurrent commands -----------------------------------------------------------------
 
     @Test void during_a_backup_another_one_is_busy_verify_works_and_list_does_not_show_it() throws Exception {
         var earlier = make(backups, pgDump, Backup.Options.DEFAULT).file();
@@ -704,7 +704,7 @@ class BackupFaultsTest {
                     when + ": " + names);
     }
 
-    // ---- clocks -----------------------------------------------------------------------------
+    // ---- clocks ------------------------------------------------------------------------------
 
     @Tag("exhaustive") // a JVM under faketime takes ten times as long
     @Test void after_a_clock_change_the_newest_backup_is_still_known_and_never_pruned() throws Exception {
@@ -744,7 +744,7 @@ class BackupFaultsTest {
                 .getAsString());
     }
 
-    // ---- dumps of other tools ---------------------------------------------------------------
+    // ---- dumps of other tools ----------------------------------------------------------------
 
     @Test void dumps_of_other_tools_restore_completely_or_not_at_all() throws Exception {
         var dumps = new LinkedHashMap<String, byte[]>();
@@ -858,7 +858,7 @@ class BackupFaultsTest {
         return content;
     }
 
-    // ---- helpers ----------------------------------------------------------------------------
+    // ---- helpers -----------------------------------------------------------------------------
 
     private static void count(String what, boolean held) {
         var figures = FIGURES.computeIfAbsent(what, first -> new int[2]);

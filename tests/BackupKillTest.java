@@ -94,7 +94,7 @@ class BackupKillTest {
     private static final ExecutorService TWO = Executors.newFixedThreadPool(2);
     @TempDir static Path temp;
 
-    // ---- the worker: a JVM that runs commands until it is killed ----------------------------
+    // ---- the worker: a JVM that runs commands until it is killed -----------------------------
 
     /** @param at the checkpoint, from 0; -1: none */
     record Request(String script, List<String> args, int at, Kind kind) {}
@@ -227,7 +227,7 @@ class BackupKillTest {
         }
     }
 
-    // ---- projects with backups --------------------------------------------------------------
+    // ---- projects with backups ---------------------------------------------------------------
 
     private static final String ROWS = """
         CREATE TABLE customer (id serial PRIMARY KEY, name text NOT NULL);
@@ -349,7 +349,7 @@ class BackupKillTest {
             return names == null ? List.of() : List.of(names.split(" "));
         }
 
-        // ---- invariants ---------------------------------------------------------------------
+        // ---- invariants ----------------------------------------------------------------------
 
         void holds(Output output, String point) throws Exception {
             listedBackupsAreGood();
@@ -554,7 +554,7 @@ class BackupKillTest {
         for (var lane : LANES) lane.close();
     }
 
-    // ---- the tests --------------------------------------------------------------------------
+    // ---- the tests ---------------------------------------------------------------------------
 
     private record Cut(int at, Kind kind) {}
 

@@ -68,7 +68,7 @@ class BackupTest {
         return db;
     }
 
-    // ---- good backups -----------------------------------------------------------------------
+    // ---- good backups ------------------------------------------------------------------------
 
     @Test void a_backup_restores_every_row() throws Exception {
         var backup = Backup.create(credentials(shop), pgDump, folder(), SILENT);
@@ -144,7 +144,7 @@ class BackupTest {
 
     private static final String DAMAGED = "\\S+\\.partial is damaged: it cannot be read to its end: .*";
 
-    // ---- failures ---------------------------------------------------------------------------
+    // ---- failures ----------------------------------------------------------------------------
 
     @Test void pg_dump_killed_half_way_leaves_nothing_and_touches_no_earlier_backup() throws Exception {
         failsWithout(
@@ -254,7 +254,7 @@ class BackupTest {
                 .toString();
     }
 
-    // ---- the lock, and leftovers ------------------------------------------------------------
+    // ---- the lock, and leftovers -------------------------------------------------------------
 
     @Test void a_second_backup_in_the_folder_is_busy_until_the_first_has_finished() throws Exception {
         try (var first = new BackupWriter(
@@ -284,7 +284,7 @@ class BackupTest {
         for (var other : others) assertTrue(Files.exists(other), other.toString());
     }
 
-    // ---- secrets ----------------------------------------------------------------------------
+    // ---- secrets -----------------------------------------------------------------------------
 
     @Test void the_password_is_in_no_command_line_no_message_and_no_output() throws Exception {
         var locale = Charset.forName(System.getProperty("sun.jnu.encoding")).newEncoder();
@@ -353,7 +353,7 @@ class BackupTest {
         }
     }
 
-    // ---- the command ------------------------------------------------------------------------
+    // ---- the command -------------------------------------------------------------------------
 
     @Test void it_works_in_the_minimal_environment_of_cron_and_quiet_prints_nothing() throws Exception {
         var env = envFile(Postgres.SUPERUSER);
@@ -668,7 +668,7 @@ class BackupTest {
                 problem.next());
     }
 
-    // ---- helpers ----------------------------------------------------------------------------
+    // ---- helpers -----------------------------------------------------------------------------
 
     private static Backup make(Path folder, Backup.Options options) throws Exception {
         return make(folder, pgDump, options);

@@ -48,7 +48,7 @@ public final class BackupOptions {
                 description = "Warn when the rows of a table, or the size, "
                         + "fell by more than this since the last good backup (default: 50).")
         Integer alarmDrop;
-        @Option(names = "--strict", description = "Exit with code 3 on such a fall, and prune nothing.")
+        @Option(names = "--strict", description = "Exit with code 3 after such a loss, and prune nothing.")
         boolean strict;
         @Option(names = "--ping-url", paramLabel = "URL",
                 description = "Notify a dead man's switch (healthchecks.io and similar) of start, success and failure. "

@@ -39,7 +39,7 @@ public record BadBackup(Exit exit, Path file, String what, List<String> next) im
     }
 
     static Failure restoredDiffers(Path file, List<String> differences) {
-        return failure(file, file + " does not restore to what it holds:\n" + first(differences));
+        return failure(file, file + " was restored, but the result differs from it:\n" + first(differences));
     }
 
     /** The same for {@code verify}, whose question is whether the file is a good backup. */

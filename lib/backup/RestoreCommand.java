@@ -1,7 +1,5 @@
 package lib.backup;
 
-import java.util.List;
-import java.util.stream.Stream;
 import lib.postgres.PgPrograms;
 import lib.process.Shell;
 
@@ -23,7 +21,7 @@ final class RestoreCommand {
         var server = programs.server();
         var database = server.database().replaceAll("[^A-Za-z0-9_]", "_");
         var target = database.substring(0, Math.min(database.length(), LONGEST_NAME)) + "_restored";
-        var create = line(programs, "createdb", "--template=template0", target);
+        var create = programs.shellLine("createdb", "--template=template0", target);
         var ssl = server.sslmode() == null ? "" : "export PGSSLMODE=" + Shell.quoted(server.sslmode()) + " && ";
         var restore = restore(programs, target, options.plain(), withoutTimeout);
         var name = Shell.quoted(file);
@@ -44,17 +42,11 @@ final class RestoreCommand {
 
     /** What reads the decompressed backup on stdin. */
     private static String restore(PgPrograms programs, String database, boolean plain, boolean withoutTimeout) {
-        var psql = line(programs, "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null",
+        var psql = programs.shellLine("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null",
                 "--dbname=" + database);
         if (!withoutTimeout) return plain ? psql
-                : line(programs, "pg_restore", "--exit-on-error", "--dbname=" + database);
+                : programs.shellLine("pg_restore", "--exit-on-error", "--dbname=" + database);
         var filtered = "grep -v '^%s$' | %s".formatted(TransactionTimeoutFilter.STATEMENT, psql);
         return plain ? filtered : Shell.line(programs.commandLine().apply("pg_restore")) + " --file=- | " + filtered;
-    }
-
-    /** The command line of a program that connects to the server. */
-    private static String line(PgPrograms programs, String program, String... arguments) {
-        return Shell.line(Stream.of(programs.commandLine().apply(program), programs.connectionOptions(),
-                List.of(arguments)).flatMap(List::stream).toList());
     }
 }

@@ -16,6 +16,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.process.Program;
+import lib.process.Shell;
 import lib.project.Credentials;
 
 /**
@@ -116,6 +117,12 @@ public record PgPrograms(Function<String, Program> programs, Credentials server,
     /** PostgreSQL's programs, or a wrapper around them, do not need the passphrase and the keys to off-site copies. */
     private static Program withoutOurSecrets(Program program) {
         return program.withoutEnv("BACKUP_").withoutEnv("RCLONE_");
+    }
+
+    /** A command line for people, with which the program connects to the server. */
+    public String shellLine(String program, String... arguments) {
+        return Shell.line(Stream.of(commandLine.apply(program), connectionOptions, List.of(arguments))
+                .flatMap(List::stream).toList());
     }
 
     public Program pgDump() {

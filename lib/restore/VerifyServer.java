@@ -3,7 +3,6 @@ package lib.restore;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntFunction;
-import java.util.stream.Stream;
 import lib.backup.BackupFile;
 import lib.backup.Restoration;
 import lib.cli.Console;
@@ -16,7 +15,6 @@ import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
 import lib.postgres.PgPrograms;
 import lib.postgres.Sql;
-import lib.process.Shell;
 import lib.project.Credentials;
 import lib.project.Settings;
 
@@ -26,9 +24,9 @@ import lib.project.Settings;
  *
  * @param database any database of the server
  * @param programs that fit the server, of at least this major version
- * @param setting  BACKUP_VERIFY_URL, or null for the project's own server
+ * @param isOther  BACKUP_VERIFY_URL names it; false: it is the project's own server
  */
-public record VerifyServer(Database database, IntFunction<PgPrograms> programs, String setting)
+public record VerifyServer(Database database, IntFunction<PgPrograms> programs, boolean isOther)
         implements AutoCloseable {
     private static final String SETTING = "BACKUP_VERIFY_URL";
     /** The example that messages give. */
@@ -46,7 +44,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
                                 .formatted(other.user(), SETTING, other))
                         .next("have a superuser of that server run: " + grant(other.user()));
             return new VerifyServer(server, major -> new PgPrograms(
-                    Environment.Local.pgProgram("pg_dump", major), server.credentials()), SETTING);
+                    Environment.Local.pgProgram("pg_dump", major), server.credentials()), true);
         } catch (Throwable e) {
             server.close();
             throw e;
@@ -56,7 +54,7 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
     /** @throws Failure refused (4): nothing can be created there */
     public static VerifyServer of(Environment environment) {
         var server = Database.openServer(environment.database());
-        if (Restore.mayCreateDatabases(server)) return new VerifyServer(server, environment::pgPrograms, null);
+        if (Restore.mayCreateDatabases(server)) return new VerifyServer(server, environment::pgPrograms, false);
         server.close();
         var role = environment.identity().user();
         throw Failure.refused("role " + role + " may not create databases, and verify restores into a new one")
@@ -99,13 +97,13 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
         // A database that subscribes to another cannot be dropped.
         var restoration = new Restoration(file, clients, scratch,
                 List.of("--no-subscriptions", "--no-owner", "--no-privileges"), console::progress);
-        new Plan(steps(restoration, scratch)).run(console, () -> dropdb(clients, scratch));
+        new Plan(steps(restoration, scratch)).run(console, () -> clients.shellLine("dropdb", scratch));
         return restoration;
     }
 
     private List<Step> steps(Restoration restoration, String scratch) {
         var steps = new ArrayList<>(restoration.steps(Restore.createScratch(database, scratch, locale())));
-        if (setting != null) steps.set(0, Step.of(restoration.check().describe(), () -> {
+        if (isOther) steps.set(0, Step.of(restoration.check().describe(), () -> {
             restoration.check().run();
             refuseOlder(restoration.serverMajor()); // known only now for an archive without a manifest
         }));
@@ -116,19 +114,14 @@ public record VerifyServer(Database database, IntFunction<PgPrograms> programs, 
     private String locale() {
         var utf8 = database.is("""
             SELECT pg_encoding_to_char(encoding) = 'UTF8' FROM pg_database WHERE datname = current_database()""");
-        return setting == null || utf8 ? DatabaseCopy.locale(database) : " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
+        return !isOther || utf8 ? DatabaseCopy.locale(database) : " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
     }
 
     private void refuseOlder(int dumped) {
-        if (setting == null || database.major() >= dumped) return;
+        if (!isOther || database.major() >= dumped) return;
         var what = "the server of %s is PostgreSQL %d, older than the server that the backup is from: PostgreSQL %d";
         throw Failure.refused(what.formatted(SETTING, database.major(), dumped))
                 .next("name a server of PostgreSQL %d or newer in %s".formatted(dumped, SETTING));
-    }
-
-    private static String dropdb(PgPrograms programs, String scratch) {
-        return Shell.line(Stream.of(programs.commandLine().apply("dropdb"), programs.connectionOptions(),
-                List.of(scratch)).flatMap(List::stream).toList());
     }
 
     @Override public void close() {

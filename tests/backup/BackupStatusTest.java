@@ -59,7 +59,7 @@ class BackupStatusTest {
         return BackupStatus.of(List.of(backups), 123_456, List.of(), NOON);
     }
 
-    // ---- durations --------------------------------------------------------------------------
+    // ---- durations ---------------------------------------------------------------------------
 
     @Test void a_duration_is_a_number_and_a_unit() {
         assertEquals(List.of(Duration.ofMinutes(90), Duration.ofHours(26), Duration.ofHours(48), Duration.ofHours(168)),
@@ -102,7 +102,7 @@ class BackupStatusTest {
                         .toList());
     }
 
-    // ---- age --------------------------------------------------------------------------------
+    // ---- age ---------------------------------------------------------------------------------
 
     /** Why the status fails, or null. */
     private static String refusal(BackupStatus status, Duration maxAge) {
@@ -186,7 +186,7 @@ class BackupStatusTest {
         assertEquals(2, status.problems().size());
     }
 
-    // ---- the proof by a restore -------------------------------------------------------------
+    // ---- the proof by a restore --------------------------------------------------------------
 
     @Test void the_last_restore_may_be_of_an_older_backup() {
         var status = status(
@@ -202,7 +202,7 @@ class BackupStatusTest {
         assertEquals(Manifest.Level.NONE, unknown(1, "2026-11-22T03:00:00Z").level());
     }
 
-    // ---- JSON -------------------------------------------------------------------------------
+    // ---- JSON --------------------------------------------------------------------------------
 
     @Test void json_leaves_out_what_is_unknown() {
         var gson = new Gson();
@@ -221,7 +221,7 @@ class BackupStatusTest {
                         .json()));
     }
 
-    // ---- Prometheus -------------------------------------------------------------------------
+    // ---- Prometheus --------------------------------------------------------------------------
 
     private static final Pattern SAMPLE =
             Pattern.compile("[a-z_]+\\{database=\"(?:[^\"\\\\\n]|\\\\[\\\\\"n])*\"} [0-9.E]+");

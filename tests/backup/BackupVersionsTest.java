@@ -193,7 +193,7 @@ class BackupVersionsTest {
         return made.code() != 0 ? Optional.empty() : Optional.of(BackupFile.of(file, null).check(SILENT));
     }
 
-    // ---- the database -----------------------------------------------------------------------
+    // ---- the database ------------------------------------------------------------------------
 
     private static OtherServer started(int major) {
         var server = OtherServer.start(major);

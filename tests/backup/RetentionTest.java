@@ -81,7 +81,7 @@ class RetentionTest {
                 .reason();
     }
 
-    // ---- rules and reasons ------------------------------------------------------------------
+    // ---- rules and reasons -------------------------------------------------------------------
 
     @Test void each_decision_has_a_reason_and_the_latest_comes_first() {
         var decisions = Retention.decide(
@@ -149,7 +149,7 @@ class RetentionTest {
         assertEquals(4, kept(items, daily(4), UTC, "2031-01-01T00:00:00Z").size());
     }
 
-    // ---- days, weeks, months ----------------------------------------------------------------
+    // ---- days, weeks, months -----------------------------------------------------------------
 
     /** Hourly backups from {@code from} until before {@code to}. */
     private static List<String> latestOfDays(ZoneId zone, int days, String from, String to) {
@@ -232,7 +232,7 @@ class RetentionTest {
         assertEquals(3, kept(left, daily(3), tokyo, now).size());
     }
 
-    // ---- two years --------------------------------------------------------------------------
+    // ---- two years ---------------------------------------------------------------------------
 
     /** A backup at each step and a decision at the end of each day. */
     private static Set<String> twoYears(Duration every, String firstOfDay, Policy policy) {
@@ -286,7 +286,7 @@ class RetentionTest {
         assertEquals(expected, twoYears(Duration.ofHours(1), "00:30", new Policy(24, 7, 5, 24)));
     }
 
-    // ---- wrong clocks -----------------------------------------------------------------------
+    // ---- wrong clocks ------------------------------------------------------------------------
 
     @Test void the_newest_by_the_clock_and_by_creation_are_both_kept() {
         var items = List.of(good("before", "2026-11-20T03:00:00Z", 1), good("set back", "2020-01-01T00:05:00Z", 2));
@@ -336,7 +336,7 @@ class RetentionTest {
                         "2027-05-03T04:00:00Z")); // d by its date, f by its number: they are of different days
     }
 
-    // ---- unproven backups -------------------------------------------------------------------
+    // ---- unproven backups --------------------------------------------------------------------
 
     @Test void an_unproven_backup_fills_no_slot_and_is_pruned_when_good_ones_fill_its_slots() {
         var items = List.of(
@@ -378,7 +378,7 @@ class RetentionTest {
                         "2026-01-01T00:00:00Z"));
     }
 
-    // ---- any history ------------------------------------------------------------------------
+    // ---- any history -------------------------------------------------------------------------
 
     private interface Decider {
         List<Decision> decide(List<Item> items, Policy policy, ZoneId zone, Instant now);
