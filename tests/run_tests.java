@@ -14,6 +14,7 @@
 //SOURCES django/*.java
 //SOURCES docker/*.java
 //SOURCES environment/*.java
+//SOURCES error/*.java
 //SOURCES files/*.java
 //SOURCES plan/*.java
 //SOURCES postgres/*.java

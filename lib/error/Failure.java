@@ -94,7 +94,13 @@ public final class Failure extends RuntimeException {
         };
         if (file.isEmpty()) return failed(reason).next(nextSteps(reason, "", ""));
         return failed(file + ": " + reason.replace(file + ": ", ""))
-            .next(nextSteps(reason, " " + Path.of(file).toAbsolutePath().getParent(), " " + file));
+            .next(nextSteps(reason, " " + quoted(Path.of(file).toAbsolutePath().getParent()), " " + quoted(file)));
+    }
+
+    /** For a shell. lib.process.Shell is in a higher layer. */
+    private static String quoted(Object path) {
+        var text = String.valueOf(path);
+        return text.matches("[\\w./-]+") ? text : "'" + text.replace("'", "'\\''") + "'";
     }
 
     private static List<String> nextSteps(String reason, String folder, String file) {

@@ -242,8 +242,8 @@ public final class Program {
             var out = text(process.getInputStream());
             reader.join();
             var output = ended(process.waitFor(), out, err.toString());
-            if (killed.get()) throw Failure.failed("no end within %d s: %s".formatted(limit.toSeconds(), this))
-                .next("run it by hand to see what it waits for; an engine that hangs has to be started again");
+            if (killed.get()) throw Failure.failed("%s did not end within %d s".formatted(this, limit.toSeconds()))
+                .next("run it by hand to see what it waits for; if the engine does not respond, restart it");
             return output;
         } catch (IOException e) {
             throw Failure.of(e);

@@ -191,7 +191,7 @@ public final class EnvFile implements Dotenv {
 
     // ---- reading -----------------------------------------------------------------------------
 
-    private static final String OTHER_FILE = "name the file that is meant: --env-file FILE";
+    private static final String OTHER_FILE = "name the right file: --env-file FILE";
     private static final String PERMISSIONS = "check its owner and mode, or name another file: --env-file FILE";
 
     /** As Python's text mode reads it: strict UTF-8, each line ending as a line feed. */

@@ -56,7 +56,7 @@ public record Project(Path root, Path backend) {
     private static Failure several(Path folder, List<Path> managePys) {
         var all = String.join("\n  ", managePys.stream().map(Path::toString).toList());
         return Failure.usage("more than one manage.py in " + folder + ":\n  " + all)
-            .next("name the one that is meant: --project " + Shell.quoted(managePys.getFirst().getParent().toString()));
+            .next("name the right one: --project " + Shell.quoted(managePys.getFirst().getParent().toString()));
     }
 
     /**

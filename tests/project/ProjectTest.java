@@ -96,7 +96,7 @@ class ProjectTest {
         var problem = problemFrom(folder.resolve("p"));
         assertEquals(
                 "more than one manage.py in %s:\n  %s\n  %s".formatted(folder.resolve("p"), one, two), problem.what());
-        assertEquals(List.of("name the one that is meant: --project " + one.getParent()), problem.next());
+        assertEquals(List.of("name the right one: --project " + one.getParent()), problem.next());
         assertFound("p/api", "p/api", "p/api");
     }
 
