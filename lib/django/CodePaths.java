@@ -1,9 +1,9 @@
 package lib.django;
 
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** Folders of a container and the same folders here. A path in the container is a text with slashes. */
 public record CodePaths(List<Pair> pairs) {
@@ -11,14 +11,6 @@ public record CodePaths(List<Pair> pairs) {
     public record Pair(String inside, Path here) {
         public Pair {
             if (inside.endsWith("/")) inside = inside.substring(0, inside.length() - 1);
-        }
-
-        private boolean contains(String path) {
-            return path.equals(inside) || path.startsWith(inside + "/");
-        }
-
-        private Path translate(String path) {
-            return path.equals(inside) ? here : here.resolve(path.substring(inside.length() + 1));
         }
     }
 
@@ -29,15 +21,17 @@ public record CodePaths(List<Pair> pairs) {
     }
 
     CodePaths and(String inside, Path here) {
-        var all = new ArrayList<>(pairs);
-        all.add(new Pair(inside, here));
-        return new CodePaths(all);
+        return new CodePaths(Stream.concat(pairs.stream(), Stream.of(new Pair(inside, here))).toList());
     }
 
     /** The path here. A path in none of the folders, for example of an installed package, is returned unchanged. */
     Path here(String inside) {
-        for (var pair : pairs)
-            if (pair.contains(inside)) return pair.here() == null ? Path.of(inside) : pair.translate(inside);
+        for (var pair : pairs) {
+            if (inside.equals(pair.inside()) && pair.here() != null) return pair.here();
+            if (!(inside + "/").startsWith(pair.inside() + "/")) continue;
+            if (pair.here() == null) break;
+            return pair.here().resolve(inside.substring(pair.inside().length() + 1));
+        }
         return Path.of(inside);
     }
 }
