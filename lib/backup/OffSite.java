@@ -51,7 +51,7 @@ public record OffSite(Remote remote, Credentials database) {
         for (var missing : missing(folder, backup)) {
             console.progress("uploading " + missing.name());
             var sha256 = missing.manifest().file().sha256();
-            var proof = remote.upload(missing.file(), sha256, Manifest.fileOf(missing.file())).toString();
+            var proof = remote.upload(missing.file(), sha256, Manifest.fileOf(missing.file()));
             console.event("uploaded", Map.of("remote", remote.toString(), "file", missing.name(), "proof", proof));
             lines.add("%s in %s (%s)".formatted(missing.name(), remote, proof));
         }

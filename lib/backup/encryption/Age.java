@@ -111,10 +111,6 @@ public final class Age {
         return recipients;
     }
 
-    @Override public String toString() {
-        return String.join(" ", recipients);
-    }
-
     // ---- encrypting --------------------------------------------------------------------------
 
     /**

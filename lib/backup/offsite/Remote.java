@@ -88,13 +88,6 @@ public final class Remote {
     /** @param arrived when it was written there, by the remote's clock */
     public record RemoteFile(String name, long bytes, Instant arrived) {}
 
-    /** How the remote is known to hold the same bytes. @param hash its kind, computed by the remote; null: read back */
-    public record Proof(String hash) {
-        @Override public String toString() {
-            return hash == null ? "read back" : hash + " compared";
-        }
-    }
-
     /** A file to upload. @param hashes SHA-256 and the kinds that the remote has */
     private record LocalFile(Path path, Map<String, String> hashes) {
         String name() {
@@ -175,10 +168,10 @@ public final class Remote {
      * that is there and proven is not sent again.
      *
      * @param sha256 of the data, from the manifest
-     * @return how the data was proven
+     * @return how the data was proven: "sha256 compared", or "read back" where the remote computes no hash
      * @throws Failure 3: the local backup is good; 1: it is not
      */
-    public Proof upload(Path data, String sha256, Path manifest) {
+    public String upload(Path data, String sha256, Path manifest) {
         requireFileName(data.getFileName().toString());
         try {
             var ofData = localFile(data);
@@ -223,7 +216,7 @@ public final class Remote {
         return HexFormat.of().formatHex(digest.digest());
     }
 
-    private Optional<Proof> proven(LocalFile data, LocalFile manifest) throws IOException {
+    private Optional<String> proven(LocalFile data, LocalFile manifest) throws IOException {
         try {
             prove(manifest);
             return Optional.of(prove(data));
@@ -234,7 +227,7 @@ public final class Remote {
     }
 
     /** @param backup whose data or manifest the file is */
-    private Proof put(LocalFile file, Path backup) throws IOException {
+    private String put(LocalFile file, Path backup) throws IOException {
         var partial = file.name() + PARTIAL;
         var written = new ArrayList<>(List.of(partial));
         try {
@@ -263,7 +256,7 @@ public final class Remote {
     }
 
     /** Proves that the remote file has the same bytes. */
-    private Proof prove(LocalFile file) throws IOException {
+    private String prove(LocalFile file) throws IOException {
         var where = at(file.name());
         var bytes = Files.size(file.path());
         var found = stat(file.name()).orElseThrow(() -> mismatch(where, "it is missing"));
@@ -273,12 +266,12 @@ public final class Remote {
             var hash = hashes.get(kind).getAsString();
             if (hash.isEmpty()) continue;
             if (!hash.equalsIgnoreCase(file.hashes().get(kind))) throw mismatch(where, "its " + kind + " differs");
-            return new Proof(kind);
+            return kind + " compared";
         }
         var read = Disk.sha256Digest();
         stream(file.name(), bytes, new DigestOutputStream(OutputStream.nullOutputStream(), read));
         if (!hex(read).equals(file.sha256())) throw mismatch(where, "its content differs");
-        return new Proof(null);
+        return "read back";
     }
 
     // ---- downloads ---------------------------------------------------------------------------

@@ -64,13 +64,13 @@ class RemoteTest {
     @Test
     void a_backup_is_uploaded_to_a_folder_and_fetched() throws Exception {
         var proof = thereAndBack(plain("rclone"), folder().toString(), NAME);
-        assertEquals("sha256 compared", proof.toString());
+        assertEquals("sha256 compared", proof);
     }
 
     @Test
     void a_backup_is_uploaded_to_s3_and_fetched() throws Exception {
         var proof = thereAndBack(s3().rclone("rclone"), "off:crm-backups/crm", NAME);
-        assertEquals("md5 compared", proof.toString());
+        assertEquals("md5 compared", proof);
     }
 
     @Tag("exhaustive")
@@ -81,7 +81,7 @@ class RemoteTest {
         thereAndBack(s3().rclone("rclone"), "off:crm-backups/with space/%41/", name);
     }
 
-    private Remote.Proof thereAndBack(Program rclone, String path, String name) throws IOException {
+    private String thereAndBack(Program rclone, String path, String name) throws IOException {
         var remote = new Remote(rclone, path);
         if (!path.startsWith("off:")) Files.createDirectories(Path.of(path));
         remote.require();
@@ -119,8 +119,7 @@ class RemoteTest {
         assertEquals(
                 "md5 compared",
                 new Remote(rclone, "off:crm-backups/large")
-                        .upload(data, sha256(data), manifest(data))
-                        .toString(),
+                        .upload(data, sha256(data), manifest(data)),
                 "S3 computed it for the rename");
     }
 
@@ -132,8 +131,7 @@ class RemoteTest {
         assertEquals(
                 "read back",
                 new Remote(rclone, "off:crm-backups/larger")
-                        .upload(data, sha256(data), manifest(data))
-                        .toString());
+                        .upload(data, sha256(data), manifest(data)));
 
         // Control: by default rclone returns the hash that it stored before the upload, whatever the file contains.
         var file = "off:crm-backups/echo/" + NAME;
@@ -153,7 +151,7 @@ class RemoteTest {
                 .env("RCLONE_CONFIG_REM_REMOTE", there.toString())
                 .env("RCLONE_CONFIG_REM_HASH_TYPE", "md5all");
         var data = backup(NAME, 100_000);
-        assertEquals("read back", new Remote(rclone, "rem:").upload(data, sha256(data), manifest(data)).toString());
+        assertEquals("read back", new Remote(rclone, "rem:").upload(data, sha256(data), manifest(data)));
         // Control: rclone does return the hash of the uploaded file.
         var md5 = plain("rclone").with("md5sum", data.toString()).output().substring(0, 32);
         assertTrue(rclone.with("lsjson", "--hash", "rem:" + NAME).output().contains(md5));
@@ -184,7 +182,7 @@ class RemoteTest {
         var data = backup(NAME, 100_000);
         remote.upload(data, sha256(data), manifest(data));
         Files.delete(log);
-        assertEquals("sha256 compared", remote.upload(data, sha256(data), manifest(data)).toString());
+        assertEquals("sha256 compared", remote.upload(data, sha256(data), manifest(data)));
         assertFalse(Files.readString(log).contains("copyto"));
 
         overwrite(there.resolve(NAME), 70_000);
@@ -264,7 +262,7 @@ class RemoteTest {
         var good = plain("rclone").secret("RCLONE_CONFIG_SEC_TYPE", "crypt") // which has no hashes
             .secret("RCLONE_CONFIG_SEC_REMOTE", there.toString()).secret("RCLONE_CONFIG_SEC_PASSWORD", password);
         var data = backup(NAME, 50_000);
-        assertEquals("read back", new Remote(good, "sec:").upload(data, sha256(data), manifest(data)).toString());
+        assertEquals("read back", new Remote(good, "sec:").upload(data, sha256(data), manifest(data)));
         var fetched = new Remote(good, "sec:").fetch(NAME, sha256(data), Files.createDirectory(here.resolve("back")));
         assertArrayEquals(Files.readAllBytes(data), Files.readAllBytes(fetched));
         new Remote(good, "sec:").delete(NAME);
