@@ -52,7 +52,6 @@
 //SOURCES cli/Cli.java
 //SOURCES cli/Confirmation.java
 //SOURCES cli/Console.java
-//SOURCES cli/RunLog.java
 //SOURCES cli/Script.java
 //SOURCES cli/Spinner.java
 //SOURCES django/CodePaths.java

@@ -175,7 +175,8 @@ class KillTest {
         final Path folder;
         final Map<String, List<String>> snapshots = new LinkedHashMap<>();
         final Map<Scenario, Case> afterReset = new LinkedHashMap<>();
-        private final Hired victim = new Hired(), checker = new Hired(); // the checker is never killed, so it runs fast
+        private final RunningWorker victim = new RunningWorker();
+        private final RunningWorker checker = new RunningWorker(); // never killed, so it runs fast
 
         Lane(Path folder) throws IOException {
             this.folder = Files.createDirectory(folder).toRealPath();
@@ -196,7 +197,7 @@ class KillTest {
             return server.database(name, role);
         }
 
-        private static final class Hired {
+        private static final class RunningWorker {
             Process process;
             BufferedReader answers;
 
@@ -206,7 +207,7 @@ class KillTest {
             }
         }
 
-        private void start(Hired worker) throws IOException {
+        private void start(RunningWorker worker) throws IOException {
             if (worker.process != null && worker.process.isAlive()) return;
             worker.process = Tool.in(folder, "KillTest$Worker")
                     .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).start();
@@ -235,7 +236,7 @@ class KillTest {
                             .forEach(pid -> ProcessHandle.of(pid.getAsLong()).ifPresent(pythons::add));
                     if (request.kind != Kind.server) continue;
                     server.crash();
-                    worker.say("go on");
+                    worker.say("continue");
                 } else return new Output(said.get("code").getAsInt(), said.get("out").getAsString(),
                         said.get("err").getAsString(), said.getAsJsonArray("points").asList().stream()
                             .map(p -> p.getAsString()).toList(), point);
@@ -246,7 +247,7 @@ class KillTest {
             return new Output(code, "", "", List.of(), point);
         }
 
-        void waitUntilNobodyIsConnected() throws Exception {
+        void waitUntilNoSessionIsLeft() throws Exception {
             waitUntil("no session and no transaction stays", () -> OldState.text(
                     server.database("postgres", Postgres.SUPERUSER),
                     "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <>"
@@ -295,9 +296,11 @@ class KillTest {
                                 order = models.ForeignKey(Order, models.CASCADE)
                             """.formatted(failing ? "new" : ""),
                         "shop/migrations/0001_initial.py", MIGRATION.formatted("", """
-                            migrations.CreateModel("Order", [("id", models.BigAutoField(primary_key=True)), ("number", models.IntegerField())])"""),
+                            migrations.CreateModel("Order", [("id", models.BigAutoField(primary_key=True)),
+                                ("number", models.IntegerField())])"""),
                         "shop/migrations/0002_item.py", MIGRATION.formatted("('shop', '0001_initial')", """
-                            migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True)), ("order", models.ForeignKey(to="shop.order", on_delete=models.CASCADE))])"""),
+                            migrations.CreateModel("Item", [("id", models.BigAutoField(primary_key=True)),
+                                ("order", models.ForeignKey(to="shop.order", on_delete=models.CASCADE))])"""),
                         "shop/migrations/_helpers.py", "ANSWER = 42\n",
                         "crm/models.py", """
                         from django.db import models
@@ -306,7 +309,8 @@ class KillTest {
                             email = models.CharField(max_length=50, default="")
                         """,
                         "crm/migrations/0001_initial.py", MIGRATION.formatted("", """
-                            migrations.CreateModel("Customer", [("id", models.BigAutoField(primary_key=True)), ("name", models.CharField(max_length=50))])"""),
+                            migrations.CreateModel("Customer", [("id", models.BigAutoField(primary_key=True)),
+                                ("name", models.CharField(max_length=50))])"""),
                         "linked/0002_more.py", MIGRATION.formatted("('crm', '0001_initial')", """
                             migrations.AddField("customer", "email", models.CharField(max_length=50, default=""))"""),
                         "bare/models.py", """
@@ -328,7 +332,8 @@ class KillTest {
     /** Enough tables that parking takes several transactions on the test's server, and dropping two. */
     private static final String MORE = """
         DO $do$ BEGIN
-            FOR i IN 1..190 LOOP EXECUTE format('CREATE FUNCTION old_function_%s() RETURNS int LANGUAGE sql AS ''SELECT %s''', i, i); END LOOP;
+            FOR i IN 1..190 LOOP EXECUTE
+                format('CREATE FUNCTION old_function_%s() RETURNS int LANGUAGE sql AS ''SELECT %s''', i, i); END LOOP;
             FOR i IN 1..50 LOOP EXECUTE format('CREATE TABLE old_table_%s AS SELECT %s AS id', i, i); END LOOP;
             FOR i IN 1..200 LOOP EXECUTE format('CREATE DOMAIN old_domain_%s AS int', i); END LOOP;
         END $do$""";
@@ -386,7 +391,7 @@ class KillTest {
                 Files.move(lane.state(), lane.state(first));
                 lane.afterReset.put(scenario, first);
             }
-            lane.waitUntilNobodyIsConnected();
+            lane.waitUntilNoSessionIsLeft();
             return first.copied();
         }
 
@@ -465,7 +470,8 @@ class KillTest {
                 SELECT coalesce(array_agg(o ORDER BY o), '{}')::text FROM (
                     SELECT 'c' || c.oid FROM pg_class c WHERE relkind IN ('r', 'S') AND relnamespace %1$s
                     UNION ALL SELECT 'f' || p.oid FROM pg_proc p WHERE pronamespace %1$s
-                    UNION ALL SELECT 't' || t.oid FROM pg_type t WHERE typtype = 'd' AND typnamespace %1$s) all_of (o)""";
+                    UNION ALL SELECT 't' || t.oid FROM pg_type t WHERE typtype = 'd'
+                        AND typnamespace %1$s) all_of (o)""";
             var old = List.of(OldState.text(template, objects.formatted("= 'public'::regnamespace"))
                     .replaceAll("[{}]", "").split(","));
             var live = List.of(OldState.text(db, objects.formatted("= 'public'::regnamespace")).replaceAll("[{}]", "")
@@ -495,7 +501,7 @@ class KillTest {
         }
 
         void drop() throws Exception {
-            lane.waitUntilNobodyIsConnected();
+            lane.waitUntilNoSessionIsLeft();
             for (var name : Stream.concat(Stream.of(db.name()), databasesBeside().stream()).toList()
                     .reversed()) lane.server.execute("DROP DATABASE IF EXISTS \"" + name + "\" WITH (FORCE)");
         }
@@ -624,7 +630,7 @@ class KillTest {
         var newFiles = Snapshot.of(one.root);
         var output = one.killed(kill.at, kill.kind, scenario.command());
         assertNotEquals(null, output.killedAt, "the point was not reached: " + output.all());
-        one.lane.waitUntilNobodyIsConnected();
+        one.lane.waitUntilNoSessionIsLeft();
         if (kill.kind == Kind.jvm || kill.kind == Kind.both) assertEquals(137, output.code, output.all());
         else assertFalse(output.err.contains("bug in the tool"), output.all());
         switch (scenario.killed) {
@@ -832,7 +838,7 @@ class KillTest {
             tool.destroyForcibly().waitFor();
             for (var python : pythons)
                 waitUntil("the driver ends with the tool", () -> !CrashingServer.isAlive(python));
-            one.lane.waitUntilNobodyIsConnected();
+            one.lane.waitUntilNoSessionIsLeft();
             assertEquals(String.join("\n", one.oldRows), String.join("\n", Snapshot.of(one.db)));
             one.drop();
         }));
@@ -845,7 +851,7 @@ class KillTest {
             var points = POINTS.get(Scenario.SWAP);
             var one = Case.of(Scenario.SWAP, lane);
             var killed = one.killed(points.lastIndexOf("after COMMIT"), Kind.jvm, Scenario.SWAP.reset());
-            one.lane.waitUntilNobodyIsConnected();
+            one.lane.waitUntilNoSessionIsLeft();
             for (var folder : List.of(
                     one.root.resolve(".reset"), lane.folder.resolveSibling(lane.folder.getFileName() + ".state")))
                 try (var records = Files.walk(folder)) {

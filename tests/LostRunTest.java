@@ -459,7 +459,9 @@ class LostRunTest {
         assertDone(reset("--yes", "--strategy", "park"));
         var aside = asideOnServer().getFirst();
         execute(db.name(), """
-            CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations 20251122-101500-ffff: schema public as it was before';
+            CREATE SCHEMA parked_before;
+                COMMENT ON SCHEMA parked_before
+                    IS 'reset_migrations 20251122-101500-ffff: schema public as it was before';
             CREATE VIEW parked_before.leaning AS SELECT number FROM %s.shop_order""".formatted(aside));
         for (var lost : List.of(false, true)) {
             if (lost) Disk.removeTree(crm.root().resolve(".reset"));

@@ -538,10 +538,13 @@ class ResetTest {
     void a_swap_that_cannot_be_undone_leaves_the_new_files_with_the_new_database_and_undo_continues() throws Exception {
         var rows = Snapshot.of(db);
         atTheCheck("""
-            program = "import os, psycopg, sys, time; os.fork() and os._exit(0); c = psycopg.connect(sys.argv[1], application_name='somebody else'); time.sleep(60)"
+            program = ("import os, psycopg, sys, time; os.fork() and os._exit(0);"
+                       " c = psycopg.connect(sys.argv[1], application_name='somebody else'); time.sleep(60)")
             d = DATABASES["default"]
-            to = "host=%s port=%s dbname=%s user=%s password='%s'" % (d["HOST"], d["PORT"], d["NAME"], d["USER"], d["PASSWORD"])
-            subprocess.Popen([sys.executable, "-c", program, to], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            to = "host=%s port=%s dbname=%s user=%s password='%s'" % (
+                d["HOST"], d["PORT"], d["NAME"], d["USER"], d["PASSWORD"])
+            subprocess.Popen([sys.executable, "-c", program, to], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(3)
             raise RuntimeError("not this time")
             """);

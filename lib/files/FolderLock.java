@@ -99,7 +99,7 @@ public final class FolderLock implements AutoCloseable {
         if (why.contains("No space left"))
             return failure.next("make room in %s, then start again: df -h shows how full each file system is"
                     .formatted(root.resolve(".reset")));
-        return failure.next("give %s write access to %s: the lock, the records of runs and the migrations are files there"
+        return failure.next("give %s write access to %s: the lock, the records of runs and the migrations are there"
                 .formatted(System.getProperty("user.name"), root),
                 "if .reset is a link or a mount there, its target has to exist");
     }

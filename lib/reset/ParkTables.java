@@ -105,7 +105,8 @@ record ParkTables(Database db, DatabaseSnapshot snapshot, boolean terminate, Str
         for (int i = 1; ; i++) {
             var number = i == 1 ? "" : "_" + i;
             var pair = new Schemas(FIXED_PARKED + number, FIXED_UNDONE + number, true);
-            var missing = Stream.of(pair.parked, pair.undone).filter(schema -> !Parking.exists(db, schema))
+            var missing = Stream.of(pair.parked, pair.undone)
+                    .filter(schema -> db.is("SELECT NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?)", schema))
                     .map(schema -> "CREATE SCHEMA %s AUTHORIZATION %s;".formatted(schema, Sql.identifier(role)))
                     .toList();
             if (!missing.isEmpty())

@@ -21,10 +21,6 @@ final class Parking {
 
     private Parking() {}
 
-    static boolean exists(Database db, String schema) {
-        return db.is("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = ?)", schema);
-    }
-
     /** Locks that all sessions together can hold at least; one session may take more while others leave room. */
     static long lockTable(Database db) {
         return db.one("""

@@ -211,7 +211,7 @@ class MigrationsTest {
         new ReplaceFiles(found(), fresh(), run).run();
         for (var store : new RunStore(run).oldFolders())
             Files.writeString(
-                    store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // else the other copy is used
+                    store.resolve("backend/flows/migrations/0001_initial.py"), "damaged"); // both copies
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
         assertEquals("no intact copy of backend/flows/migrations/0001_initial.py is left in " + String.join(" or ",
                 new RunStore(run).oldFolders().stream().map(Path::toString).toList()), failure.getMessage());

@@ -48,8 +48,10 @@ class ParkTablesTest {
 
     private static String objectsIn(Postgres.Db db, String schema) {
         return OldState.text(db, """
-            SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = n.oid) + (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
-                 + (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid) FROM pg_namespace n WHERE nspname = '%s'""".formatted(schema));
+            SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = n.oid)
+                + (SELECT count(*) FROM pg_proc WHERE pronamespace = n.oid)
+                 + (SELECT count(*) FROM pg_type WHERE typnamespace = n.oid)
+                     FROM pg_namespace n WHERE nspname = '%s'""".formatted(schema));
     }
 
     private static void thereAndBack(Postgres.Db db, boolean inTransaction) throws Exception {

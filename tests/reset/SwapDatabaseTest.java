@@ -199,7 +199,8 @@ class SwapDatabaseTest {
             GRANT USAGE ON SCHEMA public TO %2$s;
             COMMENT ON SCHEMA public IS NULL;
             ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT SELECT ON TABLES TO %2$s;
-            ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC""".formatted(Postgres.quoted(db.name()), Postgres.quoted(reader.name()))
+            ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC"""
+                    .formatted(Postgres.quoted(db.name()), Postgres.quoted(reader.name()))
                 .split(";\n"));
         OldState.fill(db);
         OldState.run(db, "CREATE TABLE only_old ()", "GRANT SELECT ON only_old TO " + Postgres.quoted(reader.name()),
@@ -214,7 +215,9 @@ class SwapDatabaseTest {
             assertEquals(before, Fingerprint.of(database, "shop"));
             assertEquals("it's \\ ours", DatabaseSnapshot.of(database).comment());
             assertEquals("INSERT", OldState.text(db,
-                    "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) WHERE oid = 'shop.crm_customer'::regclass AND grantee = '%s'::regrole AND privilege_type <> 'SELECT'"
+                    "SELECT string_agg(privilege_type, ',') FROM pg_class, aclexplode(relacl) "
+                    + "WHERE oid = 'shop.crm_customer'::regclass "
+                            + "AND grantee = '%s'::regrole AND privilege_type <> 'SELECT'"
                     .formatted(Postgres.quoted(reader.name()))));
             assertTrue(swap.warnings().stream().anyMatch(w -> w.contains("SELECT on only_old to "
                     + Postgres.quoted(reader.name()).replace("\"", ""))), swap.warnings().toString());
