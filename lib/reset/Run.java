@@ -45,7 +45,7 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
      * @param database as {@code user@host:port/name}
      * @param strategy "swap", "park", "drop" or "restore"
      */
-    public record Origin(String id, String version, String started, String root, String database, String strategy) {
+    record Origin(String id, String version, String started, String root, String database, String strategy) {
         static Origin now(String id, Project project, Credentials database, String strategy) {
             return new Origin(id, Lib.VERSION, Instant.now().toString(), project.root().toString(),
                     database.toString(), strategy);
@@ -53,7 +53,7 @@ public record Run(Origin origin, Outcome outcome, PreviousState previous, RunMig
     }
 
     /** How far a run is; what the database holds is found by looking at it. */
-    public enum Outcome {
+    enum Outcome {
         @SerializedName("running") RUNNING, @SerializedName("done") DONE, @SerializedName("undoing") UNDOING,
         @SerializedName("undone") UNDONE, @SerializedName("purging") PURGING;
 
