@@ -98,7 +98,10 @@
 //SOURCES postgres/PgProgramFailed.java
 //SOURCES postgres/PgPrograms.java
 //SOURCES postgres/Renames.java
+//SOURCES postgres/Rewording.java
 //SOURCES postgres/RunLock.java
+//SOURCES postgres/SchemaCatalog.java
+//SOURCES postgres/SchemaDifference.java
 //SOURCES postgres/SchemaObject.java
 //SOURCES postgres/SchemaObjects.java
 //SOURCES postgres/RunningProgram.java
@@ -160,6 +163,7 @@
 //FILES lib/docker/tunnel.sh=docker/tunnel.sh
 //FILES lib/postgres/dropped_by_cascade.sql=postgres/dropped_by_cascade.sql
 //FILES lib/postgres/fingerprint.sql=postgres/fingerprint.sql
+//FILES lib/postgres/schema_catalog.sql=postgres/schema_catalog.sql
 //FILES lib/postgres/schema_objects.sql=postgres/schema_objects.sql
 //FILES lib/postgres/tables.sql=postgres/tables.sql
 package lib;

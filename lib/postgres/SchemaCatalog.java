@@ -1,0 +1,102 @@
+package lib.postgres;
+
+import java.util.List;
+import lib.error.Failure;
+
+/**
+ * The objects of one schema, each with its definition as PostgreSQL words it. Two catalogs can be compared when both
+ * were read from the same server, for a schema of the same name.
+ */
+public record SchemaCatalog(String schema, List<Item> items) {
+
+    /** Kinds of objects, and of properties that can be attached to them. */
+    public enum Kind {
+        TABLE, COLUMN, PRIMARY_KEY(Naming.ANY), UNIQUE(Naming.ANY), FOREIGN_KEY(Naming.ANY), CHECK(Naming.ANY),
+        EXCLUSION(Naming.ANY), COLUMN_CONSTRAINT(Naming.ANY), INDEX(Naming.ANY), UNIQUE_INDEX(Naming.ANY),
+        SEQUENCE, TRIGGER, RULE, POLICY, ROW_SECURITY, VIEW, MATERIALIZED_VIEW, FUNCTION, ENUM, DOMAIN, DOMAIN_CHECK,
+        COMPOSITE_TYPE, RANGE_TYPE, BASE_TYPE, STATISTICS, EXTENSION, COLLATION, CONVERSION, OPERATOR,
+        OPERATOR_CLASS, OPERATOR_FAMILY, TEXT_SEARCH_CONFIGURATION, TEXT_SEARCH_DICTIONARY, TEXT_SEARCH_PARSER,
+        TEXT_SEARCH_TEMPLATE, REPLICA_IDENTITY, CLUSTER, TABLESPACE, COLUMN_STORAGE, STATISTICS_TARGET,
+        STORAGE_PARAMETER(Naming.SEVERAL), PUBLICATION(Naming.SEVERAL), GRANT(Naming.SEVERAL), OWNER, COMMENT,
+        SECURITY_LABEL(Naming.SEVERAL);
+
+        private enum Naming { UNIQUE, ANY, SEVERAL }
+
+        private final Naming naming;
+
+        Kind() {
+            this(Naming.UNIQUE);
+        }
+
+        Kind(Naming naming) {
+            this.naming = naming;
+        }
+
+        /** PostgreSQL or Django may have chosen the name, so the definition tells which object it is. */
+        boolean isKnownByDefinition() {
+            return naming == Naming.ANY;
+        }
+
+        /** One object can have several of them, so that none is another version of another. */
+        boolean isOneOfSeveral() {
+            return naming == Naming.SEVERAL;
+        }
+
+        /** "primary key" */
+        public String label() {
+            return name().toLowerCase().replace('_', ' ');
+        }
+
+        /** How comments, owners and grants name an object of this kind: "constraint". */
+        String noun() {
+            return switch (this) {
+                case PRIMARY_KEY, UNIQUE, FOREIGN_KEY, CHECK, EXCLUSION, COLUMN_CONSTRAINT -> "constraint";
+                case INDEX, UNIQUE_INDEX -> "index";
+                case ENUM, DOMAIN, COMPOSITE_TYPE, RANGE_TYPE, BASE_TYPE -> "type";
+                default -> label();
+            };
+        }
+
+        /** A property of another object, whose {@link Item#name} is that object's noun and name. */
+        boolean isAttached() {
+            return this == GRANT || this == OWNER || this == COMMENT || this == SECURITY_LABEL;
+        }
+    }
+
+    /**
+     * @param relation   the table, view or materialized view that it belongs to, or null
+     * @param name       unquoted; of an attached property the noun and name of its object: "column code"
+     * @param definition without the name where the name may be any
+     * @param detail     what makes no difference in meaning: "serial" or "identity", an extension's version; or null
+     * @param ordinal    a column's position among those of its table, 0 for others
+     */
+    public record Item(Kind kind, String relation, String name, String definition, String detail, int ordinal) {
+        /** "index code_idx on shop_order" */
+        @Override
+        public String toString() {
+            var thing = kind.isAttached() ? kind.label() + " of " + name : kind.label() + " " + name;
+            return relation == null || relation.equals(name) || name.endsWith(" " + relation)
+                    ? thing : thing + " on " + relation;
+        }
+    }
+
+    /**
+     * Reads the catalogs only; no table is locked or read.
+     *
+     * @throws Failure when the schema has an object of a kind that is not known here
+     */
+    public static SchemaCatalog of(Database db, String schema) {
+        return db.transaction(() -> {
+            db.run("SET LOCAL search_path TO " + Sql.identifier(schema));
+            return new SchemaCatalog(schema, db.list(Sql.file("schema_catalog.sql"), r -> item(r.getString(1),
+                    r.getString(2), r.getString(3), r.getString(4), r.getString(5), r.getInt(6)), schema));
+        });
+    }
+
+    private static Item item(String kind, String relation, String name, String definition, String detail, int ordinal) {
+        if (kind.equals("UNKNOWN"))
+            throw Failure.failed("%s: %s is not known to this version, so that the schema cannot be compared"
+                    .formatted(name, definition)).next("please report it");
+        return new Item(Kind.valueOf(kind), relation, name, definition == null ? "" : definition, detail, ordinal);
+    }
+}
