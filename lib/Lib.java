@@ -121,6 +121,7 @@
 //SOURCES project/Setting.java
 //SOURCES project/Settings.java
 //SOURCES reset/BackupStep.java
+//SOURCES reset/CompareSchemas.java
 //SOURCES reset/DropTables.java
 //SOURCES reset/DroppedTables.java
 //SOURCES reset/FinalCheck.java
@@ -128,6 +129,7 @@
 //SOURCES reset/FinishPlan.java
 //SOURCES reset/Guards.java
 //SOURCES reset/LockedProject.java
+//SOURCES reset/Losses.java
 //SOURCES reset/OrphanedState.java
 //SOURCES reset/ParkTables.java
 //SOURCES reset/Parking.java

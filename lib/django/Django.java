@@ -16,6 +16,7 @@ import java.util.TreeSet;
 import java.util.function.Consumer;
 import lib.error.Failure;
 import lib.files.Disk;
+import lib.postgres.SchemaCatalog;
 import lib.process.Interruption;
 
 /**
@@ -109,6 +110,14 @@ public final class Django implements Migrator, AutoCloseable {
     public void migrateInTransaction(List<String> before) {
         transactionOpen = true;
         conversation.ask("migrating in one transaction", "migrateInTransaction", Map.of("statements", before));
+    }
+
+    private record Rows(List<List<String>> rows) {}
+
+    @Override
+    public SchemaCatalog catalogInTransaction(String schema) {
+        return SchemaCatalog.of(schema, conversation.ask("reading the new schema", "query",
+                Map.of("search_path", schema, "sql", SchemaCatalog.query(schema)), Rows.class).rows);
     }
 
     /** Not stopped by a signal: it would be unknown whether the transaction was committed. */

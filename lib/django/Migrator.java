@@ -1,6 +1,7 @@
 package lib.django;
 
 import java.util.List;
+import lib.postgres.SchemaCatalog;
 
 /** Runs Django's migrations: the new ones of the selected apps, those of all other apps as installed. */
 public interface Migrator {
@@ -13,6 +14,9 @@ public interface Migrator {
      * @param before statements that run first
      */
     void migrateInTransaction(List<String> before);
+
+    /** The catalog of a schema as the transaction sees it that {@link #migrateInTransaction} left open. */
+    SchemaCatalog catalogInTransaction(String schema);
 
     /** Commits what {@link #migrateInTransaction} left open. */
     void commit();

@@ -39,6 +39,18 @@ class Migrator:
             self.rollback()
             raise
 
+    def query(self, search_path, sql):
+        """The rows as texts, in the transaction that is open, with one schema on the search_path."""
+        from django.db import connections
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT current_setting('search_path'), "
+                           "set_config('search_path', quote_ident(%s), true)", [search_path])
+            before = cursor.fetchone()[0]
+            cursor.execute(sql)
+            rows = [[None if value is None else str(value) for value in row] for row in cursor.fetchall()]
+            cursor.execute("SELECT set_config('search_path', %s, true)", [before])
+        return dict(rows=rows)
+
     def commit(self):
         if self._open is None:
             raise RuntimeError("no transaction is open")

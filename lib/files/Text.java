@@ -17,9 +17,14 @@ public final class Text {
     /** The end of a message: each on a line below it, indented. */
     public static String lines(Collection<String> all) { return "\n  " + String.join("\n  ", all); }
 
-    /** "1 table", "1,200 tables". */
-    public static String count(int number, String noun) {
-        return "%,d %s%s".formatted(number, noun, number == 1 ? "" : "s");
+    /** "1 table", "1,200 tables", "2 indexes", "2 policies". */
+    public static String count(long number, String noun) {
+        return "%,d %s".formatted(number, number == 1 ? noun : plural(noun));
+    }
+
+    private static String plural(String noun) {
+        if (noun.endsWith("x")) return noun + "es";
+        return noun.matches(".*[^aeiou]y") ? noun.replaceFirst("y$", "ies") : noun + "s";
     }
 
     /** "12 s", "3 min", "26 h 5 min", "3 d 4 h". */

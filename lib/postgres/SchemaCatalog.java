@@ -1,5 +1,6 @@
 package lib.postgres;
 
+import java.util.Arrays;
 import java.util.List;
 import lib.error.Failure;
 
@@ -86,11 +87,25 @@ public record SchemaCatalog(String schema, List<Item> items) {
      * @throws Failure when the schema has an object of a kind that is not known here
      */
     public static SchemaCatalog of(Database db, String schema) {
-        return db.transaction(() -> {
-            db.run("SET LOCAL search_path TO " + Sql.identifier(schema));
-            return new SchemaCatalog(schema, db.list(Sql.file("schema_catalog.sql"), r -> item(r.getString(1),
-                    r.getString(2), r.getString(3), r.getString(4), r.getString(5), r.getInt(6)), schema));
-        });
+        return db.transaction(() -> inTransaction(db, schema));
+    }
+
+    /** Leaves search_path changed until the transaction ends. */
+    static SchemaCatalog inTransaction(Database db, String schema) {
+        db.run("SET LOCAL search_path TO " + Sql.identifier(schema));
+        return of(schema, db.list(query(schema), r -> Arrays.asList(r.getString(1), r.getString(2), r.getString(3),
+                r.getString(4), r.getString(5), r.getString(6))));
+    }
+
+    /** The query of a catalog, for a session whose search_path is the schema alone. */
+    public static String query(String schema) {
+        return Sql.file("schema_catalog.sql").replace("nspname = ?", "nspname = " + Sql.literal(schema));
+    }
+
+    /** @param rows what {@link #query} returned, as text */
+    public static SchemaCatalog of(String schema, List<List<String>> rows) {
+        return new SchemaCatalog(schema, rows.stream().map(row -> item(row.get(0), row.get(1), row.get(2), row.get(3),
+                row.get(4), Integer.parseInt(row.get(5)))).toList());
     }
 
     private static Item item(String kind, String relation, String name, String definition, String detail, int ordinal) {

@@ -1,6 +1,6 @@
 -- What a schema contains, object by object, in words that do not depend on oids, on creation order or on names that
 -- nobody chose: rows of (kind, relation, name, definition, ordinal, flags). PostgreSQL 14 to 18.
--- Parameter: the schema's name. The caller sets search_path to that schema first.
+-- The schema's name stands for the question mark. The caller has set search_path to that schema.
 -- What extensions own is left out, and so is what PostgreSQL itself makes for another object: the indexes and triggers
 -- of constraints, the copies that partitions have of what their parent has, the row types of tables.
 WITH n AS MATERIALIZED (SELECT * FROM pg_namespace WHERE nspname = ?),

@@ -2,9 +2,12 @@ package support;
 
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.util.ArrayList;
 import java.util.List;
 import lib.django.Migrator;
 import lib.error.Failure;
+import lib.postgres.SchemaCatalog;
+import lib.postgres.Sql;
 
 /** Migrations as plain SQL, in the transactions that Django would use. */
 public final class FakeMigrator implements Migrator {
@@ -36,6 +39,24 @@ public final class FakeMigrator implements Migrator {
                 for (var sql : before) statement.execute(sql);
                 for (var sql : migrations) statement.execute(sql);
             }
+        } catch (SQLException e) {
+            throw Failure.of(e);
+        }
+    }
+
+    @Override
+    public SchemaCatalog catalogInTransaction(String schema) {
+        try (var statement = open.createStatement()) {
+            var rows = new ArrayList<List<String>>();
+            statement.execute("SET LOCAL search_path TO " + Sql.identifier(schema));
+            try (var result = statement.executeQuery(SchemaCatalog.query(schema))) {
+                while (result.next()) {
+                    var row = new ArrayList<String>();
+                    for (int i = 1; i <= result.getMetaData().getColumnCount(); i++) row.add(result.getString(i));
+                    rows.add(row);
+                }
+            }
+            return SchemaCatalog.of(schema, rows);
         } catch (SQLException e) {
             throw Failure.of(e);
         }
