@@ -76,7 +76,7 @@ public record Losses(List<SchemaDifference> differences) {
         console.heading("Not in the new database: " + summary());
         var lines = lines();
         lines.stream().limit(SHOWN).forEach(line -> console.say("  " + line));
-        lines.stream().skip(SHOWN).forEach(line -> console.detail("  " + line));
+        lines.stream().skip(SHOWN).forEach(line -> console.log("  " + line));
         if (lines.size() > SHOWN)
             console.say("  … and %,d more%s".formatted(lines.size() - SHOWN, rest == null ? "" : ": " + rest));
     }
