@@ -6,7 +6,9 @@
 //SOURCES lib/Lib.java
 
 import java.nio.file.Path;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import lib.Lib;
 import lib.backup.BackupSettings;
@@ -67,6 +69,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     StrategyChoice.Wanted strategy;
     @Option(names = "--dry-run", description = "Show the plan and change nothing.")
     boolean dryRun;
+    @Option(names = "--losses", description = "With --dry-run: build the new database, say what it lacks, and drop it.")
+    boolean losses;
     @Mixin Confirmation confirmation;
     @Option(names = "--backup", negatable = true,
             description = "Take a verified backup first, as backup_database does (BACKUP_… settings). With --no-: "
@@ -85,6 +89,9 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     @Option(names = "--trust-image",
             description = "Continue although the app's image was built from different code.")
     boolean trustImage;
+    @Option(names = "--allow-policy-loss",
+            description = "Continue although row security of the old database is not in the new one.")
+    boolean allowPolicyLoss;
     @Mixin Cli.Output output;
 
     static final class Version implements IVersionProvider {
@@ -113,6 +120,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     }
 
     private int reset() throws Exception {
+        if (losses && !dryRun)
+            throw Failure.usage("--losses is for --dry-run").next("leave it out: a reset says what is lost by itself");
         var console = output.console();
         var project = where.project();
         try (var environment = where.environment(project, python, console::warn)) {
@@ -126,9 +135,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try (var folder = dryRun ? null : FolderLock.take(project.root(), "reset_migrations", console::warn);
              var django = Django.start(environment.python(), settings, console::progress);
              var db = Database.open(environment.database());
-             var lock = dryRun ? null : RunLock.take(db)) {
-            var options =
-                    new Reset.Options(apps, settings, strategy, terminate, allowReplication, trustImage, backup, purge);
+             var lock = dryRun && !losses ? null : RunLock.take(db)) {
+            var options = new Reset.Options(apps, settings, strategy, terminate, allowed(), backup, purge);
             var reset = new Reset(options, environment, django, db, console, () -> backups(project));
             Guards.refuseStandby(db);
             reset.refuseUnfinished(dryRun);
@@ -137,6 +145,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             PlanPrinter.print(console, plan);
             reset.check(plan);
             if (dryRun) {
+                if (losses) reset.printLosses(plan);
                 console.success("dry run: nothing was changed");
                 return Problem.Exit.DONE.code;
             }
@@ -149,6 +158,14 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             reset.run(plan, superuser(console));
             return Problem.Exit.DONE.code;
         }
+    }
+
+    private Set<Reset.Allowed> allowed() {
+        var allowed = EnumSet.noneOf(Reset.Allowed.class);
+        if (allowReplication) allowed.add(Reset.Allowed.REPLICATION);
+        if (trustImage) allowed.add(Reset.Allowed.STALE_IMAGE);
+        if (allowPolicyLoss) allowed.add(Reset.Allowed.POLICY_LOSS);
+        return allowed;
     }
 
     private Superuser superuser(Console console) {

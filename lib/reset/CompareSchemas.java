@@ -1,57 +1,91 @@
 package lib.reset;
 
 import java.util.List;
+import java.util.Set;
 import java.util.function.Supplier;
+import lib.cli.Console;
 import lib.error.Failure;
+import lib.files.Text;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.Rewording;
 import lib.postgres.SchemaCatalog;
-import lib.postgres.SchemaDifference;
+import lib.postgres.SchemaCatalog.Kind;
 
 /**
- * Compares the old schema with the new one before the new one is live, and says what the new one lacks. Row security
- * that would be lost refuses the run, because people would see rows that were hidden from them.
+ * Compares the old schema with the new one before the new one is live, and prints what the new one lacks. Row security
+ * that would be lost refuses the run, because people would see rows that are hidden from them now.
  */
 final class CompareSchemas implements Step {
     private final Findings findings;
     private final boolean allowPolicyLoss;
     private final Supplier<SchemaCatalog> fresh;
     private final Supplier<Database> parser;
+    private final Console console;
     private SchemaCatalog built;
-    private Losses losses = new Losses(List.of());
+    private Losses losses = Losses.NONE;
 
     /**
      * @param fresh  reads the new schema
-     * @param parser opens a database where definitions can be parsed again
+     * @param parser opens a database in which definitions are parsed again
      */
     CompareSchemas(Findings findings, boolean allowPolicyLoss, Supplier<SchemaCatalog> fresh,
-            Supplier<Database> parser) {
+            Supplier<Database> parser, Console console) {
         this.findings = findings;
         this.allowPolicyLoss = allowPolicyLoss;
         this.fresh = fresh;
         this.parser = parser;
+        this.console = console;
     }
 
     @Override public String describe() {
         return "compare the new schema with the old one";
     }
 
-    @Override public void run() {
-        built = fresh.get();
-        try (var db = parser.get()) {
-            losses = Losses.between(findings.snapshot().schema().catalog(), built, new Rewording(db));
-        }
-        if (!allowPolicyLoss) refusePolicyLoss(losses.rowSecurity());
+    /** The same without the refusal. */
+    Step printingOnly() {
+        return Step.of(describe(), this::compare, () -> {});
     }
 
-    /** @throws Failure refused (4) when there are any */
-    static void refusePolicyLoss(List<SchemaDifference> lost) {
+    @Override public void run() {
+        compare();
+        if (!allowPolicyLoss) refuse(losses.rowSecurity());
+    }
+
+    private void compare() {
+        built = fresh.get();
+        try (var db = parser.get()) {
+            losses = Losses.between(old(), built, new Rewording(db), notBuiltYet());
+        }
+        losses.print(console);
+    }
+
+    /** What only a later step brings into the new schema: after the commit, the grants. */
+    private Set<Kind> notBuiltYet() {
+        return findings.strategy() instanceof ParkTables park && park.inTransaction() ? Set.of(Kind.GRANT) : Set.of();
+    }
+
+    private SchemaCatalog old() {
+        return findings.snapshot().schema().catalog();
+    }
+
+    /**
+     * Where the new schema is built in place of the old one, it cannot be compared before the old one is set aside or
+     * dropped: there every policy may be lost.
+     *
+     * @throws Failure refused (4) when the old schema has row security
+     */
+    void refuseUncheckedPolicyLoss() {
+        var comparedFirst = findings.strategy() instanceof SwapDatabase
+                || findings.strategy() instanceof ParkTables park && park.inTransaction();
+        if (!comparedFirst) refuse(Losses.of(old()).rowSecurity());
+    }
+
+    private static void refuse(List<String> lost) {
         if (lost.isEmpty()) return;
-        throw Failure.refused("row security would be lost, and people would see rows that are hidden from them now:\n  "
-                + String.join("\n  ", lost.stream().map(SchemaDifference::toString).toList()))
-                .next("put them into a migration of their own after the reset, or keep them in the models' app, and "
-                        + "repeat with --allow-policy-loss");
+        throw Failure.refused("row security is not in the new database, so people would see rows that are hidden from "
+                + "them now:" + Text.lines(lost))
+                .next("create it again in a migration after the reset, and repeat this with --allow-policy-loss");
     }
 
     /** Known once this step has run. */

@@ -3,15 +3,25 @@ package lib.reset;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
 import lib.django.Django;
 import lib.environment.Environment;
 import lib.error.Failure;
 import lib.files.Text;
 import lib.plan.Step;
 import lib.postgres.Database;
+import lib.postgres.Rewording;
+import lib.postgres.SchemaCatalog;
+import lib.postgres.SchemaDifference;
 
-/** A new Python process sees the project as other programs will: its files, settings and database as they are now. */
-record FinalCheck(Environment environment, String settings, Run reset) implements Step {
+/**
+ * Compares the live schema with the one that was built, and asks Django. A new Python process sees the project as other
+ * programs will: its files, settings and database as they are now.
+ *
+ * @param built the new schema as it was read before it went live, or null when that is not known
+ */
+record FinalCheck(Environment environment, String settings, Run reset, Supplier<SchemaCatalog> built)
+        implements Step {
     @Override public String describe() {
         return "check: Django finds nothing left to migrate and nothing to make";
     }
@@ -32,8 +42,17 @@ record FinalCheck(Environment environment, String settings, Run reset) implement
                 var db = Database.open(environment.database())) {
             var migrations = reset.migrations();
             var files = migrations.fresh().keySet().stream().map(reset.root()::resolve).toList();
-            return findings(django.check(migrations.apps(), migrations.drift(), files), db.oid());
+            var findings = findings(django.check(migrations.apps(), migrations.drift(), files), db.oid());
+            if (built.get() != null) findings.addAll(differences(db, built.get()));
+            return findings;
         }
+    }
+
+    /** Grants are given again only after the new schema was read. */
+    private static List<String> differences(Database db, SchemaCatalog built) {
+        return SchemaDifference.between(SchemaCatalog.of(db, built.schema()), built, new Rewording(db)::of).stream()
+                .filter(one -> one.verdict().isReal() && one.item().kind() != SchemaCatalog.Kind.GRANT)
+                .map(one -> "not as it was built: " + one).toList();
     }
 
     static List<String> findings(Django.CheckResult check, long oid) {

@@ -26,7 +26,7 @@ public record FinishPlan(Run run, Plan plan, Services services) {
                     .formatted(run.id(), run.root()))
                     .next(Script.RESET_MIGRATIONS.commandIn(run.root(), "finish", run.id()));
         refuseNotLive(run, db);
-        var check = new FinalCheck(locked.environment(), settings, run);
+        var check = new FinalCheck(locked.environment(), settings, run, () -> null);
         var refusing = Step.of(check.describe(), () -> {
             var findings = check.findings();
             if (!findings.isEmpty()) throw refused(run, db, FinalCheck.failed(findings));

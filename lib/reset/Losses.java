@@ -1,8 +1,11 @@
 package lib.reset;
 
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.EnumSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
@@ -15,8 +18,10 @@ import lib.postgres.SchemaCatalog.Kind;
 import lib.postgres.SchemaDifference;
 import lib.postgres.SchemaDifference.Verdict;
 
-/** What the old schema has and the new one lacks, the most important first. */
-public record Losses(List<SchemaDifference> differences) {
+/** What the old schema has and the new one lacks or has otherwise, the most important first. */
+record Losses(List<SchemaDifference> differences) {
+    static final Losses NONE = new Losses(List.of());
+
     private static final int SHOWN = 10;
     private static final Set<Kind> ROW_SECURITY = EnumSet.of(Kind.POLICY, Kind.ROW_SECURITY);
     private static final Comparator<SchemaDifference> BY_IMPORTANCE =
@@ -36,48 +41,66 @@ public record Losses(List<SchemaDifference> differences) {
         };
     }
 
-    /** What the models only want otherwise, and what the old schema lacks, is no loss. */
-    static Losses between(SchemaCatalog old, SchemaCatalog fresh, Rewording rewording) {
+    /** What only the new schema has is no loss. @param left kinds that are not compared */
+    static Losses between(SchemaCatalog old, SchemaCatalog fresh, Rewording rewording, Collection<Kind> left) {
         return new Losses(SchemaDifference.between(old, fresh, rewording::of).stream()
                 .filter(one -> one.verdict().isOnlyLive() || one.verdict() == Verdict.DIFFERENT)
-                .sorted(BY_IMPORTANCE).toList());
+                .filter(one -> !left.contains(one.item().kind())).sorted(BY_IMPORTANCE).toList());
     }
 
-    /** Policies that are gone or are others, and tables whose row security is off. */
-    List<SchemaDifference> rowSecurity() {
-        return differences.stream().filter(one -> ROW_SECURITY.contains(one.item().kind())).toList();
+    /** All of a schema, as if nothing of it were in the new one. */
+    static Losses of(SchemaCatalog old) {
+        return new Losses(old.items().stream()
+                .map(item -> new SchemaDifference(Verdict.ONLY_LIVE, item, null)).sorted(BY_IMPORTANCE).toList());
     }
 
-    public boolean isEmpty() {
+    /** Policies that are gone or are others, and tables without their row security, a line each. */
+    List<String> rowSecurity() {
+        return differences.stream().filter(one -> ROW_SECURITY.contains(one.item().kind())).map(Losses::line).toList();
+    }
+
+    boolean isEmpty() {
         return differences.isEmpty();
     }
 
     /** "2 tables, 1 trigger, 3 indexes; different: 4 columns" */
     String summary() {
-        return Stream.of(count(true), (count(false).isEmpty() ? "" : "different: ") + count(false))
+        var different = count(false);
+        return Stream.of(count(true), different.isEmpty() ? "" : "different: " + different)
                 .filter(text -> !text.isEmpty()).collect(Collectors.joining("; "));
     }
 
-    private String count(boolean onlyOld) {
-        return differences.stream().filter(one -> one.verdict().isOnlyLive() == onlyOld)
+    private String count(boolean isGone) {
+        return differences.stream().filter(one -> one.verdict().isOnlyLive() == isGone)
                 .collect(Collectors.groupingBy(one -> one.item().kind(), TreeMap::new, Collectors.counting()))
                 .entrySet().stream().map(entry -> Text.count(entry.getValue(), entry.getKey().label()))
                 .collect(Collectors.joining(", "));
     }
 
-    /** One line each. */
-    List<String> lines() {
-        return differences.stream().map(SchemaDifference::toString).map(Text::line).toList();
+    private static String line(SchemaDifference difference) {
+        return Text.line(difference.toString());
     }
 
-    /** The ten most important, and all of them with --verbose. @param rest where the others are, or null */
-    void print(Console console, String rest) {
+    /** The ten most important; the others go to the run's log. */
+    void print(Console console) {
         if (isEmpty()) return;
         console.heading("Not in the new database: " + summary());
-        var lines = lines();
-        lines.stream().limit(SHOWN).forEach(line -> console.say("  " + line));
-        lines.stream().skip(SHOWN).forEach(line -> console.log("  " + line));
-        if (lines.size() > SHOWN)
-            console.say("  … and %,d more%s".formatted(lines.size() - SHOWN, rest == null ? "" : ": " + rest));
+        var lines = differences.stream().map(one -> "  " + line(one)).toList();
+        lines.stream().limit(SHOWN).forEach(console::say);
+        lines.stream().skip(SHOWN).forEach(console::log);
+        if (lines.size() > SHOWN) console.say("  … and %,d more".formatted(lines.size() - SHOWN));
+        console.event("losses", Map.of("losses", differences.stream().map(Losses::json).toList()));
+    }
+
+    private static Map<String, Object> json(SchemaDifference difference) {
+        var item = difference.item();
+        var values = new LinkedHashMap<String, Object>();
+        values.put("kind", item.kind().label());
+        values.put("relation", item.relation());
+        values.put("name", item.name());
+        values.put("verdict", difference.verdict().name().toLowerCase());
+        values.put("old", item.definition());
+        values.put("new", difference.fresh() == null ? null : difference.fresh().definition());
+        return values;
     }
 }

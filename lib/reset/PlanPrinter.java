@@ -182,6 +182,9 @@ public final class PlanPrinter {
         console.say("");
         console.success("done: %s is new, and %s %s it".formatted(findings.snapshot().name(),
                 Text.count(fresh, "fresh migration"), fresh == 1 ? "matches" : "match"));
+        var losses = plan.comparison().losses();
+        if (!losses.isEmpty()) console.say("  not in the new database: %s; all of it in .reset/%s/log"
+                .formatted(losses.summary(), findings.id()));
         if (plan.backupFile() != null) console.say("  backup     " + project.show(plan.backupFile()));
         console.say("  old tables " + location + (purged ? ", dropped next" : ""));
         var movedTo = filesGoTo == null ? ", removed next" : ", moved to " + project.show(filesGoTo) + " next";

@@ -25,6 +25,8 @@ import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
 import lib.postgres.DatabaseSnapshot;
 import lib.postgres.RunLock;
+import lib.postgres.SchemaCatalog;
+import lib.postgres.Sql;
 import lib.process.Interruption;
 import lib.project.Git;
 
@@ -40,11 +42,12 @@ public record Reset(Options options, Environment environment, Django django, Dat
      *
      * @param apps     labels of the apps to reset; empty for all own apps
      * @param settings Django's settings module, or null for the project's own
+     * @param allowed  guards that are switched off
      * @param backup   take one first; null: only before something is destroyed
      * @param purge    drop at the end what was set aside
      */
     public record Options(List<String> apps, String settings, StrategyChoice.Wanted strategy, boolean terminate,
-            boolean allowReplication, boolean trustImage, Boolean backup, boolean purge) {
+            Set<Allowed> allowed, Boolean backup, boolean purge) {
 
         /** A reset that only sets aside destroys nothing, and what is purged is backed up when it is set aside. */
         private boolean backupFirst(Strategy chosen) {
@@ -53,6 +56,9 @@ public record Reset(Options options, Environment environment, Django django, Dat
 
         private boolean backupBeforePurge() { return purge && !Boolean.FALSE.equals(backup); }
     }
+
+    /** What a guard would refuse. */
+    public enum Allowed { REPLICATION, STALE_IMAGE, POLICY_LOSS }
 
     // ---- look --------------------------------------------------------------------------------
 
@@ -90,12 +96,12 @@ public record Reset(Options options, Environment environment, Django django, Dat
         }
         Guards.checkSettings(description, environment.database());
         var buildCommand = environment.composeCommand("build", String.valueOf(django.service()));
-        Guards.checkSameCode(django, description, buildCommand, options.trustImage);
+        Guards.checkSameCode(django, description, buildCommand, options.allowed.contains(Allowed.STALE_IMAGE));
         if (!snapshot.schema().name().equals(description.currentSchema()))
             snapshot = DatabaseSnapshot.of(db, description.currentSchema());
         var migrations = migrations(description);
         var strategy = runnable(StrategyChoice.choose(db, snapshot, options.strategy, RunId.create(),
-                options.terminate, options.allowReplication), description);
+                options.terminate, options.allowed.contains(Allowed.REPLICATION)), description);
         return new Findings(environment, services, description, snapshot, migrations, strategy, strategy.inTheWay());
     }
 
@@ -145,9 +151,10 @@ public record Reset(Options options, Environment environment, Django django, Dat
         if (backup != null || options.backupBeforePurge()) folders.add(backups.get().folder().path());
         if (options.backupBeforePurge()) environment.pgPrograms(db.major());
         var keep = new RunStore(run).keep(() -> backup == null ? null : backup.file(), db, console);
-        steps.addAll(steps(findings, keep, files));
-        steps.add(new FinalCheck(environment, options.settings, run));
-        return new ResetPlan(findings, run, new Plan(steps), backup, folders);
+        var comparison = comparison(findings, console);
+        steps.addAll(steps(findings, keep, files, comparison));
+        steps.add(new FinalCheck(environment, options.settings, run, comparison::built));
+        return new ResetPlan(findings, run, new Plan(steps), backup, comparison, folders);
     }
 
     private BackupStep backup() {
@@ -158,21 +165,35 @@ public record Reset(Options options, Environment environment, Django django, Dat
      * Files first, database last: old files must never meet the new database. Services stop as late as possible, and
      * when they are stopped it is their step that finishes {@code keep}.
      */
-    private List<Step> steps(Findings findings, Step keep, ReplaceFiles files) {
+    private List<Step> steps(Findings findings, Step keep, ReplaceFiles files, CompareSchemas comparison) {
         var services = findings.services();
         var steps = new ArrayList<Step>();
         steps.add(services.isEmpty() ? keep : Step.of(keep.describe(), keep::run, keep::undo));
         if (findings.strategy() instanceof SwapDatabase swap)
-            steps.addAll(List.of(swap.createScratch(), swap.migrate(django)));
+            steps.addAll(List.of(swap.createScratch(), swap.migrate(django), comparison));
         if (!services.isEmpty()) steps.add(services.stopStep(true, console, keep::finish));
         steps.addAll(switch (findings.strategy()) {
             case SwapDatabase swap -> List.of(files, withoutPython(swap.swap()));
             case ParkTables park when park.inTransaction() ->
-                    List.of(park.parkAndMigrate(django), files, park.commit(django));
-            case ParkTables park -> List.of(files, park.park(), park.migrate(django));
-            case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django));
+                    List.of(park.parkAndMigrate(django), comparison, files, park.commit(django));
+            case ParkTables park -> List.of(files, park.park(), park.migrate(django), comparison);
+            case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django), comparison);
         });
         return steps;
+    }
+
+    private CompareSchemas comparison(Findings findings, Console console) {
+        var schema = findings.snapshot().schema().name();
+        Supplier<Database> fresh = findings.strategy() instanceof SwapDatabase swap
+                ? () -> db.sibling(swap.previous().scratch()) : () -> Database.open(db.credentials());
+        Supplier<SchemaCatalog> catalog = findings.strategy() instanceof ParkTables park && park.inTransaction()
+                ? () -> django.catalogInTransaction(schema)
+                : () -> {
+                    try (var other = fresh.get()) {
+                        return SchemaCatalog.of(other, schema);
+                    }
+                };
+        return new CompareSchemas(findings, options.allowed.contains(Allowed.POLICY_LOSS), catalog, fresh, console);
     }
 
     /** Python is connected to the live database, which would be in the way of its renaming. */
@@ -192,7 +213,29 @@ public record Reset(Options options, Environment environment, Django django, Dat
         if (options.purge) console.warn("--purge: what is set aside is dropped at the end%s; undo cannot bring it back"
                 .formatted(options.backupBeforePurge() ? ", after a backup of it" : ""));
         Guards.refuseProtected(db);
+        if (!options.allowed.contains(Allowed.POLICY_LOSS)) plan.comparison().refuseUncheckedPolicyLoss();
         Guards.writable(environment.project(), plan.folders().stream());
+    }
+
+    /**
+     * Builds the new database, prints what it lacks in comparison with the old one, and drops it.
+     *
+     * @throws Failure refused (4) where the role may not create a database
+     */
+    public void printLosses(ResetPlan plan) throws Exception {
+        if (!(plan.findings().strategy() instanceof SwapDatabase swap))
+            throw Failure.refused("--losses builds the new database beside the old one, and that is not possible here: "
+                    + plan.findings().strategy().reason())
+                    .next("let the role create databases: ALTER ROLE %s CREATEDB;"
+                            .formatted(Sql.identifier(db.credentials().user())));
+        var steps = List.of(swap.createScratch(), swap.migrate(django), plan.comparison().printingOnly());
+        try {
+            for (var step : steps) Plan.run(console, steps.indexOf(step) + 1, steps.size(), step);
+        } finally {
+            django.close();
+            Interruption.uninterruptibly(() -> swap.previous().dropScratch(db));
+        }
+        if (plan.comparison().losses().isEmpty()) console.success("everything of the old schema is in the new one");
     }
 
     // ---- run ---------------------------------------------------------------------------------

@@ -1,0 +1,133 @@
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import lib.postgres.Database;
+import lib.postgres.SchemaCatalog;
+import lib.postgres.SchemaDifference;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import support.Postgres;
+import support.Victim;
+
+/** A reset says what the new database lacks, refuses to lose row security, and undo brings everything back. */
+class LossesTest {
+    @TempDir Path temp;
+    private Victim victim;
+
+    /** On a table of Django's, and made by no migration. */
+    private static final List<String> PLANTED = List.of(
+            "table shop_note",
+            "column colour on shop_order: text",
+            "trigger numbered on shop_order: CREATE TRIGGER numbered",
+            "rule no_delete on shop_order: CREATE RULE no_delete",
+            "function numbered(): CREATE OR REPLACE FUNCTION",
+            "check shop_order_number_check on shop_order: CHECK ((number > 0))",
+            "index by_number on shop_order: USING btree (number)",
+            "column number on shop_order: integer NOT NULL DEFAULT 7; in a new database: integer NOT NULL",
+            "statistics related on shop_order: ON id, number FROM shop_order",
+            "comment of table shop_order: all orders",
+            "storage parameter shop_order: fillfactor=70",
+            "replica identity shop_order: FULL",
+            "statistics target number on shop_order: 500",
+            "enum colour: 'red'",
+            "grant of column number on shop_order: UPDATE to pg_monitor");
+
+    @BeforeEach void create() throws Exception {
+        victim = new Victim(temp.resolve("v"));
+    }
+
+    private void plant() throws Exception {
+        victim.sql("""
+            ALTER TABLE shop_order ADD colour text, ALTER number SET DEFAULT 7, ADD CHECK (number > 0),
+                ALTER number SET STATISTICS 500, SET (fillfactor = 70), REPLICA IDENTITY FULL;
+            CREATE FUNCTION numbered() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+            CREATE TRIGGER numbered BEFORE INSERT ON shop_order FOR EACH ROW EXECUTE FUNCTION numbered();
+            CREATE RULE no_delete AS ON DELETE TO shop_order DO INSTEAD NOTHING;
+            CREATE INDEX by_number ON shop_order (number);
+            CREATE STATISTICS related ON id, number FROM shop_order;
+            CREATE TYPE colour AS ENUM ('red');
+            COMMENT ON TABLE shop_order IS 'all orders';
+            GRANT UPDATE (number) ON shop_order TO pg_monitor;
+            """);
+    }
+
+    private void plantPolicy() throws Exception {
+        victim.sql("ALTER TABLE shop_order ENABLE ROW LEVEL SECURITY");
+        victim.sql("CREATE POLICY own ON shop_order USING (number < 9)");
+    }
+
+    private SchemaCatalog catalog() {
+        try (var db = Database.open(victim.db.credentials())) {
+            return SchemaCatalog.of(db, "public");
+        }
+    }
+
+    private String log() throws IOException {
+        try (var runs = Files.list(victim.root().resolve(".reset"))) {
+            return Files.readString(runs.filter(Files::isDirectory).findFirst().orElseThrow().resolve("log"));
+        }
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    void each_planted_object_is_listed_and_undo_brings_it_back(String strategy) throws Exception {
+        plant();
+        var before = catalog();
+        var reset = victim.reset().warmHere().run("--yes", "--strategy", strategy).done();
+        assertTrue(reset.out().contains("Not in the new database: 1 table, 1 column, "), reset.out());
+        assertTrue(reset.out().contains("\n  … and "), reset.out());
+        assertTrue(reset.out().contains("\n  not in the new database: 1 table, 1 column, "), reset.out());
+        var log = log();
+        for (var line : PLANTED)
+            // what was granted on a column that is still there is granted again
+            if (!line.startsWith("grant")) assertTrue(log.contains("Z   " + line), line + " is not in\n" + log);
+        assertFalse(log.contains("  grant of "), log);
+
+        var again = victim.reset().warmHere().run("--yes", "--strategy", strategy).done();
+        assertFalse(again.out().contains("ot in the new database"), again.out()); // the control
+        for (int i = 0; i < 2; i++) victim.reset().warmHere().run("undo", "--yes").done();
+        assertEquals(List.of(), SchemaDifference.between(before, catalog(), (catalog, item) -> item.definition()));
+    }
+
+    @Test void a_dry_run_lists_the_losses_and_leaves_nothing_behind() throws Exception {
+        plant();
+        plantPolicy();
+        var before = catalog();
+        var losses = victim.reset().warmHere().run("--dry-run", "--losses").done();
+        assertTrue(losses.out().contains("\n  policy own on shop_order: PERMISSIVE FOR ALL TO PUBLIC"), losses.out());
+        assertTrue(losses.out().contains("\n  table shop_note\n"), losses.out());
+        var events = victim.reset().warmHere().run("--dry-run", "--losses", "--json").done().out();
+        assertTrue(events.contains("""
+            "kind":"policy","relation":"shop_order","name":"own","verdict":"only_live\""""), events);
+        assertEquals(List.of(), victim.leftovers());
+        victim.filesAreAsTheyWere();
+        assertEquals(List.of(), SchemaDifference.between(before, catalog(), (catalog, item) -> item.definition()));
+    }
+
+    @ParameterizedTest @ValueSource(strings = {"swap", "park", "drop"})
+    void row_security_is_not_lost_without_a_word(String strategy) throws Exception {
+        plantPolicy();
+        var before = catalog();
+        victim.reset().warmHere().run("--yes", "--strategy", strategy)
+                .ended(4, "row security is not in the new database", "policy own on shop_order", "--allow-policy-loss");
+        assertEquals(List.of(), victim.leftovers());
+        victim.filesAreAsTheyWere();
+        assertEquals(List.of(), SchemaDifference.between(before, catalog(), (catalog, item) -> item.definition()));
+        var reset = victim.reset().warmHere().run("--yes", "--strategy", strategy, "--allow-policy-loss").done();
+        assertTrue(reset.out().contains("\n  policy own on shop_order"), reset.out());
+    }
+
+    @Test void losses_need_a_dry_run_and_a_role_that_may_create_databases() throws Exception {
+        victim.reset().warmHere().run("--losses").ended(2, "--losses is for --dry-run");
+        var poor = new Victim(temp.resolve("poor"), Postgres.database(Postgres.role("poor", "")));
+        poor.reset().warmHere().run("--dry-run", "--losses").ended(4, "may not create databases", "CREATEDB");
+        poor.isAsItWas();
+    }
+}
