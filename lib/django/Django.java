@@ -101,6 +101,14 @@ public final class Django implements Migrator, AutoCloseable {
         conversation.ask("migrating the new database", "migrate", Map.of("database", database));
     }
 
+    private record MadeRowsReply(List<MadeRows> rows) {}
+
+    @Override
+    public List<MadeRows> migrateOldInto(String database) {
+        return conversation.ask("running the old migrations", "migrateOld", Map.of("database", database),
+                MadeRowsReply.class).rows;
+    }
+
     @Override
     public void migrateLive() {
         conversation.ask("migrating the live database", "migrate", Map.of());

@@ -8,6 +8,17 @@ public interface Migrator {
     /** Into another database of the same server, committing as Django does. */
     void migrateInto(String database);
 
+    /** Rows that one of the old migrations made in a table. @param left rows that the table has after the last one */
+    record MadeRows(String migration, String table, long rows, long left) {}
+
+    /**
+     * The old migrations into another, empty database of the same server.
+     *
+     * @return the rows that custom operations of the selected apps made
+     * @throws lib.error.Failure when the old migrations do not run
+     */
+    List<MadeRows> migrateOldInto(String database);
+
     /**
      * In one transaction of Django's own connection to the live database, left open.
      *

@@ -26,6 +26,7 @@ class Staging:
         if folder:
             os.mkdir(folder, 0o700)
         self.folder = folder or temporary_folder(project)
+        self._before = None  # the MIGRATION_MODULES of the project, in a list
         self._package = "staged_" + os.urandom(8).hex()
         self.modules = {label: self._package + "." + label for label in labels}
         for label in ["", *labels]:
@@ -57,7 +58,18 @@ class Staging:
         from django.conf import settings
         old = settings.MIGRATION_MODULES
         modules = dict({label: None for label in without}, **self.modules)
+        self._before = self._before or [old]
         settings.MIGRATION_MODULES = dict(old, **modules) if isinstance(old, dict) else MigrationModules(old, modules)
+
+    @contextlib.contextmanager
+    def not_in_use(self):
+        """Meanwhile Django uses the migrations that the apps had before."""
+        from django.conf import settings
+        staged, settings.MIGRATION_MODULES = settings.MIGRATION_MODULES, self._before[0]
+        try:
+            yield
+        finally:
+            settings.MIGRATION_MODULES = staged
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -101,6 +113,9 @@ class Generator:
         self._staging = Staging(self._conversation.greeting.get("staging"), labels, self._project)
         self._conversation.at_end.append(self._staging.remove)
         return self._staging
+
+    def old_migrations(self):
+        return self._staging.not_in_use()
 
     def labels(self):
         """The labels of the apps whose migrations are new."""

@@ -21,6 +21,53 @@ class Migrator:
         finally:
             self._databases.close()
 
+    def migrate_old(self, database):
+        """
+        The old migrations into another, empty database. Returns the rows that custom operations of the selected apps
+        made: by migration and table, with the number of rows that the table has in the end.
+        """
+        made, before = [], {}
+
+        def started(migration):
+            if self._may_make_rows(migration):
+                before.update(self._row_counts())
+
+        def applied(migration):
+            if self._may_make_rows(migration):
+                for table, rows in self._row_counts().items():
+                    if rows > before.get(table, 0) and table != "django_migrations":
+                        made.append(dict(migration="%s.%s" % (migration.app_label, migration.name), table=table,
+                                         rows=rows - before.get(table, 0)))
+
+        try:
+            self._databases.point_to(database)
+            with self._generator.old_migrations():
+                self._run_migrate(before_each=started, after_each=applied)
+            left = self._row_counts()
+        finally:
+            self._databases.close()
+        return dict(rows=[dict(one, left=left[one["table"]]) for one in made if one["table"] in left])
+
+    def _may_make_rows(self, migration):
+        from django.db.migrations import RunPython, RunSQL, SeparateDatabaseAndState
+
+        def runs_code(operations):
+            return any(isinstance(one, (RunPython, RunSQL))
+                       or isinstance(one, SeparateDatabaseAndState) and runs_code(one.database_operations)
+                       or not type(one).__module__.startswith("django.") for one in operations)
+        return migration.app_label in self._generator.labels() and runs_code(migration.operations)
+
+    def _row_counts(self):
+        from django.db import connections
+        connection = connections["default"]
+        with connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
+            if not tables:
+                return {}
+            cursor.execute(" UNION ALL ".join("SELECT %d, count(*) FROM %s" % (number, connection.ops.quote_name(table))
+                                              for number, table in enumerate(tables)))
+            return {tables[number]: rows for number, rows in cursor.fetchall()}
+
     def migrate_in_transaction(self, statements):
         """Runs the statements, then the migrations, in one transaction on the live database, and leaves it open."""
         from django.db import connections, transaction
@@ -34,7 +81,7 @@ class Migrator:
                 cursor.execute("SET LOCAL lock_timeout = '5s'")
                 for statement in statements:
                     cursor.execute(statement)
-            self._migrate(after_each=fire_deferred_triggers)
+            self._migrate(after_each=lambda migration: fire_deferred_triggers())
         except BaseException:
             self.rollback()
             raise
@@ -72,6 +119,10 @@ class Migrator:
             self._databases.point_to(None)
 
     def _migrate(self, after_each=None):
+        self._run_migrate(after_each=after_each)
+        self._require_complete()
+
+    def _run_migrate(self, before_each=None, after_each=None):
         from django.core.management import call_command
         from django.db.models.signals import pre_migrate
         say, planned, applied = self._conversation.say, [], []
@@ -83,10 +134,12 @@ class Migrator:
             if action == "apply_start":
                 name = "%s.%s" % (migration.app_label, migration.name)
                 say("progress", text="%s (%d of %d)" % (name, len(applied) + 1, len(planned)))
+                if before_each:
+                    before_each(migration)
             if action == "apply_success":
                 applied.append(migration)
                 if after_each:
-                    after_each()
+                    after_each(migration)
                 if len(applied) == len(planned):
                     say("progress", text="after the last migration")
 
@@ -96,7 +149,6 @@ class Migrator:
                          database="default", interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
         finally:
             pre_migrate.disconnect(dispatch_uid="reset_migrations")
-        self._require_complete()
 
     def _require_complete(self):
         """Fails if a migration is unapplied, or a table of a selected app is missing."""

@@ -4,13 +4,16 @@ import java.util.List;
 import java.util.Set;
 import java.util.function.Supplier;
 import lib.cli.Console;
+import lib.django.Migrator;
 import lib.error.Failure;
+import lib.error.Problem;
 import lib.files.Text;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.Rewording;
 import lib.postgres.SchemaCatalog;
 import lib.postgres.SchemaCatalog.Kind;
+import lib.postgres.Sql;
 
 /**
  * Compares the old schema with the new one before the new one is live, and prints what the new one lacks. Row security
@@ -21,6 +24,7 @@ final class CompareSchemas implements Step {
     private final boolean allowPolicyLoss;
     private final Supplier<SchemaCatalog> fresh;
     private final Supplier<Database> parser;
+    private final Migrator migrator;
     private final Console console;
     private SchemaCatalog built;
     private Losses losses = Losses.NONE;
@@ -30,11 +34,12 @@ final class CompareSchemas implements Step {
      * @param parser opens a database in which definitions are parsed again
      */
     CompareSchemas(Findings findings, boolean allowPolicyLoss, Supplier<SchemaCatalog> fresh,
-            Supplier<Database> parser, Console console) {
+            Supplier<Database> parser, Migrator migrator, Console console) {
         this.findings = findings;
         this.allowPolicyLoss = allowPolicyLoss;
         this.fresh = fresh;
         this.parser = parser;
+        this.migrator = migrator;
         this.console = console;
     }
 
@@ -55,9 +60,34 @@ final class CompareSchemas implements Step {
     private void compare() {
         built = fresh.get();
         try (var db = parser.get()) {
-            losses = Losses.between(old(), built, new Rewording(db), notBuiltYet());
+            losses = Losses.between(old(), built, new Rewording(db), notBuiltYet(), lostRows(db));
         }
         losses.print(console);
+    }
+
+    /**
+     * Old migrations often do not run any more; then the plan's list of their operations is all that is known.
+     *
+     * @param fresh the new database
+     */
+    private List<Migrator.MadeRows> lostRows(Database fresh) {
+        var mayMakeRows = findings.django().history().customOperations().stream().anyMatch(one -> !one.carried());
+        if (!mayMakeRows || !(findings.strategy() instanceof SwapDatabase swap)) return List.of();
+        try {
+            return swap.rowsOfOldMigrations(migrator).stream().filter(made -> made.left() > rows(fresh, made.table()))
+                    .toList();
+        } catch (Failure e) {
+            if (e.problem() instanceof Problem.Interrupted) throw e;
+            console.note("the old migrations do not run, so the rows that they made cannot be counted: "
+                    + Text.line(Failure.firstLine(e)));
+            return List.of();
+        }
+    }
+
+    private long rows(Database fresh, String table) {
+        var name = Sql.identifier(findings.snapshot().schema().name()) + "." + Sql.identifier(table);
+        return fresh.is("SELECT to_regclass(?) IS NULL", name) ? 0
+                : fresh.one("SELECT count(*) FROM " + name, r -> r.getLong(1));
     }
 
     /** What only a later step brings into the new schema: after the commit, the grants. */

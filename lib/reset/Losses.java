@@ -11,6 +11,7 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.cli.Console;
+import lib.django.Migrator;
 import lib.files.Text;
 import lib.postgres.Rewording;
 import lib.postgres.SchemaCatalog;
@@ -18,9 +19,13 @@ import lib.postgres.SchemaCatalog.Kind;
 import lib.postgres.SchemaDifference;
 import lib.postgres.SchemaDifference.Verdict;
 
-/** What the old schema has and the new one lacks or has otherwise, the most important first. */
-record Losses(List<SchemaDifference> differences) {
-    static final Losses NONE = new Losses(List.of());
+/**
+ * What the old schema has and the new one lacks or has otherwise, the most important first.
+ *
+ * @param rows that old migrations made
+ */
+record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) {
+    static final Losses NONE = new Losses(List.of(), List.of());
 
     private static final int SHOWN = 10;
     private static final Set<Kind> ROW_SECURITY = EnumSet.of(Kind.POLICY, Kind.ROW_SECURITY);
@@ -42,16 +47,18 @@ record Losses(List<SchemaDifference> differences) {
     }
 
     /** What only the new schema has is no loss. @param left kinds that are not compared */
-    static Losses between(SchemaCatalog old, SchemaCatalog fresh, Rewording rewording, Collection<Kind> left) {
+    static Losses between(SchemaCatalog old, SchemaCatalog fresh, Rewording rewording, Collection<Kind> left,
+            List<Migrator.MadeRows> rows) {
         return new Losses(SchemaDifference.between(old, fresh, rewording::of).stream()
                 .filter(one -> one.verdict().isOnlyLive() || one.verdict() == Verdict.DIFFERENT)
-                .filter(one -> !left.contains(one.item().kind())).sorted(BY_IMPORTANCE).toList());
+                .filter(one -> !left.contains(one.item().kind())).sorted(BY_IMPORTANCE).toList(), rows);
     }
 
     /** All of a schema, as if nothing of it were in the new one. */
     static Losses of(SchemaCatalog old) {
         return new Losses(old.items().stream()
-                .map(item -> new SchemaDifference(Verdict.ONLY_LIVE, item, null)).sorted(BY_IMPORTANCE).toList());
+                .map(item -> new SchemaDifference(Verdict.ONLY_LIVE, item, null)).sorted(BY_IMPORTANCE).toList(),
+                List.of());
     }
 
     /** Policies that are gone or are others, and tables without their row security, a line each. */
@@ -60,13 +67,15 @@ record Losses(List<SchemaDifference> differences) {
     }
 
     boolean isEmpty() {
-        return differences.isEmpty();
+        return differences.isEmpty() && rows.isEmpty();
     }
 
-    /** "2 tables, 1 trigger, 3 indexes; different: 4 columns" */
+    /** "2 tables, 1 trigger, 3 indexes; different: 4 columns; 40 rows that old migrations made" */
     String summary() {
         var different = count(false);
-        return Stream.of(count(true), different.isEmpty() ? "" : "different: " + different)
+        var made = rows.stream().mapToLong(Migrator.MadeRows::rows).sum();
+        return Stream.of(count(true), different.isEmpty() ? "" : "different: " + different,
+                        made == 0 ? "" : Text.count(made, "row") + " that old migrations made")
                 .filter(text -> !text.isEmpty()).collect(Collectors.joining("; "));
     }
 
@@ -85,11 +94,14 @@ record Losses(List<SchemaDifference> differences) {
     void print(Console console) {
         if (isEmpty()) return;
         console.heading("Not in the new database: " + summary());
+        for (var made : rows)
+            console.say("  %s in %s, made by %s".formatted(Text.count(made.rows(), "row"), Text.line(made.table()),
+                    made.migration()));
         var lines = differences.stream().map(one -> "  " + line(one)).toList();
         lines.stream().limit(SHOWN).forEach(console::say);
         lines.stream().skip(SHOWN).forEach(console::log);
         if (lines.size() > SHOWN) console.say("  … and %,d more".formatted(lines.size() - SHOWN));
-        console.event("losses", Map.of("losses", differences.stream().map(Losses::json).toList()));
+        console.event("losses", Map.of("losses", differences.stream().map(Losses::json).toList(), "rows", rows));
     }
 
     private static Map<String, Object> json(SchemaDifference difference) {

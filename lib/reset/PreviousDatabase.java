@@ -87,10 +87,19 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** Its name has this run's id, so no other program has created it. */
     public void dropScratch(Database db) {
+        drop(db, scratch);
+        drop(db, oldScratch());
+    }
+
+    void drop(Database db, String name) {
         try (var maintenance = db.requireMaintenance()) {
-            maintenance.oidOf(scratch).filter(found -> found != oid)
-                    .ifPresent(found -> drop(maintenance, scratch, found));
+            maintenance.oidOf(name).filter(found -> found != oid).ifPresent(found -> drop(maintenance, name, found));
         }
+    }
+
+    /** The database into which the old migrations run, to count the rows that they make. */
+    String oldScratch() {
+        return RunId.named(live, "old", run);
     }
 
     /** Not WITH (FORCE), which an owner may not use while autovacuum works there; a plain DROP ends autovacuum. */
@@ -105,7 +114,7 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** Every database of this run that is not in use. */
     private List<String> unused(Database db) {
-        return Stream.of(scratch, before, undone)
+        return Stream.of(scratch, oldScratch(), before, undone)
                 .filter(name -> db.oidOf(name).isPresent() && (!name.equals(before) || isOld(db, before))).toList();
     }
 
@@ -116,7 +125,7 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** An unfinished scratch database holds no user's data. */
     @Override public List<String> holders(Database db) {
-        return unused(db).stream().filter(name -> !name.equals(scratch)).toList();
+        return unused(db).stream().filter(name -> !name.equals(scratch) && !name.equals(oldScratch())).toList();
     }
 
     @Override public Step purge(Database db, boolean terminate) {

@@ -193,7 +193,8 @@ public record Reset(Options options, Environment environment, Django django, Dat
                         return SchemaCatalog.of(other, schema);
                     }
                 };
-        return new CompareSchemas(findings, options.allowed.contains(Allowed.POLICY_LOSS), catalog, fresh, console);
+        return new CompareSchemas(findings, options.allowed.contains(Allowed.POLICY_LOSS), catalog, fresh, django,
+                console);
     }
 
     /** Python is connected to the live database, which would be in the way of its renaming. */

@@ -86,5 +86,21 @@ record SwapDatabase(Database db, DatabaseSnapshot snapshot, boolean terminate, S
         });
     }
 
+    /**
+     * Runs the old migrations into a database of its own, and drops that again.
+     *
+     * @throws lib.error.Failure when the old migrations do not run
+     */
+    List<Migrator.MadeRows> rowsOfOldMigrations(Migrator migrator) {
+        try {
+            try (var maintenance = db.requireMaintenance()) {
+                new DatabaseCopy(db, snapshot.schema().name(), previous.oldScratch()).create(maintenance);
+            }
+            return migrator.migrateOldInto(previous.oldScratch());
+        } finally {
+            previous.drop(db, previous.oldScratch());
+        }
+    }
+
     Step swap() { return previous.swap(db, terminate); }
 }

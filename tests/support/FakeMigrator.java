@@ -26,6 +26,11 @@ public final class FakeMigrator implements Migrator {
     }
 
     @Override
+    public List<MadeRows> migrateOldInto(String database) {
+        return List.of();
+    }
+
+    @Override
     public void migrateLive() {
         each(live, migrations);
     }
