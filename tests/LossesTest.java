@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import lib.postgres.Database;
 import lib.postgres.SchemaCatalog;
 import lib.postgres.SchemaDifference;
@@ -15,6 +16,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import support.Postgres;
+import support.Python;
+import support.SampleProject;
+import support.Tool;
 import support.Victim;
 
 /** A reset says what the new database lacks, refuses to lose row security, and undo brings everything back. */
@@ -129,5 +133,79 @@ class LossesTest {
         var poor = new Victim(temp.resolve("poor"), Postgres.database(Postgres.role("poor", "")));
         poor.reset().warmHere().run("--dry-run", "--losses").ended(4, "may not create databases", "CREATEDB");
         poor.isAsItWas();
+    }
+
+    private static final String SEED = """
+        from django.db import migrations
+
+        def seed(apps, editor):
+            Status = apps.get_model("shop", "Status")
+            for name in ("new", "paid", "sent"):
+                Status.objects.create(name=name)
+
+        class Migration(migrations.Migration):
+            dependencies = [("shop", "0001_initial")]
+            operations = [migrations.RunPython(seed, migrations.RunPython.noop)]
+        """;
+
+    /** Of an app with rows that its second migration makes. @param third a migration after it */
+    private Tool shop(Postgres.Db db, String third) throws Exception {
+        var project = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")), Map.of(
+                "shop/models.py", """
+                    from django.db import models
+
+                    class Status(models.Model):
+                        name = models.CharField(max_length=9)
+                    """,
+                "shop/migrations/0001_initial.py", """
+                    from django.db import migrations, models
+
+                    class Migration(migrations.Migration):
+                        operations = [migrations.CreateModel("Status", [
+                            ("id", models.BigAutoField(primary_key=True)), ("name", models.CharField(max_length=9))])]
+                    """,
+                "shop/migrations/0002_seed.py", SEED, "shop/migrations/0003_more.py", third)).env(db);
+        return Tool.in(project.root(), "reset_migrations").env("HOME", temp.resolve("home").toString())
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
+    }
+
+    private static List<String> databases(Postgres.Db db) throws Exception {
+        try (var live = Database.open(db.credentials())) {
+            return live.texts("SELECT datname FROM pg_database WHERE starts_with(datname, current_database() || '_')");
+        }
+    }
+
+    @Test void rows_that_old_migrations_made_are_counted() throws Exception {
+        var db = Postgres.database(Postgres.role("seeds", "CREATEDB"));
+        var shop = shop(db, """
+            from django.db import migrations
+
+            def nothing(apps, editor):
+                pass
+
+            class Migration(migrations.Migration):
+                dependencies = [("shop", "0002_seed")]
+                operations = [migrations.RunPython(nothing)]
+            """);
+        var losses = shop.warmHere().run("--dry-run", "--losses").done();
+        assertTrue(losses.out().contains("""
+            Not in the new database: 3 rows that old migrations made
+              3 rows in shop_status, made by shop.0002_seed
+            """), losses.out());
+        assertEquals(List.of(), databases(db));
+        var reset = shop.warmHere().run("--yes").done();
+        assertTrue(reset.out().contains("\n  not in the new database: 3 rows that old migrations made; "), reset.out());
+        var again = shop.warmHere().run("--yes").done();
+        assertFalse(again.out().contains("ot in the new database"), again.out()); // the control
+    }
+
+    @Test void old_migrations_that_do_not_run_are_no_obstacle() throws Exception {
+        var db = Postgres.database(Postgres.role("seeds", "CREATEDB"));
+        var losses = shop(db, SEED.replace("\"shop\", \"0001_initial\"", "\"shop\", \"0001_gone\"")).warmHere()
+                .run("--dry-run", "--losses").done();
+        assertTrue(losses.out().contains("the old migrations do not run, so the rows that they made cannot be counted: "
+                + "NodeNotFoundError: Migration shop.0003_more dependencies reference nonexistent parent node "),
+                losses.out());
+        assertEquals(List.of(), databases(db));
     }
 }

@@ -2,6 +2,7 @@ package lib.reset;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
@@ -12,6 +13,7 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import lib.Lib;
 import lib.cli.Console;
+import lib.django.Description;
 import lib.files.Text;
 import lib.plan.Plan;
 import lib.postgres.Database;
@@ -107,14 +109,21 @@ public final class PlanPrinter {
         if (!lost.isEmpty()) {
             title(console, Text.count(lost.size(), "custom operation")
                     + " in the old files that the new ones will not have");
-            columns(console, lost.stream().map(operation -> List.of(
-                    "%s.%s:%d".formatted(operation.app(), operation.migration(), operation.line()),
-                    operation.operation() + " " + Text.line(operation.detail()))).toList());
+            var byFile = new LinkedHashMap<String, List<Description.CustomOperation>>();
+            for (var one : lost)
+                byFile.computeIfAbsent(one.app() + "." + one.migration(), file -> new ArrayList<>()).add(one);
+            columns(console, byFile.entrySet().stream().map(file -> List.of(
+                    file.getKey() + ":" + joined(file.getValue(), ",", one -> "" + one.line()),
+                    joined(file.getValue(), "; ", one -> one.operation() + " " + Text.line(one.detail())))).toList());
         }
         if (history.carried().isEmpty()) return;
         title(console, "Carried into the new first migrations");
         columns(console, history.carried().stream()
                 .map(operation -> List.of(operation.app(), Text.line(operation.source()))).toList());
+    }
+
+    private static <T> String joined(List<T> all, String separator, Function<T, String> text) {
+        return all.stream().map(text).collect(Collectors.joining(separator));
     }
 
     private static void printUncommitted(Console console, Findings found) {
