@@ -14,9 +14,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import support.Postgres;
 import support.Python;
+import support.Sample;
 import support.SampleProject;
 import support.Tool;
 import support.Victim;
@@ -74,13 +75,21 @@ class LossesTest {
         }
     }
 
+    static List<String> two() {
+        return Sample.of("losses", List.of("swap", "park"), 1);
+    }
+
+    static List<String> three() {
+        return Sample.of("policies", List.of("swap", "park", "drop"), 1);
+    }
+
     private String log() throws IOException {
         try (var runs = Files.list(victim.root().resolve(".reset"))) {
             return Files.readString(runs.filter(Files::isDirectory).findFirst().orElseThrow().resolve("log"));
         }
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park"})
+    @ParameterizedTest @MethodSource("two")
     void each_planted_object_is_listed_and_undo_brings_it_back(String strategy) throws Exception {
         plant();
         var before = catalog();
@@ -115,7 +124,7 @@ class LossesTest {
         assertEquals(List.of(), SchemaDifference.between(before, catalog(), (catalog, item) -> item.definition()));
     }
 
-    @ParameterizedTest @ValueSource(strings = {"swap", "park", "drop"})
+    @ParameterizedTest @MethodSource("three")
     void row_security_is_not_lost_without_a_word(String strategy) throws Exception {
         plantPolicy();
         var before = catalog();

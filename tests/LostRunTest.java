@@ -211,7 +211,7 @@ class LostRunTest {
         }
     }
 
-    @Test void the_folder_is_a_mount_point() throws Exception {
+    @Tag("exhaustive") @Test void the_folder_is_a_mount_point() throws Exception {
         var folder = Files.createDirectory(crm.root().resolve(".reset"));
         var mount = new ProcessBuilder("mount", "-t", "tmpfs", "-o", "size=4m", "none", folder.toString())
                 .redirectErrorStream(true).start();
@@ -437,7 +437,7 @@ class LostRunTest {
         }
     }
 
-    @Test void purge_refuses_to_drop_a_database_that_holds_another_runs_schema() throws Exception {
+    @Tag("exhaustive") @Test void purge_refuses_to_drop_a_database_that_holds_another_runs_schema() throws Exception {
         assertDone(reset("--yes", "--strategy", "swap"));
         var aside = asideOnServer().getFirst();
         execute(aside, "CREATE SCHEMA parked_before; COMMENT ON SCHEMA parked_before IS 'reset_migrations"

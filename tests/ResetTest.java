@@ -318,7 +318,7 @@ class ResetTest {
         assertFalse(output.all().contains("wr0ng secret"));
     }
 
-    @Test void a_second_alias_on_another_database_stays_untouched_and_is_named() throws Exception {
+    @Tag("exhaustive") @Test void a_second_alias_on_another_database_stays_untouched_and_is_named() throws Exception {
         var other = Postgres.database(db.role());
         try (var connection = other.connect(); var statement = connection.createStatement()) {
             statement.execute("CREATE TABLE kept (id int); INSERT INTO kept VALUES (1), (2)");
@@ -426,7 +426,7 @@ class ResetTest {
         }
     }
 
-    @Test void the_plan_names_objects_other_than_tables() throws Exception {
+    @Tag("exhaustive") @Test void the_plan_names_objects_other_than_tables() throws Exception {
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             statement.execute("CREATE VIEW talkative AS SELECT contact_id FROM conversations_message GROUP BY 1");
         }
@@ -444,7 +444,7 @@ class ResetTest {
         assertTrue(lines.get(1).get("aside").getAsString().contains("_before_"), lines.toString());
     }
 
-    @Test void with_apps_only_these_get_new_files_but_the_whole_database_is_new() throws Exception {
+    @Tag("exhaustive") @Test void with_apps_only_these_get_new_files_but_the_whole_database_is_new() throws Exception {
         var own = Postgres.database(db.role());
         var model = "from django.db import models\nclass Thing(models.Model):\n"
                 + "    name = models.CharField(max_length=20)\n";

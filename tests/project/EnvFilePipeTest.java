@@ -95,17 +95,18 @@ class EnvFilePipeTest {
         var reset = run(way, "reset_migrations", "--yes", "--no-superuser", "--backup")
             .ended(0, "back up " + victim.db.name(), "--env-file FILE").all();
         assertFalse(reset.replace("--env-file FILE", "").contains("--env-file"), reset); // the pipe is gone
-        run(way, "reset_migrations", "status").ended(0);
         run(way, "reset_migrations", "undo", "--yes").ended(0);
         victim.rowsAreAsTheyWere();
+        run(way, "backup_database", "create").ended(0, "Backing up");
+        run(way, "backup_database", "verify").ended(0, "verified");
+        if (!Sample.ALL) return;
+
+        run(way, "reset_migrations", "status").ended(0);
         run(way, "reset_migrations", "--yes", "--no-superuser").ended(0);
         run(way, "reset_migrations", "purge", "--yes", "--all").ended(0);
         assertEquals(List.of(), databases());
-
-        run(way, "backup_database", "create").ended(0, "Backing up");
         run(way, "backup_database", "list").ended(0);
         run(way, "backup_database", "status").ended(0);
-        run(way, "backup_database", "verify").ended(0, "verified");
         run(way, "backup_database", "restore", newest().toString(), "--yes").ended(0, "restored into database");
     }
 

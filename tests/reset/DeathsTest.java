@@ -32,6 +32,7 @@ import lib.plan.Step;
 import lib.postgres.Database;
 import lib.process.Program;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
@@ -443,7 +444,7 @@ class DeathsTest {
         assertEquals(List.of(), victim.pythons());
     }
 
-    @Test void reset_and_undo_leave_a_project_on_a_full_disk_as_it_was() throws Exception {
+    @Tag("exhaustive") @Test void reset_and_undo_leave_a_project_on_a_full_disk_as_it_was() throws Exception {
         assumeTrue(mayMount(), "only root can mount small file systems: a full disk is not tried");
         var ends = new Ends();
         var deaths = new ArrayList<Executable>();

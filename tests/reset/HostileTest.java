@@ -48,6 +48,7 @@ import support.FakeMigrator;
 import support.OldState;
 import support.Postgres;
 import support.Python;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -165,12 +166,17 @@ class HostileTest {
         }
     }
 
+    /** The default run tries a quarter of the generated cases. */
+    private static int share(int all) {
+        return Sample.ALL ? all : all / 4;
+    }
+
     private static void s(java.sql.Statement statement) throws Exception {
         statement.setEscapeProcessing(false);
     }
 
     @Test void names_are_quoted_and_fitted_as_the_server_reads_them() throws Exception {
-        for (var name : names(new Random(SEED), 400)) tried(name, () -> {
+        for (var name : names(new Random(SEED), share(400))) tried(name, () -> {
                 query(lib("identifier", name), name);
                 var fitted = lib("shortened", name + name, "_before_20261122_0000");
                 assertTrue(bytes(fitted) <= 63 && fitted.endsWith("_before_20261122_0000"), fitted);
@@ -218,7 +224,7 @@ class HostileTest {
     }
 
     @Test void two_hundred_tables_with_odd_names_are_parked_and_restored() throws Exception {
-        var names = names(new Random(SEED + 1), 200);
+        var names = names(new Random(SEED + 1), share(200));
         var db = Postgres.database(Postgres.role("o\"w'n;er -- 🐘 \\", ""));
         OldState.run(db.as(Postgres.SUPERUSER), "GRANT CREATE ON DATABASE %s TO %s".formatted(
                         Postgres.quoted(db.name()), Postgres.quoted(db.role().name())),
@@ -246,7 +252,7 @@ class HostileTest {
     }
 
     @Test void a_hundred_tables_with_odd_names_are_dropped_and_nothing_else() throws Exception {
-        var names = names(new Random(SEED + 2), 100);
+        var names = names(new Random(SEED + 2), share(100));
         var db = Postgres.database();
         OldState.run(db, "CREATE SCHEMA \"x; --\"", "CREATE TABLE \"x; --\".\"a\"\"b\" AS SELECT 1 AS one");
         fill(db, names);
@@ -293,7 +299,7 @@ class HostileTest {
     }
 
     @Test void a_run_remembers_odd_names() throws Exception {
-        for (var name : names(new Random(SEED + 3), 100)) tried(name, () -> {
+        for (var name : names(new Random(SEED + 3), share(100))) tried(name, () -> {
                 var aside = bytes(name) % 2 == 0
                         ? new PreviousDatabase("r", name, 7, name + "1", name + "2", name + "3", name)
                         : new PreviousSchema("r", name, name + "1", name + "2", name + "3", false,
@@ -323,7 +329,7 @@ class HostileTest {
 
     @Test void random_bytes_are_read_as_python_reads_them_or_refused() throws Exception {
         var random = new Random(SEED + 4);
-        int count = 300;
+        int count = share(300);
         for (int i = 0; i < count; i++) {
             var bytes = new java.io.ByteArrayOutputStream();
             if (random.nextInt(4) == 0) bytes.writeBytes("\ufeff".getBytes(StandardCharsets.UTF_8));
@@ -724,7 +730,7 @@ class HostileTest {
 
     @Test void reset_and_undo_work_on_a_database_with_an_odd_name() throws Exception {
         var db = Postgres.database("o\"d'd; -- %s\\ 🐘é", Postgres.role("r\"'; %s\\🐘", "CREATEDB"));
-        fill(db, names(new Random(SEED + 6), 60));
+        fill(db, names(new Random(SEED + 6), share(60)));
         var project = project(db);
         var rows = Snapshot.of(db);
         var files = Snapshot.of(project.root());

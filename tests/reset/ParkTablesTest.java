@@ -15,6 +15,7 @@ import lib.error.Failure;
 import lib.error.Problem.Exit;
 import lib.plan.Step;
 import lib.postgres.Database;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import support.FakeMigrator;
 import support.OldState;
@@ -443,6 +444,7 @@ class ParkTablesTest {
         }
     }
 
+    @Tag("exhaustive")
     @Test void purge_of_three_thousand_tables_fits_into_the_default_lock_table() throws Exception {
         var db = Postgres.database();
         for (int batch = 0; batch < 30; batch++)

@@ -369,6 +369,7 @@ class RemoteTest {
         }
     }
 
+    @Tag("exhaustive")
     @Test
     void a_server_that_dies_during_the_upload_leaves_nothing_that_looks_complete() throws Exception {
         s3();
