@@ -25,8 +25,8 @@ import lib.cli.Console;
 import lib.cli.Script;
 import lib.environment.Environment;
 import lib.environment.ProjectOptions;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.FolderLock;
 import lib.files.Text;
 import lib.plan.Plan;
@@ -57,7 +57,7 @@ import picocli.CommandLine.ParentCommand;
         description = {"Backs up the PostgreSQL database of a Django project; without a command: create.",
                 "Every backup is read back to its end; verify restores it and compares every table."})
 public class backup_database implements Callable<Integer>, Cli.HasOutput {
-    private static final int DONE = Problem.Exit.DONE.code;
+    private static final int DONE = ExitCode.DONE.code;
 
     @Mixin ProjectOptions where;
     @Mixin BackupOptions.Folder dir;
@@ -250,7 +250,7 @@ public class backup_database implements Callable<Integer>, Cli.HasOutput {
                 if (which.all && !Files.exists(path)) return true; // pruned meanwhile
                 var failure = e.problem() instanceof BadBackup bad ? new Failure(bad.failed(), e) : e;
                 recordFailure(path, failure);
-                if (only || failure.problem().exit() != Problem.Exit.FAILED) throw failure;
+                if (only || failure.problem().exit() != ExitCode.FAILED) throw failure;
                 context.console.error(failure.problem());
                 return false;
             }

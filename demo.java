@@ -24,8 +24,8 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import lib.cli.Cli;
 import lib.cli.Console;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.plan.Plan;
 import lib.plan.Step;
 import lib.process.Interruption;
@@ -81,7 +81,7 @@ public class demo implements Callable<Integer>, Cli.HasOutput {
         runUndo();
         checkOldState(before, message);
         printSummary(began);
-        return Problem.Exit.DONE.code;
+        return ExitCode.DONE.code;
     }
 
     // ---- what it shows -----------------------------------------------------------------------

@@ -20,8 +20,8 @@ import lib.django.Django;
 import lib.django.DjangoProblem;
 import lib.environment.Environment;
 import lib.environment.ProjectOptions;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.FolderLock;
 import lib.postgres.Database;
 import lib.postgres.RunLock;
@@ -147,7 +147,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (dryRun) {
                 if (losses) reset.printLosses(plan);
                 console.success("dry run: nothing was changed");
-                return Problem.Exit.DONE.code;
+                return ExitCode.DONE.code;
             }
             var findings = plan.findings();
             confirmation.ask(console, findings.snapshot().name(), db.credentials().isLocal(),
@@ -156,7 +156,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             if (!terminate && confirmation.toTerminate(console, findings.inTheWay().size()))
                 plan = reset.terminating(plan);
             reset.run(plan, superuser(console));
-            return Problem.Exit.DONE.code;
+            return ExitCode.DONE.code;
         }
     }
 
@@ -210,7 +210,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 Guards.writable(locked.project(), undo.folders());
                 locked.confirm(top.confirmation);
                 undo.run(locked.console());
-                return Problem.Exit.DONE.code;
+                return ExitCode.DONE.code;
             });
         }
     }
@@ -232,7 +232,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             try (var environment = top.where.environment(top.where.project(), python, console::warn)) {
                 return LockedProject.run(console, environment, "reset_migrations finish", locked -> {
                     FinishPlan.of(locked, wanted, settings).run(locked);
-                    return Problem.Exit.DONE.code;
+                    return ExitCode.DONE.code;
                 });
             }
         }
@@ -250,7 +250,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                     var db = Database.open(environment.database())) {
                 StatusPrinter.print(console, project, db);
             }
-            return Problem.Exit.DONE.code;
+            return ExitCode.DONE.code;
         }
     }
 
@@ -274,7 +274,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
                 Guards.writable(locked.project(), purge.folders());
                 locked.confirm(top.confirmation);
                 purge.run(locked.console(), locked.environment(), () -> Script.RESET_MIGRATIONS.command("purge"));
-                return Problem.Exit.DONE.code;
+                return ExitCode.DONE.code;
             });
         }
     }

@@ -26,6 +26,7 @@ import java.util.stream.Stream;
 import lib.cli.Cli;
 import lib.cli.Console;
 import lib.environment.Environment;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
@@ -105,7 +106,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
         } finally {
             Python.delete(folder);
         }
-        return Problem.Exit.DONE.code;
+        return ExitCode.DONE.code;
     }
 
     // ---- what is measured --------------------------------------------------------------------
@@ -430,7 +431,7 @@ public class backup implements Callable<Integer>, Cli.HasOutput {
     }
 
     record RunFailed(List<String> command, int code, String words) implements Problem {
-        @Override public Exit exit() { return Exit.FAILED; }
+        @Override public ExitCode exit() { return ExitCode.FAILED; }
 
         @Override
         public String what() {

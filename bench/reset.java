@@ -23,6 +23,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import lib.cli.Cli;
 import lib.cli.Console;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
@@ -92,7 +93,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
         } finally {
             Python.delete(folder);
         }
-        return Problem.Exit.DONE.code;
+        return ExitCode.DONE.code;
     }
 
     // ---- what is measured --------------------------------------------------------------------
@@ -331,7 +332,7 @@ public class reset implements Callable<Integer>, Cli.HasOutput {
     }
 
     record RunFailed(List<String> command, int code, String words) implements Problem {
-        @Override public Exit exit() { return Exit.FAILED; }
+        @Override public ExitCode exit() { return ExitCode.FAILED; }
 
         @Override
         public String what() {

@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import lib.cli.Cli;
 import lib.cli.Console;
-import lib.error.Problem;
+import lib.error.ExitCode;
 import lib.postgres.Database;
 import lib.postgres.Rewording;
 import lib.postgres.SchemaCatalog;
@@ -43,7 +43,7 @@ public class schemas implements Callable<Integer>, Cli.HasOutput {
 
     @Override public Integer call() throws Exception {
         for (int tables : List.of(50, 500, 1000, 2000)) compare(output.console(), tables);
-        return Problem.Exit.DONE.code;
+        return ExitCode.DONE.code;
     }
 
     private void compare(Console console, int tables) throws Exception {

@@ -80,6 +80,7 @@
 //SOURCES environment/ProjectOptions.java
 //SOURCES environment/ServiceEngine.java
 //SOURCES environment/Services.java
+//SOURCES error/ExitCode.java
 //SOURCES error/Failure.java
 //SOURCES error/Problem.java
 //SOURCES files/Checkpoint.java

@@ -36,8 +36,8 @@ import lib.backup.Retention;
 import lib.backup.archive.Compression;
 import lib.cli.Cli;
 import lib.environment.Environment;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Checkpoint;
 import lib.files.Disk;
 import lib.postgres.PgPrograms;
@@ -482,7 +482,7 @@ class BackupFaultsTest {
                                     fake,
                                     new Backup.Options(format.equals("plain"), Compression.parse("zstd"), null, 0)),
                             script);
-                    assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+                    assertEquals(ExitCode.FAILED, failure.problem().exit());
                     assertEquals(before, content(), script);
                     count("failing pg_dumps without a leftover", true);
                 }

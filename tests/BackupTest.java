@@ -29,8 +29,8 @@ import lib.backup.BackupFolder;
 import lib.backup.Restoration;
 import lib.backup.archive.Compression;
 import lib.environment.Environment;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
 import lib.postgres.PgPrograms;
@@ -263,7 +263,7 @@ class BackupTest {
                 Backup.Options.DEFAULT,
                 SILENT)) {
             var failure = assertThrows(Failure.class, () -> Backup.create(credentials(shop), pgDump, folder(), SILENT));
-            assertEquals(Problem.Exit.BUSY, failure.problem().exit());
+            assertEquals(ExitCode.BUSY, failure.problem().exit());
             assertEquals(
                     5,
                     cron(envFile(Postgres.SUPERUSER))
@@ -642,7 +642,7 @@ class BackupTest {
             var archive = temp.resolve("an archive." + format);
             dump.with("--format=" + format, "--file=" + archive, shop.name()).output();
             var problem = assertThrows(Failure.class, () -> BackupFile.of(archive, null)).problem();
-            assertEquals(Problem.Exit.USAGE, problem.exit());
+            assertEquals(ExitCode.USAGE, problem.exit());
             assertEquals(
                     archive + " is a pg_dump archive in the " + format + " format, which is not supported",
                     problem.what());
@@ -723,7 +723,7 @@ class BackupTest {
     }
 
     private static void assertMatches(String pattern, Failure failure) {
-        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+        assertEquals(ExitCode.FAILED, failure.problem().exit());
         assertTrue(failure.getMessage().matches("(?s)" + pattern), failure.getMessage());
     }
 

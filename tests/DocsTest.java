@@ -24,7 +24,7 @@ import java.util.stream.Stream;
 import javax.tools.ToolProvider;
 import lib.Lib;
 import lib.cli.Cli;
-import lib.error.Problem;
+import lib.error.ExitCode;
 import lib.project.Settings;
 import lib.project.Project;
 import org.junit.jupiter.api.Test;
@@ -227,7 +227,7 @@ class DocsTest {
 
     @Test void the_table_of_exit_codes_is_the_codes() {
         var codes = new ArrayList<String>();
-        for (var exit : Problem.Exit.values()) codes.add(exit.code + " " + exit.meaning);
+        for (var exit : ExitCode.values()) codes.add(exit.code + " " + exit.meaning);
         assertEquals(codes, exitCodes(README));
         assertFalse(codes.equals(exitCodes(README.replace("| 5 | busy", "| 6 | busy"))));
         assertFalse(codes.equals(exitCodes(README.replaceFirst("\\| 4 \\|.*\n", ""))));
@@ -252,7 +252,7 @@ class DocsTest {
 
     /** The guide writes a message's exit code as "(exit 4)". */
     @Test void the_guides_exit_codes_are_codes() {
-        var known = Stream.of(Problem.Exit.values()).map(exit -> "" + exit.code).toList();
+        var known = Stream.of(ExitCode.values()).map(exit -> "" + exit.code).toList();
         var said = all(Pattern.compile("\\(exit (\\d+)\\)"), README + GUIDE, 1);
         assertFalse(said.isEmpty());
         assertTrue(known.containsAll(said), said.toString());
@@ -398,7 +398,7 @@ class DocsTest {
                 else if (entry.group(3) != null
                         && exits.stream()
                                 .noneMatch(exit -> !exit.isEmpty()
-                                        && Problem.Exit.valueOf(exit).code == Integer.parseInt(entry.group(3))))
+                                        && ExitCode.valueOf(exit).code == Integer.parseInt(entry.group(3))))
                     wrong.add(message.replace("`", "") + entry.group(2));
             }
         }

@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import lib.cli.Console;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Text;
@@ -35,7 +36,7 @@ public record BackupJob(
         } catch (Failure e) {
             var failure = describe(e);
             var problem = failure.problem();
-            var isBusy = problem.exit() == Problem.Exit.BUSY; // the backup that is running will report its own end
+            var isBusy = problem.exit() == ExitCode.BUSY; // the backup that is running will report its own end
             if (ping != null && !isBusy) ping.fail(problem.exit().code, problem.what()).forEach(console::warn);
             throw failure;
         }
@@ -90,7 +91,7 @@ public record BackupJob(
     }
 
     private static List<Problem> partly(String what, List<String> next) {
-        return List.of(Problem.of(Problem.Exit.PARTLY, what, next));
+        return List.of(Problem.of(ExitCode.PARTLY, what, next));
     }
 
     private List<Problem> shrinkage(BackupFolder.Entry previous, Backup backup) {
@@ -146,7 +147,7 @@ public record BackupJob(
     /** For the reader of a mail from cron: which database it is, and whether there is an earlier backup. */
     private Failure describe(Failure failure) {
         var problem = failure.problem();
-        if (problem.exit() == Problem.Exit.PARTLY || problem.exit() == Problem.Exit.INTERRUPTED) return failure;
+        if (problem.exit() == ExitCode.PARTLY || problem.exit() == ExitCode.INTERRUPTED) return failure;
         var age = folder().status(database).age();
         var newest = age == null ? "there is no good one" : "the newest good one is " + Text.duration(age) + " old";
         var what = "no backup of %s was made (%s): %s".formatted(database.database(), newest, problem.what());

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Collectors;
 import lib.cli.Script;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 
@@ -11,12 +12,12 @@ import lib.error.Problem;
  * The file itself is not a good backup, on any server: damaged, no dump at all, or not what its
  * manifest says. {@code verify} records this in the manifest.
  */
-public record BadBackup(Exit exit, Path file, String what, List<String> next) implements Problem {
+public record BadBackup(ExitCode exit, Path file, String what, List<String> next) implements Problem {
     private static final int SHOWN = 10;
 
     private static Failure failure(Path file, String what) {
         var another = "use another backup: " + Script.BACKUP_DATABASE.command("list");
-        return new Failure(new BadBackup(Exit.FAILED, file, what, List.of(another)));
+        return new Failure(new BadBackup(ExitCode.FAILED, file, what, List.of(another)));
     }
 
     static Failure damaged(Path file, String why) {
@@ -31,7 +32,7 @@ public record BadBackup(Exit exit, Path file, String what, List<String> next) im
     static Failure notADump(Path file, String start) {
         var what = "%s is not a dump: it starts with \"%s\"".formatted(file, start);
         var next = "give an archive of pg_dump (-Fc) or SQL; zstd, gzip and age are recognized";
-        return new Failure(new BadBackup(Exit.USAGE, file, what, List.of(next)));
+        return new Failure(new BadBackup(ExitCode.USAGE, file, what, List.of(next)));
     }
 
     static Failure differsFromManifest(Path file, List<String> differences) {
@@ -44,7 +45,7 @@ public record BadBackup(Exit exit, Path file, String what, List<String> next) im
 
     /** The same for {@code verify}, whose question is whether the file is a good backup. */
     public BadBackup failed() {
-        return new BadBackup(Exit.FAILED, file, what, next);
+        return new BadBackup(ExitCode.FAILED, file, what, next);
     }
 
     private static String first(List<String> differences) {

@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.stream.Stream;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
@@ -107,7 +108,7 @@ public final class Cli {
         var spec = line.getCommandSpec();
         spec.mixinStandardHelpOptions(true);
         var exitCodes = new LinkedHashMap<String, String>();
-        for (var exit : Problem.Exit.values()) exitCodes.put(String.valueOf(exit.code), exit.meaning);
+        for (var exit : ExitCode.values()) exitCodes.put(String.valueOf(exit.code), exit.meaning);
         spec.usageMessage().sortOptions(false).exitCodeListHeading("%nExit codes:%n").exitCodeList(exitCodes);
         for (var below : line.getSubcommands().values()) {
             if (spec.versionProvider() != null) below.getCommandSpec().versionProvider(spec.versionProvider());
@@ -119,10 +120,10 @@ public final class Cli {
         var console = console(line);
         var failure = Failure.of(Interruption.asInterruption(e));
         if (failure == null) { // a bug: everything that helps to find it
-            console.error(Problem.of(Problem.Exit.FAILED, "this is a bug in the tool: " + e,
+            console.error(Problem.of(ExitCode.FAILED, "this is a bug in the tool: " + e,
                 "please report it with the lines below"));
             e.printStackTrace(System.err);
-            return Problem.Exit.FAILED.code;
+            return ExitCode.FAILED.code;
         }
         console.log(failure);
         console.error(failure.problem());
@@ -139,7 +140,7 @@ public final class Cli {
     private static int misused(ParameterException e, String[] args) {
         var line = e.getCommandLine();
         var help = "see " + line.getCommandSpec().qualifiedName() + " --help";
-        var problem = Problem.of(Problem.Exit.USAGE, e.getMessage(), help);
+        var problem = Problem.of(ExitCode.USAGE, e.getMessage(), help);
         var output = new Output(); // picocli stopped before it had set the options
         output.json = Arrays.asList(args).contains("--json");
         output.console().error(problem);

@@ -3,6 +3,7 @@ package lib.django;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
+import lib.error.ExitCode;
 import lib.error.Problem;
 import lib.process.Shell;
 
@@ -10,7 +11,7 @@ import lib.process.Shell;
 public interface DjangoProblem extends Problem {
     /** @param requirements the file that names what the project needs, or null */
     record NoDjango(String interpreter, String requirements) implements DjangoProblem {
-        public Exit exit() { return Exit.USAGE; }
+        public ExitCode exit() { return ExitCode.USAGE; }
         public String what() { return "Django is not installed for " + interpreter; }
         public List<String> next() {
             return List.of("install what the project needs: " + Shell.line(install()),
@@ -27,12 +28,12 @@ public interface DjangoProblem extends Problem {
     }
 
     record PythonEnded(String doing, List<String> lastLines) implements DjangoProblem {
-        public Exit exit() { return Exit.FAILED; }
+        public ExitCode exit() { return ExitCode.FAILED; }
         public String what() { return "the Python process ended while " + doing + lastOutput(lastLines); }
     }
 
     record NoOutput(String doing, long seconds, List<String> lastLines) implements DjangoProblem {
-        public Exit exit() { return Exit.FAILED; }
+        public ExitCode exit() { return ExitCode.FAILED; }
         public String what() {
             return "Django printed nothing for %d s while %s, so it was stopped%s"
                     .formatted(seconds, doing, lastOutput(lastLines));
@@ -40,7 +41,7 @@ public interface DjangoProblem extends Problem {
     }
 
     record MalformedReply(String doing, List<String> lastLines) implements DjangoProblem {
-        public Exit exit() { return Exit.FAILED; }
+        public ExitCode exit() { return ExitCode.FAILED; }
         public String what() {
             return "the Python process sent a malformed reply while " + doing + lastOutput(lastLines);
         }

@@ -10,8 +10,8 @@ import lib.docker.ContainerExec;
 import lib.docker.Containers;
 import lib.docker.Containers.Container;
 import lib.docker.Tunnel;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.postgres.CannotConnect;
 import lib.postgres.Database;
 import lib.postgres.PgPrograms;
@@ -188,7 +188,7 @@ final class DatabaseService {
                 if (!now.map(Container::isRunning).orElse(false))
                     throw notRunning(now.map(c -> c.state().describe()).orElse("its container is gone"));
                 if (isReason(failure, CannotConnect.Reason.WRONG_PASSWORD)) throw wrongPassword().causedBy(failure);
-                if (failure.problem().exit() != Problem.Exit.FAILED || System.nanoTime() > deadline) throw failure;
+                if (failure.problem().exit() != ExitCode.FAILED || System.nanoTime() > deadline) throw failure;
                 Interruption.pause(PAUSE);
             }
         }

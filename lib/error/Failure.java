@@ -28,27 +28,27 @@ public final class Failure extends RuntimeException {
 
     /** Exit code 1: it failed, and everything is as it was. @param what happened and where, without a full stop */
     public static Failure failed(String what) {
-        return new Failure(Problem.of(Problem.Exit.FAILED, what));
+        return new Failure(Problem.of(ExitCode.FAILED, what));
     }
 
     /** Exit code 2: usage or configuration. */
     public static Failure usage(String what) {
-        return new Failure(Problem.of(Problem.Exit.USAGE, what));
+        return new Failure(Problem.of(ExitCode.USAGE, what));
     }
 
     /** Exit code 3: done in part, or not fully put back. */
     public static Failure partly(String what) {
-        return new Failure(Problem.of(Problem.Exit.PARTLY, what));
+        return new Failure(Problem.of(ExitCode.PARTLY, what));
     }
 
     /** Exit code 4: a guard refused, nothing was touched. */
     public static Failure refused(String what) {
-        return new Failure(Problem.of(Problem.Exit.REFUSED, what));
+        return new Failure(Problem.of(ExitCode.REFUSED, what));
     }
 
     /** Exit code 5: another run holds the lock. */
     public static Failure busy(String what) {
-        return new Failure(Problem.of(Problem.Exit.BUSY, what));
+        return new Failure(Problem.of(ExitCode.BUSY, what));
     }
 
     /** The same failure with these next steps, a line each. */

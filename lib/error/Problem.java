@@ -8,24 +8,7 @@ import java.util.List;
  * It is a type of its own only where some code has to tell it from others.
  */
 public interface Problem {
-    /** The exit codes, the same in every script. */
-    enum Exit {
-        DONE(0, "done"), FAILED(1, "failed; everything is as it was"), USAGE(2, "usage or configuration"),
-        PARTLY(3,
-            "done in part, or failed and not fully put back: the message names what is left and the next command"),
-        REFUSED(4, "refused: a guard said no, nothing was touched"), BUSY(5, "busy: another run holds the lock"),
-        INTERRUPTED(130, "interrupted; everything is as it was");
-
-        public final int code;
-        public final String meaning;
-
-        Exit(int code, String meaning) {
-            this.code = code;
-            this.meaning = meaning;
-        }
-    }
-
-    Exit exit();
+    ExitCode exit();
 
     /** What happened and where, a sentence without a full stop; further lines are details. */
     String what();
@@ -45,19 +28,19 @@ public interface Problem {
         return false;
     }
 
-    static Problem of(Exit exit, String what, String... next) {
+    static Problem of(ExitCode exit, String what, String... next) {
         return new Plain(exit, what, List.of(next), false);
     }
 
-    static Problem of(Exit exit, String what, List<String> next) {
+    static Problem of(ExitCode exit, String what, List<String> next) {
         return new Plain(exit, what, List.copyOf(next), false);
     }
 
-    record Plain(Exit exit, String what, List<String> next, boolean isPermanent) implements Problem {}
+    record Plain(ExitCode exit, String what, List<String> next, boolean isPermanent) implements Problem {}
 
     record Interrupted() implements Problem {
-        @Override public Exit exit() {
-            return Exit.INTERRUPTED;
+        @Override public ExitCode exit() {
+            return ExitCode.INTERRUPTED;
         }
 
         @Override public String what() {
@@ -71,8 +54,8 @@ public interface Problem {
             return new DatabaseError(e.getSQLState() == null ? "" : e.getSQLState(), message);
         }
 
-        @Override public Exit exit() {
-            return Exit.FAILED;
+        @Override public ExitCode exit() {
+            return ExitCode.FAILED;
         }
 
         @Override public String what() {

@@ -26,8 +26,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 
 /**
  * Keeps other runs out of a project: a lock of the operating system on {@code .reset/lock}, which ends with its owner's
@@ -82,7 +82,7 @@ public final class FolderLock implements AutoCloseable {
         try {
             return take(root, command, warn);
         } catch (Failure failure) {
-            if (failure.problem().exit() != Problem.Exit.FAILED) throw failure;
+            if (failure.problem().exit() != ExitCode.FAILED) throw failure;
             warn.accept(failure.problem().what());
             return null;
         }

@@ -9,6 +9,7 @@ import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import lib.cli.Console;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Checkpoint;
@@ -25,7 +26,7 @@ import org.fusesource.jansi.Ansi;
 public record Plan(List<Step> steps) {
     /** Every step is done, so nothing is put back, but something that follows the steps failed. */
     public record NotFinished(List<Problem> left) implements Problem {
-        @Override public Exit exit() { return Exit.PARTLY; }
+        @Override public ExitCode exit() { return ExitCode.PARTLY; }
 
         @Override public String what() {
             return "everything is done except:" + Text.lines(left.stream().map(Problem::what).toList());
@@ -43,7 +44,7 @@ public record Plan(List<Step> steps) {
 
     /** The plan failed, and a step could not be undone. @param left what is not undone, a line each */
     public record NotPutBack(Problem first, List<String> left, List<String> next) implements Problem {
-        @Override public Exit exit() { return Exit.PARTLY; }
+        @Override public ExitCode exit() { return ExitCode.PARTLY; }
 
         @Override public String what() {
             var failed = first instanceof Interrupted ? "interrupted" : first.what();
@@ -134,7 +135,7 @@ public record Plan(List<Step> steps) {
         Interruption.uninterruptibly(() -> putBack.undo(begun));
         var failure = Failure.of(cause);
         if (!putBack.left.isEmpty()) {
-            var first = failure != null ? failure.problem() : Problem.of(Problem.Exit.FAILED, cause.toString());
+            var first = failure != null ? failure.problem() : Problem.of(ExitCode.FAILED, cause.toString());
             return new Failure(new NotPutBack(first, putBack.left, List.copyOf(putBack.commands)), cause);
         }
         if (failure != null) return failure;

@@ -4,12 +4,13 @@ import java.net.UnknownHostException;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.Map;
+import lib.error.ExitCode;
 import lib.error.Problem;
 import lib.process.Shell;
 import lib.project.Credentials;
 
 /** The server refused the connection, or does not answer. No text here holds a password. */
-public record CannotConnect(Reason reason, Exit exit, String what, List<String> next) implements Problem {
+public record CannotConnect(Reason reason, ExitCode exit, String what, List<String> next) implements Problem {
     public enum Reason {
         WRONG_PASSWORD,
         /** The server runs, but takes no connection now. */
@@ -22,7 +23,7 @@ public record CannotConnect(Reason reason, Exit exit, String what, List<String> 
         var words = said + defaults(c);
         var at = "%s port %d".formatted(c.host(), c.port());
         return switch (e.getSQLState() == null ? "" : e.getSQLState()) {
-            case "28P01" -> new CannotConnect(Reason.WRONG_PASSWORD, Exit.USAGE,
+            case "28P01" -> new CannotConnect(Reason.WRONG_PASSWORD, ExitCode.USAGE,
                     "the password of role %s is wrong (%s): %s".formatted(c.user(), at, words),
                     List.of("correct DB_PASSWORD, or give the role this password: ALTER ROLE … PASSWORD …"));
             case "3D000" -> usage("database %s does not exist on %s: %s".formatted(c.database(), at, words),
@@ -65,14 +66,14 @@ public record CannotConnect(Reason reason, Exit exit, String what, List<String> 
     }
 
     private static CannotConnect usage(String what, String... next) {
-        return new CannotConnect(Reason.OTHER, Exit.USAGE, what, List.of(next));
+        return new CannotConnect(Reason.OTHER, ExitCode.USAGE, what, List.of(next));
     }
 
     private static CannotConnect busy(String what, String next) {
-        return new CannotConnect(Reason.BUSY, Exit.FAILED, what, List.of(next));
+        return new CannotConnect(Reason.BUSY, ExitCode.FAILED, what, List.of(next));
     }
 
     private static CannotConnect failed(String what, String next) {
-        return new CannotConnect(Reason.OTHER, Exit.FAILED, what, List.of(next));
+        return new CannotConnect(Reason.OTHER, ExitCode.FAILED, what, List.of(next));
     }
 }

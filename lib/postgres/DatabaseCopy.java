@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Checkpoint;
@@ -15,7 +16,7 @@ import lib.files.Checkpoint;
 public final class DatabaseCopy {
     /** The copy would differ; undo drops what was created of it. */
     public record Differs(String database, List<String> differences) implements Problem {
-        public Exit exit() { return Exit.FAILED; }
+        public ExitCode exit() { return ExitCode.FAILED; }
         public String what() {
             var all = String.join("\n  ", differences);
             return "the new database %s would differ from the live one:\n  %s".formatted(database, all);

@@ -2,6 +2,7 @@ package lib.postgres;
 
 import java.util.List;
 import java.util.regex.Pattern;
+import lib.error.ExitCode;
 import lib.error.Problem;
 import lib.process.Program;
 
@@ -9,8 +10,8 @@ import lib.process.Program;
 public record PgProgramFailed(String program, int code, String message) implements Problem {
     private static final Pattern SERVER_VERSION = Pattern.compile("server version: (\\d+)");
 
-    @Override public Exit exit() {
-        return Exit.FAILED;
+    @Override public ExitCode exit() {
+        return ExitCode.FAILED;
     }
 
     @Override public String what() {

@@ -2,6 +2,7 @@ package lib.process;
 
 import java.time.Duration;
 import java.util.concurrent.ConcurrentLinkedDeque;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import sun.misc.Signal;
@@ -60,7 +61,7 @@ public final class Interruption {
 
     /** After a signal every failure is an interruption, except one that leaves something to do (exit code 3). */
     public static Exception asInterruption(Exception e) {
-        var partly = e instanceof Failure f && f.problem().exit() == Problem.Exit.PARTLY;
+        var partly = e instanceof Failure f && f.problem().exit() == ExitCode.PARTLY;
         return interrupted && !partly ? new Failure(new Problem.Interrupted(), e) : e;
     }
 

@@ -18,6 +18,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 
@@ -28,8 +29,8 @@ import lib.error.Problem;
 public final class Program {
     /** It cannot be started. */
     public record Missing(String program) implements Problem {
-        @Override public Exit exit() {
-            return Exit.USAGE;
+        @Override public ExitCode exit() {
+            return ExitCode.USAGE;
         }
 
         @Override public String what() {

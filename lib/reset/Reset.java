@@ -14,6 +14,7 @@ import lib.django.Django;
 import lib.django.Migrations;
 import lib.environment.Environment;
 import lib.environment.Services;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.FolderLock;
@@ -337,7 +338,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
     }
 
     private Failure followed(Failure failure, Run run) {
-        if (failure.problem().exit() == Problem.Exit.PARTLY) return failure;
+        if (failure.problem().exit() == ExitCode.PARTLY) return failure;
         var next = new ArrayList<>(failure.problem().next());
         if (options.purge) next.add("then: " + run.purgeCommand());
         return doneBut(failure, next);

@@ -21,8 +21,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import lib.backup.BackupFolder.Entry;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Text;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -87,7 +87,7 @@ class BackupStatusTest {
                 "٢٦h",
                 "26h\n")) {
             var problem = assertThrows(Failure.class, () -> BackupStatus.parse(bad), bad).problem();
-            assertEquals(Problem.Exit.USAGE, problem.exit());
+            assertEquals(ExitCode.USAGE, problem.exit());
             assertEquals("invalid duration: \"" + bad + "\"", problem.what());
             assertEquals(List.of("give a number above 0 with m, h, d or w: 90m, 26h, 2d, 1w"), problem.next());
         }
@@ -110,7 +110,7 @@ class BackupStatusTest {
             status.require(maxAge);
             return null;
         } catch (Failure failure) {
-            assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+            assertEquals(ExitCode.FAILED, failure.problem().exit());
             assertEquals(1, failure.problem().next().size());
             return failure.problem().what();
         }
@@ -319,7 +319,7 @@ class BackupStatusTest {
 
     @Test void a_file_name_that_the_collector_ignores_is_a_usage_error(@TempDir Path folder) throws Exception {
         var failure = assertThrows(Failure.class, () -> status().writePrometheus(folder.resolve("shop.txt"), "shop"));
-        assertEquals(Problem.Exit.USAGE, failure.problem().exit());
+        assertEquals(ExitCode.USAGE, failure.problem().exit());
         try (var files = Files.list(folder)) {
             assertEquals(0, files.count());
         }

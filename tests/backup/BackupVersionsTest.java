@@ -18,8 +18,8 @@ import java.util.stream.IntStream;
 import lib.backup.archive.Compression;
 import lib.backup.archive.Contents;
 import lib.environment.Environment;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
 import lib.postgres.PgPrograms;
@@ -123,7 +123,7 @@ class BackupVersionsTest {
             assertTrue(version.contains("(PostgreSQL) " + Math.max(server, 15) + "."), server + ": " + version);
         }
         var failure = assertThrows(Failure.class, () -> Environment.Local.pgProgram("pg_dump", 19, folders));
-        assertEquals(Problem.Exit.USAGE, failure.problem().exit());
+        assertEquals(ExitCode.USAGE, failure.problem().exit());
         assertTrue(
                 failure.getMessage().contains("15, 16, 17, 18")
                         && failure.problem().next().toString().contains("postgresql-client-19"),

@@ -20,8 +20,8 @@ import java.util.List;
 import java.util.stream.Collectors;
 import java.util.zip.GZIPInputStream;
 import lib.backup.archive.Compression;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Samples;
@@ -57,7 +57,7 @@ class CompressionTest {
                 "zstd:003",
                 "zstd:3\n4")) {
             var failure = assertThrows(Failure.class, () -> Compression.parse(text), text);
-            assertEquals(Problem.Exit.USAGE, failure.problem().exit());
+            assertEquals(ExitCode.USAGE, failure.problem().exit());
             assertTrue(failure.problem().what().contains(text));
         }
     }

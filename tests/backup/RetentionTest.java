@@ -30,8 +30,8 @@ import java.util.stream.Stream;
 import lib.backup.Retention.Decision;
 import lib.backup.Retention.Item;
 import lib.backup.Retention.Policy;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import org.junit.jupiter.api.Test;
 
 /** Which backups are pruned: examples computed by hand, and properties of any history. */
@@ -132,7 +132,7 @@ class RetentionTest {
         for (var make : List.<Runnable>of(
                 () -> last(-1), () -> daily(-1), () -> weekly(-7), () -> monthly(Integer.MIN_VALUE))) {
             var failure = assertThrows(Failure.class, make::run);
-            assertEquals(Problem.Exit.USAGE, failure.problem().exit());
+            assertEquals(ExitCode.USAGE, failure.problem().exit());
         }
     }
 

@@ -9,8 +9,8 @@ import java.util.Map;
 import java.util.TreeMap;
 import lib.backup.ShrinkageAlarm.Shrinkage;
 import lib.backup.ShrinkageAlarm.Sizes;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import org.junit.jupiter.api.Test;
 
 /** Tables, and backups, that have become much smaller since the last backup. */
@@ -124,7 +124,7 @@ class ShrinkageAlarmTest {
     @Test void a_number_that_is_not_a_percentage_is_a_usage_error() {
         for (var share : List.of(-1, 101)) {
             var problem = assertThrows(Failure.class, () -> new ShrinkageAlarm(share, false)).problem();
-            assertEquals(Problem.Exit.USAGE, problem.exit());
+            assertEquals(ExitCode.USAGE, problem.exit());
             assertEquals("--alarm-drop " + share + " is not a percentage from 0 to 100", problem.what());
             assertEquals(List.of("50, the default, warns when less than half is left"), problem.next());
         }

@@ -19,6 +19,7 @@ import java.util.function.Consumer;
 import java.util.stream.Stream;
 import lib.environment.Detected;
 import lib.environment.ProjectOptions;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Interruption;
@@ -52,7 +53,7 @@ class DjangoInContainerTest {
         }
     }
 
-    private static Problem failed(Problem.Exit exit, ComposeProject project) throws IOException {
+    private static Problem failed(ExitCode exit, ComposeProject project) throws IOException {
         try (var django = django(project)) {
             var problem = assertThrows(Failure.class, () -> django.describe(1, List.of())).problem();
             assertEquals(exit, problem.exit(), problem::what);
@@ -142,7 +143,7 @@ class DjangoInContainerTest {
             var good = Files.readString(settings);
             Files.writeString(settings, good + "\nprint('a line of noise', 'x' * 3000000)\n"
                     + "raise RuntimeError('zwölf € 日本 ' * 200000 + 'end')\n");
-            var failed = failed(Problem.Exit.FAILED, project);
+            var failed = failed(ExitCode.FAILED, project);
             assertTrue(failed.what().contains("zwölf € 日本 ".repeat(200_000) + "end"));
             assertTrue(failed.what().contains(settings.toString()),
                     () -> failed.what().substring(failed.what().length() - 500));
@@ -155,7 +156,7 @@ class DjangoInContainerTest {
         try (var project = ComposeProject.in(folder, compose).startDatabase()) {
             var built = "  backend:\n    build: ./crm_backend\n";
             project.edit(yaml -> yaml.replace(built, "  backend:\n    image: " + Docker.BARE + "\n"));
-            assertEquals("the container of service backend has no Python", failed(Problem.Exit.USAGE, project).what());
+            assertEquals("the container of service backend has no Python", failed(ExitCode.USAGE, project).what());
 
             project.edit(yaml -> yaml.replace(Docker.BARE, Docker.APP)
                     .replace("      - ./crm_backend:/app\n    env_file:\n      - ./.env\n    environment:\n"
@@ -163,7 +164,7 @@ class DjangoInContainerTest {
                     + "      db:\n        condition: service_healthy\n    stop_grace_period",
                     "      - /app\n    env_file:\n      - ./.env\n    environment:\n      - DB_HOST=db\n"
                             + "    depends_on:\n      db:\n        condition: service_healthy\n    stop_grace_period"));
-            var lost = failed(Problem.Exit.USAGE, project).what();
+            var lost = failed(ExitCode.USAGE, project).what();
             assertTrue(lost.startsWith("the container of service backend has no manage.py below any of ")
                     && lost.contains(" /app, /code, "), lost);
 
@@ -172,7 +173,7 @@ class DjangoInContainerTest {
             Files.createDirectories(project.backend().resolve("none/django"));
             Files.writeString(project.backend().resolve("none/django/__init__.py"),
                     "raise ModuleNotFoundError('none', name='django')\n");
-            var none = failed(Problem.Exit.USAGE, project);
+            var none = failed(ExitCode.USAGE, project);
             assertTrue(none.what().matches("Django is not installed for /usr/bin/python\\S* in the container of "
                     + "service backend"), none::what);
             // it would run on this machine

@@ -21,6 +21,7 @@ import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.postgres.Database;
@@ -176,7 +177,7 @@ class DjangoTest {
         return fresh.files().stream().map(f -> f.app() + "/" + f.name()).toList();
     }
 
-    private static Problem failed(Problem.Exit exit, org.junit.jupiter.api.function.Executable act) {
+    private static Problem failed(ExitCode exit, org.junit.jupiter.api.function.Executable act) {
         var problem = problem(Problem.class, act);
         assertEquals(exit, problem.exit(), problem.what());
         return problem;
@@ -375,7 +376,7 @@ class DjangoTest {
         app("shop", BOOK).app("other", BOOK).migration("other", "0001_initial", FIRST);
         try (var django = django()) {
             assertEquals(List.of("shop"), describe(django, "shop").labels());
-            var problem = failed(Problem.Exit.USAGE, () -> describe(django, "auth", "shop"));
+            var problem = failed(ExitCode.USAGE, () -> describe(django, "auth", "shop"));
             assertEquals("not an app of this project whose migrations can be reset: auth", problem.what());
             assertEquals(List.of("these can: shop, other"), problem.next());
             assertEquals(List.of("shop/0001_initial.py"), names(django.generate(List.of("shop"), List.of())));
@@ -510,7 +511,7 @@ class DjangoTest {
         var scratch = Postgres.database();
         try (var django = django()) {
             generate(django);
-            var problem = failed(Problem.Exit.FAILED, () -> django.migrateInto(scratch.name()));
+            var problem = failed(ExitCode.FAILED, () -> django.migrateInto(scratch.name()));
             assertTrue(problem.what().startsWith("RuntimeError: the connection 'default' goes to the database "
                     + db.name() + ", not to " + scratch.name() + " where the new one is built\n"), problem.what());
             assertTrue(problem.what().endsWith("\n  while migrating the new database"), problem.what());
@@ -576,7 +577,7 @@ class DjangoTest {
             assertEquals(List.of("7"), column(db, "SELECT id FROM shop_book"));
             django.rollback(); // harmless when nothing is open
             assertEquals("RuntimeError: no transaction is open\n  while committing",
-                    failed(Problem.Exit.FAILED, django::commit).what());
+                    failed(ExitCode.FAILED, django::commit).what());
             django.migrateInTransaction(PARK);
         } // the end of the conversation rolls back too
         assertEquals(before, catalog(db));
@@ -631,7 +632,7 @@ class DjangoTest {
             var statements = List.of("SET LOCAL lock_timeout = '200ms'", PARK.get(0), PARK.get(1));
             var failure = assertThrows(Failure.class, () -> django.migrateInTransaction(statements));
             assertEquals("55P03", Database.sqlState(failure));
-            assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+            assertEquals(ExitCode.FAILED, failure.problem().exit());
         }
         assertEquals(List.of("7"), column(db, "SELECT id FROM shop_book"));
     }
@@ -832,7 +833,7 @@ class DjangoTest {
     void a_syntax_error_in_models_is_reported_with_file_and_line() {
         app("shop", BOOK + "\nclass Oops(:\n    pass\n");
         try (var django = django()) {
-            var problem = failed(Problem.Exit.FAILED, () -> describe(django));
+            var problem = failed(ExitCode.FAILED, () -> describe(django));
             assertTrue(problem.what().startsWith("SyntaxError: "), problem.what());
             assertTrue(problem.what().endsWith("\n  in " + folder.resolve("shop/models.py") + ":6: class Oops(:"
                     + "\n  while reading the project's settings and models"), problem.what());
@@ -847,13 +848,13 @@ class DjangoTest {
             assertEquals("ValueError: bad ***\n  in " + folder.resolve("site_/settings.py")
                     + ":8: raise ValueError('bad ' + os.environ['THE_PASSWORD'])"
                     + "\n  while reading the project's settings and models",
-                    failed(Problem.Exit.FAILED, () -> describe(django)).what());
+                    failed(ExitCode.FAILED, () -> describe(django)).what());
         }
         file("site_/settings.py", "raise SystemExit('set FOO first')\n");
         try (var django = django()) {
             assertEquals("SystemExit: set FOO first\n  in " + folder.resolve("site_/settings.py")
                     + ":1: raise SystemExit('set FOO first')\n  while reading the project's settings and models",
-                    failed(Problem.Exit.FAILED, () -> describe(django)).what());
+                    failed(ExitCode.FAILED, () -> describe(django)).what());
         }
     }
 
@@ -887,7 +888,7 @@ class DjangoTest {
             var problem = problem(DjangoProblem.NoDjango.class, () -> django.describe(1, List.of()));
             assertEquals(bare.resolve("v/bin/python").toString(), problem.interpreter());
             assertEquals(folder.resolve("requirements.txt").toString(), problem.requirements());
-            assertEquals(Problem.Exit.USAGE, problem.exit());
+            assertEquals(ExitCode.USAGE, problem.exit());
         }
     }
 
@@ -896,7 +897,7 @@ class DjangoTest {
         var python = Python.venv(file("requirements.txt", requirements).folder.resolve("requirements.txt"));
         file("manage.py", "print('hello')\n");
         try (var django = start(python, folder, null)) {
-            var problem = failed(Problem.Exit.USAGE, () -> django.describe(1, List.of()));
+            var problem = failed(ExitCode.USAGE, () -> django.describe(1, List.of()));
             assertEquals(folder.resolve("manage.py") + " names no settings module, and DJANGO_SETTINGS_MODULE is not "
                     + "set", problem.what());
             assertEquals(List.of("give --settings MODULE"), problem.next());

@@ -21,8 +21,8 @@ import java.util.stream.Stream;
 import lib.docker.ComposeConfig.Mount;
 import lib.docker.ComposeConfig.Port;
 import lib.docker.ComposeConfig.Service;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.project.EnvFile;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -276,7 +276,7 @@ class ComposeConfigTest {
         assertEquals("other", config.database("vectors", 5432).orElseThrow().name());
         assertEquals("main", config.database("localhost", 5433).orElseThrow().name());
         var problem = assertThrows(Failure.class, () -> config.database("localhost", 5432)).problem();
-        assertEquals(Problem.Exit.USAGE, problem.exit());
+        assertEquals(ExitCode.USAGE, problem.exit());
         assertEquals("several services have PostgreSQL: main, other", problem.what());
         assertEquals(List.of("name the one to use: --db-service main"), problem.next());
     }
@@ -367,7 +367,7 @@ class ComposeConfigTest {
     void an_unknown_service_name_is_reported_with_the_names_that_exist() throws IOException {
         var problem = assertThrows(Failure.class, () -> any("services: {a: {image: x}, b: {image: x}}").service("c"))
                 .problem();
-        assertEquals(Problem.Exit.USAGE, problem.exit());
+        assertEquals(ExitCode.USAGE, problem.exit());
         assertEquals(List.of("the services are: a, b"), problem.next());
     }
 
@@ -384,7 +384,7 @@ class ComposeConfigTest {
 
     private String refused(Compose compose, String yaml) throws IOException {
         var problem = assertThrows(Failure.class, () -> config(compose, yaml)).problem();
-        assertEquals(Problem.Exit.USAGE, problem.exit());
+        assertEquals(ExitCode.USAGE, problem.exit());
         assertFalse(problem.what().contains("s3cr3t"), problem.what());
         return problem.what().lines().skip(1).collect(Collectors.joining("\n"));
     }

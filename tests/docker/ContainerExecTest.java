@@ -20,8 +20,8 @@ import lib.backup.BackupFile;
 import lib.backup.BackupFolder;
 import lib.backup.BackupWriter;
 import lib.backup.Restoration;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.postgres.PgPrograms;
 import lib.process.Program;
 import lib.project.Credentials;
@@ -472,7 +472,7 @@ class ContainerExecTest {
         var none = assertThrows(Failure.class,
                 () -> ContainerExec.majorVersion(List.of("docker", "exec", "-i", bare), "pg_dump"));
         assertEquals("container " + bare.substring(0, 12) + " has no pg_dump", none.getMessage());
-        assertEquals(Problem.Exit.FAILED, none.problem().exit());
+        assertEquals(ExitCode.FAILED, none.problem().exit());
         assertEquals(List.of("use a PostgreSQL image that contains it, as the official images do"), none.problem()
                 .next());
         Containers.docker("kill", bare);

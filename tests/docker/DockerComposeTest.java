@@ -11,8 +11,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -55,7 +55,7 @@ class DockerComposeTest {
         program("docker-compose", "exit 127");
         assertTrue(DockerCompose.search(folder, path()).isEmpty());
         var problem = assertThrows(Failure.class, this::find).problem();
-        assertEquals(Problem.Exit.USAGE, problem.exit());
+        assertEquals(ExitCode.USAGE, problem.exit());
         assertEquals("docker is installed, but neither docker compose nor docker-compose works", problem.what());
     }
 
@@ -87,7 +87,7 @@ class DockerComposeTest {
         Files.writeString(folder.resolve("said"), said);
         program("docker", "cat '" + folder + "/said' >&2; exit 1");
         var problem = with(file("docker")).engineFailure().orElseThrow().problem();
-        assertEquals(Problem.Exit.FAILED, problem.exit());
+        assertEquals(ExitCode.FAILED, problem.exit());
         assertTrue(problem.what().startsWith(beginning), problem.what());
         assertTrue(problem.what().contains(said.lines().toList().getLast()), problem.what());
         assertFalse(problem.next().isEmpty());

@@ -10,8 +10,8 @@ import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Properties;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.process.Interruption;
 import lib.process.Program;
 import lib.project.Route;
@@ -156,7 +156,7 @@ class TunnelTest {
 
     private static void assertBroken(Failure failure, String container) {
         var name = container.matches("[0-9a-f]{64}") ? container.substring(0, 12) : container;
-        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+        assertEquals(ExitCode.FAILED, failure.problem().exit());
         assertTrue(failure.getMessage()
                 .startsWith("no connection to port 5432 in container " + name + ": "), failure.getMessage());
         assertEquals(List.of("see whether it runs: docker ps --all --filter id=" + name), failure.problem().next());
@@ -271,7 +271,7 @@ class TunnelTest {
     }
 
     private static void assertNoProgram(Failure failure, String container) {
-        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+        assertEquals(ExitCode.FAILED, failure.problem().exit());
         assertEquals(
                 "container %s has none of bash, python3, perl and nc (other than OpenBSD's), so its database can be reached only through a published port"
                         .formatted(container.substring(0, 12)),

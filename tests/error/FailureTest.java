@@ -3,6 +3,7 @@ package lib.error;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
+import lib.error.ExitCode;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
@@ -15,7 +16,7 @@ class FailureTest {
         var problem = Failure.of(e).problem();
         assertEquals(what, problem.what());
         assertEquals(next, problem.next());
-        assertEquals(Problem.Exit.FAILED, problem.exit());
+        assertEquals(ExitCode.FAILED, problem.exit());
     }
 
     @Test void errors_of_the_file_system_name_commands_that_can_be_pasted() {

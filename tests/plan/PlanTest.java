@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import lib.cli.Console;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.plan.Plan.NotPutBack;
@@ -35,7 +36,7 @@ class PlanTest {
         var plan = new Plan(List.of(step("a"), failing("b", new IOException("disk")), step("c")));
         var failure = assertThrows(Failure.class, () -> plan.run(console, () -> ""));
         assertEquals(List.of("run a", "undo b", "undo a"), acts);
-        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+        assertEquals(ExitCode.FAILED, failure.problem().exit());
     }
 
     @Test void a_step_that_cannot_be_undone_is_named_and_the_steps_before_it_stay() {
@@ -44,12 +45,12 @@ class PlanTest {
         var failure = assertThrows(Failure.class, () -> plan.run(console, () -> "reset_migrations undo x"));
         assertEquals(List.of("run a", "undo c"), acts); // a may be the record that undo needs
         var left = (NotPutBack) failure.problem();
-        assertEquals(Problem.Exit.PARTLY, left.exit());
+        assertEquals(ExitCode.PARTLY, left.exit());
         assertEquals(List.of("rename: no such folder", "therefore not undone: a"), left.left());
         assertEquals(List.of("reset_migrations undo x"), left.next());
     }
 
-    private record Lost(Problem.Exit exit, String what) implements Problem {
+    private record Lost(ExitCode exit, String what) implements Problem {
         @Override public boolean isPermanent() {
             return true;
         }
@@ -57,11 +58,11 @@ class PlanTest {
 
     @Test void a_permanent_loss_does_not_stop_the_undo() {
         var dropped = Step.of("drop", () -> {}, () -> {
-                    throw new Failure(new Lost(Problem.Exit.REFUSED, "tables were dropped"));
+                    throw new Failure(new Lost(ExitCode.REFUSED, "tables were dropped"));
                 },
                 () -> {});
         var plan = new Plan(List.of(step("a"), dropped, failing("c", new IOException("disk"))));
-        assertEquals(Problem.Exit.PARTLY, assertThrows(Failure.class, () -> plan.run(console, () -> "")).problem()
+        assertEquals(ExitCode.PARTLY, assertThrows(Failure.class, () -> plan.run(console, () -> "")).problem()
                 .exit());
         assertEquals(List.of("run a", "undo c", "undo a"), acts);
     }
@@ -97,13 +98,13 @@ class PlanTest {
                 step("b")));
         var failure = assertThrows(Failure.class, () -> plan.run(console, () -> ""));
         assertEquals(List.of("run b", "finish b"), acts);
-        assertEquals(Problem.Exit.PARTLY, failure.problem().exit());
+        assertEquals(ExitCode.PARTLY, failure.problem().exit());
         assertTrue(failure.problem().what().contains("disk full"), failure.problem().what());
     }
 
     private record Stopped(String command) implements Problem {
-        @Override public Exit exit() {
-            return Exit.PARTLY;
+        @Override public ExitCode exit() {
+            return ExitCode.PARTLY;
         }
 
         @Override public boolean isPermanent() {

@@ -11,9 +11,9 @@ import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.util.List;
 import java.util.Map;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
-import lib.error.Problem.Exit;
 import lib.project.Credentials;
 import org.junit.jupiter.api.Test;
 import support.OldState;
@@ -32,7 +32,7 @@ class DatabaseTest {
         return new Credentials(host, port, "x", "x", "x", null, Map.of());
     }
 
-    private static void says(Problem problem, String part, Exit exit) {
+    private static void says(Problem problem, String part, ExitCode exit) {
         var all = problem.what() + problem.next();
         assertTrue(all.contains(part), all);
         assertFalse(problem.next().isEmpty(), "it says what to do next");
@@ -44,19 +44,19 @@ class DatabaseTest {
         var good = Postgres.database().credentials();
         Database.open(good).close();
         var wrong = refused(with(good, good.user(), "not the password", null));
-        says(wrong, "password", Exit.USAGE);
+        says(wrong, "password", ExitCode.USAGE);
         assertEquals(CannotConnect.Reason.WRONG_PASSWORD, assertInstanceOf(CannotConnect.class, wrong).reason());
         var missing = refused(good.withDatabase("no such database"));
-        says(missing, "database no such database does not exist on 127.0.0.1 port " + good.port(), Exit.USAGE);
+        says(missing, "database no such database does not exist on 127.0.0.1 port " + good.port(), ExitCode.USAGE);
         assertEquals(List.of("correct DB_NAME, or create it: createdb -O postgres 'no such database'"), missing.next());
-        says(refused(with(good, "nobody here", "x", null)), "nobody here", Exit.USAGE);
-        says(refused(with(good, good.user(), "x", "require")), "DB_SSLMODE", Exit.USAGE);
-        says(refused(at("/var/run/postgresql", 5432)), "localhost", Exit.USAGE);
+        says(refused(with(good, "nobody here", "x", null)), "nobody here", ExitCode.USAGE);
+        says(refused(with(good, good.user(), "x", "require")), "DB_SSLMODE", ExitCode.USAGE);
+        says(refused(at("/var/run/postgresql", 5432)), "localhost", ExitCode.USAGE);
         int free;
         try (var socket = new ServerSocket(0)) {
             free = socket.getLocalPort();
         }
-        says(refused(at(good.host(), free)), "DB_PORT", Exit.FAILED);
+        says(refused(at(good.host(), free)), "DB_PORT", ExitCode.FAILED);
     }
 
     @Test void without_DB_PASSWORD_the_password_comes_from_pgpass() throws Exception {
@@ -65,7 +65,7 @@ class DatabaseTest {
         var file = Files.createTempFile("pgpass", "");
         try {
             System.setProperty("org.postgresql.pgpassfile", file.toString());
-            says(refused(without), "~/.pgpass", Exit.USAGE);
+            says(refused(without), "~/.pgpass", ExitCode.USAGE);
             Files.writeString(file, "*:%d:*:%s:%s\n".formatted(good.port(), good.user(), good.password()));
             Database.open(without).close();
         } finally {
@@ -79,7 +79,7 @@ class DatabaseTest {
         var db = Postgres.database().as(role);
         try (var first = Database.open(db.credentials())) {
             var busy = refused(db.credentials());
-            says(busy, "the server has no connection left", Exit.FAILED);
+            says(busy, "the server has no connection left", ExitCode.FAILED);
             assertEquals(CannotConnect.Reason.BUSY, assertInstanceOf(CannotConnect.class, busy).reason());
         }
     }
@@ -139,7 +139,7 @@ class DatabaseTest {
             try (var lock = RunLock.take(first); var unrelated = RunLock.take(elsewhere)) {
                 lock.requireHeld();
                 var busy = assertThrows(Failure.class, () -> RunLock.take(second)).problem();
-                assertEquals(Exit.BUSY, busy.exit());
+                assertEquals(ExitCode.BUSY, busy.exit());
                 assertTrue(busy.what().matches(
                     "another run is at work on database %s: pid %d on \\S+, since 2[^,]+Z, server process \\d+"
                     .formatted(db.name(), ProcessHandle.current().pid())), busy.what());
@@ -158,7 +158,7 @@ class DatabaseTest {
             Postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 + " WHERE application_name LIKE " + Sql.literal(application));
             var lost = assertThrows(Failure.class, lock::requireHeld).problem();
-            assertEquals(Exit.FAILED, lost.exit());
+            assertEquals(ExitCode.FAILED, lost.exit());
             assertEquals("the connection to database postgres that kept other runs out has ended; nothing was touched",
                 lost.what());
         }

@@ -12,8 +12,8 @@ import java.sql.SQLException;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.postgres.Database;
 import lib.postgres.DatabaseSnapshot;
 import org.junit.jupiter.api.AfterAll;
@@ -190,7 +190,7 @@ class BlockersTest {
             root.setAutoCommit(false);
             root.createStatement().execute("SELECT 1 FROM crm_customer");
             var failure = assertThrows(Failure.class, () -> run(database, strategy, true, db, false));
-            assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+            assertEquals(ExitCode.FAILED, failure.problem().exit());
             assertTrue(failure.problem().what().contains(", postgres, "), failure.problem().what());
             assertEquals(List.of("stop these programs: this role may not terminate their sessions, or they have"
                     + " reconnected"), failure.problem().next());
@@ -220,7 +220,7 @@ class BlockersTest {
                 if (!named) {
                     var refused =
                             assertThrows(Failure.class, () -> choose(database, strategy, false, false), hindrance);
-                    assertEquals(Problem.Exit.REFUSED, refused.problem().exit(), hindrance);
+                    assertEquals(ExitCode.REFUSED, refused.problem().exit(), hindrance);
                 }
                 if (hindrance.contains("PREPARE")) { // allowed, but it locks the tables: it is named, nothing changes
                     try {

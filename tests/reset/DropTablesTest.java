@@ -9,8 +9,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem.Exit;
 import lib.postgres.Database;
 import org.junit.jupiter.api.Test;
 import support.FakeMigrator;
@@ -41,7 +41,7 @@ class DropTablesTest {
             assertEquals("t", OldState.text(
                     db, "SELECT has_table_privilege('%s', 'crm_customer', 'SELECT')".formatted(reader.name())));
             assertEquals(PreviousState.State.NEW_IS_LIVE, drop.previous().state(database));
-            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> drop.previous().undo(database, false))
+            assertEquals(ExitCode.REFUSED, assertThrows(Failure.class, () -> drop.previous().undo(database, false))
                     .problem().exit());
         }
     }
@@ -53,7 +53,7 @@ class DropTablesTest {
             var drop = drop(database);
             var failure = assertThrows(Failure.class, () -> SwapDatabaseTest.run(
                     List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "SELECT 1 / 0")))));
-            assertEquals(Exit.REFUSED, failure.problem().exit());
+            assertEquals(ExitCode.REFUSED, failure.problem().exit());
             assertEquals("tables of database %s were dropped: only a backup has them".formatted(db.name()),
                     failure.problem().what());
             assertTrue(failure.problem().next().getFirst().contains(" restore FILE --into " + db.name() + "_old"),
@@ -68,7 +68,7 @@ class DropTablesTest {
                 "CREATE TABLE other.uses (c crm_customer)");
         try (var database = SwapDatabaseTest.open(db)) {
             var problem = assertThrows(Failure.class, () -> drop(database)).problem();
-            assertEquals(Exit.REFUSED, problem.exit());
+            assertEquals(ExitCode.REFUSED, problem.exit());
             assertTrue(problem.what().contains("view other.names") && problem.what().contains("table other.uses"),
                     problem.what());
             OldState.run(db, "DROP SCHEMA other CASCADE");

@@ -31,6 +31,7 @@ import lib.django.DjangoProblem;
 import lib.django.Migrations;
 import lib.django.PythonCommand;
 import lib.django.SilenceLimit;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
@@ -88,7 +89,7 @@ class HostileTest {
     }
 
     /** A Failure is expected; any other exception is a bug. */
-    private static Problem refused(Class<? extends Problem> kind, Problem.Exit exit, Executable act) {
+    private static Problem refused(Class<? extends Problem> kind, ExitCode exit, Executable act) {
         var problem = assertThrows(Failure.class, act).problem();
         assertInstanceOf(kind, problem, problem.what());
         assertEquals(exit, problem.exit(), problem.what());
@@ -98,9 +99,9 @@ class HostileTest {
     @Test void an_unexpected_result_of_a_case_is_noticed() {
         var before = new int[] {tried, ended};
         assertThrows(AssertionError.class,
-                () -> tried("flipped", () -> refused(Problem.Interrupted.class, Problem.Exit.REFUSED, () -> {})));
+                () -> tried("flipped", () -> refused(Problem.Interrupted.class, ExitCode.REFUSED, () -> {})));
         assertThrows(AssertionError.class, () -> tried("other kind",
-                        () -> refused(Problem.Interrupted.class, Problem.Exit.REFUSED, () -> {
+                        () -> refused(Problem.Interrupted.class, ExitCode.REFUSED, () -> {
                             throw Failure.refused("another kind");
                         })));
         assertThrows(AssertionError.class, () -> tried("wrong quoting", () -> query("\"" + "a\"b" + "\"", "a\"b")));
@@ -357,7 +358,7 @@ class HostileTest {
             if (!answer.isJsonNull()) readable++;
             tried(".env " + i, () -> {
                 if (answer.isJsonNull() || nul) {
-                    refused(Problem.Plain.class, Problem.Exit.USAGE, () -> EnvFile.read(file, Map.of()));
+                    refused(Problem.Plain.class, ExitCode.USAGE, () -> EnvFile.read(file, Map.of()));
                     return;
                 }
                 var theirs = new LinkedHashMap<String, String>();
@@ -381,7 +382,7 @@ class HostileTest {
 
     private void unreadable(String why, Path file) {
         assertEquals(file + " " + why,
-                refused(Problem.Plain.class, Problem.Exit.USAGE, () -> EnvFile.read(file, Map.of())).what());
+                refused(Problem.Plain.class, ExitCode.USAGE, () -> EnvFile.read(file, Map.of())).what());
     }
 
     @Test void large_endless_and_odd_env_files_are_read_or_refused() throws Exception {
@@ -555,7 +556,7 @@ class HostileTest {
             tried(kind.getKey(), () -> {
                 if (kind.getValue() != null) {
                     var problem = refused(
-                            Problem.class, Problem.Exit.REFUSED, () -> Migrations.in(root, List.of(root.resolve("m"))));
+                            Problem.class, ExitCode.REFUSED, () -> Migrations.in(root, List.of(root.resolve("m"))));
                     assertEquals(kind.getValue().formatted(root), problem.what());
                     return;
                 }
@@ -593,7 +594,7 @@ class HostileTest {
     private void driver(Class<? extends Problem> kind, String script) {
         tried(script, () -> {
             try (var django = fake(script)) {
-                refused(kind, Problem.Exit.FAILED, () -> django.describe(1, List.of()));
+                refused(kind, ExitCode.FAILED, () -> django.describe(1, List.of()));
             }
             assertNothingLeft();
         });
@@ -675,7 +676,7 @@ class HostileTest {
             if (kind == null) assertEquals(null, problem, () -> problem.what());
             else {
                 assertInstanceOf(kind, problem);
-                assertEquals(Problem.Exit.FAILED, problem.exit());
+                assertEquals(ExitCode.FAILED, problem.exit());
                 assertTrue(problem.what().contains(" while reading the project's settings and models"), problem::what);
             }
             assertNothingLeft();

@@ -18,8 +18,8 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.FolderLock;
 import lib.files.Host;
 import lib.postgres.Database;
@@ -240,7 +240,7 @@ class LockTest {
             assertTrue(Files.exists(temp.resolve(".reset/.gitignore")));
             assertEquals(lock, lock.takeAlso(temp)); // its own lock is not in its way
             var busy = assertThrows(Failure.class, () -> take(new ArrayList<>())).problem();
-            assertEquals(Problem.Exit.BUSY, busy.exit());
+            assertEquals(ExitCode.BUSY, busy.exit());
             assertTrue(busy.what().startsWith("another run is at work in %s: pid %d on %s, since "
                     .formatted(temp, ProcessHandle.current().pid(), Host.name())), busy.what());
             assertTrue(busy.what().endsWith(", a test"), busy.what());
@@ -286,7 +286,7 @@ class LockTest {
             for (var path : all.sorted(java.util.Comparator.reverseOrder()).toList()) Files.delete(path);
         }
         var problem = assertThrows(Failure.class, () -> take(new ArrayList<>())).problem();
-        assertEquals(Problem.Exit.FAILED, problem.exit());
+        assertEquals(ExitCode.FAILED, problem.exit());
         assertTrue(problem.what().startsWith("cannot lock the project " + temp + " for this run: "), problem.what());
         assertEquals("if .reset is a link or a mount there, its target has to exist", problem.next().getLast());
     }
@@ -338,7 +338,7 @@ class LockTest {
                 System.out.println("two at once");
                 System.exit(1);
             } catch (Failure busy) {
-                if (busy.problem().exit() != Problem.Exit.BUSY) throw busy;
+                if (busy.problem().exit() != ExitCode.BUSY) throw busy;
             }
         }
     }
@@ -393,7 +393,7 @@ class LockTest {
                 var theirs = Database.open(new lib.project.Credentials(
                         db.host(), db.port(), db.name(), other.name(), other.password(), null, Map.of()))) {
             var busy = assertThrows(Failure.class, () -> RunLock.take(theirs)).problem();
-            assertEquals(Problem.Exit.BUSY, busy.exit());
+            assertEquals(ExitCode.BUSY, busy.exit());
             assertTrue(Pattern.compile("pid %d on \\S+, server process \\d+".formatted(ProcessHandle.current().pid()))
                     .matcher(busy.what()).find(), busy.what());
         }

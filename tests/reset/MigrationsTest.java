@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import lib.django.Migrations;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
@@ -135,7 +136,7 @@ class MigrationsTest {
     private static void assertChanged(String path, Problem problem) {
         assertEquals(path + " was changed by somebody else while the reset was running", problem.what());
         assertEquals(List.of("run the reset again"), problem.next());
-        assertEquals(Problem.Exit.FAILED, problem.exit());
+        assertEquals(ExitCode.FAILED, problem.exit());
     }
 
     @Test void new_files_follow_the_mode_of_their_folder() throws IOException {
@@ -215,7 +216,7 @@ class MigrationsTest {
         var failure = org.junit.jupiter.api.Assertions.assertThrows(Failure.class, () -> PutBackFiles.of(run).run());
         assertEquals("no intact copy of backend/flows/migrations/0001_initial.py is left in " + String.join(" or ",
                 new RunStore(run).oldFolders().stream().map(Path::toString).toList()), failure.getMessage());
-        assertEquals(Problem.Exit.FAILED, failure.problem().exit());
+        assertEquals(ExitCode.FAILED, failure.problem().exit());
         assertEquals("new 1", Files.readString(folder.resolve("0001_initial.py")));
         new RunStore(run).remove();
     }
@@ -225,7 +226,7 @@ class MigrationsTest {
         Files.writeString(outside.resolve("0001_initial.py"), "not ours");
         Files.createSymbolicLink(bare.resolve("migrations"), outside);
         var failure = assertThrows(Failure.class, this::found);
-        assertEquals(Problem.Exit.REFUSED, failure.problem().exit());
+        assertEquals(ExitCode.REFUSED, failure.problem().exit());
     }
 
     @Test void a_symbolic_link_is_moved_and_its_target_never_written() throws IOException {

@@ -11,8 +11,8 @@ import java.util.List;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import lib.django.Migrator;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem.Exit;
 import lib.plan.Step;
 import lib.postgres.Database;
 import org.junit.jupiter.api.Tag;
@@ -104,7 +104,7 @@ class ParkTablesTest {
             park.parkAndMigrate(working).run();
             var commit = park.commit(OldState.migrator(db)); // one that does not know the result of the COMMIT
             var locked = assertThrows(Failure.class, commit::undo).problem();
-            assertEquals(Exit.FAILED, locked.exit());
+            assertEquals(ExitCode.FAILED, locked.exit());
             assertTrue(locked.what().startsWith("tables are locked by others for more than five seconds:\n  pid "),
                     locked.what());
             working.commit();
@@ -153,7 +153,7 @@ class ParkTablesTest {
         var theirs = db.as(owner);
         var before = Snapshot.of(theirs);
         var problem = refused(theirs, "auto").problem();
-        assertEquals(Exit.REFUSED, problem.exit());
+        assertEquals(ExitCode.REFUSED, problem.exit());
         var lines = problem.next().stream().filter(l -> l.startsWith("CREATE SCHEMA")).toList();
         assertEquals(List.of("CREATE SCHEMA reset_parked AUTHORIZATION %s;".formatted(quoted),
                 "CREATE SCHEMA reset_undone AUTHORIZATION %s;".formatted(quoted)), lines);
@@ -235,7 +235,7 @@ class ParkTablesTest {
                     "ALTER TYPE mood SET SCHEMA " + parked, "ALTER FUNCTION crm_touch() SET SCHEMA " + parked);
             assertEquals(PreviousState.State.HALF, park.previous().state(database));
             var refused = assertThrows(Failure.class, () -> park.previous().purge(database, false).run()).problem();
-            assertEquals(Exit.REFUSED, refused.exit());
+            assertEquals(ExitCode.REFUSED, refused.exit());
             assertEquals("run %s was killed half way: its old state is partly in use".formatted(park.previous().run()),
                     refused.what());
             assertEquals(List.of("undo it first, which brings the old state together"), refused.next());
@@ -301,7 +301,7 @@ class ParkTablesTest {
                     .formatted(park.previous().parked()));
             var after = Snapshot.of(db);
             var problem = assertThrows(Failure.class, () -> park.previous().purge(database, false).run()).problem();
-            assertEquals(Exit.REFUSED, problem.exit());
+            assertEquals(ExitCode.REFUSED, problem.exit());
             assertEquals("""
                 dropping schema %s would also drop (CASCADE):
                   rule _RETURN on view reports.old in schema reports
@@ -330,7 +330,7 @@ class ParkTablesTest {
         }
         OldState.run(db, "CREATE TABLE other.note (id int, customer bigint REFERENCES crm_customer)");
         var problem = refused(db, "park").problem();
-        assertEquals(Exit.REFUSED, problem.exit());
+        assertEquals(ExitCode.REFUSED, problem.exit());
         assertTrue(problem.what().contains("note_customer_fkey of other.note, to crm_customer"), problem.what());
     }
 
@@ -339,7 +339,7 @@ class ParkTablesTest {
         var db = Postgres.database(owner);
         OldState.run(db.as(Postgres.SUPERUSER), "CREATE TABLE \"Their's\" ()", "CREATE TYPE stays AS ENUM ('a')");
         var problem = refused(db, "auto").problem();
-        assertEquals(Exit.REFUSED, problem.exit());
+        assertEquals(ExitCode.REFUSED, problem.exit());
         var line = "ALTER TABLE public.\"Their's\" OWNER TO %s;".formatted(Postgres.quoted(owner.name()));
         assertTrue(problem.next().contains(line), problem.next().toString());
         OldState.run(db.as(Postgres.SUPERUSER), line);
@@ -392,7 +392,7 @@ class ParkTablesTest {
                 var problem = assertThrows(
                                 Failure.class, () -> SwapDatabaseTest.run(steps(park, OldState.migrator(db))))
                         .problem();
-                assertEquals(Exit.FAILED, problem.exit());
+                assertEquals(ExitCode.FAILED, problem.exit());
                 assertTrue(problem.what().startsWith("tables are locked by others for more than five seconds:\n  pid "),
                         problem.what());
                 assertEquals(List.of("stop these programs, or add --terminate"), problem.next());
@@ -418,7 +418,7 @@ class ParkTablesTest {
             OldState.run(db, "CREATE TABLE late ()");
             var problem = assertThrows(Failure.class, () -> SwapDatabaseTest.run(steps(park, OldState.migrator(db))))
                     .problem();
-            assertEquals(Exit.FAILED, problem.exit());
+            assertEquals(ExitCode.FAILED, problem.exit());
             assertEquals("schema public has changed since the plan was made", problem.what());
         }
     }

@@ -12,8 +12,8 @@ import java.util.Map;
 import java.util.Set;
 import lib.django.Migrations;
 import lib.environment.Services;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem.Exit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -115,7 +115,7 @@ class RunTest {
                 SWAP.replace("\"format\": 1", "\"format\": 2"),
                 SWAP.replace("undoing", "flying"), SWAP.replace("\"kind\": \"database\"", "\"kind\": \"tape\""))) {
             var problem = assertThrows(Failure.class, () -> read(json), json).problem();
-            assertEquals(Exit.USAGE, problem.exit());
+            assertEquals(ExitCode.USAGE, problem.exit());
             assertEquals("the record of a run cannot be read: it is damaged, or another version wrote it: "
                     + temp.resolve("run.json"), problem.what());
         }

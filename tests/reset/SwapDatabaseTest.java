@@ -15,8 +15,8 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import lib.django.Migrator;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem.Exit;
 import lib.plan.Step;
 import lib.postgres.Database;
 import lib.postgres.DatabaseCopy;
@@ -117,7 +117,7 @@ class SwapDatabaseTest {
             swap.previous().purge(database, false).run();
             assertEquals(PreviousState.State.GONE, swap.previous().state(database));
             assertEquals(0, swap.previous().bytes(database));
-            assertEquals(Exit.REFUSED, assertThrows(Failure.class, () -> swap.previous().undo(database, false))
+            assertEquals(ExitCode.REFUSED, assertThrows(Failure.class, () -> swap.previous().undo(database, false))
                     .problem().exit());
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
         }
@@ -278,7 +278,7 @@ class SwapDatabaseTest {
             assertEquals("park", chosen.name());
             assertTrue(chosen.reason().contains("may not create databases"), chosen.reason());
             var refused = assertThrows(Failure.class, () -> choose(database, "swap", false)).problem();
-            assertEquals(Exit.REFUSED, refused.exit());
+            assertEquals(ExitCode.REFUSED, refused.exit());
         }
         var other = Postgres.database();
         OldState.run(other, "CREATE SCHEMA reporting", "CREATE TABLE reporting.t ()");
@@ -314,7 +314,7 @@ class SwapDatabaseTest {
             blocking.createStatement().execute("SET application_name = 'the shop'; SELECT 'what it did last'");
             var swap = swap(database);
             var problem = assertThrows(Failure.class, () -> run(steps(swap, OldState.migrator(db)))).problem();
-            assertEquals(Exit.FAILED, problem.exit());
+            assertEquals(ExitCode.FAILED, problem.exit());
             assertTrue(problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name())),
                     problem.what());
             assertTrue(problem.what().contains("postgres, the shop, 127.0.0.1, idle for ")
@@ -345,7 +345,7 @@ class SwapDatabaseTest {
         try (var database = open(db); var blocking = db.as(Postgres.SUPERUSER).connect()) {
             var swap = assertInstanceOf(SwapDatabase.class, choose(database, "auto", true));
             var problem = assertThrows(Failure.class, () -> run(steps(swap, new FakeMigrator(db)))).problem();
-            assertEquals(Exit.FAILED, problem.exit());
+            assertEquals(ExitCode.FAILED, problem.exit());
             assertTrue(problem.what().startsWith("database %s is in use by:\n  pid ".formatted(db.name()))
                     && problem.what().contains(", postgres, "), problem.what());
             assertEquals(List.of("stop these programs: this role may not terminate their sessions, or they have"
@@ -359,7 +359,7 @@ class SwapDatabaseTest {
         OldState.run(db, "CREATE PUBLICATION everything FOR ALL TABLES");
         try (var database = open(db)) {
             var problem = assertThrows(Failure.class, () -> choose(database, "auto", false)).problem();
-            assertEquals(Exit.REFUSED, problem.exit());
+            assertEquals(ExitCode.REFUSED, problem.exit());
             assertTrue(problem.what().contains("publication everything"));
             assertEquals("park", StrategyChoice.choose(database, DatabaseSnapshot.of(database),
                     StrategyChoice.Wanted.auto, runId(), false, true).name());
@@ -383,7 +383,7 @@ class SwapDatabaseTest {
             Postgres.execute("ALTER DATABASE %s RENAME TO %s_before_x".formatted(db.name(), db.name()));
             Postgres.execute("CREATE DATABASE " + db.name());
             var problem = assertThrows(Failure.class, () -> inner.purge(database, false).run()).problem();
-            assertEquals(Exit.REFUSED, problem.exit());
+            assertEquals(ExitCode.REFUSED, problem.exit());
             assertTrue(problem.what().contains(park.previous().run()), problem.what());
         }
     }

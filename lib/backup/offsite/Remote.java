@@ -33,6 +33,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.cli.Script;
+import lib.error.ExitCode;
 import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Checkpoint;
@@ -103,10 +104,10 @@ public final class Remote {
     private record Features(List<String> hashes, boolean buckets) {}
 
     /** A file does not have the bytes that its manifest, or the original, has. */
-    private record Mismatch(Exit exit, String what, List<String> next) implements Problem {}
+    private record Mismatch(ExitCode exit, String what, List<String> next) implements Problem {}
 
     /** @param message of rclone, without secrets */
-    private record RcloneFailed(Exit exit, String message, String what, List<String> next) implements Problem {}
+    private record RcloneFailed(ExitCode exit, String message, String what, List<String> next) implements Problem {}
 
     /**
      * @param rclone the program alone, with RCLONE_CONFIG_ variables as secrets; other RCLONE_ variables win over the
@@ -187,7 +188,7 @@ public final class Remote {
                 put(ofManifest, data);
                 return uploaded;
             } catch (Failure e) {
-                var isFinal = e.problem() instanceof Problem.Interrupted || e.problem().exit() == Problem.Exit.PARTLY;
+                var isFinal = e.problem() instanceof Problem.Interrupted || e.problem().exit() == ExitCode.PARTLY;
                 throw isFinal ? e : uploadFailed(data, e, List.of());
             }
         } catch (IOException e) {
@@ -471,7 +472,7 @@ public final class Remote {
 
     private static Failure mismatch(String file, String how) {
         var what = file + " is not what its manifest says: " + how;
-        return new Failure(new Mismatch(Problem.Exit.FAILED, what, List.of(useAnother())));
+        return new Failure(new Mismatch(ExitCode.FAILED, what, List.of(useAnother())));
     }
 
     /** The last error, since each retry repeats it, without credentials. */
@@ -483,10 +484,10 @@ public final class Remote {
         var what = "rclone failed (" + path + ")" + (message.isBlank() ? "" : ":\n" + indented(message));
         var attempt = "try by hand: " + Shell.line("rclone", "lsf", path);
         if (!CONFIGURATION_ERROR.matcher(message).find())
-            return new Failure(new RcloneFailed(Problem.Exit.FAILED, message, what, List.of(attempt)));
+            return new Failure(new RcloneFailed(ExitCode.FAILED, message, what, List.of(attempt)));
         var configure = "set RCLONE_CONFIG_<REMOTE>_TYPE and the other variables of the remote in .env, "
                 + "or run \"rclone config\" as the user that the backup runs as";
-        return new Failure(new RcloneFailed(Problem.Exit.USAGE, message, what, List.of(configure, attempt)));
+        return new Failure(new RcloneFailed(ExitCode.USAGE, message, what, List.of(configure, attempt)));
     }
 
     private static String indented(String message) {

@@ -20,8 +20,8 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -97,7 +97,7 @@ class AgeTest {
         assertEquals(4, head.split("-> X25519 ").length, "two owners and the one key of this run");
         var carla = owner("carla");
         var failure = assertThrows(Failure.class, () -> opened(Age.key(carla.file), sealed));
-        assertEquals(Problem.Exit.USAGE, failure.problem().exit());
+        assertEquals(ExitCode.USAGE, failure.problem().exit());
         assertEquals("no key in " + carla.file + " decrypts " + FILE, failure.problem().what());
         assertEquals(List.of("give the key of one of the recipients that its manifest names: --identity FILE",
                 "the recipients of a key file: age-keygen -y " + carla.file), failure.problem().next());
@@ -148,7 +148,7 @@ class AgeTest {
 
     private static String wrong(Age.Key key, byte[] sealed) {
         var problem = assertThrows(Failure.class, () -> opened(key, sealed)).problem();
-        assertEquals(Problem.Exit.USAGE, problem.exit());
+        assertEquals(ExitCode.USAGE, problem.exit());
         return problem.what() + "\n" + String.join("\n", problem.next());
     }
 
@@ -291,7 +291,7 @@ class AgeTest {
                 "ssh-ed25519",
                 "age1yubikey1qwt50d05nh5vutpdzmlg5wn80xq5negm4uj9ghv0snvdd3yysf5yw3rhl3t")) {
             var failure = assertThrows(Failure.class, () -> Age.to(List.of(ben.recipient, bad)), bad);
-            assertEquals(Problem.Exit.USAGE, failure.problem().exit());
+            assertEquals(ExitCode.USAGE, failure.problem().exit());
             assertTrue(
                     failure.problem().what().startsWith("cannot encrypt to " + bad + ": "),
                     failure.problem().what());
@@ -336,7 +336,7 @@ class AgeTest {
 
     private static String why(Path file) {
         var problem = assertThrows(Failure.class, () -> Age.key(file)).problem();
-        assertEquals(Problem.Exit.USAGE, problem.exit());
+        assertEquals(ExitCode.USAGE, problem.exit());
         assertFalse(problem.next().isEmpty());
         var start = "cannot use the identity file " + file + ": ";
         assertTrue(problem.what().startsWith(start), problem.what());

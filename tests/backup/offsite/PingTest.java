@@ -20,8 +20,8 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -209,7 +209,7 @@ class PingTest {
                 "https://hc.example/" + TOKEN + " x",
                 "https://hc.example/" + TOKEN + "|")) {
             var problem = assertThrows(Failure.class, () -> new Ping(bad), bad).problem();
-            assertEquals(Problem.Exit.USAGE, problem.exit());
+            assertEquals(ExitCode.USAGE, problem.exit());
             assertFalse((problem.what() + problem.next()).contains(TOKEN), problem.what());
         }
         assertEquals(

@@ -17,8 +17,8 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
+import lib.error.ExitCode;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Disk;
 import lib.process.Interruption;
 import lib.process.Program;
@@ -280,7 +280,7 @@ class RemoteTest {
 
     private void notProven(Remote remote, String why) throws IOException {
         var data = backup(NAME, 50_000);
-        var failure = fails(Problem.Exit.PARTLY, () -> remote.upload(data, sha256(data), manifest(data)));
+        var failure = fails(ExitCode.PARTLY, () -> remote.upload(data, sha256(data), manifest(data)));
         assertTrue(failure.contains(why), failure);
         assertTrue(failure.contains(data + " is good"), failure);
         assertTrue(Files.exists(data));
@@ -293,10 +293,10 @@ class RemoteTest {
         remote.upload(data, sha256(data), manifest(data));
         overwrite(s3().file("crm-backups", "damaged/" + NAME), 100_000); // S3 still returns the old hash
         var back = Files.createDirectory(here.resolve("back"));
-        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch(NAME, sha256(data), back))
+        assertTrue(fails(ExitCode.FAILED, () -> remote.fetch(NAME, sha256(data), back))
                 .contains("its sha256 differs"));
         assertEquals(List.of(), names(back));
-        assertTrue(fails(Problem.Exit.FAILED, () -> remote.fetch("crm_x.dump", sha256(data), back))
+        assertTrue(fails(ExitCode.FAILED, () -> remote.fetch("crm_x.dump", sha256(data), back))
                 .contains("crm_x.dump is not what its manifest says: it is missing"));
     }
 
@@ -306,7 +306,7 @@ class RemoteTest {
         var data = backup(NAME, 1000);
         var sha256 = sha256(data);
         overwrite(data, 500);
-        assertTrue(fails(Problem.Exit.FAILED, () -> new Remote(plain("rclone"), there.toString())
+        assertTrue(fails(ExitCode.FAILED, () -> new Remote(plain("rclone"), there.toString())
                         .upload(data, sha256, manifest(data)))
                 .contains("it has changed since"));
         assertEquals(List.of(), names(there));
@@ -316,33 +316,33 @@ class RemoteTest {
     void a_problem_with_the_remote_is_reported_before_the_backup_starts() throws Exception {
         new Remote(s3().rclone("rclone"), "off:crm-backups/not/yet").require(); // control
         requireFails(
-                Problem.Exit.USAGE,
+                ExitCode.USAGE,
                 "there is no bucket off:crm-backup, or it is not visible to this key",
                 s3().rclone("rclone"),
                 "off:crm-backup/crm");
         requireFails(
-                Problem.Exit.USAGE,
+                ExitCode.USAGE,
                 "SignatureDoesNotMatch",
                 S3.rclone(s3().port(), S3.KEY_ID, "another-Secret-0123456789", "rclone"),
                 "off:crm-backups/crm");
         requireFails(
-                Problem.Exit.USAGE,
+                ExitCode.USAGE,
                 "InvalidAccessKeyId",
                 S3.rclone(s3().port(), "somebodyelse", S3.KEY, "rclone"),
                 "off:crm-backups/crm");
-        requireFails(Problem.Exit.USAGE, "didn't find section", s3().rclone("rclone"), "of:crm-backups/crm");
+        requireFails(ExitCode.USAGE, "didn't find section", s3().rclone("rclone"), "of:crm-backups/crm");
         requireFails(
-                Problem.Exit.FAILED,
+                ExitCode.FAILED,
                 "connection refused",
                 S3.rclone(1, S3.KEY_ID, S3.KEY, "rclone").env("RCLONE_LOW_LEVEL_RETRIES", "1"),
                 "off:crm-backups/crm");
-        requireFails(Problem.Exit.USAGE, "names no bucket", s3().rclone("rclone"), "off:");
+        requireFails(ExitCode.USAGE, "names no bucket", s3().rclone("rclone"), "off:");
         requireFails(
-                Problem.Exit.USAGE,
+                ExitCode.USAGE,
                 "it may be an unmounted disk",
                 plain("rclone"),
                 here.resolve("nas/crm").toString());
-        requireFails(Problem.Exit.USAGE, "not installed", plain(here.resolve("no-rclone").toString()), here.toString());
+        requireFails(ExitCode.USAGE, "not installed", plain(here.resolve("no-rclone").toString()), here.toString());
         for (var path : List.of(
                 "",
                 " ",
@@ -350,11 +350,11 @@ class RemoteTest {
                 "--config=/etc/shadow",
                 "s3,access_key_id=a,secret_access_key=topsecret99:crm",
                 ":s3,secret_access_key=topsecret99:crm"))
-            assertFalse(fails(Problem.Exit.USAGE, () -> new Remote(plain("rclone"), path))
+            assertFalse(fails(ExitCode.USAGE, () -> new Remote(plain("rclone"), path))
                     .contains("topsecret99"));
     }
 
-    private void requireFails(Problem.Exit exit, String words, Program rclone, String path) {
+    private void requireFails(ExitCode exit, String words, Program rclone, String path) {
         var failure = fails(exit, () -> new Remote(rclone, path).require());
         assertTrue(failure.contains(words), failure);
     }
@@ -363,9 +363,9 @@ class RemoteTest {
     void names_outside_the_folder_are_refused() throws Exception {
         var remote = new Remote(plain("rclone"), folder().toString());
         for (var name : List.of("", "../x", "a/b", "a\\b", "-x", ".x", "a\nb")) {
-            fails(Problem.Exit.USAGE, () -> remote.read(name));
-            fails(Problem.Exit.USAGE, () -> remote.delete(name));
-            fails(Problem.Exit.USAGE, () -> remote.fetch(name, "", here));
+            fails(ExitCode.USAGE, () -> remote.read(name));
+            fails(ExitCode.USAGE, () -> remote.delete(name));
+            fails(ExitCode.USAGE, () -> remote.fetch(name, "", here));
         }
     }
 
@@ -392,7 +392,7 @@ class RemoteTest {
                 }
             });
             var begin = System.nanoTime();
-            var words = fails(Problem.Exit.PARTLY, () -> new Remote(slow, "off:crm-two/crm")
+            var words = fails(ExitCode.PARTLY, () -> new Remote(slow, "off:crm-two/crm")
                     .upload(data, sha256(data), manifest(data)));
             killer.join();
             var seconds = TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - begin);
@@ -433,7 +433,7 @@ class RemoteTest {
                             "case \" $* \" in *' moveto '*) kill -9 " + dying.pid() + " ;; esac\nexec rclone \"$@\"\n"))
                     .env("RCLONE_LOW_LEVEL_RETRIES", "1")
                     .env("RCLONE_RETRIES", "1");
-            fails(Problem.Exit.PARTLY, () -> new Remote(killing, "off:crm-two/crm")
+            fails(ExitCode.PARTLY, () -> new Remote(killing, "off:crm-two/crm")
                     .upload(data, sha256(data), manifest(data)));
         }
         try (var again = S3.start(folder, port)) {
@@ -451,7 +451,7 @@ class RemoteTest {
             echo 'Failed to copy: Put "https://me:pass99word@store.example/b/x?X-Amz-Credential=abc&X-Amz-Signature=deadbeef99": key '"$RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY"' refused' >&2
             exit 1
             """)).secret("RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY", S3.KEY);
-        var words = fails(Problem.Exit.FAILED, () -> new Remote(chatty, "off:crm-two").list());
+        var words = fails(ExitCode.FAILED, () -> new Remote(chatty, "off:crm-two").list());
         for (var secret : List.of("pass99word", "deadbeef99", S3.KEY)) assertFalse(words.contains(secret), words);
         assertTrue(words.contains("store.example/b/x"), words);
     }
@@ -551,7 +551,7 @@ class RemoteTest {
     }
 
     /** The message and next steps that the user sees; they never contain a secret. */
-    private static String fails(Problem.Exit exit, org.junit.jupiter.api.function.Executable code) {
+    private static String fails(ExitCode exit, org.junit.jupiter.api.function.Executable code) {
         var problem = assertThrows(Failure.class, code).problem();
         var words = problem.what() + "\n" + String.join("\n", problem.next());
         assertEquals(exit, problem.exit(), words);
