@@ -89,7 +89,8 @@ class BackupFaultsTest {
             CREATE TABLE customer (id serial PRIMARY KEY, name text NOT NULL);
             CREATE TABLE invoice (id serial PRIMARY KEY, customer int NOT NULL REFERENCES customer, note text);
             INSERT INTO customer (name) SELECT 'Zoë ' || i FROM generate_series(1, 400) i;
-            INSERT INTO invoice (customer, note) SELECT i, md5(i::text) || md5((i + 7)::text) FROM generate_series(1, 400) i;
+            INSERT INTO invoice (customer, note) SELECT i, md5(i::text) || md5((i + 7)::text) FROM \
+            generate_series(1, 400) i;
             SELECT lo_from_bytea(0, 'a large object')""");
         rows = Snapshot.of(shop);
         kinds = new TreeMap<>();

@@ -62,8 +62,10 @@ class BackupTest {
             CREATE TABLE "Order ""Line"" x" (id serial PRIMARY KEY, customer int REFERENCES customer, note text);
             CREATE TABLE empty (id int);
             CREATE FUNCTION phantom() RETURNS text LANGUAGE sql AS $$ SELECT 'COPY public.phantom (id) FROM stdin;' $$;
-            INSERT INTO customer (name, photo) SELECT 'Zoë ' || i || E'\\t\\\\N', decode(md5(i::text), 'hex') FROM generate_series(1, 4000) i;
-            INSERT INTO "Order ""Line"" x" (customer, note) SELECT i, CASE WHEN i % 3 = 0 THEN NULL ELSE repeat(md5(i::text), 8) END FROM generate_series(1, 4000) i;
+            INSERT INTO customer (name, photo) SELECT 'Zoë ' || i || E'\\t\\\\N', decode(md5(i::text), 'hex') FROM \
+            generate_series(1, 4000) i;
+            INSERT INTO "Order ""Line"" x" (customer, note) SELECT i, CASE WHEN i % 3 = 0 THEN NULL ELSE \
+            repeat(md5(i::text), 8) END FROM generate_series(1, 4000) i;
             """);
         return db;
     }
@@ -536,7 +538,8 @@ class BackupTest {
         var rooms = Postgres.database("rooms_" + System.nanoTime(), Postgres.SUPERUSER);
         execute(rooms, """
             CREATE TABLE booking (id int PRIMARY KEY, room int UNIQUE, during tstzrange, status varchar(9));
-            ALTER TABLE booking ADD CONSTRAINT overlap EXCLUDE USING gist (during WITH &&) WHERE (status IN ('asked', 'confirmed'));
+            ALTER TABLE booking ADD CONSTRAINT overlap EXCLUDE USING gist (during WITH &&) WHERE (status IN \
+            ('asked', 'confirmed'));
             """);
         var backup = Backup.create(credentials(rooms), pgDump, folder(), SILENT);
         restore(backup.file(), rooms, rooms.name() + "_good", SILENT);

@@ -27,7 +27,8 @@ class SampleProjectTest {
         try (var connection = db.connect(); var statement = connection.createStatement()) {
             sample.loadHistory(connection);
             var counts = statement.executeQuery("""
-                SELECT (xpath('//c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I', relname), false, true, '')))[1]::text::bigint
+                SELECT (xpath('//c/text()', query_to_xml(format('SELECT count(*) AS c FROM %I', relname), false, \
+                true, '')))[1]::text::bigint
                   FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace""");
             while (counts.next()) rows += counts.getLong(1);
         }
@@ -44,7 +45,8 @@ class SampleProjectTest {
 
             class Migration(migrations.Migration):
                 dependencies = [("customer_data", "0003_case_insensitive_email")]
-                operations = [migrations.AddField("wallet", "reference", models.CharField(max_length=30, null=True, unique=True))]
+                operations = [migrations.AddField("wallet", "reference", models.CharField(max_length=30, null=True, \
+            unique=True))]
             """);
         var leaves = sample.manage(Python.venv(), "migrate");
         assertEquals(1, leaves.code());

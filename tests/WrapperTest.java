@@ -432,7 +432,8 @@ class WrapperTest {
         import java.util.Base64;
         class Echo {
             public static void main(String[] args) {
-                for (var arg : args) System.out.println("=" + Base64.getEncoder().encodeToString(arg.getBytes(StandardCharsets.UTF_8)));
+                for (var arg : args) System.out.println("=" + \
+        Base64.getEncoder().encodeToString(arg.getBytes(StandardCharsets.UTF_8)));
             }
         }
         """;
@@ -440,7 +441,8 @@ class WrapperTest {
     static final String WAIT = """
         class Wait {
             public static void main(String[] args) throws Exception {
-                if (args.length > 0) System.out.println("tty " + (new ProcessBuilder("test", "-t", "0").inheritIO().start().waitFor() == 0));
+                if (args.length > 0) System.out.println("tty " + (new ProcessBuilder("test", "-t", \
+        "0").inheritIO().start().waitFor() == 0));
                 Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.println("hook")));
                 System.out.println("ready " + ProcessHandle.current().pid());
                 Thread.sleep(60_000);

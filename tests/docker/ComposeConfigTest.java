@@ -77,17 +77,20 @@ class ComposeConfigTest {
             volumes: ["./crm_backend:/app"]
             env_file: ["./.env"]
             environment: [DB_HOST=db]
-            depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: service_started}}
+            depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: \
+        service_started}}
           celery_worker:
             build: ./crm_backend
             volumes: ["./crm_backend:/app"]
             env_file: ["./.env"]
             environment: [DB_HOST=db]
-            depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: service_started}}
+            depends_on: {db: {condition: service_healthy}, redis: {condition: service_started}, backend: {condition: \
+        service_started}}
           nginx_proxy:
             image: nginx:alpine
             ports: ["80:80"]
-            volumes: ["./nginx.conf:/etc/nginx/nginx.conf:ro", "./crm_backend/media:/app/media:ro", "staticfiles:/srv/static:ro"]
+            volumes: ["./nginx.conf:/etc/nginx/nginx.conf:ro", "./crm_backend/media:/app/media:ro", \
+        "staticfiles:/srv/static:ro"]
             depends_on: [backend, frontend]
         volumes: {postgres_data: , staticfiles: }
         """;
@@ -129,7 +132,8 @@ class ComposeConfigTest {
                 container_name: crm_db
                 expose: ["5433"]
                 ports: ["5432", "127.0.0.1:5434:5432", "[::1]:7000-7001:8000-8001/udp", {target: 9000, published: 9001}]
-                environment: {NUMBER: 015.0, WORD: "true", DOLLAR: "a$$b$$$$c", EMPTY: "", FROM_FILE: , FROM_NOWHERE_AT_ALL: , LINES: "a\\nb", COLON: "a: b # c", SAYS: "yes", OCTAL: "0o14"}
+                environment: {NUMBER: 015.0, WORD: "true", DOLLAR: "a$$b$$$$c", EMPTY: "", FROM_FILE: , \
+            FROM_NOWHERE_AT_ALL: , LINES: "a\\nb", COLON: "a: b # c", SAYS: "yes", OCTAL: "0o14"}
                 networks: {default: {aliases: [pg, database]}}
               web:
                 build: .
@@ -137,7 +141,8 @@ class ComposeConfigTest {
                 working_dir: /srv
                 user: "1000:1000"
                 environment: [LIST=a=b, EMPTY=]
-                volumes: ["./crm_backend:/app:ro", "named:/v", "/anonymous", {type: bind, source: ./crm_backend, target: /b, read_only: true}]
+                volumes: ["./crm_backend:/app:ro", "named:/v", "/anonymous", {type: bind, source: ./crm_backend, \
+            target: /b, read_only: true}]
                 healthcheck: {disable: true}
               host:
                 image: busybox
@@ -322,7 +327,8 @@ class ComposeConfigTest {
               db: {image: postgres}
               web: {build: ./crm_backend, depends_on: [db]}
               beat: {build: {context: ./crm_backend, dockerfile: ./Dockerfile}}
-              proxy: {build: {context: ./crm_backend, dockerfile: nginx.Dockerfile}, ports: ["80:80"], depends_on: [web]}
+              proxy: {build: {context: ./crm_backend, dockerfile: nginx.Dockerfile}, ports: ["80:80"], depends_on: \
+            [web]}
               docs: {build: {context: ./crm_backend, target: docs}, ports: ["8001:80"]}
               worker: {build: {context: ./crm_backend, target: worker}}
             """);
@@ -342,10 +348,12 @@ class ComposeConfigTest {
             """).app(backend).orElseThrow().name());
         // without ports: the one that others depend on, then the one with the fewest dependencies
         assertEquals("web", any("""
-            services: {a_worker: {build: ./crm_backend, depends_on: [web, redis]}, redis: {image: redis}, web: {build: ./crm_backend, depends_on: [redis]}}
+            services: {a_worker: {build: ./crm_backend, depends_on: [web, redis]}, redis: {image: redis}, web: \
+            {build: ./crm_backend, depends_on: [redis]}}
             """).app(backend).orElseThrow().name());
         assertEquals("web", any("""
-            services: {a_worker: {build: ./crm_backend, depends_on: [redis]}, redis: {image: redis}, web: {build: ./crm_backend}}
+            services: {a_worker: {build: ./crm_backend, depends_on: [redis]}, redis: {image: redis}, web: {build: \
+            ./crm_backend}}
             """).app(backend).orElseThrow().name());
         assertEquals(Optional.empty(),
                 any("services: {web: {build: ./elsewhere}, media: {image: nginx, volumes: ['./crm_backend/media:/m']}}")

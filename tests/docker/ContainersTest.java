@@ -75,7 +75,8 @@ class ContainersTest {
                 healthcheck: {test: ["CMD", "true"], interval: 1s}
               loop: {image: %1$s, command: [sh, -c, "exit 3"], restart: unless-stopped}
               done: {image: %1$s, command: [sh, -c, "exit 4"]}
-              ill: {image: %1$s, command: [sleep, "1000"], healthcheck: {test: ["CMD", "false"], interval: 1s, retries: 1}}
+              ill: {image: %1$s, command: [sleep, "1000"], healthcheck: {test: ["CMD", "false"], interval: 1s, \
+            retries: 1}}
               idle: {image: %1$s, command: [sleep, "1000"], profiles: [dev]}
             volumes: {kept: }
             """.formatted(Docker.BARE));

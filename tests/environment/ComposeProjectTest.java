@@ -56,7 +56,8 @@ class ComposeProjectTest {
 
                 class Migration(migrations.Migration):
                     dependencies = [("customer_data", "0003_case_insensitive_email")]
-                    operations = [migrations.AddField("wallet", "reference", models.CharField(max_length=30, null=True, unique=True))]
+                    operations = [migrations.AddField("wallet", "reference", models.CharField(max_length=30, \
+                null=True, unique=True))]
                 """);
             project.compose("run", "--rm", "--no-deps", "-T", "--entrypoint",
                     "python manage.py makemigrations --merge --noinput flows", "backend");

@@ -91,7 +91,8 @@ public final class Victim {
             INSERT INTO shop_order (number) SELECT i FROM generate_series(1, 500) i;
             CREATE TABLE shop_note (id int PRIMARY KEY, words text, of bigint REFERENCES shop_order);
             INSERT INTO shop_note SELECT i, repeat(md5(i::text), 30), i FROM generate_series(1, 200) i;
-            CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app text, name text, applied timestamptz DEFAULT now());
+            CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app text, name text, applied timestamptz \
+            DEFAULT now());
             INSERT INTO django_migrations (app, name) VALUES ('shop', '0001_initial'), ('shop', '0002_left');
             """);
         rows = Snapshot.of(db);

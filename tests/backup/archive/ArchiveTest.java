@@ -33,14 +33,18 @@ class ArchiveTest {
                 CREATE TABLE nothing (t text);    INSERT INTO nothing VALUES ('');
                 CREATE TABLE letter (t text);     INSERT INTO letter VALUES ('a');
                 CREATE TABLE letters (t text);    INSERT INTO letters VALUES ('abc');
-                CREATE TABLE sentence (t text);   INSERT INTO sentence VALUES ('Nobody inspects the spammish repetition');
+                CREATE TABLE sentence (t text);   INSERT INTO sentence VALUES ('Nobody inspects the spammish \
+                repetition');
                 CREATE TABLE twice (t text);      INSERT INTO twice VALUES ('abc'), ('abc');
-                CREATE TABLE lengths (t text);    INSERT INTO lengths SELECT repeat(chr(97 + i %% 26), i) FROM generate_series(0, 300) i;
-                CREATE TABLE escapes (t text);    INSERT INTO escapes VALUES (E'\\n'), (E'\\\\.'), (E'\\t'), (NULL), ('\\N');
+                CREATE TABLE lengths (t text);    INSERT INTO lengths SELECT repeat(chr(97 + i %% 26), i) FROM \
+                generate_series(0, 300) i;
+                CREATE TABLE escapes (t text);    INSERT INTO escapes VALUES (E'\\n'), (E'\\\\.'), (E'\\t'), (NULL), \
+                ('\\N');
                 CREATE TABLE django_migrations (id int, app text, name text, applied text);
                 INSERT INTO django_migrations VALUES (2, 'shop', '0002', 'now'), (1, 'shop', '0001', 'then');
                 CREATE TABLE large (t text);      INSERT INTO large VALUES (repeat('0123456789', %d));
-                SELECT lo_from_bytea(4711, convert_to('abc', 'UTF8')), lo_from_bytea(4712, decode(repeat('00ff', 100000), 'hex'));
+                SELECT lo_from_bytea(4711, convert_to('abc', 'UTF8')), lo_from_bytea(4712, decode(repeat('00ff', \
+                100000), 'hex'));
                 """.formatted(LARGE / 10));
         }
         archive = temp.resolve("archive");

@@ -166,7 +166,8 @@ class RemoteTest {
         new Remote(plain("rclone"), there.toString()).upload(data, sha256(data), manifest(data));
         // the first two times only a part is downloaded
         var breaking = plain(script("""
-            case " $* " in *" cat "*) echo x >>"$0.count"; [ $(wc -l <"$0.count") -gt 2 ] || { rclone "$@" | head -c 1000001; exit 1; } ;; esac
+            case " $* " in *" cat "*) echo x >>"$0.count"; [ $(wc -l <"$0.count") -gt 2 ] || { rclone "$@" | head -c \
+            1000001; exit 1; } ;; esac
             exec rclone "$@"
             """));
         var fetched = new Remote(breaking, there.toString())
@@ -448,7 +449,9 @@ class RemoteTest {
     @Test
     void passwords_and_signatures_in_urls_and_known_secrets_are_hidden() throws Exception {
         var chatty = plain(script("""
-            echo 'Failed to copy: Put "https://me:pass99word@store.example/b/x?X-Amz-Credential=abc&X-Amz-Signature=deadbeef99": key '"$RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY"' refused' >&2
+            echo 'Failed to copy: Put \
+            "https://me:pass99word@store.example/b/x?X-Amz-Credential=abc&X-Amz-Signature=deadbeef99": key \
+            '"$RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY"' refused' >&2
             exit 1
             """)).secret("RCLONE_CONFIG_OFF_SECRET_ACCESS_KEY", S3.KEY);
         var words = fails(ExitCode.FAILED, () -> new Remote(chatty, "off:crm-two").list());
