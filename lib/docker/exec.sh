@@ -40,6 +40,8 @@ trap 'over=1; [ -z "$right" ] || kill $right' TERM
   exec 5<&-
   trap 'kill -INT $n; sleep 1; kill $n 2>/dev/null; sleep 1; kill -KILL $n 2>/dev/null' TERM
   while wait $n; code=$?; kill -0 $n 2>/dev/null; do :; done
+  # a process that has ended can be sent signals until its parent has taken notice of it
+  { read -r state <"/proc/$left/stat"; } 2>/dev/null && case $state in *') Z '* | *') X '*) code=125 ;; esac
   kill -KILL $left 2>/dev/null || code=125
   printf '\n%s\n' "ended with $code" >&2
   exit $code

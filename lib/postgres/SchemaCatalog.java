@@ -2,6 +2,8 @@ package lib.postgres;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 import lib.error.Failure;
 
 /**
@@ -58,6 +60,10 @@ public record SchemaCatalog(String schema, List<Item> items) {
             };
         }
 
+        public boolean isRelation() {
+            return this == TABLE || this == VIEW || this == MATERIALIZED_VIEW;
+        }
+
         /** A property of another object, whose {@link Item#name} is that object's noun and name. */
         boolean isAttached() {
             return this == GRANT || this == OWNER || this == COMMENT || this == SECURITY_LABEL;
@@ -72,13 +78,22 @@ public record SchemaCatalog(String schema, List<Item> items) {
      * @param ordinal    a column's position among those of its table, 0 for others
      */
     public record Item(Kind kind, String relation, String name, String definition, String detail, int ordinal) {
+        /** "index code_idx", "comment of column code" */
+        public String label() {
+            return kind.isAttached() ? kind.label() + " of " + name : kind.label() + " " + name;
+        }
+
         /** "index code_idx on shop_order" */
         @Override
         public String toString() {
-            var thing = kind.isAttached() ? kind.label() + " of " + name : kind.label() + " " + name;
             return relation == null || relation.equals(name) || name.endsWith(" " + relation)
-                    ? thing : thing + " on " + relation;
+                    ? label() : label() + " on " + relation;
         }
+    }
+
+    /** The names of all tables, views and materialized views. */
+    public Set<String> relations() {
+        return items.stream().filter(item -> item.kind().isRelation()).map(Item::name).collect(Collectors.toSet());
     }
 
     /**

@@ -56,12 +56,21 @@ public record SchemaDifference(Verdict verdict, Item live, Item fresh) {
     /** "index code_idx on shop_order: USING btree (code)" */
     @Override
     public String toString() {
+        return text(item().toString());
+    }
+
+    /** The same without the relation: "index code_idx: USING btree (code)" */
+    public String withoutRelation() {
+        return text(item().label());
+    }
+
+    private String text(String name) {
         return switch (verdict) {
-            case MISSING, ONLY_LIVE, ONLY_LIVE_DANGEROUS -> item() + words(item());
-            case AUTOMATIC_NAME -> "%s is named %s in a new database".formatted(live, fresh.name());
+            case MISSING, ONLY_LIVE, ONLY_LIVE_DANGEROUS -> name + words(item());
+            case AUTOMATIC_NAME -> "%s is named %s in a new database".formatted(name, fresh.name());
             case DIFFERENT, SAME_MEANING -> live.name().equals(fresh.name())
-                    ? "%s: %s; in a new database: %s".formatted(live, full(live), full(fresh))
-                    : "%s is named %s in a new database, as the models say".formatted(live, fresh.name());
+                    ? "%s: %s; in a new database: %s".formatted(name, full(live), full(fresh))
+                    : "%s is named %s in a new database, as the models say".formatted(name, fresh.name());
         };
     }
 
@@ -219,8 +228,8 @@ public record SchemaDifference(Verdict verdict, Item live, Item fresh) {
         /** Objects that one side lacks as a whole; what belongs to them is not told again. */
         private record Absent(Set<String> relations, Set<List<String>> others) {
             boolean covers(Item item) {
-                var isRelation = isRelation(item.kind());
-                if (!isRelation && item.relation() != null && relations.contains(item.relation())) return true;
+                if (!item.kind().isRelation() && item.relation() != null && relations.contains(item.relation()))
+                    return true;
                 if (item.kind().isAttached() || item.kind() == Kind.SEQUENCE || item.kind() == Kind.COLUMN_STORAGE
                         || item.kind() == Kind.STATISTICS_TARGET || item.kind() == Kind.STORAGE_PARAMETER)
                     return others.contains(List.of(String.valueOf(item.relation()), ownerOf(item)));
@@ -234,14 +243,10 @@ public record SchemaDifference(Verdict verdict, Item live, Item fresh) {
             }
         }
 
-        private static boolean isRelation(Kind kind) {
-            return kind == Kind.TABLE || kind == Kind.VIEW || kind == Kind.MATERIALIZED_VIEW;
-        }
-
         private static Absent absent(List<Item> left) {
             return new Absent(
                     left.stream()
-                            .filter(item -> isRelation(item.kind()))
+                            .filter(item -> item.kind().isRelation())
                             .map(Item::name)
                             .collect(Collectors.toSet()),
                     left.stream()

@@ -62,7 +62,7 @@ final class CompareSchemas implements Step {
         try (var db = parser.get()) {
             losses = Losses.between(old(), built, new Rewording(db), notBuiltYet(), lostRows(db));
         }
-        losses.print(console);
+        losses.print(console, findings.models());
     }
 
     /**

@@ -81,6 +81,7 @@ public record Findings(Environment environment, Services services, Description d
 
     /** Tables that no migration creates, with the reason; they will not be in the new state. */
     Map<String, String> tablesWithoutMigration() {
+        var relations = snapshot.schema().catalog().relations();
         var models = django.tables().stream()
                 .collect(Collectors.toMap(Description.ModelTable::table, model -> model, (a, b) -> a));
         var without = new TreeMap<String, String>();
@@ -92,8 +93,15 @@ public record Findings(Environment environment, Services services, Description d
             else if (!model.byMigration()) without.put(table.name(), why(model));
         }
         for (var model : models.values()) // most often the model of a view
-            if (!model.managed() && model.onDefault()) without.putIfAbsent(model.table(), why(model));
+            if (!model.managed() && model.onDefault() && relations.contains(model.table()))
+                without.putIfAbsent(model.table(), why(model));
         return without;
+    }
+
+    /** "shop.Order" by the name of its table. */
+    Map<String, String> models() {
+        return django.tables().stream().collect(Collectors.toMap(Description.ModelTable::table,
+                model -> model.app() + "." + model.model(), (one, other) -> one));
     }
 
     private static String why(Description.ModelTable model) {

@@ -1,11 +1,13 @@
 package lib.reset;
 
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
@@ -90,25 +92,49 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) 
         return Text.line(difference.toString());
     }
 
-    /** The ten most important; the others go to the run's log. */
-    void print(Console console) {
+    /** The relation, or its model and the relation, and below it what it loses, a line each. */
+    private static List<String> byRelation(Stream<SchemaDifference> differences, Map<String, String> models) {
+        var groups = differences.collect(Collectors.groupingBy(
+                one -> Objects.requireNonNullElse(one.item().relation(), ""), LinkedHashMap::new, Collectors.toList()));
+        var lines = new ArrayList<String>();
+        groups.forEach((relation, all) -> {
+            var isWhole = relation.isEmpty() || all.getFirst().item().kind().isRelation() && all.size() == 1;
+            if (!isWhole) lines.add("  " + heading(relation, models));
+            var indent = isWhole ? "  " : "    ";
+            for (var one : all) lines.add(indent + Text.line(one.withoutRelation()));
+        });
+        return lines;
+    }
+
+    private static String heading(String relation, Map<String, String> models) {
+        var model = models.get(relation);
+        return Text.line(model == null ? relation : model + " (" + relation + ")");
+    }
+
+    /**
+     * The ten most important; the others go to the run's log.
+     *
+     * @param models "shop.Order" by the name of its table
+     */
+    void print(Console console, Map<String, String> models) {
         if (isEmpty()) return;
         console.heading("Not in the new database: " + summary());
         for (var made : rows)
             console.say("  %s in %s, made by %s".formatted(Text.count(made.rows(), "row"), Text.line(made.table()),
                     made.migration()));
-        var lines = differences.stream().map(one -> "  " + line(one)).toList();
-        lines.stream().limit(SHOWN).forEach(console::say);
-        lines.stream().skip(SHOWN).forEach(console::log);
-        if (lines.size() > SHOWN) console.say("  … and %,d more".formatted(lines.size() - SHOWN));
-        console.event("losses", Map.of("losses", differences.stream().map(Losses::json).toList(), "rows", rows));
+        byRelation(differences.stream().limit(SHOWN), models).forEach(console::say);
+        byRelation(differences.stream().skip(SHOWN), models).forEach(console::log);
+        if (differences.size() > SHOWN) console.say("  … and %,d more".formatted(differences.size() - SHOWN));
+        var all = differences.stream().map(difference -> json(difference, models)).toList();
+        console.event("losses", Map.of("losses", all, "rows", rows));
     }
 
-    private static Map<String, Object> json(SchemaDifference difference) {
+    private static Map<String, Object> json(SchemaDifference difference, Map<String, String> models) {
         var item = difference.item();
         var values = new LinkedHashMap<String, Object>();
         values.put("kind", item.kind().label());
         values.put("relation", item.relation());
+        values.put("model", models.get(item.relation()));
         values.put("name", item.name());
         values.put("verdict", difference.verdict().name().toLowerCase());
         values.put("old", item.definition());
