@@ -146,6 +146,21 @@ class LossesTest {
         poor.isAsItWas();
     }
 
+    @Test void a_locked_table_is_not_waited_for_and_its_row_security_counts() throws Exception {
+        plant();
+        plantPolicy();
+        try (var other = victim.db.connect(); var statement = other.createStatement()) {
+            other.setAutoCommit(false);
+            statement.execute("LOCK TABLE shop_order IN ACCESS EXCLUSIVE MODE");
+            var losses = victim.reset().warmHere().run("--dry-run", "--losses").done();
+            assertTrue(losses.err().contains("locked by another session, and therefore not compared: shop_order"),
+                    losses.all());
+            assertTrue(losses.out().contains("\n    row security shop_order: enabled"), losses.out());
+            assertFalse(losses.out().contains("column colour"), losses.out());
+        }
+        assertEquals(List.of(), victim.leftovers());
+    }
+
     private static final String SEED = """
         from django.db import migrations
 

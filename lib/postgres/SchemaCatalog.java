@@ -1,16 +1,21 @@
 package lib.postgres;
 
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.error.Failure;
 
 /**
  * The objects of one schema, each with its definition as PostgreSQL words it. Two catalogs can be compared when both
  * were read from the same server, for a schema of the same name.
+ *
+ * @param locked relations that could not be read, because another session had locked them; of these only row security
+ *               is known
  */
-public record SchemaCatalog(String schema, List<Item> items) {
+public record SchemaCatalog(String schema, List<Item> items, Set<String> locked) {
 
     /** Kinds of objects, and of properties that can be attached to them. */
     public enum Kind {
@@ -91,9 +96,22 @@ public record SchemaCatalog(String schema, List<Item> items) {
         }
     }
 
+    /** Without what other sessions had locked in one of the two, except for its row security. */
+    private SchemaCatalog without(Set<String> relations) {
+        return new SchemaCatalog(schema, items.stream().filter(item -> item.kind() == Kind.ROW_SECURITY
+                || item.relation() == null || !relations.contains(item.relation())).toList(), locked);
+    }
+
+    SchemaCatalog comparableWith(SchemaCatalog other) {
+        var both = new HashSet<>(locked);
+        both.addAll(other.locked);
+        return both.isEmpty() ? this : without(both);
+    }
+
     /** The names of all tables, views and materialized views. */
     public Set<String> relations() {
-        return items.stream().filter(item -> item.kind().isRelation()).map(Item::name).collect(Collectors.toSet());
+        return Stream.concat(items.stream().filter(item -> item.kind().isRelation()).map(Item::name), locked.stream())
+                .collect(Collectors.toSet());
     }
 
     /**
@@ -119,8 +137,10 @@ public record SchemaCatalog(String schema, List<Item> items) {
 
     /** @param rows what {@link #query} returned, as text */
     public static SchemaCatalog of(String schema, List<List<String>> rows) {
-        return new SchemaCatalog(schema, rows.stream().map(row -> item(row.get(0), row.get(1), row.get(2), row.get(3),
-                row.get(4), Integer.parseInt(row.get(5)))).toList());
+        var isLocked = rows.stream().collect(Collectors.partitioningBy(row -> row.getFirst().equals("LOCKED")));
+        return new SchemaCatalog(schema, isLocked.get(false).stream().map(row -> item(row.get(0), row.get(1),
+                row.get(2), row.get(3), row.get(4), Integer.parseInt(row.get(5)))).toList(),
+                isLocked.get(true).stream().map(row -> row.get(1)).collect(Collectors.toSet()));
     }
 
     private static Item item(String kind, String relation, String name, String definition, String detail, int ordinal) {

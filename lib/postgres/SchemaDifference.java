@@ -92,7 +92,7 @@ public record SchemaDifference(Verdict verdict, Item live, Item fresh) {
      */
     public static List<SchemaDifference> between(SchemaCatalog live, SchemaCatalog fresh,
             BiFunction<SchemaCatalog, Item, String> reworded) {
-        return new Comparison(live, fresh, reworded).differences();
+        return new Comparison(live.comparableWith(fresh), fresh.comparableWith(live), reworded).differences();
     }
 
     /** What Django and PostgreSQL call constraints and indexes that nobody has named. */

@@ -5,10 +5,21 @@
 -- of constraints, the copies that partitions have of what their parent has, the row types of tables.
 WITH n AS MATERIALIZED (SELECT * FROM pg_namespace WHERE nspname = ?),
 member AS MATERIALIZED (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
+-- tables that another session has locked, and the views of them: to word a definition, PostgreSQL would wait for them
+locked AS MATERIALIZED (
+    SELECT relation AS oid FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation' AND granted
+       AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()
+),
+unread AS MATERIALIZED (
+    SELECT oid FROM locked
+    UNION SELECT r.ev_class FROM pg_rewrite r JOIN pg_depend d ON d.objid = r.oid AND d.classid = 'pg_rewrite'::regclass
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid IN (SELECT oid FROM locked)
+),
 rel AS MATERIALIZED (
     SELECT c.*, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'table' END AS noun
     FROM pg_class c JOIN n ON n.oid = c.relnamespace
     WHERE ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM member)
+      AND c.oid NOT IN (SELECT oid FROM unread)
 ),
 tab AS MATERIALIZED (SELECT * FROM rel WHERE relkind IN ('r', 'p', 'f')),
 col AS MATERIALIZED (
@@ -283,6 +294,11 @@ UNION ALL SELECT 'GRANT', relation, name, format('%s to %s%s', privilege_type,
     FROM grants, aclexplode(acl) x WHERE x.grantee <> grants.owner
 UNION ALL SELECT 'PUBLICATION', rel.relname, rel.relname, pubname, NULL, 0
     FROM pg_publication_rel r JOIN pg_publication p ON p.oid = prpubid JOIN rel ON rel.oid = prrelid
+-- what cannot be read now, but for its row security
+UNION ALL SELECT 'LOCKED', relname, relname, '', NULL, 0 FROM pg_class c JOIN n ON n.oid = c.relnamespace
+    WHERE c.oid IN (SELECT oid FROM unread) AND relkind IN ('r', 'p', 'f', 'v', 'm')
+UNION ALL SELECT 'ROW_SECURITY', relname, relname, 'enabled', NULL, 0 FROM pg_class c JOIN n ON n.oid = c.relnamespace
+    WHERE c.oid IN (SELECT oid FROM unread) AND relrowsecurity
 -- what this query does not know
 UNION ALL SELECT 'UNKNOWN', relname, relname, 'kind of relation ' || relkind::text, NULL, 0 FROM rel
     WHERE relkind NOT IN ('r', 'p', 'f', 'v', 'm', 'S', 'i', 'I', 'c', 't')

@@ -62,6 +62,8 @@ final class CompareSchemas implements Step {
         try (var db = parser.get()) {
             losses = Losses.between(old(), built, new Rewording(db), notBuiltYet(), lostRows(db));
         }
+        if (!old().locked().isEmpty())
+            console.warn("locked by another session, and therefore not compared: " + String.join(", ", old().locked()));
         losses.print(console, findings.models());
     }
 
