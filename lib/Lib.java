@@ -102,6 +102,7 @@
 //SOURCES postgres/Rewording.java
 //SOURCES postgres/RunLock.java
 //SOURCES postgres/SchemaCatalog.java
+//SOURCES postgres/SchemaComparison.java
 //SOURCES postgres/SchemaDifference.java
 //SOURCES postgres/SchemaObject.java
 //SOURCES postgres/SchemaObjects.java

@@ -162,7 +162,7 @@ class ComposeResetTest {
             project.edit(yaml -> yaml.replaceFirst("      - ./crm_backend:/app\n",
                     "$0      - flows:/app/flows/migrations\n") + "  flows:\n");
             var before = project.snapshot();
-            reset(project).ended(4, "it has other files there", "/app/flows/migrations");
+            reset(project).ended(4, "its files there differ from those here", "/app/flows/migrations");
             assertEquals(before, project.snapshot());
         }
     }
