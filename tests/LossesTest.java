@@ -229,8 +229,7 @@ class LossesTest {
         var db = Postgres.database(Postgres.role("seeds", "CREATEDB"));
         var losses = shop(db, SEED.replace("\"shop\", \"0001_initial\"", "\"shop\", \"0001_gone\"")).warmHere()
                 .run("--dry-run", "--losses").done();
-        assertTrue(losses.out().contains("the old migrations do not run, so the rows that they made cannot be counted: "
-                + "NodeNotFoundError: Migration shop.0003_more dependencies reference nonexistent parent node "),
+        assertTrue(losses.out().contains("the old migrations do not run, so the rows that they made cannot be counted\n"),
                 losses.out());
         assertEquals(List.of(), databases(db));
     }

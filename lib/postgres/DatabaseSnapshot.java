@@ -33,9 +33,8 @@ public record DatabaseSnapshot(String name, long oid, String owner, String comme
      *
      * @param tables       tables, partitions and foreign tables, by name
      * @param otherObjects the number of each other kind: "view" → 3
-     * @param catalog      every object with its definition
      */
-    public record Schema(String name, List<Table> tables, Map<String, Long> otherObjects, SchemaCatalog catalog) {}
+    public record Schema(String name, List<Table> tables, Map<String, Long> otherObjects) {}
 
     /**
      * Component names are those of the JSON output.
@@ -76,8 +75,7 @@ public record DatabaseSnapshot(String name, long oid, String owner, String comme
         var name = given != null ? given : db.texts("SELECT coalesce(current_schema(), 'public')").getFirst();
         var others = SchemaObjects.in(db, name).stream().filter(o -> !o.dependent() && !o.isTable())
                 .collect(Collectors.groupingBy(SchemaObject::kind, TreeMap::new, Collectors.counting()));
-        var tables = tables(db, name);
-        var schema = new Schema(name, tables, others, SchemaCatalog.inTransaction(db, name));
+        var schema = new Schema(name, tables(db, name), others);
         return db.one("""
                 SELECT d.datname, d.oid, pg_get_userbyid(d.datdba) AS owner,
                        shobj_description(d.oid, 'pg_database') AS comment, pg_database_size(d.oid) AS bytes,

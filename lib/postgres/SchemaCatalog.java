@@ -120,14 +120,11 @@ public record SchemaCatalog(String schema, List<Item> items, Set<String> locked)
      * @throws Failure when the schema has an object of a kind that is not known here
      */
     public static SchemaCatalog of(Database db, String schema) {
-        return db.transaction(() -> inTransaction(db, schema));
-    }
-
-    /** Leaves search_path changed until the transaction ends. */
-    static SchemaCatalog inTransaction(Database db, String schema) {
-        db.run("SET LOCAL search_path TO " + Sql.identifier(schema));
-        return of(schema, db.list(query(schema), r -> Arrays.asList(r.getString(1), r.getString(2), r.getString(3),
-                r.getString(4), r.getString(5), r.getString(6))));
+        return db.transaction(() -> {
+            db.run("SET LOCAL search_path TO " + Sql.identifier(schema));
+            return of(schema, db.list(query(schema), r -> Arrays.asList(r.getString(1), r.getString(2),
+                    r.getString(3), r.getString(4), r.getString(5), r.getString(6))));
+        });
     }
 
     /** The query of a catalog, for a session whose search_path is the schema alone. */

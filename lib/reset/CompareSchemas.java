@@ -80,8 +80,8 @@ final class CompareSchemas implements Step {
                     .toList();
         } catch (Failure e) {
             if (e.problem() instanceof Problem.Interrupted) throw e;
-            console.note("the old migrations do not run, so the rows that they made cannot be counted: "
-                    + Text.line(Failure.firstLine(e)));
+            console.note("the old migrations do not run, so the rows that they made cannot be counted");
+            console.log(Text.line(Failure.firstLine(e)));
             return List.of();
         }
     }
@@ -98,7 +98,7 @@ final class CompareSchemas implements Step {
     }
 
     private SchemaCatalog old() {
-        return findings.snapshot().schema().catalog();
+        return findings.catalog();
     }
 
     /**

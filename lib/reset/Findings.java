@@ -19,6 +19,7 @@ import lib.environment.Environment;
 import lib.environment.Services;
 import lib.files.Disk;
 import lib.postgres.DatabaseSnapshot;
+import lib.postgres.SchemaCatalog;
 import lib.project.Git;
 import lib.project.Project;
 
@@ -26,11 +27,12 @@ import lib.project.Project;
  * What was found before anything was planned.
  *
  * @param services containers that use the database and are running now
+ * @param catalog  the definitions of everything in the schema
  * @param strategy what will set the old tables aside
  * @param inTheWay sessions that are connected now and would be in its way, a line each
  */
 public record Findings(Environment environment, Services services, Description django, DatabaseSnapshot snapshot,
-        MigrationChange migrations, Strategy strategy, List<String> inTheWay) {
+        SchemaCatalog catalog, MigrationChange migrations, Strategy strategy, List<String> inTheWay) {
 
     private static final String OUTSIDE = "outside the project";
 
@@ -71,7 +73,7 @@ public record Findings(Environment environment, Services services, Description d
     public Project project() { return environment.project(); }
 
     Findings with(Strategy other) {
-        return new Findings(environment, services, django, snapshot, migrations, other, inTheWay);
+        return new Findings(environment, services, django, snapshot, catalog, migrations, other, inTheWay);
     }
 
     /** The tables that will be set aside. */
@@ -81,7 +83,7 @@ public record Findings(Environment environment, Services services, Description d
 
     /** Tables that no migration creates, with the reason; they will not be in the new state. */
     Map<String, String> tablesWithoutMigration() {
-        var relations = snapshot.schema().catalog().relations();
+        var relations = catalog.relations();
         var models = django.tables().stream()
                 .collect(Collectors.toMap(Description.ModelTable::table, model -> model, (a, b) -> a));
         var without = new TreeMap<String, String>();

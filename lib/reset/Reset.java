@@ -103,7 +103,8 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var migrations = migrations(description);
         var strategy = runnable(StrategyChoice.choose(db, snapshot, options.strategy, RunId.create(),
                 options.terminate, options.allowed.contains(Allowed.REPLICATION)), description);
-        return new Findings(environment, services, description, snapshot, migrations, strategy, strategy.inTheWay());
+        return new Findings(environment, services, description, snapshot,
+                SchemaCatalog.of(db, snapshot.schema().name()), migrations, strategy, strategy.inTheWay());
     }
 
     private Findings.MigrationChange migrations(Description description) throws IOException {
