@@ -1,9 +1,12 @@
 package lib.postgres;
 
-import java.util.Arrays;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
@@ -120,11 +123,13 @@ public record SchemaCatalog(String schema, List<Item> items, Set<String> locked)
      * @throws Failure when the schema has an object of a kind that is not known here
      */
     public static SchemaCatalog of(Database db, String schema) {
-        return db.transaction(() -> {
+        var rows = new Rows();
+        db.transaction(() -> {
             db.run("SET LOCAL search_path TO " + Sql.identifier(schema));
-            return of(schema, db.list(query(schema), r -> Arrays.asList(r.getString(1), r.getString(2),
-                    r.getString(3), r.getString(4), r.getString(5), r.getString(6))));
+            return db.list(query(schema), r -> rows.add(r.getString(1), r.getString(2), r.getString(3),
+                    r.getString(4), r.getString(5), r.getInt(6)));
         });
+        return rows.catalog(schema);
     }
 
     /** The query of a catalog, for a session whose search_path is the schema alone. */
@@ -134,16 +139,37 @@ public record SchemaCatalog(String schema, List<Item> items, Set<String> locked)
 
     /** @param rows what {@link #query} returned, as text */
     public static SchemaCatalog of(String schema, List<List<String>> rows) {
-        var isLocked = rows.stream().collect(Collectors.partitioningBy(row -> row.getFirst().equals("LOCKED")));
-        return new SchemaCatalog(schema, isLocked.get(false).stream().map(row -> item(row.get(0), row.get(1),
-                row.get(2), row.get(3), row.get(4), Integer.parseInt(row.get(5)))).toList(),
-                isLocked.get(true).stream().map(row -> row.get(1)).collect(Collectors.toSet()));
+        var found = new Rows();
+        for (var row : rows)
+            found.add(row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), Integer.parseInt(row.get(5)));
+        return found.catalog(schema);
     }
 
-    private static Item item(String kind, String relation, String name, String definition, String detail, int ordinal) {
-        if (kind.equals("UNKNOWN"))
-            throw Failure.failed("%s: %s is not known to this version, so that the schema cannot be compared"
-                    .formatted(name, definition)).next("please report it");
-        return new Item(Kind.valueOf(kind), relation, name, definition == null ? "" : definition, detail, ordinal);
+    private static final class Rows {
+        private final List<Item> items = new ArrayList<>();
+        private final Set<String> locked = new TreeSet<>();
+        /** Equal texts are kept once: a schema with 20,000 tables has some hundred thousand items. */
+        private final Map<String, String> texts = new HashMap<>();
+
+        /** @return true, for {@link Database#list} */
+        boolean add(String kind, String relation, String name, String definition, String detail, int ordinal) {
+            switch (kind) {
+                case "LOCKED" -> locked.add(relation);
+                case "UNKNOWN" -> throw Failure.failed(
+                        "%s: %s is not known to this version, so that the schema cannot be compared"
+                                .formatted(name, definition)).next("please report it");
+                default -> items.add(new Item(Kind.valueOf(kind), kept(relation), kept(name),
+                        kept(definition == null ? "" : definition), kept(detail), ordinal));
+            }
+            return true;
+        }
+
+        private String kept(String text) {
+            return text == null ? null : texts.computeIfAbsent(text, same -> same);
+        }
+
+        SchemaCatalog catalog(String schema) {
+            return new SchemaCatalog(schema, List.copyOf(items), locked);
+        }
     }
 }

@@ -2,19 +2,23 @@ package lib.postgres;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import lib.error.Failure;
 import lib.postgres.SchemaCatalog.Kind;
 import lib.postgres.SchemaDifference.Verdict;
 import lib.project.Credentials;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.api.io.TempDir;
@@ -347,7 +351,8 @@ class SchemaDifferenceTest {
             var base = server.database("base");
             OldState.run(base, Files.readString(Repo.root().resolve("tests/postgres/every_kind.sql")));
             var wrong = new ArrayList<String>();
-            for (var fault : Sample.of("planted faults", FAULTS, 20)) {
+            var faults = Sample.of("planted faults", FAULTS, 20);
+            for (var fault : faults) {
                 OldState.run(maintenance, "CREATE DATABASE faulty TEMPLATE base");
                 OldState.run(server.database("faulty"), fault.statement);
                 try (var live = Database.open(server.database("faulty").credentials());
@@ -357,6 +362,8 @@ class SchemaDifferenceTest {
                 OldState.run(maintenance, "DROP DATABASE faulty");
             }
             assertEquals(List.of(), wrong);
+            System.out.printf("schemas: %d planted faults found on PostgreSQL %d%s%n", faults.size(), major,
+                    Sample.described());
         }
     }
 
@@ -407,6 +414,13 @@ class SchemaDifferenceTest {
         var builder = new ProcessBuilder(command).inheritIO();
         builder.environment().put("PGPASSWORD", Postgres.PASSWORD);
         assertEquals(0, builder.start().waitFor());
+    }
+
+    @Test void an_unknown_kind_of_object_is_an_error() {
+        var row = Arrays.asList("UNKNOWN", null, "gizmo", "object of pg_gizmo", null, "0");
+        var failure = assertThrows(Failure.class, () -> SchemaCatalog.of("public", List.of(row)));
+        assertEquals("gizmo: object of pg_gizmo is not known to this version, so that the schema cannot be compared",
+                failure.problem().what());
     }
 
     @ParameterizedTest @MethodSource("kinds")
