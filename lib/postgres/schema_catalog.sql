@@ -1,5 +1,5 @@
 -- What a schema contains, object by object, in words that do not depend on oids, on creation order or on names that
--- nobody chose: rows of (kind, relation, name, definition, ordinal, flags). PostgreSQL 14 to 18.
+-- nobody chose: rows of (kind, relation, name, definition, detail, ordinal). PostgreSQL 13 to 18.
 -- The schema's name stands for the question mark. The caller has set search_path to that schema.
 -- What extensions own is left out, and so is what PostgreSQL itself makes for another object: the indexes and triggers
 -- of constraints, the copies that partitions have of what their parent has, the row types of tables.
@@ -181,8 +181,11 @@ UNION ALL SELECT 'COLUMN', relname, attname,
           LEFT JOIN owned o ON (o.attrelid, o.attnum) = (col.attrelid, col.attnum)) c
 UNION ALL SELECT 'COLUMN_STORAGE', relname, attname, concat_ws(' ', 'STORAGE ' || CASE attstorage WHEN 'p' THEN 'PLAIN'
         WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END,
-        CASE attcompression WHEN 'p' THEN 'COMPRESSION pglz' WHEN 'l' THEN 'COMPRESSION lz4' END), NULL, 0
-    FROM col JOIN pg_type t ON t.oid = atttypid WHERE attstorage <> typstorage OR attcompression <> ''
+        CASE compression WHEN 'p' THEN 'COMPRESSION pglz' WHEN 'l' THEN 'COMPRESSION lz4' END), NULL, 0
+    FROM (SELECT col.*, typstorage, (SELECT attcompression FROM pg_attribute i -- of "none" in PostgreSQL 13
+                                     WHERE (i.attrelid, i.attnum) = (col.attrelid, col.attnum)) AS compression
+          FROM (SELECT ''::"char" AS attcompression) none, col JOIN pg_type t ON t.oid = atttypid) c
+    WHERE attstorage <> typstorage OR compression <> ''
 UNION ALL SELECT 'STATISTICS_TARGET', relname, attname, attstattarget::text, NULL, 0 FROM col WHERE attstattarget <> -1
 UNION ALL SELECT 'STORAGE_PARAMETER', relname, attname, o, NULL, 0
     FROM col, unnest(attoptions) o
