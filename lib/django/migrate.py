@@ -87,15 +87,17 @@ class Migrator:
             raise
 
     def query(self, search_path, sql):
-        """The rows as texts, in the transaction that is open, with one schema on the search_path."""
+        """The rows as texts, in the transaction that is open, planned for many rows and with this search_path."""
         from django.db import connections
         with connections["default"].cursor() as cursor:
-            cursor.execute("SELECT current_setting('search_path'), "
-                           "set_config('search_path', quote_ident(%s), true)", [search_path])
-            before = cursor.fetchone()[0]
+            cursor.execute("SELECT current_setting('search_path'), current_setting('enable_nestloop'), "
+                           "set_config('search_path', quote_ident(%s), true), "
+                           "set_config('enable_nestloop', 'off', true)", [search_path])
+            before = cursor.fetchone()[:2]
             cursor.execute(sql)
             rows = [[None if value is None else str(value) for value in row] for row in cursor.fetchall()]
-            cursor.execute("SELECT set_config('search_path', %s, true)", [before])
+            cursor.execute("SELECT set_config('search_path', %s, true), set_config('enable_nestloop', %s, true)",
+                           before)
         return dict(rows=rows)
 
     def commit(self):

@@ -147,6 +147,7 @@ public final class Database implements AutoCloseable {
         try (var statement = connection().prepareStatement(sql); var cancel = cancellable(statement)) {
             for (int i = 0; i < values.length; i++) bind(statement, i + 1, values[i]);
             var found = new ArrayList<T>();
+            statement.setFetchSize(2_000); // in a transaction: a large result is not kept in memory whole
             try (var rows = statement.executeQuery()) {
                 while (rows.next()) found.add(row.of(rows));
             }

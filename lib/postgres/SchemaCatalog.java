@@ -125,7 +125,8 @@ public record SchemaCatalog(String schema, List<Item> items, Set<String> locked)
     public static SchemaCatalog of(Database db, String schema) {
         var rows = new Rows();
         db.transaction(() -> {
-            db.run("SET LOCAL search_path TO " + Sql.identifier(schema));
+            // the planner has no statistics of common table expressions, and takes thousands of rows for a few
+            db.run("SET LOCAL enable_nestloop TO off; SET LOCAL search_path TO " + Sql.identifier(schema));
             return db.list(query(schema), r -> rows.add(r.getString(1), r.getString(2), r.getString(3),
                     r.getString(4), r.getString(5), r.getInt(6)));
         });

@@ -27,11 +27,8 @@ final class SchemaComparison {
     private static final Pattern AUTOMATIC =
             Pattern.compile(".*_[0-9a-f]{8}(_.*)?|.*_(pkey|key|fkey|check|excl|idx|not_null)\\d*");
 
-    private record Key(Kind kind, String relation, String name) {
-        static Key of(Item item) {
-            return new Key(item.kind(), item.relation(), item.name());
-        }
-    }
+    /** Items of the same kind in the same relation can be versions of each other. */
+    private record Group(Kind kind, String relation) {}
 
     private final SchemaCatalog live;
     private final SchemaCatalog fresh;
@@ -73,20 +70,27 @@ final class SchemaComparison {
         found.add(new SchemaDifference(verdict, live, fresh));
     }
 
+    /** Needs no memory for what only one side has: that may be 20,000 tables. */
     private static void removeEqual(List<Item> liveItems, List<Item> freshItems) {
-        var counts = new HashMap<List<Object>, Integer>();
-        freshItems.forEach(item -> counts.merge(identity(item), 1, Integer::sum));
-        var both = new HashMap<List<Object>, Integer>();
+        var unmatched = new HashMap<Item, Integer>();
+        freshItems.forEach(item -> unmatched.merge(withoutOrdinal(item), 1, Integer::sum));
         liveItems.removeIf(item -> {
-            var equal = counts.merge(identity(item), -1, Integer::sum) >= 0;
-            if (equal) both.merge(identity(item), 1, Integer::sum);
-            return equal;
+            var key = withoutOrdinal(item);
+            var left = unmatched.getOrDefault(key, 0);
+            if (left > 0) unmatched.put(key, left - 1);
+            return left > 0;
         });
-        freshItems.removeIf(item -> both.merge(identity(item), -1, Integer::sum) >= 0);
+        freshItems.removeIf(item -> {
+            var key = withoutOrdinal(item);
+            var left = unmatched.get(key);
+            if (left > 0) unmatched.put(key, left - 1);
+            return left == 0;
+        });
     }
 
-    private static List<Object> identity(Item item) {
-        return List.of(Key.of(item), item.definition(), Objects.requireNonNullElse(item.detail(), ""));
+    private static Item withoutOrdinal(Item item) {
+        return item.ordinal() == 0 ? item
+                : new Item(item.kind(), item.relation(), item.name(), item.definition(), item.detail(), 0);
     }
 
     /** The difference between two items that are versions of each other, or empty when they are not. */
@@ -96,7 +100,7 @@ final class SchemaComparison {
 
     /** Pairs what is left within the same relation and kind, each item once. */
     private void match(List<Item> liveItems, List<Item> freshItems, Pass pass) {
-        Function<Item, Key> group = item -> new Key(item.kind(), item.relation(), "");
+        Function<Item, Group> group = item -> new Group(item.kind(), item.relation());
         var candidates = freshItems.stream().collect(Collectors.groupingBy(group));
         var matched = new HashSet<Item>();
         liveItems.removeIf(item -> {
