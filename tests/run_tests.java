@@ -70,9 +70,9 @@ class run_tests implements Callable<Integer> {
     @Option(names = "--verbose", description = "A line for every test.")
     boolean verbose;
 
-    @Option(names = "--workers", paramLabel = "N", defaultValue = "2",
-            description = "JVMs that run a class each at a time (default: ${DEFAULT-VALUE}).")
-    int workers;
+    @Option(names = "--workers", paramLabel = "N",
+            description = "JVMs that run a class each at a time (default: 3, with --all 2).")
+    Integer workers;
 
     @Option(names = "--select-class", paramLabel = "CLASS",
             description = "Only this class; all of it, unless --seed is given. Can be repeated.")
@@ -99,6 +99,7 @@ class run_tests implements Callable<Integer> {
         var selectors = Stream.concat(classes.stream(), methods.stream()).toList();
         all |= !selectors.isEmpty() && seed == null;
         if (seed == null) seed = Sample.SEED;
+        if (workers == null) workers = all ? 2 : 3; // many tests of the sample wait, those of --all need the cores
         if (workers < 1) return refused("--workers=" + workers + ": at least one is needed");
         var found = discover();
         var tasks = new ArrayList<Task>();

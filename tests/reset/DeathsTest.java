@@ -243,6 +243,7 @@ class DeathsTest {
         });
     }
 
+    @Tag("exhaustive")
     @Test void a_signal_while_python_is_at_work_leaves_everything_as_it_was() throws Exception {
         var deaths = new ArrayList<Executable>();
         for (var strategy : List.of("swap", "park"))

@@ -40,6 +40,7 @@ import lib.process.Program;
 import lib.project.EnvFile;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
@@ -478,6 +479,7 @@ class HostileTest {
         return all;
     }
 
+    @Tag("exhaustive")
     @Test void migrations_with_odd_names_are_replaced_and_restored() throws Exception {
         var random = new Random(SEED + 5);
         var root = Files.createDirectory(temp.resolve("p r'o\"j %s é")).toRealPath();
