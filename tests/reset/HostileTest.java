@@ -525,6 +525,7 @@ class HostileTest {
         new RunStore(run).remove();
     }
 
+    @Tag("exhaustive")
     @Test void files_that_only_look_like_migrations_are_refused_or_left_alone() throws Exception {
         int number = 0;
         var noFile = "%s/m/0002.py has the name of a migration, but is neither a file nor a link";
@@ -622,6 +623,7 @@ class HostileTest {
         }
     }
 
+    @Tag("exhaustive")
     @Test void an_interpreter_with_nonsense_output_ends_with_a_message() {
         driver(DjangoProblem.PythonEnded.class, "head -c 3000000 /dev/urandom");
         driver(DjangoProblem.PythonEnded.class, "head -c 50000000 /dev/zero | tr '\\0' x");
