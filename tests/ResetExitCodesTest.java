@@ -149,6 +149,7 @@ class ResetExitCodesTest {
         assertProtected("--dry-run");
         run("--dry-run").ended(DONE, "dry run: nothing was changed");
         assertInterrupted("before: check: .*", "--yes", "--no-superuser");
+        assertInterrupted("before: compare .*", "--dry-run", "--losses");
         try (var session = session()) {
             var output = run("--yes", "--no-superuser")
                     .ended(FAILED, "error: database %s is in use by:\n".formatted(db.name()), "the shop");

@@ -6,7 +6,6 @@ import java.util.function.Supplier;
 import lib.cli.Console;
 import lib.django.Migrator;
 import lib.error.Failure;
-import lib.error.Problem;
 import lib.files.Text;
 import lib.plan.Step;
 import lib.postgres.Database;
@@ -14,6 +13,7 @@ import lib.postgres.Rewording;
 import lib.postgres.SchemaCatalog;
 import lib.postgres.SchemaCatalog.Kind;
 import lib.postgres.Sql;
+import lib.process.Interruption;
 
 /**
  * Compares the old schema with the new one before the new one is live, and prints what the new one lacks. Row security
@@ -79,7 +79,7 @@ final class CompareSchemas implements Step {
             return swap.rowsOfOldMigrations(migrator).stream().filter(made -> made.left() > rows(fresh, made.table()))
                     .toList();
         } catch (Failure e) {
-            if (e.problem() instanceof Problem.Interrupted) throw e;
+            Interruption.check(); // Ctrl-C ends Python too
             console.note("the old migrations do not run, so the rows that they made cannot be counted");
             console.log(Text.line(Failure.firstLine(e)));
             return List.of();
@@ -94,7 +94,11 @@ final class CompareSchemas implements Step {
 
     /** What only a later step brings into the new schema: after the commit, the grants. */
     private Set<Kind> notBuiltYet() {
-        return findings.strategy() instanceof ParkTables park && park.inTransaction() ? Set.of(Kind.GRANT) : Set.of();
+        return parksInTransaction() ? Set.of(Kind.GRANT) : Set.of();
+    }
+
+    private boolean parksInTransaction() {
+        return findings.strategy() instanceof ParkTables park && park.inTransaction();
     }
 
     private SchemaCatalog old() {
@@ -108,9 +112,7 @@ final class CompareSchemas implements Step {
      * @throws Failure refused (4) when the old schema has row security
      */
     void refuseUncheckedPolicyLoss() {
-        var comparedFirst = findings.strategy() instanceof SwapDatabase
-                || findings.strategy() instanceof ParkTables park && park.inTransaction();
-        if (!comparedFirst) refuse(Losses.of(old()).rowSecurity());
+        if (!(findings.strategy() instanceof SwapDatabase) && !parksInTransaction()) refuse(Losses.rowSecurity(old()));
     }
 
     private static void refuse(List<String> lost) {

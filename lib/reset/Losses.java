@@ -56,16 +56,19 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) 
                 .filter(one -> !left.contains(one.item().kind())).sorted(BY_IMPORTANCE).toList(), rows);
     }
 
-    /** All of a schema, as if nothing of it were in the new one. */
-    static Losses of(SchemaCatalog old) {
-        return new Losses(old.items().stream()
-                .map(item -> new SchemaDifference(Verdict.ONLY_LIVE, item, null)).sorted(BY_IMPORTANCE).toList(),
-                List.of());
-    }
-
     /** Policies that are gone or are others, and tables without their row security, a line each. */
     List<String> rowSecurity() {
-        return differences.stream().filter(one -> ROW_SECURITY.contains(one.item().kind())).map(Losses::line).toList();
+        return rowSecurity(differences.stream());
+    }
+
+    /** All row security of a schema, as if the new one had none. */
+    static List<String> rowSecurity(SchemaCatalog old) {
+        return rowSecurity(old.items().stream().map(item -> new SchemaDifference(Verdict.ONLY_LIVE, item, null)));
+    }
+
+    private static List<String> rowSecurity(Stream<SchemaDifference> differences) {
+        return differences.filter(one -> ROW_SECURITY.contains(one.item().kind())).sorted(BY_IMPORTANCE)
+                .map(one -> Text.line(one.toString())).toList();
     }
 
     boolean isEmpty() {
@@ -86,10 +89,6 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) 
                 .collect(Collectors.groupingBy(one -> one.item().kind(), TreeMap::new, Collectors.counting()))
                 .entrySet().stream().map(entry -> Text.count(entry.getValue(), entry.getKey().label()))
                 .collect(Collectors.joining(", "));
-    }
-
-    private static String line(SchemaDifference difference) {
-        return Text.line(difference.toString());
     }
 
     /** The relation, or its model and the relation, and below it what it loses, a line each. */

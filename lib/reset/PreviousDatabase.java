@@ -87,13 +87,15 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** Its name has this run's id, so no other program has created it. */
     public void dropScratch(Database db) {
-        drop(db, scratch);
-        drop(db, oldScratch());
+        drop(db, scratch, oldScratch());
     }
 
-    void drop(Database db, String name) {
+    void dropOldScratch(Database db) { drop(db, oldScratch()); }
+
+    private void drop(Database db, String... names) {
         try (var maintenance = db.requireMaintenance()) {
-            maintenance.oidOf(name).filter(found -> found != oid).ifPresent(found -> drop(maintenance, name, found));
+            for (var name : names) maintenance.oidOf(name).filter(found -> found != oid)
+                    .ifPresent(found -> drop(maintenance, name, found));
         }
     }
 

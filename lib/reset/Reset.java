@@ -231,13 +231,10 @@ public record Reset(Options options, Environment environment, Django django, Dat
                     + plan.findings().strategy().reason())
                     .next("let the role create databases: ALTER ROLE %s CREATEDB;"
                             .formatted(Sql.identifier(db.credentials().user())));
-        var steps = List.of(swap.createScratch(), swap.migrate(django), plan.comparison().printingOnly());
-        try {
-            for (var step : steps) Plan.run(console, steps.indexOf(step) + 1, steps.size(), step);
-        } finally {
-            django.close();
-            Interruption.uninterruptibly(() -> swap.previous().dropScratch(db));
-        }
+        var create = swap.createScratch();
+        var steps = List.of(Step.of(create.describe(), create::run, create::undo, create::undo),
+                swap.migrate(django), plan.comparison().printingOnly());
+        new Plan(steps).run(console, () -> "DROP DATABASE %s;".formatted(Sql.identifier(swap.previous().scratch())));
         if (plan.comparison().losses().isEmpty()) console.success("everything of the old schema is in the new one");
     }
 

@@ -98,7 +98,7 @@ record SwapDatabase(Database db, DatabaseSnapshot snapshot, boolean terminate, S
             }
             return migrator.migrateOldInto(previous.oldScratch());
         } finally {
-            previous.drop(db, previous.oldScratch());
+            previous.dropOldScratch(db);
         }
     }
 
