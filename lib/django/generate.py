@@ -23,10 +23,11 @@ class Staging:
 
     def __init__(self, folder, labels, project):
         """folder: to create; the other side removes it if this process is killed. None: a temporary one."""
+        from django.conf import settings
         if folder:
             os.mkdir(folder, 0o700)
         self.folder = folder or temporary_folder(project)
-        self._before = None  # the MIGRATION_MODULES of the project, in a list
+        self._before = settings.MIGRATION_MODULES
         self._package = "staged_" + os.urandom(8).hex()
         self.modules = {label: self._package + "." + label for label in labels}
         for label in ["", *labels]:
@@ -58,14 +59,13 @@ class Staging:
         from django.conf import settings
         old = settings.MIGRATION_MODULES
         modules = dict({label: None for label in without}, **self.modules)
-        self._before = self._before or [old]
         settings.MIGRATION_MODULES = dict(old, **modules) if isinstance(old, dict) else MigrationModules(old, modules)
 
     @contextlib.contextmanager
     def not_in_use(self):
         """Meanwhile Django uses the migrations that the apps had before."""
         from django.conf import settings
-        staged, settings.MIGRATION_MODULES = settings.MIGRATION_MODULES, self._before[0]
+        staged, settings.MIGRATION_MODULES = settings.MIGRATION_MODULES, self._before
         try:
             yield
         finally:

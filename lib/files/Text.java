@@ -23,7 +23,8 @@ public final class Text {
     }
 
     private static String plural(String noun) {
-        if (noun.endsWith("x")) return noun + "es";
+        if (noun.endsWith("statistics")) return noun;
+        if (noun.endsWith("x") || noun.endsWith("ss")) return noun + "es";
         return noun.matches(".*[^aeiou]y") ? noun.replaceFirst("y$", "ies") : noun + "s";
     }
 

@@ -23,7 +23,7 @@ import lib.postgres.SchemaDifference.Verdict;
  * definition once the server has worded it again, then with the same name. What is left only one of the two has.
  */
 final class SchemaComparison {
-    /** What Django and PostgreSQL call constraints and indexes that nobody has named. */
+    /** Names that Django and PostgreSQL choose for constraints and indexes. */
     private static final Pattern AUTOMATIC =
             Pattern.compile(".*_[0-9a-f]{8}(_.*)?|.*_(pkey|key|fkey|check|excl|idx|not_null)\\d*");
 

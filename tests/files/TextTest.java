@@ -23,6 +23,9 @@ class TextTest {
     @Test void counts_use_the_plural() {
         assertEquals(List.of("0 tables", "1 table", "1,200 tables"),
                 Stream.of(0, 1, 1200).map(number -> Text.count(number, "table")).toList());
+        assertEquals(List.of("2 indexes", "2 policies", "2 foreign keys", "2 operator classes", "2 statistics"),
+                Stream.of("index", "policy", "foreign key", "operator class", "statistics")
+                        .map(noun -> Text.count(2, noun)).toList());
     }
 
     @Test void a_line_has_no_control_characters() {
