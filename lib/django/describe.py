@@ -205,8 +205,9 @@ class Describer:
 
     def __init__(self, project, secrets, databases):
         self._project, self._secrets, self._databases = project, secrets, databases
-        self.carried = []            # (label, operation) by number
-        self.referring_apps = set()  # labels of apps with a migration that stays and names a replaced one
+        self.carried = []         # (label, operation) by number
+        self.referenced = set()   # (label, name) of each replaced migration that one that stays names
+        self.hidden_apps = set()  # labels of the apps that these stay in, and of those whose migrations need them
 
     def describe(self, key, only):
         """key: of an advisory lock that the caller holds in its database. only: labels to select; none means all."""
@@ -294,7 +295,7 @@ class Describer:
 
     def _staying_migrations(self, found, selected):
         """References from the migrations that stay to replaced ones; those that cannot run in a transaction."""
-        references, non_atomic = [], []
+        references, non_atomic, needed = [], [], {}
         for app in found:
             for name in app.migration_names() if not app.selected else ():
                 try:
@@ -303,12 +304,18 @@ class Describer:
                     continue  # Django will report it
                 if not migration.atomic:
                     non_atomic.append(app.label + "." + name)
+                needed.setdefault(app.label, set()).update(
+                    label for label, other in migration.dependencies if other not in ("__first__", "__latest__"))
                 for kind in ("dependencies", "run_before", "replaces"):
                     for entry in getattr(migration, kind, None) or []:
                         if entry[0] in selected and entry[1] not in ("__first__", "__latest__"):
                             references.append(dict(app=app.label, migration=name, kind=kind, toApp=entry[0],
                                                    toMigration=entry[1], own=not app.why_not_own))
-        self.referring_apps = {reference["app"] for reference in references}
+        hidden = {reference["app"] for reference in references}
+        while not hidden.issuperset(more := {label for label, others in needed.items() if others & hidden}):
+            hidden |= more
+        self.hidden_apps = hidden
+        self.referenced = {(reference["toApp"], reference["toMigration"]) for reference in references}
         return references, non_atomic
 
     def _imports(self, files):

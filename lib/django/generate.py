@@ -145,7 +145,9 @@ class Generator:
         importlib.invalidate_caches()
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
-        return dict(files=files, drift=drift(labels), required=[], unwritten=unwritten)
+        names = {(file["app"], file["name"][:-len(".py")]) for file in files}
+        loadable = names.issuperset(self._describer.referenced)
+        return dict(files=files, drift=drift(labels) if loadable else [], required=[], unwritten=unwritten)
 
     @contextlib.contextmanager
     def _without_history(self):
@@ -156,7 +158,7 @@ class Generator:
         from django.conf import settings
         from django.db.migrations.loader import MigrationLoader
         modules, consistent = settings.MIGRATION_MODULES, MigrationLoader.check_consistent_history
-        self._staging.use(without=self._describer.referring_apps)
+        self._staging.use(without=self._describer.hidden_apps)
         MigrationLoader.check_consistent_history = lambda loader, connection: None
         try:
             yield

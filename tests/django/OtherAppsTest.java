@@ -1,0 +1,139 @@
+package lib.django;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import support.OldState;
+import support.Postgres;
+import support.Python;
+import support.SampleProject;
+import support.Snapshot;
+import support.Tool;
+
+/** The project's migrations and those of other apps name each other. */
+class OtherAppsTest {
+    private static final String SALE = """
+            from django.db import models
+
+            class Sale(models.Model):
+                number = models.IntegerField()
+            """;
+
+    @TempDir Path temp;
+    private Path root;
+    private SampleProject project;
+    private Postgres.Db db;
+    private final Map<String, String> files = new HashMap<>();
+    private String installed = "";
+
+    @BeforeEach void folder() throws IOException {
+        root = Files.createDirectory(temp.resolve("site")).toRealPath();
+    }
+
+    private OtherAppsTest file(String path, String text) {
+        files.put(path, text);
+        return this;
+    }
+
+    private static String migration(String attributes) {
+        return "from django.db import migrations, models\n\nclass Migration(migrations.Migration):\n"
+                + attributes.strip().indent(4);
+    }
+
+    /** A package outside the project, which is installed. */
+    private OtherAppsTest packaged(String app, Map<String, String> texts) throws IOException {
+        for (var text : texts.entrySet())
+            SampleProject.write(temp.resolve("packages"), app + "/" + text.getKey(), text.getValue());
+        SampleProject.write(temp.resolve("packages"), app + "/__init__.py", "");
+        installed += ", \"" + app + "\"";
+        return this;
+    }
+
+    private void create() throws IOException {
+        files.put("config/extra.py", """
+                import sys
+                from config.settings import INSTALLED_APPS
+                sys.path.append("%s")
+                INSTALLED_APPS = INSTALLED_APPS + [%s]
+                """.formatted(temp.resolve("packages"), installed.replaceFirst("^, ", "")));
+        db = Postgres.database(Postgres.role("site", "CREATEDB"));
+        project = SampleProject.tiny(root, files).env(db);
+    }
+
+    private Tool.Output reset(String... args) throws Exception {
+        return Tool.in(root, "reset_migrations").warm()
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+    }
+
+    private void refused(String words, String next, String... options) throws Exception {
+        var all = Snapshot.of(root);
+        var rows = Snapshot.of(db);
+        for (var how : List.of("--dry-run", "--yes")) {
+            var args = new java.util.ArrayList<>(List.of(options));
+            args.add(how);
+            reset(args.toArray(String[]::new)).ended(4, words, next);
+        }
+        assertEquals(all, Snapshot.of(root));
+        assertEquals(rows, Snapshot.of(db));
+    }
+
+    private String fresh(String file) throws IOException {
+        return Files.readString(root.resolve(file)).replace('\'', '"');
+    }
+
+    private void migrated() throws IOException {
+        for (var command : List.of(List.of("migrate", "--check"), List.of("makemigrations", "--check", "--dry-run"))) {
+            var check = project.manage(Python.venv(), command.toArray(String[]::new));
+            assertEquals(0, check.code(), check.text());
+        }
+    }
+
+    // ---- migrations that stay name migrations that go ----------------------------------------
+
+    private static final String STAYS = "migrations that stay name migrations that would no longer exist:\n  ";
+
+    @Test void a_package_that_depends_on_a_migration_by_name_is_refused_by_name() throws Exception {
+        packaged("plugin", Map.of("models.py", "", "migrations/0001_initial.py",
+                migration("dependencies = [('shop', '0002_more')]")));
+        packaged("plugin_extra", Map.of("models.py", "", "migrations/0001_initial.py",
+                migration("dependencies = [('plugin', '0001_initial')]")));
+        file("shop/models.py", SALE).file("shop/migrations/0001_initial.py", migration("dependencies = []"));
+        file("shop/migrations/0002_more.py", migration("dependencies = [('shop', '0001_initial')]"));
+        create();
+        refused(STAYS + "plugin.0001_initial (dependencies) names shop.0002_more\n",
+                "a package cannot depend on a project's migration by name");
+    }
+
+    @Test void a_package_that_depends_on_a_migration_whose_name_is_made_again_is_reset() throws Exception {
+        packaged("plugin", Map.of("models.py", "", "migrations/0001_initial.py",
+                migration("dependencies = [('shop', '0001_initial')]")));
+        packaged("plugin_extra", Map.of("models.py", "", "migrations/0001_initial.py",
+                migration("dependencies = [('plugin', '0001_initial')]")));
+        file("shop/models.py", SALE).file("shop/migrations/0001_initial.py", migration("dependencies = []"));
+        create();
+        reset("--yes").done();
+        migrated();
+    }
+
+    @Test void an_own_app_that_is_left_out_and_depends_on_a_migration_by_name_is_refused_by_name() throws Exception {
+        file("shop/models.py", SALE).file("shop/migrations/0002_more.py", migration("dependencies = []"));
+        file("till/models.py", "").file("till/migrations/0001_initial.py",
+                migration("dependencies = [('shop', '0002_more')]"));
+        file("bank/models.py", "").file("bank/migrations/0001_initial.py",
+                migration("dependencies = [('till', '0001_initial')]"));
+        create();
+        refused(STAYS + "till.0001_initial (dependencies) names shop.0002_more\n",
+                "reset those apps together: leave --apps out, or add them to it", "--apps", "shop");
+        reset("--yes").done();
+        migrated();
+    }
+}
