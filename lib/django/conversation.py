@@ -23,6 +23,10 @@ from urllib.parse import quote, quote_plus, unquote
 
 # Where images keep their code.
 PLACES = ("/app", "/code", "/src", "/srv", "/usr/src", "/opt", "/workspace", "/home", "/var/www")
+INSTALLED_FOLDERS = {"site-packages", "dist-packages", "__pypackages__"}
+SETUP_FILES = ("pyproject.toml", "setup.cfg", "setup.py")
+# A source tree inside the project, installed in place (pip install -e); --apps can choose its apps.
+A_PACKAGE_OF_ITS_OWN = "a package of its own"
 
 
 class CannotStart(Exception):
@@ -88,6 +92,7 @@ class Project:
                 os.chdir(folders[0])
         self.root = os.path.abspath(greeting.get("root") or os.getcwd())
         self.real_root = os.path.realpath(self.root)
+        self._packages = {}  # by folder
 
     def shown(self, path):
         """A path as the user knows it: below the project's folder, even when that is a symbolic link."""
@@ -102,12 +107,79 @@ class Project:
         if not inside(real, self.real_root):
             return "outside the project"
         parts = os.path.relpath(real, self.real_root).split(os.sep)
-        if "site-packages" in parts or "dist-packages" in parts:
+        if not INSTALLED_FOLDERS.isdisjoint(parts):
             return "an installed package"
-        for depth in range(1, len(parts) + 1):
-            if is_virtual_environment(os.path.join(self.real_root, *parts[:depth])):
+        for depth in range(len(parts)):
+            folder = os.path.join(self.real_root, *parts[:depth])
+            if is_virtual_environment(os.path.join(folder, parts[depth])):
                 return "in a virtual environment"
+            if os.path.isfile(folder):  # zip or wheel
+                return "in the archive " + os.path.relpath(folder, self.real_root)
+            why = self._why_installed(folder, parts[depth:])
+            if why:
+                return why
         return None
+
+    def _why_installed(self, folder, parts):
+        """folder: may hold metadata of installed packages, beside their code. parts: of the path below it."""
+        if folder not in self._packages:
+            self._packages[folder] = list(packages_in(folder))
+        paths = {"/".join(parts[:depth + 1]) for depth in range(len(parts))}
+        for metadata, files, is_source in self._packages[folder]:
+            if files is None or not paths.isdisjoint(files):
+                kind = A_PACKAGE_OF_ITS_OWN if is_source else "an installed package"
+                return "%s (%s)" % (kind, os.path.relpath(metadata, self.real_root))
+        return None
+
+
+def packages_in(folder):
+    """
+    (path of its metadata, its files and their folders, whether it is a source tree) of each package in this folder, but
+    of the project itself, which pip install -e makes a package too. None for the files: unknown.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return
+    for name in names:
+        stem, kind = os.path.splitext(name)
+        if kind not in (".dist-info", ".egg-info"):
+            continue
+        metadata = os.path.join(folder, name)
+        record = lines_of(os.path.join(metadata, "RECORD"))
+        if record:
+            files = {line.split(",")[0].strip('"') for line in record}
+            yield metadata, files | {os.path.dirname(file) for file in files} - {""}, False
+            continue
+        if not is_project_itself(folder, stem):
+            top = set(lines_of(os.path.join(metadata, "top_level.txt")))
+            yield metadata, top or None, "-" not in stem  # else it has a version
+
+
+def is_project_itself(folder, stem):
+    """Whether metadata in this folder, NAME or NAME-VERSION, is that of the source tree with manage.py."""
+    tree = folder
+    while not any(os.path.isfile(os.path.join(tree, file)) for file in SETUP_FILES):
+        if tree == os.path.dirname(tree):
+            return inside(os.path.realpath(os.getcwd()), folder)
+        tree = os.path.dirname(tree)
+    names = {plain_name("".join(found)) for file in SETUP_FILES for line in lines_of(os.path.join(tree, file))
+             for found in re.findall(r"""(?:^|[(,])\s*name\s*=\s*(?:["']([\w.-]+)["']|([\w.-]+)$)""", line)}
+    known = plain_name(stem.split("-")[0]) in names or not names and "-" not in stem
+    return known and inside(os.path.realpath(os.getcwd()), tree)
+
+
+def plain_name(package):
+    return re.sub(r"[-_.]+", "_", package).lower()
+
+
+def lines_of(path):
+    """The stripped lines that are not empty; none when there is no such file."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return [line.strip() for line in file if line.strip()]
+    except OSError:
+        return []
 
 
 def manage_py_folders(folder, depth=2):

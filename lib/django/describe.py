@@ -9,7 +9,8 @@ import re
 import sys
 import tokenize
 
-from reset_migrations_driver.conversation import digest, failure, inside, is_virtual_environment, words_of
+from reset_migrations_driver.conversation import (
+    A_PACKAGE_OF_ITS_OWN, INSTALLED_FOLDERS, digest, failure, inside, is_virtual_environment, words_of)
 
 # The operations that makemigrations writes.
 AUTODETECTED = set("""
@@ -101,6 +102,8 @@ class App:
         folder = migrations_folder(config)
         self.why_not_own = self._why_not_own(config, folder, explicit, project)
         self.folder = project.shown(folder) if folder else None
+        if config.label in only and (self.why_not_own or "").startswith(A_PACKAGE_OF_ITS_OWN):
+            self.why_not_own = None
         self.selected = not self.why_not_own and (not only or config.label in only)
 
     def _why_not_own(self, config, folder, explicit, project):
@@ -114,7 +117,7 @@ class App:
 
     def migration_names(self):
         """MigrationLoader's rule: modules, not packages, with names that do not begin with _ or ~."""
-        if not self.module or not self.folder or not os.path.isdir(self.folder):
+        if not self.module or not self.folder:
             return []
         return sorted(m.name for m in pkgutil.iter_modules([self.folder]) if not m.ispkg and m.name[0] not in "_~")
 
@@ -481,7 +484,7 @@ def tables(found):
 
 def python_files(top):
     """(folder, paths of its Python files) for top and each folder below it, except installed packages."""
-    skipped = ("node_modules", "__pycache__", "site-packages", "dist-packages")
+    skipped = ("node_modules", "__pycache__", *INSTALLED_FOLDERS)
     for folder, names, texts in os.walk(top):
         names[:] = [n for n in names if not n.startswith(".") and n not in skipped
                     and not is_virtual_environment(os.path.join(folder, n))]

@@ -9,6 +9,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
@@ -33,8 +34,6 @@ import lib.project.Project;
  */
 public record Findings(Environment environment, Services services, Description django, DatabaseSnapshot snapshot,
         SchemaCatalog catalog, MigrationChange migrations, Strategy strategy, List<String> inTheWay) {
-
-    private static final String OUTSIDE = "outside the project";
 
     /**
      * The migration files of the selected apps and those that replace them.
@@ -120,8 +119,8 @@ public record Findings(Environment environment, Services services, Description d
             if (isReplaced(importer.module())) warnings.add("%s:%d imports the migration %s, which will no longer exist"
                     .formatted(project().show(importer.path()), importer.line(), importer.module()));
         for (var app : django.apps())
-            if (!app.own() && app.migrationsFolder() != null && isInside(app.path()) && app.whyNotOwn().equals(OUTSIDE))
-                warnings.add("the app %s keeps its migrations: they are %s".formatted(app.label(), OUTSIDE));
+            if (!app.own() && app.migrationsFolder() != null && isInside(app.path()))
+                keptMigrations(app).ifPresent(warnings::add);
         for (var change : migrations.unwritten())
             warnings.add("no migration makes this change of the app %s, so the new database will not have it: %s"
                     .formatted(change.app(), change.change()));
@@ -130,6 +129,14 @@ public record Findings(Environment environment, Services services, Description d
                     + "it is; if own apps migrate there, its history keeps the old names")
                     .formatted(alias.alias(), alias.name()));
         return warnings;
+    }
+
+    /** Of an installed package this is no surprise. */
+    private static Optional<String> keptMigrations(Description.App app) {
+        var isPackage = app.whyNotOwn().startsWith("a package of its own");
+        if (!isPackage && !app.whyNotOwn().equals("outside the project")) return Optional.empty();
+        return Optional.of("the app %s keeps its migrations: they are %s%s".formatted(app.label(), app.whyNotOwn(),
+                isPackage ? "; if they are yours, name it in --apps" : ""));
     }
 
     /** A virtual environment that is linked into the project is not inside it. */

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
@@ -356,6 +357,53 @@ class DjangoTest {
         }
         assertTrue(tables(scratch).contains("public.shop_book"));
         assertFalse(tables(scratch).contains("public.off_book"));
+    }
+
+    private DjangoTest appBelow(String place, String app) {
+        file(place + "/" + app + "/__init__.py", "").file(place + "/" + app + "/models.py", BOOK);
+        installed.add(app);
+        return file(place + "/" + app + "/migrations/__init__.py", "")
+                .file(place + "/" + app + "/migrations/0001_initial.py", FIRST);
+    }
+
+    @Test void installed_packages_inside_the_project_are_not_its_own() throws IOException {
+        settings = "import sys\nsys.path += ['lib', 'src', 'vendor/fork', 'vendor/zipped.whl', "
+                + "'__pypackages__/3.11/lib']\n";
+        // installed with pip install -e: metadata without the list of installed files, beside setup.py or in src
+        app("shop", BOOK).appBelow("src", "till")
+                .file("pyproject.toml", "[project]\nname = \"Site.Project\"\ndependencies = [\"fork\"]\n")
+                .file("site_project.egg-info/top_level.txt", "shop\n")
+                .file("src/site_project.egg-info/top_level.txt", "till\n");
+        appBelow("lib", "packed").file("lib/django_packed-1.3.0.dist-info/RECORD",
+                "packed/__init__.py,sha256=x,0\npacked/models.py,,\ndjango_packed-1.3.0.dist-info/RECORD,,\n");
+        appBelow("lib", "egg").file("lib/Egg-1.0-py3.8.egg-info/top_level.txt", "egg\n");
+        appBelow("lib", "beside");
+        appBelow("__pypackages__/3.11/lib", "local");
+        appBelow("vendor/fork", "forked").file("vendor/fork/setup.py", "setup(name='fork')\n")
+                .file("vendor/fork/fork.egg-info/top_level.txt", "forked\n");
+        appBelow("unzipped", "zipped");
+        try (var zip = FileSystems.newFileSystem(folder.resolve("vendor/zipped.whl"), Map.of("create", "true"));
+                var files = Files.walk(folder.resolve("unzipped"))) {
+            for (var one : files.filter(Files::isRegularFile).toList()) {
+                var target = zip.getPath(folder.resolve("unzipped").relativize(one).toString());
+                Files.createDirectories(target.getParent());
+                Files.copy(one, target);
+            }
+        }
+        try (var django = django()) {
+            var found = describe(django);
+            assertEquals(Set.of("shop", "till", "beside"), Set.copyOf(found.labels()));
+            assertEquals(Map.of("packed", "an installed package (lib/django_packed-1.3.0.dist-info)",
+                    "egg", "an installed package (lib/Egg-1.0-py3.8.egg-info)", "local", "an installed package",
+                    "forked", "a package of its own (vendor/fork/fork.egg-info)",
+                    "zipped", "in the archive vendor/zipped.whl"),
+                    found.apps().stream().filter(app -> !app.own() && app.path().startsWith(folder))
+                            .collect(Collectors.toMap(Description.App::label, Description.App::whyNotOwn)));
+            assertTrue(found.tables().stream().allMatch(table -> !table.app().equals("zipped")
+                    || table.byMigration()), "its migrations are found");
+            assertEquals(List.of("forked"), describe(django, "forked").labels());
+            assertEquals(ExitCode.USAGE, problem(Problem.class, () -> describe(django, "packed")).exit());
+        }
     }
 
     @Test
