@@ -1,6 +1,8 @@
 package lib.django;
 
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 /**
  * What makemigrations wrote for some apps whose history is empty.
@@ -9,9 +11,10 @@ import java.util.List;
  * @param drift     what makemigrations would write again at once, as "app: change"; for {@link Django#check}
  * @param required  without these, the new migrations cannot run
  * @param unwritten in other apps
+ * @param carriedSql what old migrations create with SQL and these models need
  */
 public record NewMigrations(List<File> files, List<String> drift, List<RequiredChange> required,
-                            List<UnwrittenChange> unwritten) {
+                            List<UnwrittenChange> unwritten, List<CarriedSql> carriedSql) {
     /** @param name "0001_initial.py"; a project's own makemigrations may also write files that are not migrations */
     public record File(String app, String name, String text) {}
 
@@ -20,4 +23,33 @@ public record NewMigrations(List<File> files, List<String> drift, List<RequiredC
 
     /** A table or column that an app's models have and that no migration creates, old or new. */
     public record UnwrittenChange(String app, String change) {}
+
+    /**
+     * Statements of an old RunSQL that the new migrations have too.
+     *
+     * @param line  of the operation
+     * @param whole all of its statements are carried
+     * @param names of what the statements create
+     */
+    public record CarriedSql(String app, String migration, int line, String source, boolean whole,
+                             List<String> names) {
+        boolean isOf(Description.CustomOperation one) {
+            return app.equals(one.app()) && migration.equals(one.migration()) && line == one.line();
+        }
+    }
+
+    /** Whether the new migrations have all of this operation of an old one. */
+    public boolean haveAllOf(Description.CustomOperation one) {
+        return one.carried() || havePartOf(one) && carriedSql.stream().filter(sql -> sql.isOf(one))
+                .allMatch(CarriedSql::whole);
+    }
+
+    public boolean havePartOf(Description.CustomOperation one) {
+        return carriedSql.stream().anyMatch(sql -> sql.isOf(one));
+    }
+
+    /** The names of what the carried SQL creates. */
+    public Set<String> namesMade() {
+        return carriedSql.stream().flatMap(sql -> sql.names().stream()).collect(Collectors.toSet());
+    }
 }

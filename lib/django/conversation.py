@@ -290,6 +290,7 @@ def failure(error, project, secrets):
         file, line, source = error.filename, error.lineno or 0, (error.text or "").strip()
     words = words_of(error)
     state, details = said_by_postgresql(error)
+    details += getattr(error, "more_details", [])
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return dict(
         words=secrets.masked(words), state=state,

@@ -209,6 +209,7 @@ class Describer:
     def __init__(self, project, secrets, databases):
         self._project, self._secrets, self._databases = project, secrets, databases
         self.carried = []         # (label, operation) by number
+        self.replaced = []        # the files of the selected apps
         self.referenced = set()   # (label, name) of each replaced migration that one that stays names
         self.hidden_apps = set()  # labels of the apps that these stay in, and of those whose migrations need them
 
@@ -232,7 +233,7 @@ class Describer:
         selected = {app.label for app in found if app.selected}
         files = [MigrationFile(app, name, self._project, self._secrets)
                  for app in found if not app.why_not_own for name in app.migration_names()]
-        replaced = [file for file in files if file.app in selected]
+        self.replaced = replaced = [file for file in files if file.app in selected]
         custom, carried = self._operations(replaced)
         references, non_atomic = self._staying_migrations(found, selected)
         return dict(
@@ -443,14 +444,18 @@ def carriable(file, call, name, detail):
 
 
 def evaluated(file, call):
-    """The call's value. Only the imports that it uses are run, because others may be broken."""
+    """The call's value. Only the imports and constants that it uses are run, because others may be broken."""
     used = {n.id for n in ast.walk(call) if isinstance(n, ast.Name)}
     names = {}
     for statement in file.tree.body:
+        made = set()
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            if used & {(a.asname or a.name).split(".")[0] for a in statement.names}:
-                module = ast.Module(body=[statement], type_ignores=[])
-                exec(compile(module, file.path, "exec"), {"__package__": file.module.rpartition(".")[0]}, names)
+            made = {(a.asname or a.name).split(".")[0] for a in statement.names}
+        elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
+            made = {target.id for target in statement.targets if isinstance(target, ast.Name)}
+        if used & made:
+            module = ast.Module(body=[statement], type_ignores=[])
+            exec(compile(module, file.path, "exec"), {"__package__": file.module.rpartition(".")[0]}, names)
     return eval(compile(ast.Expression(call), file.path, "eval"), names)
 
 

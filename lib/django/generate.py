@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 
+from reset_migrations_driver import runsql
 from reset_migrations_driver.conversation import inside
 from reset_migrations_driver.describe import key_of, migrations_module
 
@@ -108,6 +109,7 @@ class Generator:
     def __init__(self, conversation, project, describer):
         self._conversation, self._project, self._describer = conversation, project, describer
         self._staging = None
+        self._sql = []  # the old operations with SQL that the new migrations have too
 
     def stage(self, labels):
         self._staging = Staging(self._conversation.greeting.get("staging"), labels, self._project)
@@ -127,11 +129,14 @@ class Generator:
         operations = [self._describer.carried[number] for number in carried]
         modules = {label: migrations_module(label)[0] for label in labels}
         staging = self.stage(labels)
+        sql = self._sql = runsql.choose(runsql.old_sql(self._describer.replaced), labels,
+                                        {key_of(operation) for _, operation in self._describer.carried})
         unwritten = []
 
         def write_migration_files(self, changes, *rest, **more):
             for label in set(changes) - set(labels):
                 del changes[label]  # added by the project's own autodetector or makemigrations
+            carry_sql(changes, sql)  # which may need extensions
             carry(changes, operations)
             return super(type(self), self).write_migration_files(changes, *rest, **more)
 
@@ -141,13 +146,18 @@ class Generator:
                 call_command(makemigrations, *labels, interactive=False, verbosity=0,
                              stdout=sys.stderr, stderr=sys.stderr)
         except RequiresOtherApps as e:
-            return dict(files=[], drift=[], required=e.changes, unwritten=[])
+            return dict(files=[], drift=[], required=e.changes, unwritten=[], carriedSql=[])
         importlib.invalidate_caches()
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
         names = {(file["app"], file["name"][:-len(".py")]) for file in files}
         loadable = names.issuperset(self._describer.referenced)
-        return dict(files=files, drift=drift(labels) if loadable else [], required=[], unwritten=unwritten)
+        return dict(files=files, drift=drift(labels) if loadable else [], required=[], unwritten=unwritten,
+                    carriedSql=[one.reply() for one in self._sql])
+
+    def explained(self, error):
+        """What else is to be said of an error of the new migrations, as (name, text)."""
+        return runsql.explained(error, self._sql, self._describer.replaced)
 
     @contextlib.contextmanager
     def _without_history(self):
@@ -257,23 +267,56 @@ def carry(changes, carried):
     Puts the operations first in their own app's first migration, or in that of the earliest app that needs them.
     changes: the new migrations by label. carried: (label, operation) each.
     """
-    from django.db.migrations import Migration
-    first = {label: migrations[0] for label, migrations in changes.items() if migrations}
     heads = {}
     for app, operation in carried:
+        first = first_migrations(changes)
         users = {label for label in first if any(needs(m, operation) for m in changes[label])}
         home = home_of(app, users, first, changes)
-        if home not in first:  # the app has no models any more, and no app needs the operation
-            migration = Migration("0001_initial", home)
-            migration.initial, migration.dependencies, migration.operations = True, [], []
-            changes[home], first[home] = [migration], migration
+        depend_on(first_or_new(home, first, changes), [first[user] for user in users - {home}])
         heads.setdefault(home, []).append(operation)
-        for user in users - {home}:
-            dependency = (home, first[home].name)
-            if dependency not in first[user].dependencies:
-                first[user].dependencies.append(dependency)
     for home, operations in heads.items():
-        first[home].operations[:0] = operations
+        changes[home][0].operations[:0] = operations
+
+
+def first_migrations(changes):
+    return {label: migrations[0] for label, migrations in changes.items() if migrations}
+
+
+def first_or_new(home, first, changes):
+    """The label's first migration; a new one when the app has no models any more, and no app needs the operation."""
+    from django.db.migrations import Migration
+    if home not in first:
+        migration = Migration("0001_initial", home)
+        migration.initial, migration.dependencies, migration.operations = True, [], []
+        changes[home] = [migration]
+    return changes[home][0]
+
+
+def depend_on(migration, users):
+    dependency = (migration.app_label, migration.name)
+    for user in users:
+        if dependency not in user.dependencies:
+            user.dependencies.append(dependency)
+
+
+def carry_sql(changes, old):
+    """Puts each operation before the first one that needs it in its app's first migration, or first in it."""
+    for one in old:
+        first = first_migrations(changes)
+        users = {label for label, _ in one.models}
+        home = home_of(one.app, users, first, changes)
+        migration = first_or_new(home, first, changes)
+        depend_on(migration, [first[user] for user in users - {home}])
+        names = {name for label, name in one.models if label == home}
+        place = next((i for i, op in enumerate(migration.operations) if model_of(op) in names), 0)
+        # behind those that were put here before
+        while not place and place < len(migration.operations) and not model_of(migration.operations[place]):
+            place += 1
+        migration.operations.insert(place, one.new_operation())
+
+
+def model_of(operation):
+    return getattr(operation, "model_name_lower", None) or getattr(operation, "name_lower", None)
 
 
 def home_of(app, users, first, changes):

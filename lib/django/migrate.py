@@ -149,6 +149,9 @@ class Migrator:
         try:
             call_command(command("migrate", migration_progress_callback=migration_progress_callback),
                          database="default", interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
+        except Exception as e:
+            e.more_details = self._generator.explained(e)
+            raise
         finally:
             pre_migrate.disconnect(dispatch_uid="reset_migrations")
 

@@ -2,6 +2,7 @@ package lib.reset;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
@@ -55,8 +56,12 @@ record DropTables(Database db, DatabaseSnapshot snapshot, boolean terminate, Lis
         return new DropTables(db, snapshot, true, tables, collations, previous, warnings, grants);
     }
 
-    /** In batches, because one transaction would fill the lock table. Its undo can only name the backup. */
-    Step drop() {
+    /**
+     * In batches, because one transaction would fill the lock table. Its undo can only name the backup.
+     *
+     * @param made names of what the new migrations create with SQL of the old ones, which has to go too
+     */
+    Step drop(Set<String> made) {
         var schema = snapshot.schema().name();
         return Step.of("drop %d tables of schema %s".formatted(tables.size(), schema), () -> {
             grants.set(Grants.in(db, schema));
@@ -68,18 +73,26 @@ record DropTables(Database db, DatabaseSnapshot snapshot, boolean terminate, Lis
                 Checkpoint.reached("dropped some");
             }
             collations.forEach(this::dropUnused);
+            SchemaObjects.in(db, schema).reversed().stream().filter(one -> isMadeAgain(one, made))
+                    .forEach(this::dropUnused);
         }, () -> {
             if (previous.areDropped(db)) throw previous.onlyBackupHasThem(null);
         });
     }
 
+    private boolean isMadeAgain(SchemaObject one, Set<String> made) {
+        var name = one.identity().substring(one.identity().indexOf('.') + 1).replace("\"", "");
+        return one.owned() && !one.dependent() && !one.isTable()
+                && made.stream().anyMatch(wanted -> name.equals(wanted) || name.startsWith(wanted + "("));
+    }
+
     /** Django creates collations without IF NOT EXISTS, so one that a table needed has to go too. */
-    private void dropUnused(SchemaObject collation) {
+    private void dropUnused(SchemaObject one) {
         try {
-            db.run("DROP COLLATION IF EXISTS " + collation.identity());
+            db.run("DROP %s IF EXISTS %s".formatted(one.kind(), one.identity()));
         } catch (Failure e) {
             if (!Database.sqlState(e).equals("2BP01")) throw e;
-            warnings.add("the collation " + collation.identity() + " stays: something else uses it");
+            warnings.add("the %s %s stays: something else uses it".formatted(one.kind(), one.identity()));
         }
     }
 

@@ -39,12 +39,11 @@ public record Findings(Environment environment, Services services, Description d
      * The migration files of the selected apps and those that replace them.
      *
      * @param fresh       the new ones: text by path relative to the project's root, sorted
-     * @param drift       what makemigrations would write even with these
-     * @param unwritten   tables and columns that models of other apps want and no migration makes
+     * @param generated   what makemigrations made
      * @param uncommitted changes to the old files that git does not have
      */
-    record MigrationChange(Migrations old, Map<String, String> fresh, Set<String> drift,
-            List<NewMigrations.UnwrittenChange> unwritten, List<Git.Change> uncommitted) {
+    record MigrationChange(Migrations old, Map<String, String> fresh, NewMigrations generated,
+            List<Git.Change> uncommitted) {
 
         /** For run.json. @param apps the labels of the selected apps */
         RunMigrations record(List<String> apps) {
@@ -63,7 +62,7 @@ public record Findings(Environment environment, Services services, Description d
             });
             var innermostFirst = missing.stream().distinct().sorted(Comparator.comparing(String::length).reversed())
                     .toList();
-            return new RunMigrations(old.files(), hashes, innermostFirst, apps, drift);
+            return new RunMigrations(old.files(), hashes, innermostFirst, apps, Set.copyOf(generated.drift()));
         }
     }
 
@@ -121,7 +120,7 @@ public record Findings(Environment environment, Services services, Description d
         for (var app : django.apps())
             if (!app.own() && app.migrationsFolder() != null && isInside(app.path()))
                 keptMigrations(app).ifPresent(warnings::add);
-        for (var change : migrations.unwritten())
+        for (var change : migrations.generated.unwritten())
             warnings.add("no migration makes this change of the app %s, so the new database will not have it: %s"
                     .formatted(change.app(), change.change()));
         for (var alias : django.databases())

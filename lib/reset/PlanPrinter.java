@@ -105,7 +105,8 @@ public final class PlanPrinter {
     /** Operations that no generated migration has: a reset loses them, unless they are carried over. */
     private static void printLost(Console console, Findings found) {
         var history = found.django().history();
-        var lost = history.customOperations().stream().filter(operation -> !operation.carried()).toList();
+        var generated = found.migrations().generated();
+        var lost = history.customOperations().stream().filter(operation -> !generated.haveAllOf(operation)).toList();
         if (!lost.isEmpty()) {
             title(console, Text.count(lost.size(), "custom operation")
                     + " in the old files that the new ones will not have");
@@ -114,12 +115,23 @@ public final class PlanPrinter {
                 byFile.computeIfAbsent(one.app() + "." + one.migration(), file -> new ArrayList<>()).add(one);
             columns(console, byFile.entrySet().stream().map(file -> List.of(
                     file.getKey() + ":" + joined(file.getValue(), ",", one -> "" + one.line()),
-                    joined(file.getValue(), "; ", one -> one.operation() + " " + Text.line(one.detail())))).toList());
+                    joined(file.getValue(), "; ", one -> one.operation()
+                            + (generated.havePartOf(one) ? " (a part of it is carried) " : " ")
+                            + Text.line(one.detail())))).toList());
         }
-        if (history.carried().isEmpty()) return;
+        var carried = new ArrayList<List<String>>();
+        for (var one : history.carried()) carried.add(List.of(one.app(), Text.line(one.source())));
+        for (var one : generated.carriedSql())
+            carried.add(List.of("%s.%s:%d".formatted(one.app(), one.migration(), one.line()),
+                    "RunSQL " + shortened(one.source())));
+        if (carried.isEmpty()) return;
         title(console, "Carried into the new first migrations");
-        columns(console, history.carried().stream()
-                .map(operation -> List.of(operation.app(), Text.line(operation.source()))).toList());
+        columns(console, carried);
+    }
+
+    private static String shortened(String sql) {
+        var line = Text.line(sql);
+        return line.length() <= WIDEST ? line : line.substring(0, WIDEST - 2) + " …";
     }
 
     private static <T> String joined(List<T> all, String separator, Function<T, String> text) {
@@ -172,6 +184,7 @@ public final class PlanPrinter {
         values.put("new_files", found.migrations().fresh().keySet());
         values.put("custom_operations", found.django().history().customOperations());
         values.put("carried", found.django().history().carried());
+        values.put("carried_sql", found.migrations().generated().carriedSql());
         values.put("steps", plan.describe());
         return values;
     }

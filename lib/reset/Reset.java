@@ -119,7 +119,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
             var path = folders.get(file.app()).resolve(file.name());
             fresh.put(root.relativize(path).toString(), file.text());
         }
-        return new Findings.MigrationChange(old, fresh, Set.copyOf(generated.drift()), generated.unwritten(),
+        return new Findings.MigrationChange(old, fresh, generated,
                 Git.uncommitted(root, folders.values(), Migrations::isMigrationName));
     }
 
@@ -179,7 +179,8 @@ public record Reset(Options options, Environment environment, Django django, Dat
             case ParkTables park when park.inTransaction() ->
                     List.of(park.parkAndMigrate(django), comparison, files, park.commit(django));
             case ParkTables park -> List.of(files, park.park(), park.migrate(django), comparison);
-            case DropTables drop -> List.of(files, drop.drop(), drop.migrate(django), comparison);
+            case DropTables drop -> List.of(files, drop.drop(findings.migrations().generated().namesMade()),
+                    drop.migrate(django), comparison);
         });
         return steps;
     }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import lib.error.ExitCode;
@@ -33,8 +34,8 @@ class DropTablesTest {
             var drop = drop(database);
             assertTrue(drop.warnings().getFirst().contains("only a backup"));
             assertEquals(PreviousState.State.OLD_IS_LIVE, drop.previous().state(database));
-            drop.drop().undo(); // nothing was dropped yet
-            SwapDatabaseTest.run(List.of(drop.drop(), drop.migrate(OldState.migrator(db))));
+            drop.drop(Set.of()).undo(); // nothing was dropped yet
+            SwapDatabaseTest.run(List.of(drop.drop(Set.of()), drop.migrate(OldState.migrator(db))));
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM crm_customer"));
             assertEquals("3", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
             assertEquals("1", OldState.text(db, "SELECT count(*) FROM pg_type WHERE typname = 'mood'"));
@@ -52,7 +53,7 @@ class DropTablesTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var drop = drop(database);
             var failure = assertThrows(Failure.class, () -> SwapDatabaseTest.run(
-                    List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "SELECT 1 / 0")))));
+                    List.of(drop.drop(Set.of()), drop.migrate(new FakeMigrator(db, "SELECT 1 / 0")))));
             assertEquals(ExitCode.REFUSED, failure.problem().exit());
             assertEquals("tables of database %s were dropped: only a backup has them".formatted(db.name()),
                     failure.problem().what());
@@ -90,7 +91,7 @@ class DropTablesTest {
                         "CREATE TABLE t%d (id serial PRIMARY KEY, a int UNIQUE, b text UNIQUE)"::formatted)
                         .collect(Collectors.joining(";")));
         try (var database = SwapDatabaseTest.open(db)) {
-            drop(database).drop().run();
+            drop(database).drop(Set.of()).run();
             assertEquals("0", OldState.text(db, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"));
         }
     }

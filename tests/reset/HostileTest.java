@@ -261,7 +261,7 @@ class HostileTest {
         try (var database = SwapDatabaseTest.open(db)) {
             var drop = assertInstanceOf(DropTables.class, SwapDatabaseTest.choose(database, "drop", false));
             SwapDatabaseTest.run(
-                    List.of(drop.drop(), drop.migrate(new FakeMigrator(db, "CREATE TABLE fresh (id int)"))));
+                    List.of(drop.drop(Set.of()), drop.migrate(new FakeMigrator(db, "CREATE TABLE fresh (id int)"))));
         }
         var left = rows(db, "public").keySet();
         for (var name : names) tried(name, () -> assertFalse(left.contains(name)));

@@ -1,0 +1,148 @@
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import support.Postgres;
+import support.Python;
+import support.Sample;
+import support.SampleProject;
+import support.Snapshot;
+import support.Tool;
+
+/** Projects whose models need more than makemigrations writes, or need it in another order. */
+class FreshChainTest {
+    @TempDir Path temp;
+    private SampleProject project;
+    private Postgres.Db db;
+
+    /** With its old migrations applied. */
+    private void project(Map<String, String> files) throws IOException {
+        project = SampleProject.tiny(Files.createDirectory(temp.resolve("site")).toRealPath(), files);
+        db = Postgres.database(Postgres.role("site", "CREATEDB"));
+        project.env(db);
+        var migrated = project.manage(Python.venv(), "migrate");
+        assertEquals(0, migrated.code(), migrated.text());
+    }
+
+    private Tool.Output reset(String... args) throws Exception {
+        return Tool.in(project.root(), "reset_migrations").warm()
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run(args);
+    }
+
+    private static String migration(String dependency, String operations) {
+        return """
+            from django.db import migrations, models
+            class Migration(migrations.Migration):
+                dependencies = [%s]
+                operations = [%s]
+            """.formatted(dependency, operations);
+    }
+
+    private String fresh(String app) throws IOException {
+        return Files.readString(project.root().resolve(app + "/migrations/0001_initial.py"));
+    }
+
+    /** The reset has checked the live project; its files make a new database too. */
+    private void assertMakesAnotherDatabase() throws IOException {
+        project.env(Postgres.database(db.role()));
+        var migrated = project.manage(Python.venv(), "migrate");
+        assertEquals(0, migrated.code(), migrated.text());
+        project.env(db);
+    }
+
+    // ---- what old SQL made -------------------------------------------------------------------
+
+    private static final String LIBRARY = """
+        from django.db import models
+        from django.db.models.expressions import RawSQL
+
+        class Plain(models.Func):
+            function = "plain"
+
+        class Mood(models.TextField):
+            def db_type(self, connection):
+                return "mood"
+
+        class Book(models.Model):
+            title = models.CharField(max_length=100)
+            mood = Mood(default="good")
+            code = models.CharField(max_length=9)
+            number = models.IntegerField(db_default=RawSQL("nextval('book_numbers')", []))
+
+            class Meta:
+                indexes = [models.Index(Plain("title"), name="by_plain_title")]
+        """;
+
+    private static Map<String, String> library() {
+        return new HashMap<>(Map.of("library/models.py", LIBRARY, "library/migrations/0001_functions.py",
+            "KINDS = \"CREATE TYPE state AS ENUM ('good'); ALTER TYPE state RENAME TO mood\"\n"
+            + migration("", """
+                migrations.RunSQL('''
+                    -- needs; nothing
+                    CREATE FUNCTION lowered(t text) RETURNS text IMMUTABLE LANGUAGE sql AS $$SELECT lower(t);$$;
+                    CREATE FUNCTION plain(t text) RETURNS text IMMUTABLE LANGUAGE sql AS $$SELECT lowered(t);$$;
+                    CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN new; END$$;
+                    ''', migrations.RunSQL.noop),
+                migrations.SeparateDatabaseAndState([migrations.RunSQL(KINDS)]),
+                migrations.RunSQL([("DO $$ BEGIN CREATE SEQUENCE book_numbers; END $$", None)])"""),
+            "library/migrations/0002_book.py", """
+            import library.models
+            from django.db.models.expressions import RawSQL
+            """ + migration("('library', '0001_functions')", """
+                migrations.CreateModel("Book", [
+                    ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, 
+                        verbose_name="ID")),
+                    ("title", models.CharField(max_length=100)),
+                    ("mood", library.models.Mood(default="good")),
+                    ("code", models.CharField(max_length=9)),
+                    ("number", models.IntegerField(db_default=RawSQL("nextval('book_numbers')", []))),
+                ], {"indexes": [models.Index(library.models.Plain("title"), name="by_plain_title")]}),
+                migrations.RunSQL("CREATE TRIGGER touched BEFORE UPDATE ON library_book FOR EACH ROW "
+                                  "EXECUTE FUNCTION touched()")"""),
+            "library/migrations/0003_more.py", migration("('library', '0002_book')",
+                "migrations.RunSQL(\"ALTER TYPE mood ADD VALUE 'bad'\")")));
+    }
+
+    static java.util.List<String> strategies() {
+        return Sample.of("fresh chain", java.util.List.of("swap", "park", "drop"), 1);
+    }
+
+    @ParameterizedTest @MethodSource("strategies")
+    void what_old_sql_made_and_models_need_is_in_the_new_migrations(String strategy) throws Exception {
+        project(library());
+        var done = reset("--yes", "--no-backup", "--strategy", strategy).done();
+        var text = fresh("library");
+        for (var made : new String[] {"FUNCTION lowered", "FUNCTION plain", "TYPE state", "RENAME TO mood",
+            "SEQUENCE book_numbers", "ADD VALUE"}) assertTrue(text.contains(made), made + " is not in\n" + text);
+        assertFalse(text.contains("touched"), text);
+        done.ended(0, "Carried into the new first migrations", "library.0001_functions:5",
+            "RunSQL CREATE FUNCTION lowered(t text)", "RunSQL (a part of it is carried) -- needs",
+            "library.0002_book:14      RunSQL CREATE TRIGGER touched");
+        assertMakesAnotherDatabase();
+    }
+
+    @Test void what_code_made_is_named_with_file_and_line_when_the_build_misses_it() throws Exception {
+        var files = library();
+        files.put("library/migrations/0001_functions.py", """
+            from django.db import migrations
+            def make(apps, editor):
+                editor.execute(MOOD)
+            MOOD = "CREATE TYPE mood AS ENUM ('good')"
+            """ + files.get("library/migrations/0001_functions.py").replace(
+                "migrations.SeparateDatabaseAndState([migrations.RunSQL(KINDS)])", "migrations.RunPython(make)"));
+        project(files);
+        var before = Snapshot.of(project.root());
+        reset("--yes").ended(1, "type \"mood\" does not exist",
+            "CREATED BY: library.0001_functions:4, which the new migrations do not have");
+        assertEquals(before, Snapshot.of(project.root()));
+    }
+}
