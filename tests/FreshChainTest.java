@@ -24,11 +24,15 @@ class FreshChainTest {
     private SampleProject project;
     private Postgres.Db db;
 
-    /** With its old migrations applied. */
-    private void project(Map<String, String> files) throws IOException {
+    private void unmigrated(Map<String, String> files) throws IOException {
         project = SampleProject.tiny(Files.createDirectory(temp.resolve("site")).toRealPath(), files);
         db = Postgres.database(Postgres.role("site", "CREATEDB"));
         project.env(db);
+    }
+
+    /** With its old migrations applied. */
+    private void project(Map<String, String> files) throws IOException {
+        unmigrated(files);
         var migrated = project.manage(Python.venv(), "migrate");
         assertEquals(0, migrated.code(), migrated.text());
     }
@@ -144,5 +148,69 @@ class FreshChainTest {
         reset("--yes").ended(1, "type \"mood\" does not exist",
             "CREATED BY: library.0001_functions:4, which the new migrations do not have");
         assertEquals(before, Snapshot.of(project.root()));
+    }
+
+    // ---- circles through installed packages --------------------------------------------------
+
+    /** The user model has a picture of a package, whose pictures have a user as owner. */
+    private Map<String, String> pictures(String user) throws IOException {
+        SampleProject.write(temp, "lib/pictures/models.py", """
+            from django.conf import settings
+            from django.db import models
+            class Picture(models.Model):
+                owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+            """);
+        SampleProject.write(temp, "lib/pictures/migrations/0001_initial.py", "from django.conf import settings\n"
+            + migration("migrations.swappable_dependency(settings.AUTH_USER_MODEL)", """
+                migrations.CreateModel("Picture", [
+                    ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False,
+                        verbose_name="ID")),
+                    ("owner", models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True,
+                        related_name="+"))])"""));
+        return Map.of("config/extra.py", """
+            import sys
+            from config.settings import INSTALLED_APPS
+            sys.path.append(%s)
+            INSTALLED_APPS = INSTALLED_APPS + ["pictures"]
+            AUTH_USER_MODEL = "users.User"
+            """.formatted('"' + temp.toRealPath().resolve("lib").toString() + '"'),
+            "users/models.py", "from django.contrib.auth.models import AbstractUser\nfrom django.db import models\n"
+                + "from pictures.models import Picture\n" + user,
+            "albums/models.py", """
+                from django.db import models
+                class Album(models.Model):
+                    cover = models.ForeignKey("pictures.Picture", models.CASCADE)
+                """);
+    }
+
+    @Test void fields_that_close_a_circle_through_a_package_are_added_by_a_second_migration() throws Exception {
+        unmigrated(pictures("""
+            class User(AbstractUser):
+                picture = models.ForeignKey("pictures.Picture", models.CASCADE, null=True)
+                album = models.ForeignKey("albums.Album", models.CASCADE, null=True)
+                nick = models.CharField(max_length=9)
+                class Meta:
+                    unique_together = [("picture", "nick")]
+                    indexes = [models.Index(fields=["album"], name="by_album")]
+            class Portrait(Picture):
+                pass
+            class Note(models.Model):
+                user = models.ForeignKey(User, models.CASCADE)
+            """));
+        reset("--yes").done();
+        var second = Files.readString(project.root().resolve("users/migrations/0002_initial.py"));
+        for (var moved : new String[] {"picture", "album", "unique_together", "by_album", "Portrait"})
+            assertTrue(second.contains(moved), second);
+        assertFalse(fresh("users").matches("(?s).*(picture|album|Portrait).*"), fresh("users"));
+        assertTrue(fresh("users").contains("Note"), fresh("users"));
+        assertMakesAnotherDatabase();
+    }
+
+    @Test void a_circle_that_cannot_be_broken_is_refused_with_the_models_and_what_connects_them() throws Exception {
+        unmigrated(pictures("""
+            class User(Picture, AbstractUser):
+                pass
+            """));
+        reset("--dry-run").ended(4, "models need each other", "users.User has the base pictures.Picture");
     }
 }

@@ -10,16 +10,20 @@ import java.util.stream.Collectors;
  * @param files     of these apps only; none when {@code required} has any
  * @param drift     what makemigrations would write again at once, as "app: change"; for {@link Django#check}
  * @param required  without these, the new migrations cannot run
+ * @param circles   references that make it impossible to create one model before another; then there are no files
  * @param unwritten in other apps
  * @param carriedSql what old migrations create with SQL and these models need
  */
 public record NewMigrations(List<File> files, List<String> drift, List<RequiredChange> required,
-                            List<UnwrittenChange> unwritten, List<CarriedSql> carriedSql) {
+                            List<Reference> circles, List<UnwrittenChange> unwritten, List<CarriedSql> carriedSql) {
     /** @param name "0001_initial.py"; a project's own makemigrations may also write files that are not migrations */
     public record File(String app, String name, String text) {}
 
     /** A new migration's operation cannot run without this change in another app's migrations. */
     public record RequiredChange(String app, String operation, String otherApp, String change) {}
+
+    /** @param field of the model; null: the other model is its base */
+    public record Reference(String model, String field, String other) {}
 
     /** A table or column that an app's models have and that no migration creates, old or new. */
     public record UnwrittenChange(String app, String change) {}

@@ -146,14 +146,16 @@ class Generator:
                 call_command(makemigrations, *labels, interactive=False, verbosity=0,
                              stdout=sys.stderr, stderr=sys.stderr)
         except RequiresOtherApps as e:
-            return dict(files=[], drift=[], required=e.changes, unwritten=[], carriedSql=[])
+            return dict(files=[], drift=[], required=e.changes, circles=[], unwritten=[], carriedSql=[])
+        except Circle as e:
+            return dict(files=[], drift=[], required=[], circles=e.references, unwritten=[], carriedSql=[])
         importlib.invalidate_caches()
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
         names = {(file["app"], file["name"][:-len(".py")]) for file in files}
         loadable = names.issuperset(self._describer.referenced)
-        return dict(files=files, drift=drift(labels) if loadable else [], required=[], unwritten=unwritten,
-                    carriedSql=[one.reply() for one in self._sql])
+        return dict(files=files, drift=drift(labels) if loadable else [], required=[], circles=[],
+                    unwritten=unwritten, carriedSql=[one.reply() for one in self._sql])
 
     def explained(self, error):
         """What else is to be said of an error of the new migrations, as (name, text)."""
@@ -206,7 +208,8 @@ def changes_only_of(labels, unwritten):
             made = [dict(app=label, change=op.describe()) for op in ops if makes_table_or_column(op)]
             unwritten.extend(m for m in made if m not in unwritten)
             del self.generated_operations[label]
-        return original(self, *rest, **more)
+        original(self, *rest, **more)
+        break_circles(self)
 
     MigrationAutodetector._build_migration_list = _build_migration_list
     try:
@@ -215,12 +218,141 @@ def changes_only_of(labels, unwritten):
         MigrationAutodetector._build_migration_list = original
 
 
+class Circle(Exception):
+    """A model cannot be created before another app's, whose migrations need it. references: the fields or bases."""
+
+    def __init__(self, references):
+        self.references = references
+
+
+def break_circles(detector):
+    """
+    Moves what closes a circle through migrations that stay to another new migration: for example the user model's
+    foreign key to a package whose models refer to the user model.
+    """
+    from django.db.migrations.loader import MigrationLoader
+    disk = MigrationLoader(None, ignore_no_migrations=True).disk_migrations
+    while True:
+        ways = dependencies_of(detector.migrations, disk)
+        circle = circle_in(ways, detector.migrations)
+        if not circle:
+            return
+        first = {label for node in circle & disk.keys() for label, _ in ways[node]}  # what those that stay need
+        mine = [migration for label in sorted(detector.migrations, key=lambda label: (label not in first, label))
+                for migration in list(detector.migrations[label]) if (label, migration.name) in circle]
+        labels = {label for label, _ in circle}
+        if not any(split(detector, migration, labels) for migration in mine):
+            raise Circle([one for migration in mine for one in references_to(detector, migration, labels)])
+
+
+def dependencies_of(new, disk):
+    """The keys that each migration, new or not, depends on, by its key."""
+    migrations = {(label, m.name): m for label, all_new in new.items() for m in all_new}
+    migrations.update((key, m) for key, m in disk.items() if key[0] not in new)
+
+    def keys(dependency):
+        label, name = label_of(dependency), dependency[1]
+        if (label, name) in migrations:
+            return [(label, name)]
+        if label in new:
+            return [(label, new[label][-1 if name == "__latest__" else 0].name)]
+        return [key for key in migrations if key[0] == label]
+
+    ways = {key: {k for d in m.dependencies for k in keys(d)} for key, m in migrations.items()}
+    for key, migration in migrations.items():
+        for before in migration.run_before:
+            for one in keys(before):
+                ways[one].add(key)
+    for label, all_new in new.items():
+        for one, after in zip(all_new, all_new[1:]):
+            ways[label, after.name].add((label, one.name))
+    return ways
+
+
+def label_of(dependency):
+    from django.conf import settings
+    return getattr(settings, dependency[1]).split(".")[0] if dependency[0] == "__setting__" else dependency[0]
+
+
+def circle_in(ways, new):
+    """The migrations on circles through a new one, of the first new one that is on any; else none."""
+    def reached(start):
+        found, todo = set(), list(ways[start])
+        while todo:
+            key = todo.pop()
+            if key not in found:
+                found.add(key)
+                todo += ways[key]
+        return found
+
+    for label in sorted(new):
+        for migration in new[label]:
+            key = label, migration.name
+            after = reached(key)
+            if key in after:
+                return {one for one in after if key in reached(one)}
+    return set()
+
+
+def split(detector, migration, circle):
+    """Moves the operations that need other apps of the circle to a new migration behind this one; whether it did."""
+    later = closing_operations(detector, migration, circle)
+    if not later or len(later) == len(migration.operations):
+        return False
+    label, others = migration.app_label, circle - {migration.app_label}
+    new = type("Migration", (type(migration).__base__,), dict(operations=[], dependencies=[]))(
+        migration.name + "_later", label)
+    new.initial, new.operations = migration.initial, later
+    new.dependencies = [d for d in migration.dependencies if label_of(d) in others]
+    migration.dependencies = [d for d in migration.dependencies if label_of(d) not in others]
+    migration.operations = [op for op in migration.operations if op not in later]
+    mine = detector.migrations[label]
+    mine.insert(mine.index(migration) + 1, new)
+    for other in (m for app, all_new in detector.migrations.items() if app != label for m in all_new):
+        if any(needs_one_of(detector, op, label, later) for op in other.operations):
+            other.dependencies.append((label, new.name))
+    return True
+
+
+def closing_operations(detector, migration, circle):
+    label, closing = migration.app_label, []
+    for op in migration.operations:
+        created = {model_of(one) for one in closing if type(one).__name__ == "CreateModel"}
+        changed = {model_of(one) for one in closing}
+        many_fields = type(op).__name__ not in ("CreateModel", "AddField")  # an index may have any of the fields
+        needs_others = any(dep[0] in circle - {label} for dep in resolved(detector, op))
+        if (needs_others or needs_one_of(detector, op, label, closing)
+                or model_of(op) in created or many_fields and model_of(op) in changed):
+            closing.append(op)
+    return closing
+
+
+def resolved(detector, operation):
+    resolve = getattr(detector, "_resolve_dependency", lambda d: (d, False))
+    return [resolve(dependency)[0] for dependency in operation._auto_deps]
+
+
+def needs_one_of(detector, operation, label, others):
+    return any(detector.check_dependency(other, dep) for dep in resolved(detector, operation) if dep[0] == label
+               for other in others)
+
+
+def references_to(detector, migration, circle):
+    """What the migration's operations need of other apps of the circle."""
+    from django.apps import apps
+    for op in migration.operations:
+        for dep in resolved(detector, op):
+            if dep[0] in circle and dep[0] != migration.app_label:
+                model = getattr(op, "model_name", op.name)
+                yield dict(model=apps.get_model(migration.app_label, model)._meta.label,
+                           field=op.name if hasattr(op, "model_name") else None,
+                           other=apps.get_model(dep[0], dep[1])._meta.label)
+
+
 def required_changes(detector, operation, others):
     """The other apps' changes without which this operation cannot run, as (label, operation)."""
-    resolve = getattr(detector, "_resolve_dependency", lambda d: (d, False))
     found = []
-    for dependency in operation._auto_deps:
-        dependency = resolve(dependency)[0]
+    for dependency in resolved(detector, operation):
         found += [(dependency[0], c) for c in others.get(dependency[0], []) if detector.check_dependency(c, dependency)]
     for model, name in referenced_fields(operation):  # Django's dependencies name only the model
         label, _, model_name = model.rpartition(".")

@@ -119,6 +119,7 @@ public final class Guards {
      */
     static void checkDependencies(Description django, NewMigrations fresh) {
         if (!fresh.required().isEmpty()) throw needsOtherApps(django, fresh.required());
+        if (!fresh.circles().isEmpty()) throw circle(fresh.circles());
         var names = fresh.files().stream().map(file -> file.app() + "." + file.name().replaceFirst("\\.py$", ""))
                 .toList();
         var lost = django.history().references().stream()
@@ -131,6 +132,15 @@ public final class Guards {
                         ? "reset those apps together: leave --apps out, or add them to it"
                         : "a package cannot depend on a project's migration by name: have it depend on __first__, "
                         + "or make its migrations the project's own with MIGRATION_MODULES");
+    }
+
+    private static Failure circle(List<NewMigrations.Reference> references) {
+        var lines = references.stream().map(one -> (one.field() == null ? "%s has the base %3$s" : "%s.%s refers to %s")
+                .formatted(one.model(), one.field(), one.other())).distinct().toList();
+        return Failure.refused("models need each other, so no migration can create either of them first:"
+                + Text.lines(lines))
+                .next("the migrations of the other app need this one's models: take one of these references out of "
+                        + "models.py for the reset, and add it with makemigrations afterwards");
     }
 
     private static Failure needsOtherApps(Description django, List<NewMigrations.RequiredChange> needs) {
