@@ -5,7 +5,6 @@
 //RUNTIME_OPTIONS -XX:TieredStopAtLevel=1
 //SOURCES lib/Lib.java
 
-import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
@@ -54,12 +53,6 @@ import picocli.CommandLine.ScopeType;
 public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     @Mixin ProjectOptions where;
-    @Option(names = "--python", paramLabel = "PATH",
-            description = "The project's Python (default: $VIRTUAL_ENV, venv, .venv, env, then python3).")
-    Path python;
-    @Option(names = "--settings", paramLabel = "MODULE",
-            description = "Django's settings module (default: what manage.py says).")
-    String settings;
     @Option(names = "--apps", paramLabel = "LABEL", split = ",",
             description = "Reset only the migrations of these own apps (default: all own apps).")
     List<String> apps = List.of();
@@ -114,7 +107,8 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         try {
             return reset();
         } catch (Failure failure) {
-            if (failure.problem() instanceof DjangoProblem.NoDjango missing && installed(missing)) return reset();
+            if (DjangoProblem.NoDjango.in(failure) instanceof DjangoProblem.NoDjango missing && installed(missing))
+                return reset();
             throw failure;
         }
     }
@@ -124,7 +118,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             throw Failure.usage("--losses is for --dry-run").next("leave it out: a reset says what is lost by itself");
         var console = output.console();
         var project = where.project();
-        try (var environment = where.environment(project, python, console::warn)) {
+        try (var environment = where.environment(project, console::warn)) {
             environment.warnings().forEach(console::warn);
             return reset(console, environment);
         }
@@ -132,6 +126,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
 
     private int reset(Console console, Environment environment) throws Exception {
         var project = environment.project();
+        var settings = where.settingsModule();
         try (var folder = dryRun ? null : FolderLock.take(project.root(), "reset_migrations", console::warn);
              var django = Django.start(environment.python(), settings, console::progress);
              var db = Database.open(environment.database());
@@ -221,17 +216,12 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
         @ParentCommand reset_migrations top;
         @Parameters(arity = "0..1", paramLabel = "RUN", description = "The run (default: the one that was cut short).")
         String wanted;
-        @Option(names = "--python", paramLabel = "PATH", description = "The project's Python, as for the reset.")
-        Path python;
-        @Option(names = "--settings", paramLabel = "MODULE",
-                description = "Django's settings module, as for the reset.")
-        String settings;
 
         @Override public Integer call() throws Exception {
             var console = top.output.console();
-            try (var environment = top.where.environment(top.where.project(), python, console::warn)) {
+            try (var environment = top.where.environment(top.where.project(), console::warn)) {
                 return LockedProject.run(console, environment, "reset_migrations finish", locked -> {
-                    FinishPlan.of(locked, wanted, settings).run(locked);
+                    FinishPlan.of(locked, wanted, top.where.settingsModule()).run(locked);
                     return ExitCode.DONE.code;
                 });
             }

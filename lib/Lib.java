@@ -56,6 +56,7 @@
 //SOURCES cli/Spinner.java
 //SOURCES django/CodePaths.java
 //SOURCES django/Conversation.java
+//SOURCES django/DefaultDatabase.java
 //SOURCES django/Description.java
 //SOURCES django/Django.java
 //SOURCES django/DjangoProblem.java
@@ -77,6 +78,7 @@
 //SOURCES environment/DjangoHost.java
 //SOURCES environment/DjangoService.java
 //SOURCES environment/Environment.java
+//SOURCES environment/OwnDatabase.java
 //SOURCES environment/ProjectOptions.java
 //SOURCES environment/ServiceEngine.java
 //SOURCES environment/Services.java

@@ -36,9 +36,10 @@ final class Conversation {
      * Starts Python and, inside it, Django; returns at once.
      *
      * @param settingsModule null: manage.py and DJANGO_SETTINGS_MODULE decide
+     * @param only           "settings": does not load the apps; null: loads everything
      * @param staging        a folder that the driver creates for new migrations; null: it finds a place itself
      */
-    Conversation(PythonCommand python, String settingsModule, Path staging, Consumer<String> progress) {
+    Conversation(PythonCommand python, String settingsModule, String only, Path staging, Consumer<String> progress) {
         this.python = python;
         this.progress = progress;
         paths = python.paths();
@@ -50,6 +51,7 @@ final class Conversation {
         greeting.addProperty("root", python.root());
         greeting.addProperty("managePy", python.codeInImage() ? python.container().managePy() : null);
         greeting.addProperty("settings", settingsModule);
+        greeting.addProperty("only", only);
         process.write(json.toJson(greeting) + "\n");
     }
 

@@ -47,14 +47,22 @@ public final class Django implements Migrator, AutoCloseable {
      * @param progress       gets "contenttypes.0001_initial (3 of 24)" while migrating
      */
     public static Django start(PythonCommand python, String settingsModule, Consumer<String> progress) {
-        return new Django(python, settingsModule, progress);
+        return new Django(python, settingsModule, null, progress);
     }
 
-    private Django(PythonCommand python, String settingsModule, Consumer<String> progress) {
+    /** Reads the settings in a process of its own, which loads no app. */
+    public static DefaultDatabase defaultDatabase(PythonCommand python, String settingsModule) {
+        try (var django = new Django(python, settingsModule, "settings", progress -> {})) {
+            return django.conversation.ask("reading the project's settings", "defaultDatabase", Map.of(),
+                    DefaultDatabase.class);
+        }
+    }
+
+    private Django(PythonCommand python, String settingsModule, String only, Consumer<String> progress) {
         this.python = python;
         staging = python.container() != null ? null : Path.of(System.getProperty("java.io.tmpdir"),
                 "reset_migrations_" + HexFormat.of().formatHex(new SecureRandom().generateSeed(8)));
-        conversation = new Conversation(python, settingsModule, staging, progress);
+        conversation = new Conversation(python, settingsModule, only, staging, progress);
         process = conversation.process();
     }
 

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
 import lib.error.ExitCode;
+import lib.error.Failure;
 import lib.error.Problem;
 import lib.process.Shell;
 
@@ -16,6 +17,13 @@ public interface DjangoProblem extends Problem {
         public List<String> next() {
             return List.of("install what the project needs: " + Shell.line(install()),
                     "or name the interpreter that has it: --python PATH, or activate its virtual environment");
+        }
+
+        /** The reason for this failure or for one behind it; null when it is another. */
+        public static NoDjango in(Throwable failure) {
+            for (var at = failure; at != null; at = at.getCause())
+                if (at instanceof Failure one && one.problem() instanceof NoDjango missing) return missing;
+            return null;
         }
 
         /** The command that installs it. */

@@ -9,6 +9,7 @@ before it. Every other line is noise.
 import ast
 import gc
 import hashlib
+import importlib
 import json
 import os
 import queue
@@ -355,14 +356,14 @@ def run_manage_py(path):
         ManagementUtility.execute = original
 
 
-def start_django(settings, project, secrets):
-    """Reads the settings and loads the apps. settings: a module, or None: manage.py and the environment decide."""
+def find_settings(settings, project, secrets):
+    """Makes Django's settings ready to be read. settings: a module, or None: manage.py and the environment decide."""
     if not project.found:
         raise CannotStart("noManagePy", looked=[os.getcwd(), *PLACES])
     sys.path.insert(0, os.getcwd())
     secrets.learn()
     try:
-        import django
+        importlib.import_module("django")
     except ModuleNotFoundError as e:
         if e.name != "django":
             raise
@@ -375,6 +376,11 @@ def start_django(settings, project, secrets):
     if not os.environ.get("DJANGO_SETTINGS_MODULE"):
         raise CannotStart("noSettings", managePy=project.shown(os.path.join(os.getcwd(), "manage.py")))
     sys.argv = [os.path.join(os.getcwd(), "manage.py"), "migrate"]  # settings look at it
+
+
+def start_django():
+    """Loads the apps."""
+    import django
     django.setup()
     gc.freeze()
     gc.set_threshold(50000, 20, 20)  # migrate creates thousands of model classes: a tenth less time, measured
@@ -382,10 +388,15 @@ def start_django(settings, project, secrets):
 
 def start(conversation, project, secrets):
     """The commands by name."""
+    find_settings(conversation.greeting.get("settings"), project, secrets)
+    if conversation.greeting.get("only") == "settings":
+        from django.conf import settings
+        settings.DATABASES  # reads the settings: they hold secrets, learned before the first reply
+        return dict(defaultDatabase=lambda: default_database(secrets))
+    start_django()
     from reset_migrations_driver.describe import Databases, Describer
     from reset_migrations_driver.generate import Generator
     from reset_migrations_driver.migrate import Migrator
-    start_django(conversation.greeting.get("settings"), project, secrets)
     databases = Databases()
     describer = Describer(project, secrets, databases)
     generator = Generator(conversation, project, describer)
@@ -395,6 +406,37 @@ def start(conversation, project, secrets):
         generate=generator.generate, migrate=migrator.migrate, migrateInTransaction=migrator.migrate_in_transaction,
         query=migrator.query, migrateOld=migrator.migrate_old, commit=migrator.commit,
         rollback=migrator.rollback, check=migrator.check)
+
+
+def default_database(secrets):
+    """
+    How default's connection is made. Where it can be made, libpq knows best: it completes the settings from a service,
+    a password file and PG… variables.
+    """
+    from django.db import connections
+    wrapper = connections["default"]
+    found = dict(module=os.environ["DJANGO_SETTINGS_MODULE"], engine=wrapper.settings_dict.get("ENGINE") or "",
+                 postgresql=wrapper.vendor == "postgresql", host="", port="", name="", user="", password=None,
+                 sslmode=None, error=None)
+    if not found["postgresql"]:
+        return found
+    parameters = {name: value for name, value in wrapper.get_connection_params().items() if name != "pool"}
+    try:
+        connection = wrapper.Database.connect(**dict({"connect_timeout": 10}, **parameters))
+    except Exception as e:
+        found.update(error=secrets.masked(words_of(e)), host=parameters.get("host"), port=parameters.get("port"),
+                     name=parameters.get("dbname", parameters.get("database")), user=parameters.get("user"),
+                     password=parameters.get("password"), sslmode=parameters.get("sslmode"))
+    else:
+        info = connection.info
+        found.update(host=info.host, port=info.port, name=info.dbname, user=info.user, password=info.password,
+                     sslmode=parameters.get("sslmode"))
+        connection.close()
+    for name in ("host", "port", "name", "user"):
+        found[name] = str(found[name] or "")
+    for name in ("password", "sslmode"):
+        found[name] = str(found[name]) if found[name] else None
+    return found
 
 
 def main():

@@ -1,6 +1,5 @@
 package lib.environment;
 
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -25,11 +24,12 @@ import lib.project.Settings;
  * choose between two databases that both reply.
  *
  * @param settings   with this shell's environment
+ * @param database   the one without Compose
  * @param withDjango false for commands that need only PostgreSQL
- * @param python     {@code --python}, or null; in Compose a path in the container
  * @param warn       receives messages about containers
  */
-record Detection(Settings settings, ProjectOptions options, boolean withDjango, Path python, Consumer<String> warn) {
+record Detection(Settings settings, ProjectOptions options, OwnDatabase database, boolean withDjango,
+    Consumer<String> warn) {
     Environment environment() {
         return environment(false);
     }
@@ -59,9 +59,12 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
     }
 
     private Environment local(String reason) {
-        if (!withDjango) return Environment.withoutDjango(project(), settings.credentials()).withReason(reason);
-        var interpreter = Interpreter.find(project(), python, settings.file().environment());
-        return Environment.of(settings, interpreter).withReason(reason);
+        if (!withDjango) {
+            database.named(); // so that wrong settings are found now
+            return new Environment.Local(project(), database, null, Map.of(), List.of(), reason);
+        }
+        var interpreter = Interpreter.find(project(), options.python, settings.file().environment());
+        return Environment.of(settings, database, interpreter).withReason(reason);
     }
 
     /** Only when {@code .env} names a database of this machine: another one cannot be the service's. */
@@ -107,19 +110,19 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
         var app = options.appService == null ? config.app(project().backend())
             : Optional.of(config.service(options.appService));
         var inContainers = containerSettings(config, app);
-        var database = options.dbService == null ? config.database(inContainers.host(), inContainers.port())
+        var service = options.dbService == null ? config.database(inContainers.host(), inContainers.port())
             : Optional.of(config.service(options.dbService));
-        if (database.isEmpty()) {
+        if (service.isEmpty()) {
             if (options.place() == Place.AUTO) return local("no service of the compose file is a PostgreSQL");
             throw Failure.usage("none of the Compose services is a PostgreSQL: " + config.serviceNames())
                 .next("name it with --db-service, or leave --docker out");
         }
-        var setup = new ComposeSetup(settings, docker, config, database.get(), app.orElse(null),
+        var setup = new ComposeSetup(settings, docker, config, service.get(), app.orElse(null),
             docker.engineIsLocal());
         var own = ownSettings();
         var host = isHostUnset(own) ? inContainers.host() : own.get().host();
         var byHost = config.named(host, setup.name())
-            .filter(service -> service.name().equals(setup.database().name()) || !service.isPostgres());
+            .filter(one -> one.name().equals(setup.database().name()) || !one.isPostgres());
         return decide(new Evidence(setup, inContainers, own, byHost), nameOnly);
     }
 
@@ -157,10 +160,10 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
                 .next("build the image first: " + setup.docker().commandLine("build"),
                     "or name the service with --app-service");
         }
-        var django = hasApp ? new DjangoService(usable, python) : withDjango ? local("no service has the code") : null;
-        var database = new DatabaseService(usable, evidence.inContainers(), warn);
+        var django = hasApp ? new DjangoService(usable, options.python) : withDjango ? local("no service has the code") : null;
+        var service = new DatabaseService(usable, evidence.inContainers(), warn);
         var engine = new ServiceEngine(usable, evidence.inContainers().host(), options.keepServices);
-        return new Compose(usable, database, django, engine, reason, warnings(setup, hasApp));
+        return new Compose(usable, service, django, engine, reason, warnings(setup, hasApp));
     }
 
     // ---- two databases -----------------------------------------------------------------------
@@ -238,7 +241,7 @@ record Detection(Settings settings, ProjectOptions options, boolean withDjango, 
     /** Empty when the settings without Compose are incomplete. */
     private Optional<Credentials> ownSettings() {
         try {
-            return Optional.of(settings.credentials());
+            return Optional.of(database.named());
         } catch (Failure ignored) {
             return Optional.empty();
         }

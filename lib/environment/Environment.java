@@ -66,19 +66,24 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
     @Override default void close() {}
 
     static Local of(Settings settings, Interpreter interpreter) {
+        return of(settings, new OwnDatabase(settings, interpreter.python(), null, warning -> {}), interpreter);
+    }
+
+    static Local of(Settings settings, OwnDatabase database, Interpreter interpreter) {
         var warnings = new ArrayList<>(settings.file().warnings());
         if (!interpreter.virtualEnv()) {
             warnings.add("%s (%s) is not in a virtual environment; name the project's own Python with --python PATH"
                 .formatted(interpreter.python(), interpreter.why()));
         }
         var project = settings.project();
-        return new Local(project, settings.credentials(), interpreter, settings.file().forDjango(project),
-            List.copyOf(warnings), null);
+        database.named(); // so that wrong settings are found now
+        return new Local(project, database, interpreter, settings.file().forDjango(project), List.copyOf(warnings),
+            null);
     }
 
     /** For what needs PostgreSQL alone, as a backup does: {@link #python} must not be called. */
     static Local withoutDjango(Project project, Credentials database) {
-        return new Local(project, database, null, Map.of(), List.of(), null);
+        return new Local(project, OwnDatabase.of(database), null, Map.of(), List.of(), null);
     }
 
     /**
@@ -87,14 +92,18 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
      * @param variables what Django's process gets in addition to this process's environment; may hold secrets
      * @param reason    why it is not a Compose project; null when there was no choice
      */
-    record Local(Project project, Credentials database, Interpreter interpreter, Map<String, String> variables,
+    record Local(Project project, OwnDatabase own, Interpreter interpreter, Map<String, String> variables,
         List<String> warnings, String reason) implements Environment {
         Local withReason(String other) {
-            return new Local(project, database, interpreter, variables, warnings, other);
+            return new Local(project, own, interpreter, variables, warnings, other);
         }
 
         @Override public Credentials identity() {
-            return database;
+            return own.named();
+        }
+
+        @Override public Credentials database() {
+            return own.accepted();
         }
 
         @Override public PythonCommand python() {
@@ -112,12 +121,11 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
 
         /** {@code python("manage.py", "migrate")}. */
         public Program python(String... arguments) {
-            return Program.of(interpreter.python().toString()).with(arguments).in(project.backend())
-                .env("PYTHONDONTWRITEBYTECODE", "1").secrets(variables);
+            return OwnDatabase.python(project, interpreter, variables, arguments);
         }
 
         @Override public PgPrograms pgPrograms(int serverMajor) {
-            return new PgPrograms(pgProgram("pg_dump", serverMajor), database);
+            return new PgPrograms(pgProgram("pg_dump", serverMajor), database());
         }
 
         /** One of PostgreSQL's client programs. */
@@ -161,7 +169,7 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
 
         /** Without the variables. */
         @Override public String toString() {
-            return "local: " + database + (interpreter == null ? ""
+            return "local: " + identity() + (interpreter == null ? ""
                 : ", Python " + project.show(interpreter.python()) + " (" + interpreter.why() + ")");
         }
     }

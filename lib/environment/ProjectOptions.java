@@ -40,7 +40,15 @@ public final class ProjectOptions implements Cli.ForLaterCommands {
         description = "Leave the Compose services that use the database running.")
     boolean keepServices;
 
+    @Option(names = "--python", paramLabel = "PATH", scope = ScopeType.INHERIT,
+        description = "The project's Python (default: $VIRTUAL_ENV, venv, .venv, env, then python3).")
+    Path python;
+    @Option(names = "--settings", paramLabel = "MODULE", scope = ScopeType.INHERIT,
+        description = "Django's settings module (default: what manage.py says).")
+    String module;
+
     private Settings settings;
+    private OwnDatabase database;
 
     public Project project() {
         return Project.find(folder);
@@ -52,26 +60,34 @@ public final class ProjectOptions implements Cli.ForLaterCommands {
         return settings;
     }
 
-    /** With Django. @param python {@code --python}, or null @param warn receives messages about containers */
-    public Environment environment(Project project, Path python, Consumer<String> warn) {
-        return environment(settings(project), python, warn);
+    /** {@code --settings}, or null. */
+    public String settingsModule() {
+        return module;
     }
 
-    Environment environment(Settings settings, Path python, Consumer<String> warn) {
-        checkCombination();
-        return new Detection(settings, this, true, python, warn).environment();
+    /** With Django. @param warn receives messages about containers */
+    public Environment environment(Project project, Consumer<String> warn) {
+        return environment(settings(project), warn);
+    }
+
+    Environment environment(Settings settings, Consumer<String> warn) {
+        return detection(settings, true, warn).environment();
     }
 
     /** For what needs the database alone. */
     public Environment withoutDjango(Project project, Consumer<String> warn) {
-        checkCombination();
-        return new Detection(settings(project), this, false, null, warn).environment();
+        return detection(settings(project), false, warn).environment();
     }
 
     /** The database by the names that records keep. It does not have to run. */
     public Credentials identity(Project project) {
+        return detection(settings(project), false, warning -> {}).identity();
+    }
+
+    private Detection detection(Settings settings, boolean withDjango, Consumer<String> warn) {
         checkCombination();
-        return new Detection(settings(project), this, false, null, warning -> {}).identity();
+        if (database == null) database = new OwnDatabase(settings, python, module, warn);
+        return new Detection(settings, this, database, withDjango, warn);
     }
 
     Place place() {

@@ -25,24 +25,25 @@ public record CannotConnect(Reason reason, ExitCode exit, String what, List<Stri
         return switch (e.getSQLState() == null ? "" : e.getSQLState()) {
             case "28P01" -> new CannotConnect(Reason.WRONG_PASSWORD, ExitCode.USAGE,
                     "the password of role %s is wrong (%s): %s".formatted(c.user(), at, words),
-                    List.of("correct DB_PASSWORD, or give the role this password: ALTER ROLE … PASSWORD …"));
+                    List.of("correct " + c.nameOf("DB_PASSWORD") + (c.hasPasswordOfDjango() ? ""
+                            : ", or give the role this password: ALTER ROLE … PASSWORD …")));
             case "3D000" -> usage("database %s does not exist on %s: %s".formatted(c.database(), at, words),
-                    "correct DB_NAME, or create it: " + Shell.line("createdb", "-O", c.user(), c.database()));
+                    "correct %s, or create it: ".formatted(c.nameOf("DB_NAME")) + Shell.line("createdb", "-O", c.user(), c.database()));
             case "28000" -> said.contains("pg_hba.conf") || said.contains("no encryption") || said.contains("SSL")
                     ? usage("the server does not let %s in: %s".formatted(c, words),
                             "if it requires TLS, set DB_SSLMODE=require",
                             "else its pg_hba.conf needs a line for this role, database and address")
                     : usage("role %s may not log in on %s: %s".formatted(c.user(), at, words),
-                            "correct DB_USER, or create the role: CREATE ROLE … LOGIN PASSWORD …");
+                            "correct %s, or create the role: CREATE ROLE … LOGIN PASSWORD …".formatted(c.nameOf("DB_USER")));
             case "42501" -> usage("role %s may not connect to database %s: %s".formatted(c.user(), c.database(), words),
                     "have its owner run: GRANT CONNECT ON DATABASE … TO …");
             case "53300" -> busy("the server has no connection left (%s): %s".formatted(at, words),
                     "stop some of the programs that use it, or raise max_connections");
             case "57P03" -> busy("the server is not ready (%s): %s".formatted(at, words),
                     "wait a moment and try again");
-            case "08001" -> e.getCause() instanceof UnknownHostException ? unknownHost(c.host())
+            case "08001" -> e.getCause() instanceof UnknownHostException ? unknownHost(c.host(), c.nameOf("DB_HOST"))
                     : failed("no PostgreSQL server answers on %s: %s".formatted(at, words),
-                            "start it, or correct DB_HOST and DB_PORT");
+                            "start it, or correct %s and %s".formatted(c.nameOf("DB_HOST"), c.nameOf("DB_PORT")));
             case "08004" -> said.contains("password")
                     ? usage("the server requires a password for role %s (%s): %s".formatted(c.user(), at, words),
                             "set DB_PASSWORD, or add a line to ~/.pgpass")
@@ -58,11 +59,11 @@ public record CannotConnect(Reason reason, ExitCode exit, String what, List<Stri
         return defaults.isEmpty() ? "" : "\n  not set, so these have their defaults: " + String.join(", ", defaults);
     }
 
-    private static CannotConnect unknownHost(String host) {
+    private static CannotConnect unknownHost(String host, String setting) {
         var what = "unknown host " + host;
-        if (host.contains(".")) return usage(what, "correct DB_HOST");
+        if (host.contains(".")) return usage(what, "correct " + setting);
         return usage(what, "if it is a Docker Compose service: put the compose file into the project's root,"
-                + " or name it in COMPOSE_FILE; and leave --local out", "else correct DB_HOST");
+                + " or name it in COMPOSE_FILE; and leave --local out", "else correct " + setting);
     }
 
     private static CannotConnect usage(String what, String... next) {

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.Failure;
@@ -37,6 +38,7 @@ public record Credentials(String host, int port, String database, String user, S
         List.of("DB_NAME", "POSTGRES_DB", "PGDATABASE"), List.of("DB_USER", "POSTGRES_USER", "PGUSER"),
         List.of("DB_PASSWORD", "POSTGRES_PASSWORD", "PGPASSWORD"), List.of("DB_HOST", "POSTGRES_HOST", "PGHOST"),
         List.of("DB_PORT", "POSTGRES_PORT", "PGPORT"), List.of("DB_SSLMODE", "POSTGRES_SSLMODE", "PGSSLMODE"));
+    private static final String DJANGO = "DATABASES['default']";
     private static final String LOOPBACK = "127(\\.(25[0-5]|2[0-4]\\d|1?\\d?\\d)){3}";
     private static final List<String> SSLMODES =
         List.of("disable", "allow", "prefer", "require", "verify-ca", "verify-full");
@@ -55,6 +57,24 @@ public record Credentials(String host, int port, String database, String user, S
      */
     static Credentials of(Project project, EnvFile file) {
         return new Search(project, file).credentials();
+    }
+
+    /** As Django makes its default connection. @param module of the settings */
+    public static Credentials ofDjango(String module, String host, int port, String database, String user,
+        String password, String sslmode) {
+        var sources = new LinkedHashMap<String, String>();
+        for (var names : NAMES) {
+            var key = names.getFirst().substring("DB_".length());
+            sources.put(names.getFirst(), "%s['%s'] in %s".formatted(DJANGO, key, module));
+        }
+        return new Credentials(host, port, database, user, password, sslmode, Map.copyOf(sources));
+    }
+
+    /** Whether any name of the database is set. libpq's others also complete what Django's settings leave out. */
+    static boolean areNamed(EnvFile file) {
+        return Stream.concat(NAMES.stream().flatMap(List::stream), Stream.of("DATABASE_URL"))
+            .filter(name -> !name.startsWith("PG") || name.equals("PGDATABASE"))
+            .anyMatch(name -> file.get(name) != null && !file.get(name).isEmpty());
     }
 
     /**
@@ -99,6 +119,35 @@ public record Credentials(String host, int port, String database, String user, S
         return sources.getOrDefault(setting, "").matches("(.* in )?environment");
     }
 
+    /** True when Django's own settings name them. */
+    public boolean isFromDjango() {
+        return sources.getOrDefault("DB_NAME", "").startsWith(DJANGO);
+    }
+
+    /** For people: a setting under the name that its value came from: "DB_HOST", "PGHOST in environment". */
+    public String nameOf(String setting) {
+        var source = sources.getOrDefault(setting, "");
+        return source.matches("(?s)([A-Z_]+|DATABASES\\S+) in .*") ? source : setting;
+    }
+
+    /** For people: where they came from, each place once. */
+    public String origin() {
+        if (isFromDjango()) return nameOf("DB_NAME").replaceFirst("\\['NAME'\\]", "");
+        return String.join(", ", new TreeSet<>(sources.values()));
+    }
+
+    /** True after {@link #withPasswordOf}: Django reads another one, so nobody knows which the role should have. */
+    public boolean hasPasswordOfDjango() {
+        return !isFromDjango() && nameOf("DB_PASSWORD").startsWith(DJANGO);
+    }
+
+    /** The same database and role, with the password that Django read. */
+    public Credentials withPasswordOf(Credentials django) {
+        var others = new LinkedHashMap<>(sources);
+        others.put("DB_PASSWORD", django.nameOf("DB_PASSWORD"));
+        return new Credentials(host, port, database, user, django.password, sslmode, Map.copyOf(others), route);
+    }
+
     /** The same server and role, another database. */
     public Credentials withDatabase(String otherDatabase) {
         return new Credentials(host, port, otherDatabase, user, password, sslmode, sources, route);
@@ -133,6 +182,15 @@ public record Credentials(String host, int port, String database, String user, S
 
     // ---- looking them up ---------------------------------------------------------------------
 
+    /** Names what is read, and where. */
+    static Failure noSettings(Project project) {
+        var files = Stream.of(project.root(), project.backend()).distinct()
+            .map(folder -> folder.resolve(".env").toString()).collect(Collectors.joining(", "));
+        return Failure.usage(("no database settings: none of DB_NAME, DB_USER, DB_PASSWORD, DB_HOST, DB_PORT and "
+                + "DATABASE_URL is set in %s or the environment, nor POSTGRES_… or PG… in their place").formatted(files))
+            .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
+    }
+
     private static final class Search {
         private final Project project;
         private final EnvFile file;
@@ -151,7 +209,7 @@ public record Credentials(String host, int port, String database, String user, S
             refuseOtherEngines();
             var password = setting("DB_PASSWORD", url.password(), null);
             var namesDatabase = urlSetting != null || namesOf("DB_NAME").stream().anyMatch(name -> named(name) != null);
-            if (password == null && file.path().isEmpty() && !namesDatabase) throw noSettings();
+            if (password == null && file.path().isEmpty() && !namesDatabase) throw noSettings(project);
             var database = setting("DB_NAME", url.database(), "whatsapp_crm_dev");
             var user = setting("DB_USER", url.user(), "crm_user");
             var host = setting("DB_HOST", url.host(), "localhost");
@@ -179,13 +237,6 @@ public record Credentials(String host, int port, String database, String user, S
             return NAMES.stream().filter(names -> names.getFirst().equals(setting)).findFirst().orElseThrow();
         }
 
-        private Failure noSettings() {
-            var folders = Stream.of(project.root(), project.backend()).distinct().map(Path::toString)
-                .collect(Collectors.joining(" or "));
-            return Failure.usage("no .env in %s, and neither DB_PASSWORD nor DATABASE_URL in the environment"
-                    .formatted(folders))
-                .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
-        }
 
         /** @param pgpass ignored because other users can read it, or null */
         private Failure noPassword(Path pgpass) {
@@ -194,7 +245,8 @@ public record Credentials(String host, int port, String database, String user, S
             lines.addAll(file.warnings()); // a skipped line may have been meant to set it
             if (pgpass != null) lines.add(pgpass + " is ignored: other users can read it");
             var failure = Failure.usage(String.join("\n  ", lines));
-            var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do";
+            var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do;"
+                + " POSTGRES_PASSWORD, PGPASSWORD, DATABASE_URL and ~/.pgpass are read too";
             return pgpass == null ? failure.next(add) : failure.next(add,
                 "or make the password file readable for yourself alone: "
                     + Shell.line("chmod", "600", pgpass.toString()));

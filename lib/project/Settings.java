@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import lib.error.Failure;
 
 /**
  * A project's settings, from the environment and from {@code .env}: its database, and options of the scripts that can
@@ -30,6 +31,22 @@ public record Settings(Project project, EnvFile file, boolean named) {
     /** @throws Failure see {@link Credentials#of(Project, EnvFile)} */
     public Credentials credentials() {
         return Credentials.of(project, file);
+    }
+
+    /** Whether a name of the database is set anywhere. If not, Django's own settings decide. */
+    public boolean nameDatabase() {
+        return named || Credentials.areNamed(file);
+    }
+
+    /** @return names what is read, and where */
+    public Failure noDatabase() {
+        return Credentials.noSettings(project);
+    }
+
+    /** True when {@link #credentials} takes the database from DATABASE_URL, which Python's readers parse differently. */
+    public boolean haveUrl() {
+        var name = file.get("DB_NAME");
+        return file.get("DATABASE_URL") != null && (name == null || name.isEmpty());
     }
 
     /**

@@ -82,12 +82,13 @@ public final class Guards {
         if (!engine.contains("postg") && !engine.contains("psycopg") && !engine.contains("psql"))
             return Failure.refused("Django's default database has the engine %s; only PostgreSQL can be reset"
                     .formatted(engine)).next("check DATABASES in the settings, or give --settings MODULE");
-        var sources = String.join(", ", ours.sources().values().stream().distinct().toList());
         var error = theirs.error() == null ? "" : "\n  Django cannot connect: " + theirs.error();
         return Failure.refused(
                 ".env and Django name different databases:\n  %s: %s\n  Django's settings: %s@%s:%s/%s%s".formatted(
-                        sources, ours, theirs.user(), theirs.host(), theirs.port(), theirs.name(), error))
-                .next("make them agree: often the backend has a .env of its own, or the settings have other defaults");
+                        ours.origin(), ours, theirs.user(), theirs.host(), theirs.port(), theirs.name(), error))
+                .next("make them agree: often the backend has a .env of its own, or the settings have other defaults",
+                        "or, if Django runs with other settings, name their module: --settings MODULE, or"
+                        + " DJANGO_SETTINGS_MODULE");
     }
 
     /**

@@ -59,6 +59,7 @@ public final class PlanPrinter {
         var where = found.environment().describe();
         if (!where.isEmpty()) console.say("  Runs      " + where);
         var database = found.environment().identity();
+        console.say("  Settings  " + database.origin());
         var version = snapshot.server().versionText().replaceFirst(" .*", "");
         console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(snapshot.name(),
                 database.user(), database.host(), database.port(), version, Text.size(snapshot.bytes())));
@@ -170,6 +171,7 @@ public final class PlanPrinter {
         values.put("run", found.id());
         values.put("project", found.project().root().toString());
         values.put("database", found.environment().identity().toString());
+        values.put("settings", found.environment().identity().origin());
         values.put("environment", found.environment().describe());
         values.put("strategy", found.strategy().name());
         values.put("reason", found.strategy().reason());

@@ -262,7 +262,7 @@ class DjangoInContainerTest {
     public static void main(String[] project) throws Exception {
         Interruption.install();
         var where = CommandLine.populateCommand(new ProjectOptions(), "--docker", "--project", project[0]);
-        try (var django = Django.start(where.environment(where.project(), null, warning -> {}).python(), null,
+        try (var django = Django.start(where.environment(where.project(), warning -> {}).python(), null,
                 note -> {})) {
             if (project.length == 1) django.describe(1, List.of());
             System.out.println("begun");

@@ -17,6 +17,7 @@ public final class Detected {
         shell.put("PATH", project.version().onlyOn(project.root().resolveSibling(project.name() + ".bin")));
         var options = CommandLine.populateCommand(new ProjectOptions(), "--project", project.root().toString(),
             "--docker", "--app-service", "backend");
-        return options.environment(Settings.read(options.project(), null, shell), python, warning -> {});
+        options.python = python;
+        return options.environment(Settings.read(options.project(), null, shell), warning -> {});
     }
 }

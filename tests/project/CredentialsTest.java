@@ -210,7 +210,8 @@ class CredentialsTest {
 
     @Test void without_file_and_password_all_places_are_named() {
         assertEquals(
-                "2: no .env in %s or %s, and neither DB_PASSWORD nor DATABASE_URL in the environment"
+                ("2: no database settings: none of DB_NAME, DB_USER, DB_PASSWORD, DB_HOST, DB_PORT and DATABASE_URL is "
+                                + "set in %s/.env, %s/.env or the environment, nor POSTGRES_… or PG… in their place")
                         .formatted(root, project.backend()),
                 problem());
         environment.put("DB_PASSWORD", "pw");
