@@ -125,6 +125,7 @@
 //SOURCES project/Setting.java
 //SOURCES project/Settings.java
 //SOURCES reset/BackupStep.java
+//SOURCES reset/CompareModels.java
 //SOURCES reset/CompareSchemas.java
 //SOURCES reset/DropTables.java
 //SOURCES reset/DroppedTables.java

@@ -118,6 +118,11 @@ public final class Django implements Migrator, AutoCloseable {
     }
 
     @Override
+    public void buildModels(String database, String schema) {
+        conversation.ask("building the models", "buildModels", Map.of("database", database, "schema", schema));
+    }
+
+    @Override
     public void migrateLive() {
         conversation.ask("migrating the live database", "migrate", Map.of());
     }

@@ -20,6 +20,12 @@ public interface Migrator {
     List<MadeRows> migrateOldInto(String database);
 
     /**
+     * Creates the tables of the selected apps' models in a new schema of another database, without migrations. That
+     * database has the new migrations already.
+     */
+    void buildModels(String database, String schema);
+
+    /**
      * In one transaction of Django's own connection to the live database, left open.
      *
      * @param before statements that run first

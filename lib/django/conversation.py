@@ -404,7 +404,8 @@ def start(conversation, project, secrets):
     return dict(
         describe=describer.describe, codeInImage=describer.code_in_image, mountedFiles=describer.mounted_files,
         generate=generator.generate, migrate=migrator.migrate, migrateInTransaction=migrator.migrate_in_transaction,
-        query=migrator.query, migrateOld=migrator.migrate_old, commit=migrator.commit,
+        query=migrator.query, migrateOld=migrator.migrate_old, buildModels=migrator.build_models,
+        commit=migrator.commit,
         rollback=migrator.rollback, check=migrator.check)
 
 

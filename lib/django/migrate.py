@@ -157,20 +157,45 @@ class Migrator:
 
     def _require_complete(self):
         """Fails if a migration is unapplied, or a table of a selected app is missing."""
-        from django.apps import apps
-        from django.db import connections, router
+        from django.db import connections
         left = unapplied()
         if left:
             raise RuntimeError("not applied by migrate: " + ", ".join(left))
-        new = self._generator.labels()
-        quoted = [connections["default"].ops.quote_name(model._meta.db_table)
-                  for model in apps.get_models(include_auto_created=True)
-                  if model._meta.app_label in new and model._meta.managed and not model._meta.proxy
-                  and router.allow_migrate_model("default", model)]
+        quoted = [connections["default"].ops.quote_name(model._meta.db_table) for model in self._migrated_models(True)]
         missing = quoted and self._databases.query(
             "default", "SELECT t FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NULL", quoted)
         if missing:
             raise RuntimeError("no table after migrate: " + ", ".join(row[0] for row in missing))
+
+    def _migrated_models(self, include_auto_created):
+        """The models of the selected apps that have a table in default's database."""
+        from django.apps import apps
+        from django.db import router
+        return [model for model in apps.get_models(include_auto_created=include_auto_created)
+                if model._meta.app_label in self._generator.labels() and model._meta.managed
+                and not model._meta.proxy and router.allow_migrate_model("default", model)]
+
+    def build_models(self, database, schema):
+        """
+        Creates the tables of the selected apps in a new schema, from their models and without migrations. Where they
+        refer to other apps, they use the tables that are migrated already.
+        """
+        from django.db import connections
+        try:
+            self._databases.point_to(database)
+            connection = connections["default"]
+            with connection.cursor() as cursor:
+                cursor.execute("CREATE SCHEMA " + connection.ops.quote_name(schema))
+                cursor.execute("SELECT set_config('search_path', quote_ident(%s) || ', ' || "
+                               "current_setting('search_path'), false), "
+                               "set_config('synchronous_commit', 'off', false)", [schema])
+            # one transaction would take more locks than the server has room for
+            with connection.schema_editor(atomic=False) as editor:
+                for model in self._migrated_models(False):
+                    if '"' not in model._meta.db_table:  # else its name leads to another schema
+                        editor.create_model(model)
+        finally:
+            self._databases.close()
 
     def check(self, labels, baseline, files=None):
         """

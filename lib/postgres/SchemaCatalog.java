@@ -123,14 +123,29 @@ public record SchemaCatalog(String schema, List<Item> items, Set<String> locked)
      * @throws Failure when the schema has an object of a kind that is not known here
      */
     public static SchemaCatalog of(Database db, String schema) {
+        return read(db, schema, Sql.identifier(schema)).catalog(schema);
+    }
+
+    /**
+     * The objects of a second schema as if they were in the first one. What they need and the second one lacks, they
+     * use from the first.
+     */
+    public static SchemaCatalog ofSecond(Database db, String second, String schema) {
+        var catalog = read(db, second, Sql.identifier(second) + ", " + Sql.identifier(schema)).catalog(schema);
+        // the definitions of triggers name the schema although it is on the search_path
+        return new SchemaCatalog(schema, catalog.items.stream().map(one -> new Item(one.kind, one.relation, one.name,
+                one.definition.replace(second + ".", schema + "."), one.detail, one.ordinal)).toList(), catalog.locked);
+    }
+
+    private static Rows read(Database db, String schema, String searchPath) {
         var rows = new Rows();
         db.transaction(() -> {
             // the planner has no statistics of common table expressions, and takes thousands of rows for a few
-            db.run("SET LOCAL enable_nestloop TO off; SET LOCAL search_path TO " + Sql.identifier(schema));
+            db.run("SET LOCAL enable_nestloop TO off; SET LOCAL search_path TO " + searchPath);
             return db.list(query(schema), r -> rows.add(r.getString(1), r.getString(2), r.getString(3),
                     r.getString(4), r.getString(5), r.getInt(6)));
         });
-        return rows.catalog(schema);
+        return rows;
     }
 
     /** The query of a catalog, for a session whose search_path is the schema alone. */

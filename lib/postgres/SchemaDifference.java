@@ -45,21 +45,26 @@ public record SchemaDifference(Verdict verdict, Item live, Item fresh) {
     /** "index code_idx on shop_order: USING btree (code)" */
     @Override
     public String toString() {
-        return text(item().toString());
+        return text(item().toString(), "in a new database");
     }
 
     /** The same without the relation: "index code_idx: USING btree (code)" */
     public String withoutRelation() {
-        return text(item().label());
+        return text(item().label(), "in a new database");
     }
 
-    private String text(String name) {
+    /** @param where the fresh schema is: "in a new database" */
+    public String in(String where) {
+        return text(item().toString(), where);
+    }
+
+    private String text(String name, String where) {
         return switch (verdict) {
             case MISSING, ONLY_LIVE, ONLY_LIVE_DANGEROUS -> name + words(item());
-            case AUTOMATIC_NAME -> "%s is named %s in a new database".formatted(name, fresh.name());
+            case AUTOMATIC_NAME -> "%s is named %s %s".formatted(name, fresh.name(), where);
             case DIFFERENT, SAME_MEANING -> live.name().equals(fresh.name())
-                    ? "%s: %s; in a new database: %s".formatted(name, full(live), full(fresh))
-                    : "%s is named %s in a new database, as the models say".formatted(name, fresh.name());
+                    ? "%s: %s; %s: %s".formatted(name, full(live), where, full(fresh))
+                    : "%s is named %s %s, as the models say".formatted(name, fresh.name(), where);
         };
     }
 

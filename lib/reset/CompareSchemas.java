@@ -58,9 +58,8 @@ final class CompareSchemas implements Step {
     }
 
     private void compare() {
-        built = fresh.get();
         try (var db = parser.get()) {
-            losses = Losses.between(old(), built, new Rewording(db), notBuiltYet(), lostRows(db));
+            losses = Losses.between(old(), built(), new Rewording(db), notBuiltYet(), lostRows(db));
         }
         if (!old().locked().isEmpty())
             console.warn("locked by another session, and therefore not compared: " + String.join(", ", old().locked()));
@@ -127,8 +126,13 @@ final class CompareSchemas implements Step {
         return losses;
     }
 
-    /** The new schema as it was built, or null before this step has run. */
+    /** The new schema as it was built: read once, when it is first asked for. */
     SchemaCatalog built() {
+        if (built == null) built = fresh.get();
         return built;
+    }
+
+    Findings findings() {
+        return findings;
     }
 }

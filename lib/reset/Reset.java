@@ -172,7 +172,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var steps = new ArrayList<Step>();
         steps.add(services.isEmpty() ? keep : Step.of(keep.describe(), keep::run, keep::undo));
         if (findings.strategy() instanceof SwapDatabase swap)
-            steps.addAll(List.of(swap.createScratch(), swap.migrate(django), comparison));
+            steps.addAll(List.of(swap.createScratch(), swap.migrate(django), models(swap, comparison), comparison));
         if (!services.isEmpty()) steps.add(services.stopStep(true, console, keep::finish));
         steps.addAll(switch (findings.strategy()) {
             case SwapDatabase swap -> List.of(files, withoutPython(swap.swap()));
@@ -183,6 +183,11 @@ public record Reset(Options options, Environment environment, Django django, Dat
                     drop.migrate(django), comparison);
         });
         return steps;
+    }
+
+    private Step models(SwapDatabase swap, CompareSchemas comparison) {
+        return new CompareModels(comparison.findings(), db, swap.previous().scratch(), comparison::built, django,
+                console);
     }
 
     private CompareSchemas comparison(Findings findings, Console console) {
@@ -234,7 +239,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
                             .formatted(Sql.identifier(db.credentials().user())));
         var create = swap.createScratch();
         var steps = List.of(Step.of(create.describe(), create::run, create::undo, create::undo),
-                swap.migrate(django), plan.comparison().printingOnly());
+                swap.migrate(django), models(swap, plan.comparison()), plan.comparison().printingOnly());
         new Plan(steps).run(console, () -> "DROP DATABASE %s;".formatted(Sql.identifier(swap.previous().scratch())));
         if (plan.comparison().losses().isEmpty()) console.success("everything of the old schema is in the new one");
     }

@@ -31,6 +31,12 @@ public final class FakeMigrator implements Migrator {
     }
 
     @Override
+    public void buildModels(String database, String schema) {
+        each(new Postgres.Db(live.host(), live.port(), database, live.role()),
+                List.of("CREATE SCHEMA " + Sql.identifier(schema)));
+    }
+
+    @Override
     public void migrateLive() {
         each(live, migrations);
     }

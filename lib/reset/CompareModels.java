@@ -1,0 +1,82 @@
+package lib.reset;
+
+import java.util.List;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import lib.cli.Console;
+import lib.django.Migrator;
+import lib.error.Failure;
+import lib.files.Text;
+import lib.plan.Step;
+import lib.postgres.Database;
+import lib.postgres.Rewording;
+import lib.postgres.SchemaCatalog;
+import lib.postgres.SchemaDifference;
+import lib.postgres.SchemaDifference.Verdict;
+import lib.postgres.Sql;
+import lib.process.Interruption;
+
+/**
+ * Compares what the new migrations have made with tables that Django creates from the models directly. The two differ
+ * when a field's {@code deconstruct()} leaves something out; {@code makemigrations --check} cannot see that.
+ *
+ * @param db      the live database
+ * @param scratch the name of the new one, where the models are built in a schema beside the migrated one
+ * @param built   reads the new schema
+ */
+record CompareModels(Findings findings, Database db, String scratch, Supplier<SchemaCatalog> built, Migrator migrator,
+        Console console) implements Step {
+
+    @Override public String describe() {
+        return "compare the new schema with the models";
+    }
+
+    @Override public void run() {
+        var migrated = built.get();
+        try (var database = db.sibling(scratch)) {
+            var models = models(database);
+            if (models == null) return;
+            var rewording = new Rewording(database);
+            var wrong = lacking(migrated, models, rewording);
+            if (wrong.isEmpty()) return;
+            var asBefore = lacking(findings.catalog(), models, rewording).stream().map(CompareModels::text)
+                    .collect(Collectors.toSet());
+            var lines = wrong.stream().map(CompareModels::text).toList();
+            var fresh = lines.stream().filter(line -> !asBefore.contains(line)).toList();
+            if (!fresh.isEmpty()) throw Failure.failed(
+                    "the new migrations make another schema than the models describe:" + Text.lines(fresh))
+                    .next("correct the class of that field, index or constraint: most often its deconstruct() leaves "
+                            + "an argument out, so that migrations do not have it");
+            console.note("%s different from what the models describe, as in the old database; see the run's log"
+                    .formatted(lines.size() == 1 ? "1 definition is" : "%,d definitions are".formatted(lines.size())));
+            lines.forEach(console::log);
+        }
+    }
+
+    private static String text(SchemaDifference difference) {
+        return Text.line(difference.in("as the models describe it"));
+    }
+
+    /** What the models have and the other schema lacks or has otherwise. */
+    private static List<SchemaDifference> lacking(SchemaCatalog other, SchemaCatalog models, Rewording rewording) {
+        return SchemaDifference.between(other, models, rewording::of).stream()
+                .filter(one -> one.verdict() == Verdict.MISSING || one.verdict() == Verdict.DIFFERENT).toList();
+    }
+
+    /** Null when they cannot be built without migrations. */
+    private SchemaCatalog models(Database database) {
+        var schema = "models_" + RunId.suffix(findings.id());
+        try {
+            migrator.buildModels(scratch, schema);
+            return SchemaCatalog.ofSecond(database, schema, findings.snapshot().schema().name());
+        } catch (Failure e) {
+            Interruption.check(); // Ctrl-C ends Python too
+            console.note("the models cannot be built without migrations, so the new schema is not compared with them");
+            console.log(Text.line(Failure.firstLine(e)));
+            return null;
+        } finally {
+            Parking.drop(database, schema, object -> true, false);
+            database.run("DROP SCHEMA IF EXISTS " + Sql.identifier(schema));
+        }
+    }
+}
