@@ -127,6 +127,7 @@
 //SOURCES reset/BackupStep.java
 //SOURCES reset/CompareModels.java
 //SOURCES reset/CompareSchemas.java
+//SOURCES reset/CustomOperations.java
 //SOURCES reset/DropTables.java
 //SOURCES reset/DroppedTables.java
 //SOURCES reset/FinalCheck.java

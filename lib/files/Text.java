@@ -2,6 +2,7 @@ package lib.files;
 
 import java.time.Duration;
 import java.util.Collection;
+import java.util.List;
 import java.util.Locale;
 
 /** Numbers and names as people read them. */
@@ -16,6 +17,12 @@ public final class Text {
 
     /** The end of a message: each on a line below it, indented. */
     public static String lines(Collection<String> all) { return "\n  " + String.join("\n  ", all); }
+
+    /** The first five, and the number of the others. */
+    public static String some(List<String> all) {
+        var first = String.join(", ", all.subList(0, Math.min(5, all.size())));
+        return all.size() <= 5 ? first : "%s and %,d more".formatted(first, all.size() - 5);
+    }
 
     /** "1 table", "1,200 tables", "2 indexes", "2 policies". */
     public static String count(long number, String noun) {

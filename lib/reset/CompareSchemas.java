@@ -26,6 +26,7 @@ final class CompareSchemas implements Step {
     private final Supplier<Database> parser;
     private final Migrator migrator;
     private final Console console;
+    private final CustomOperations operations;
     private SchemaCatalog built;
     private Losses losses = Losses.NONE;
 
@@ -41,6 +42,7 @@ final class CompareSchemas implements Step {
         this.parser = parser;
         this.migrator = migrator;
         this.console = console;
+        operations = new CustomOperations(findings.django(), findings.migrations().generated());
     }
 
     @Override public String describe() {
@@ -59,7 +61,8 @@ final class CompareSchemas implements Step {
 
     private void compare() {
         try (var db = parser.get()) {
-            losses = Losses.between(old(), built(), new Rewording(db), notBuiltYet(), lostRows(db));
+            losses = Losses.between(old(), built(), new Rewording(db), notBuiltYet(), lostRows(db),
+                    operations);
         }
         if (!old().locked().isEmpty())
             console.warn("locked by another session, and therefore not compared: " + String.join(", ", old().locked()));
@@ -67,22 +70,32 @@ final class CompareSchemas implements Step {
     }
 
     /**
-     * Old migrations often do not run any more; then the plan's list of their operations is all that is known.
+     * Old migrations often do not run any more; then only their operations can be named.
      *
      * @param fresh the new database
      */
     private List<Migrator.MadeRows> lostRows(Database fresh) {
-        var mayMakeRows = findings.django().history().customOperations().stream().anyMatch(one -> !one.carried());
-        if (!mayMakeRows || !(findings.strategy() instanceof SwapDatabase swap)) return List.of();
+        if (operations.isEmpty()) return List.of();
+        if (!(findings.strategy() instanceof SwapDatabase swap)) {
+            printUncounted("the old migrations are not run here");
+            return List.of();
+        }
         try {
             return swap.rowsOfOldMigrations(migrator).stream().filter(made -> made.left() > rows(fresh, made.table()))
                     .toList();
         } catch (Failure e) {
             Interruption.check(); // Ctrl-C ends Python too
-            console.note("the old migrations do not run, so the rows that they made cannot be counted");
+            printUncounted("the old migrations do not run");
             console.log(Text.line(Failure.firstLine(e)));
             return List.of();
         }
+    }
+
+    private void printUncounted(String why) {
+        var inserting = operations.mayHaveInserted();
+        if (inserting.isEmpty()) return;
+        console.note(why + ", so the rows that they made cannot be counted; these operations may have inserted some:");
+        PlanPrinter.columns(console, inserting);
     }
 
     private long rows(Database fresh, String table) {
@@ -134,5 +147,9 @@ final class CompareSchemas implements Step {
 
     Findings findings() {
         return findings;
+    }
+
+    CustomOperations operations() {
+        return operations;
     }
 }

@@ -24,17 +24,18 @@ import lib.postgres.SchemaDifference.Verdict;
 /**
  * What the old schema has and the new one lacks or has otherwise, the most important first.
  *
- * @param rows that old migrations made
+ * @param rows       that old migrations made
+ * @param operations of the old migrations, which tell where the objects come from
  */
-record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) {
-    static final Losses NONE = new Losses(List.of(), List.of());
+record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows, CustomOperations operations) {
+    static final Losses NONE = new Losses(List.of(), List.of(), null);
 
     private static final int SHOWN = 10;
     private static final Set<Kind> ROW_SECURITY = EnumSet.of(Kind.POLICY, Kind.ROW_SECURITY);
     private static final Comparator<SchemaDifference> BY_IMPORTANCE =
             Comparator.comparing((SchemaDifference one) -> importance(one.item().kind()))
                     .thenComparing(one -> one.verdict() == Verdict.DIFFERENT)
-                    .thenComparing(SchemaDifference::toString);
+                    .thenComparing(one -> one.item().toString());
 
     private static int importance(Kind kind) {
         return switch (kind) {
@@ -50,10 +51,11 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) 
 
     /** What only the new schema has is no loss. @param left kinds that are not compared */
     static Losses between(SchemaCatalog old, SchemaCatalog fresh, Rewording rewording, Collection<Kind> left,
-            List<Migrator.MadeRows> rows) {
+            List<Migrator.MadeRows> rows, CustomOperations operations) {
         return new Losses(SchemaDifference.between(old, fresh, rewording::of).stream()
                 .filter(one -> one.verdict().isOnlyLive() || one.verdict() == Verdict.DIFFERENT)
-                .filter(one -> !left.contains(one.item().kind())).sorted(BY_IMPORTANCE).toList(), rows);
+                .filter(one -> !left.contains(one.item().kind())).sorted(BY_IMPORTANCE).toList(), rows,
+                operations);
     }
 
     /** Policies that are gone or are others, and tables without their row security, a line each. */
@@ -124,11 +126,25 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) 
         byRelation(differences.stream().limit(SHOWN), models).forEach(console::say);
         byRelation(differences.stream().skip(SHOWN), models).forEach(console::log);
         if (differences.size() > SHOWN) console.say("  … and %,d more".formatted(differences.size() - SHOWN));
+        var origins = origins();
+        if (!origins.isEmpty()) console.say("  made by these operations of the old files:");
+        origins.forEach((origin, items) -> console.say("    %s  %s".formatted(origin, Text.some(items))));
         var all = differences.stream().map(difference -> json(difference, models)).toList();
         console.event("losses", Map.of("losses", all, "rows", rows));
     }
 
-    private static Map<String, Object> json(SchemaDifference difference, Map<String, String> models) {
+    /** What each operation of the old files has left, by migration and line. */
+    private Map<String, List<String>> origins() {
+        var origins = new TreeMap<String, List<String>>();
+        for (var one : differences) {
+            var origin = operations.origin(one.item());
+            if (origin != null) origins.computeIfAbsent(origin, made -> new ArrayList<>())
+                    .add(Text.line(one.item().label()));
+        }
+        return origins;
+    }
+
+    private Map<String, Object> json(SchemaDifference difference, Map<String, String> models) {
         var item = difference.item();
         var values = new LinkedHashMap<String, Object>();
         values.put("kind", item.kind().label());
@@ -137,6 +153,7 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows) 
         values.put("name", item.name());
         values.put("verdict", difference.verdict().name().toLowerCase());
         values.put("old", item.definition());
+        values.put("made_by", operations.origin(item));
         values.put("new", difference.fresh() == null ? null : difference.fresh().definition());
         return values;
     }

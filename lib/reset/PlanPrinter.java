@@ -13,7 +13,6 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 import lib.Lib;
 import lib.cli.Console;
-import lib.django.Description;
 import lib.files.Text;
 import lib.plan.Plan;
 import lib.postgres.Database;
@@ -34,7 +33,7 @@ public final class PlanPrinter {
         printProject(console, found);
         printTables(console, found);
         printFiles(console, found);
-        printLost(console, found);
+        printOperations(console, found, plan.comparison().operations());
         console.say("");
         printUncommitted(console, found);
         console.heading("Strategy: " + found.strategy().name());
@@ -103,26 +102,19 @@ public final class PlanPrinter {
                     file.line() > 0 ? ":" + file.line() : "", file.broken()));
     }
 
-    /** Operations that no generated migration has: a reset loses them, unless they are carried over. */
-    private static void printLost(Console console, Findings found) {
-        var history = found.django().history();
-        var generated = found.migrations().generated();
-        var lost = history.customOperations().stream().filter(operation -> !generated.haveAllOf(operation)).toList();
-        if (!lost.isEmpty()) {
-            title(console, Text.count(lost.size(), "custom operation")
-                    + " in the old files that the new ones will not have");
-            var byFile = new LinkedHashMap<String, List<Description.CustomOperation>>();
-            for (var one : lost)
-                byFile.computeIfAbsent(one.app() + "." + one.migration(), file -> new ArrayList<>()).add(one);
-            columns(console, byFile.entrySet().stream().map(file -> List.of(
-                    file.getKey() + ":" + joined(file.getValue(), ",", one -> "" + one.line()),
-                    joined(file.getValue(), "; ", one -> one.operation()
-                            + (generated.havePartOf(one) ? " (a part of it is carried) " : " ")
-                            + Text.line(one.detail())))).toList());
+    /** Operations that makemigrations never writes: what they left is known once the new schema is compared. */
+    private static void printOperations(Console console, Findings found, CustomOperations operations) {
+        if (!operations.isEmpty()) {
+            title(console, "%s of the old files %s not in the new ones".formatted(
+                    Text.count(operations.count(), "custom operation"), operations.count() == 1 ? "is" : "are"));
+            columns(console, operations.byApp());
+            console.say("  what the new database lacks because of that is listed once it is built; to see it now: "
+                    + "--dry-run --losses");
+            operations.byMigration().forEach(row -> console.log("  " + String.join("  ", row)));
         }
         var carried = new ArrayList<List<String>>();
-        for (var one : history.carried()) carried.add(List.of(one.app(), Text.line(one.source())));
-        for (var one : generated.carriedSql())
+        for (var one : found.django().history().carried()) carried.add(List.of(one.app(), Text.line(one.source())));
+        for (var one : found.migrations().generated().carriedSql())
             carried.add(List.of("%s.%s:%d".formatted(one.app(), one.migration(), one.line()),
                     "RunSQL " + shortened(one.source())));
         if (carried.isEmpty()) return;
@@ -133,10 +125,6 @@ public final class PlanPrinter {
     private static String shortened(String sql) {
         var line = Text.line(sql);
         return line.length() <= WIDEST ? line : line.substring(0, WIDEST - 2) + " …";
-    }
-
-    private static <T> String joined(List<T> all, String separator, Function<T, String> text) {
-        return all.stream().map(text).collect(Collectors.joining(separator));
     }
 
     private static void printUncommitted(Console console, Findings found) {
@@ -255,7 +243,7 @@ public final class PlanPrinter {
     }
 
     /** Two columns. */
-    private static void columns(Console console, List<List<String>> rows) {
+    static void columns(Console console, List<List<String>> rows) {
         var width = rows.stream().mapToInt(row -> row.getFirst().length()).filter(length -> length <= WIDEST).max()
                 .orElse(0);
         for (var row : rows) {
