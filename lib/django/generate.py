@@ -125,41 +125,85 @@ class Generator:
 
     def generate(self, labels, carried):
         """carried: the numbers of operations that describe found."""
-        from django.core.management import call_command
         operations = [self._describer.carried[number] for number in carried]
         modules = {label: migrations_module(label)[0] for label in labels}
         staging = self.stage(labels)
         sql = self._sql = runsql.choose(runsql.old_sql(self._describer.replaced), labels,
                                         {key_of(operation) for _, operation in self._describer.carried})
-        unwritten = []
+        unwritten, commands = [], []
 
         def write_migration_files(self, changes, *rest, **more):
             for label in set(changes) - set(labels):
                 del changes[label]  # added by the project's own autodetector or makemigrations
-            carry_sql(changes, sql)  # which may need extensions
-            carry(changes, operations)
+            if not commands:  # the first that writes
+                carry_sql(changes, sql)  # which may need extensions
+                carry(changes, operations)
+            commands.append(self)
             return super(type(self), self).write_migration_files(changes, *rest, **more)
 
-        makemigrations = command("makemigrations", write_migration_files=write_migration_files)
         try:
             with self._without_history(), changes_only_of(labels, unwritten):
-                call_command(makemigrations, *labels, interactive=False, verbosity=0,
-                             stdout=sys.stderr, stderr=sys.stderr)
+                for name, options in self._writers().items():
+                    call_writer(name, labels, options, write_migration_files)
         except RequiresOtherApps as e:
             return dict(files=[], drift=[], required=e.changes, circles=[], unwritten=[], carriedSql=[])
         except Circle as e:
             return dict(files=[], drift=[], required=[], circles=e.references, unwritten=[], carriedSql=[])
-        importlib.invalidate_caches()
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
         names = {(file["app"], file["name"][:-len(".py")]) for file in files}
         loadable = names.issuperset(self._describer.referenced)
-        return dict(files=files, drift=drift(labels) if loadable else [], required=[], circles=[],
+        return dict(files=files, drift=self.drift(labels) if loadable else [], required=[], circles=[],
                     unwritten=unwritten, carriedSql=[one.reply() for one in self._sql])
 
     def explained(self, error):
         """What else is to be said of an error of the new migrations, as (name, text)."""
         return runsql.explained(error, self._sql, self._describer.replaced)
+
+    def _writers(self):
+        """
+        The commands that write the project's migrations, in order, with their options: makemigrations or a package's
+        own in its place (django-postgres-extra: pgmakemigrations), then those that write more of them (django-db-views:
+        makeviewmigrations).
+        """
+        from django.apps import apps
+        from django.core.management import get_commands, load_command_class
+        from django.core.management.commands.makemigrations import Command
+        main, more = "makemigrations", {}
+        for name, app in sorted(get_commands().items()):
+            if not re.fullmatch(r"\w*make\w*migrations", name) or name == main or not isinstance(app, str):
+                continue
+            config = next((c for c in apps.get_app_configs() if c.name == app), None)
+            if config is None or not self._project.why_not_own(config.path):
+                continue
+            kind = type(load_command_class(app, name))
+            if not issubclass(kind, Command):
+                continue
+            if kind.add_arguments is Command.add_arguments:
+                main = name
+            else:
+                more[name] = {}
+        return {main: dict(interactive=False), **more}
+
+    def drift(self, labels):
+        """What would still be written, as "label: change", without differences of computed defaults."""
+        from django.db.migrations.loader import MigrationLoader
+        changes = []
+
+        def write_migration_files(self, found, *rest, **more):
+            changes.extend((label, operation) for label in sorted(set(found) & set(labels))
+                           for migration in found[label] for operation in migration.operations)
+
+        loader = MigrationLoader(None, ignore_no_migrations=True)
+        state = loader.project_state()
+        with any_history():
+            for name, options in self._writers().items():
+                if name == "makemigrations":  # not the project's own command, which may do more than write migrations
+                    write_migration_files(None, detected(labels, loader, state))
+                else:
+                    call_writer(name, labels, options, write_migration_files)
+        return [label + ": " + operation.describe() for label, operation in changes
+                if not only_computed(state, label, operation)]
 
     @contextlib.contextmanager
     def _without_history(self):
@@ -168,16 +212,25 @@ class Generator:
         migrations stay in use.
         """
         from django.conf import settings
-        from django.db.migrations.loader import MigrationLoader
-        modules, consistent = settings.MIGRATION_MODULES, MigrationLoader.check_consistent_history
+        modules = settings.MIGRATION_MODULES
         self._staging.use(without=self._describer.hidden_apps)
-        MigrationLoader.check_consistent_history = lambda loader, connection: None
         try:
-            yield
+            with any_history():
+                yield
         finally:
             settings.MIGRATION_MODULES = modules
             self._staging.use()
-            MigrationLoader.check_consistent_history = consistent
+
+
+@contextlib.contextmanager
+def any_history():
+    """Meanwhile the rows of django_migrations may say anything."""
+    from django.db.migrations.loader import MigrationLoader
+    original, MigrationLoader.check_consistent_history = MigrationLoader.check_consistent_history, lambda *_: None
+    try:
+        yield
+    finally:
+        MigrationLoader.check_consistent_history = original
 
 
 class RequiresOtherApps(Exception):
@@ -391,6 +444,14 @@ def command(name, **overrides):
     return type("Command", (type(original),), overrides)()
 
 
+def call_writer(name, labels, options, write_migration_files):
+    """Runs a command that writes migrations, with this method of its own overridden."""
+    from django.core.management import call_command
+    call_command(command(name, write_migration_files=write_migration_files), *labels, verbosity=0,
+                 stdout=sys.stderr, stderr=sys.stderr, **options)
+    importlib.invalidate_caches()
+
+
 # ---- carried operations ----------------------------------------------------------------------
 
 
@@ -506,22 +567,16 @@ def needs(migration, operation):
 # ---- drift -----------------------------------------------------------------------------------
 
 
-def drift(labels):
-    """What makemigrations would still write, as "label: change", without differences of computed defaults."""
+def detected(labels, loader, state):
+    """What makemigrations would write: migrations by label."""
     from django.apps import apps
-    from django.db.migrations.autodetector import MigrationAutodetector
-    from django.db.migrations.loader import MigrationLoader
+    from django.core.management.commands import makemigrations
     from django.db.migrations.questioner import NonInteractiveMigrationQuestioner
     from django.db.migrations.state import ProjectState
-    loader = MigrationLoader(None, ignore_no_migrations=True)
-    autodetector = getattr(command("makemigrations"), "autodetector", MigrationAutodetector)
-    state = loader.project_state()
+    autodetector = getattr(command("makemigrations"), "autodetector", makemigrations.MigrationAutodetector)
     questioner = NonInteractiveMigrationQuestioner(specified_apps=set(labels), dry_run=True)
-    changes = autodetector(state, ProjectState.from_apps(apps), questioner).changes(
+    return autodetector(state, ProjectState.from_apps(apps), questioner).changes(
         graph=loader.graph, trim_to_apps=set(labels) or None, convert_apps=set(labels) or None)
-    return [label + ": " + operation.describe() for label in sorted(set(changes) & set(labels))
-            for migration in changes[label] for operation in migration.operations
-            if not only_computed(state, label, operation)]
 
 
 def only_computed(state, label, operation):

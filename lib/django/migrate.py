@@ -3,7 +3,7 @@ import os
 import sys
 
 from reset_migrations_driver.describe import migrations_folders
-from reset_migrations_driver.generate import command, drift
+from reset_migrations_driver.generate import command
 
 
 class Migrator:
@@ -207,7 +207,8 @@ class Migrator:
         self._databases.point_to(None)
         oid = self._databases.query(
             "default", "SELECT oid::bigint FROM pg_database WHERE datname = current_database()")[0][0]
-        result = dict(oid=oid, unapplied=unapplied(), drift=[d for d in drift(labels) if d not in baseline])
+        drift = [d for d in self._generator.drift(labels) if d not in baseline]
+        result = dict(oid=oid, unapplied=unapplied(), drift=drift)
         self._databases.close()
         return result
 

@@ -136,4 +136,34 @@ class OtherAppsTest {
         reset("--yes").done();
         migrated();
     }
+
+    // ---- commands of other apps that write migrations ----------------------------------------
+
+    @Test void the_migrations_are_written_by_the_command_that_a_package_has_for_it() throws Exception {
+        packaged("parts", Map.of("models.py", "", "management/commands/partsmakemigrations.py", """
+                from django.core.management.commands import makemigrations
+                from django.db.migrations.autodetector import MigrationAutodetector
+
+                class Command(makemigrations.Command):
+                    def handle(self, *labels, **options):
+                        original = MigrationAutodetector.add_operation
+
+                        def add_operation(self, app_label, operation, *rest, **more):
+                            if type(operation).__name__ == "CreateModel":
+                                operation.options["db_tablespace"] = "pg_default"
+                            original(self, app_label, operation, *rest, **more)
+
+                        MigrationAutodetector.add_operation = add_operation
+                        try:
+                            return super().handle(*labels, **options)
+                        finally:
+                            MigrationAutodetector.add_operation = original
+                """));
+        file("shop/models.py", SALE).file("shop/management/commands/ourmakemigrations.py",
+                "raise RuntimeError('the project may have a command with such a name that does something else')\n");
+        create();
+        reset("--yes").done();
+        assertTrue(fresh("shop/migrations/0001_initial.py").contains("\"db_tablespace\": \"pg_default\""));
+        migrated();
+    }
 }
