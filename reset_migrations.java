@@ -9,6 +9,7 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import lib.Lib;
 import lib.backup.BackupSettings;
 import lib.cli.Cli;
@@ -171,9 +172,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private boolean installed(DjangoProblem.NoDjango missing) {
         var console = output.console();
         if (!console.canAsk() || output.json) return false; // pip's output would be taken for JSON
-        var install = Program.of(missing.install());
-        var question = "%s. Run %s now? Type YES, yes or y:".formatted(missing.what(), install);
-        return console.yes(question) && install.interactive() == 0;
+        var commands = missing.install().stream().map(Program::of).toList();
+        var shown = commands.stream().map(Program::toString).collect(Collectors.joining(" && "));
+        var question = "%s. Run %s now? Type YES, yes or y:".formatted(missing.what(), shown);
+        return console.yes(question) && commands.stream().allMatch(command -> command.interactive() == 0);
     }
 
     private BackupSettings backups(Project project) {

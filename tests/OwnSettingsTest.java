@@ -5,12 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
 import support.Python;
+import support.Sample;
 import support.SampleProject;
 import support.Snapshot;
 import support.Tool;
@@ -64,7 +66,7 @@ class OwnSettingsTest {
     }
 
     private void env(String... lines) throws IOException {
-        Files.write(project.root().resolve(".env"), java.util.List.of(lines));
+        Files.write(project.root().resolve(".env"), List.of(lines));
     }
 
     private Tool.Output run(String script, String... args) throws Exception {
@@ -85,13 +87,13 @@ class OwnSettingsTest {
         run("backup_database").ended(0, "Backing up");
         run("backup_database", "list").ended(0, db.name());
         run("backup_database", "verify").ended(0, "verified");
+        passwordIsOnlyIn("secrets.json");
     }
 
-    @Test void the_password_reaches_no_file() throws Exception {
-        run("reset_migrations", "--yes", "--no-superuser").done();
+    private void passwordIsOnlyIn(String name) throws IOException {
         try (var files = Files.walk(temp)) {
             for (var file : files.filter(Files::isRegularFile).toList())
-                assertEquals(file.endsWith("secrets.json"),
+                assertEquals(file.endsWith(name),
                     Files.readString(file, java.nio.charset.StandardCharsets.ISO_8859_1).contains("pa ss #1"),
                     file.toString());
         }
@@ -153,6 +155,21 @@ class OwnSettingsTest {
                 "config/settings.py:", "--env-file FILE");
     }
 
+    /** As netbox has it: repo/venv, repo/requirements.txt and repo/netbox/manage.py, and no .env. */
+    @Test void the_repository_around_manage_py_is_the_root() throws Exception {
+        var repo = Files.createDirectories(temp.resolve("repo/.git")).getParent().toRealPath();
+        var site = Files.move(project.root(), repo.resolve("site"));
+        Files.createSymbolicLink(repo.resolve("venv"), Python.venv().getParent().getParent());
+        Files.writeString(repo.resolve("requirements.txt"), "django\n");
+        Tool.in(site, "reset_migrations").run("--yes", "--no-superuser").ended(0, "  Python    3",
+            "venv/bin/python", "  Project   " + repo + "  (manage.py in site)", "site/shop/migrations");
+        Tool.in(site, "backup_database").run().done();
+        assertTrue(Files.isDirectory(repo.resolve(".reset")) && Files.isDirectory(repo.resolve("backups")));
+        assertFalse(Files.exists(site.resolve(".reset")) || Files.exists(site.resolve("backups")));
+        var undo = Tool.in(repo, "reset_migrations").run("undo", "--yes");
+        assertEquals(0, undo.code(), undo.all());
+    }
+
     // ---- two readers of one file --------------------------------------------------------------
 
     /** As python-decouple reads a line: no comments after a value, no escapes, no variables. */
@@ -179,7 +196,7 @@ class OwnSettingsTest {
             DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", **{
                 key: env["DB_" + key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}}}
             """);
-        for (var password : new String[] {"pa ss #1", "a${HOME}b", "\"tab\\tend\""}) {
+        for (var password : Sample.of("password", List.of("pa ss #1", "a${HOME}b", "\"tab\\tend\""), 1)) {
             withPassword("DB_PASSWORD=" + password);
             passwordIs(password.replace("\"", ""));
             run("backup_database").ended(0, "their reader takes quotes, #, $, \\ or % differently: Django's is used");

@@ -95,7 +95,8 @@ final class Conversation {
                     case "progress" -> progress.accept(reply.get("text").getAsString());
                     case "secrets" -> process.mask(strings(reply.getAsJsonArray("values")));
                     case "folder" -> paths = paths.and(reply.get("path").getAsString(), python.backend());
-                    case "noDjango" -> throw noDjango(text(reply, "executable"), text(reply, "folder"));
+                    case "noDjango" -> throw noDjango(text(reply, "executable"),
+                            reply.get("virtual").getAsBoolean(), text(reply, "folder"));
                     case "noManagePy" -> throw noManagePy(strings(reply.getAsJsonArray("looked")));
                     case "noSettings" -> throw noSettings(here(text(reply, "managePy")));
                     case "failed" -> throw failed(doing, reply.getAsJsonObject("value"));
@@ -108,10 +109,12 @@ final class Conversation {
         }
     }
 
-    private Failure noDjango(String executable, String folder) {
+    private Failure noDjango(String executable, boolean virtual, String folder) {
         if (python.container() == null) {
-            var requirements = Interpreter.requirements(new Project(here(python.root()), here(folder)));
-            return new Failure(new DjangoProblem.NoDjango(executable, requirements.map(Path::toString).orElse(null)));
+            var root = here(python.root());
+            var requirements = Interpreter.requirements(new Project(root, here(folder)));
+            return new Failure(new DjangoProblem.NoDjango(executable, requirements.map(Path::toString).orElse(null),
+                    virtual ? null : root.resolve("venv").toString()));
         }
         return Failure.usage("Django is not installed for " + executable + " in " + container())
                 .next("name the service with Django: --app-service",

@@ -2,6 +2,7 @@ package lib.django;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import lib.error.ExitCode;
 import lib.error.Failure;
@@ -10,13 +11,36 @@ import lib.process.Shell;
 
 /** Failures of the Python process. */
 public interface DjangoProblem extends Problem {
-    /** @param requirements the file that names what the project needs, or null */
-    record NoDjango(String interpreter, String requirements) implements DjangoProblem {
+    /**
+     * @param requirements the file that names what the project needs, or null
+     * @param venv         the virtual environment to create, because the interpreter is the system's; null: it is not
+     */
+    record NoDjango(String interpreter, String requirements, String venv) implements DjangoProblem {
         public ExitCode exit() { return ExitCode.USAGE; }
         public String what() { return "Django is not installed for " + interpreter; }
         public List<String> next() {
-            return List.of("install what the project needs: " + Shell.line(install()),
-                    "or name the interpreter that has it: --python PATH, or activate its virtual environment");
+            var commands = install().stream().map(Shell::line).collect(Collectors.joining(" && "));
+            return List.of("install what the project needs: " + commands, "or name the interpreter that has it: "
+                    + elsewhere() + ", or activate its virtual environment");
+        }
+
+        /** Poetry and Pipenv keep virtual environments in folders of their own. */
+        private String elsewhere() {
+            return switch (tool()) {
+                case "poetry.lock" -> "--python \"$(" + Shell.line("poetry", "--directory", folder(), "env", "info",
+                        "--executable") + ")\"";
+                case "Pipfile" -> "--python \"$(" + Shell.line("env", "PIPENV_PIPFILE=" + requirements, "pipenv", "--py")
+                        + ")\"";
+                default -> "--python PATH";
+            };
+        }
+
+        private String tool() {
+            return requirements == null ? "" : Path.of(requirements).getFileName().toString();
+        }
+
+        private String folder() {
+            return Path.of(requirements).getParent().toString();
         }
 
         /** The reason for this failure or for one behind it; null when it is another. */
@@ -26,12 +50,23 @@ public interface DjangoProblem extends Problem {
             return null;
         }
 
-        /** The command that installs it. */
-        public List<String> install() {
-            var what = requirements == null ? List.of("Django", "psycopg[binary]")
-                    : requirements.endsWith(".toml") ? List.of(Path.of(requirements).getParent().toString())
-                    : List.of("-r", requirements);
-            return Stream.concat(Stream.of(interpreter, "-m", "pip", "install"), what.stream()).toList();
+        /** The commands that install it, into no system's Python. */
+        public List<List<String>> install() {
+            return switch (tool()) {
+                case "uv.lock" -> List.of(List.of("uv", "sync", "--project", folder()));
+                case "poetry.lock" -> List.of(List.of("poetry", "--directory", folder(), "install"));
+                case "pdm.lock" -> List.of(List.of("pdm", "install", "--project", folder()));
+                case "Pipfile" -> List.of(List.of("env", "PIPENV_PIPFILE=" + requirements, "pipenv", "install"));
+                case "" -> pip("Django", "psycopg[binary]");
+                case "pyproject.toml" -> pip(folder());
+                default -> pip("-r", requirements);
+            };
+        }
+
+        private List<List<String>> pip(String... what) {
+            var python = venv == null ? interpreter : Path.of(venv, "bin", "python").toString();
+            var pip = Stream.concat(Stream.of(python, "-m", "pip", "install"), Stream.of(what)).toList();
+            return venv == null ? List.of(pip) : List.of(List.of(interpreter, "-m", "venv", venv), pip);
         }
     }
 

@@ -367,7 +367,9 @@ def find_settings(settings, project, secrets):
     except ModuleNotFoundError as e:
         if e.name != "django":
             raise
-        raise CannotStart("noDjango", executable=sys.executable, folder=project.shown(os.getcwd()))
+        raise CannotStart("noDjango", executable=sys.executable, folder=project.shown(os.getcwd()),
+                          virtual=sys.prefix != sys.base_prefix
+                          or os.path.isdir(os.path.join(sys.prefix, "conda-meta")))
     if settings:
         os.environ["DJANGO_SETTINGS_MODULE"] = settings
     read_manage_py()

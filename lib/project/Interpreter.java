@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.error.Failure;
 import lib.process.Program;
 
@@ -25,11 +26,12 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
     private static final List<String> IN_ENVIRONMENT = WINDOWS ? List.of("Scripts/python.exe", "python.exe")
         : List.of("bin/python", "bin/python3");
     private static final List<String> FOLDERS = List.of("venv", ".venv", "env");
+    private static final List<String> LOCKS = List.of("uv.lock", "poetry.lock", "pdm.lock", "Pipfile");
     private static final List<String> REQUIREMENTS = List.of("requirements.txt", "requirements/local.txt",
         "requirements/dev.txt", "requirements/development.txt", "requirements/base.txt");
 
     /**
-     * {@code --python}, {@code $VIRTUAL_ENV}, venv, .venv or env in root or backend, then python3 and python on PATH.
+     * {@code --python}, {@code $VIRTUAL_ENV}, venv, .venv or env in root, backend or the repository, then python3 and python on PATH.
      *
      * @param pythonOption null, an interpreter, the folder of a virtual environment, or a name on PATH
      * @throws Failure the named one cannot be used, or none was found
@@ -42,7 +44,7 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
             var found = inEnvironment(Path.of(active), skipped);
             if (found.isPresent()) return of(found.get(), "$VIRTUAL_ENV", skipped);
         }
-        for (var folder : new LinkedHashSet<>(List.of(project.root(), project.backend()))) {
+        for (var folder : project.folders()) {
             for (var name : FOLDERS) {
                 var candidate = folder.resolve(name);
                 if (!isEnvironment(candidate)) continue; // env/ may be a folder of settings
@@ -112,10 +114,14 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         return Files.isRegularFile(folder.resolve("pyvenv.cfg")) || Files.isDirectory(folder.resolve("conda-meta"));
     }
 
-    /** What the project needs: requirements.txt, requirements/*.txt or pyproject.toml, the backend's first. */
+    /**
+     * The file that says what the project needs, the backend's first: of uv, Poetry, PDM or Pipenv, requirements.txt,
+     * requirements/*.txt or pyproject.toml.
+     */
     public static Optional<Path> requirements(Project project) {
         for (var folder : new LinkedHashSet<>(List.of(project.backend(), project.root()))) {
-            var found = REQUIREMENTS.stream().map(folder::resolve).filter(Files::isRegularFile).findFirst()
+            var found = Stream.concat(LOCKS.stream(), REQUIREMENTS.stream()).map(folder::resolve)
+                .filter(Files::isRegularFile).findFirst()
                 .or(() -> firstTextFile(folder.resolve("requirements")))
                 .or(() -> Optional.of(folder.resolve("pyproject.toml")).filter(Files::isRegularFile));
             if (found.isPresent()) return found;

@@ -8,25 +8,29 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import lib.error.Failure;
+import lib.files.Host;
 import lib.process.Shell;
 
 /**
  * The folders of a Django project.
  *
- * @param root    the folder with {@code .env}, compose file or manage.py
+ * @param root    the folder with {@code .env} or a compose file; else the repository; else that of manage.py
  * @param backend the folder with manage.py: the root, or one or two levels below it
  */
 public record Project(Path root, Path backend) {
     private static final List<String> COMPOSE_FILES = List.of("compose.yaml", "compose.yml",
         "docker-compose.yml", "docker-compose.yaml");
+    private static final List<String> SOURCES = List.of(".git", "pyproject.toml", "requirements.txt");
+    private static final Pattern BACKUP = Pattern.compile(".+_\\d{8}_\\d{6}.*\\.(dump|sql).*");
     private static final Set<String> NOT_A_BACKEND =
             Set.of("node_modules", "venv", ".venv", "env", "site-packages", "__pycache__");
 
     /**
      * The project of the first folder, from {@code start} upwards, that has manage.py, or that has {@code .env}, a
-     * compose file or {@code .git} and a manage.py at most two levels below. {@code start} itself needs none of these
+     * compose file, {@code .git}, pyproject.toml or requirements.txt, and a manage.py at most two levels below. {@code start} itself needs none of these
      * files. Other folders are skipped: they may only contain another project beside this one.
      *
      * @throws Failure no project, or several manage.py
@@ -35,7 +39,7 @@ public record Project(Path root, Path backend) {
         var from = start.toAbsolutePath().normalize();
         if (!Files.isDirectory(from)) throw noProject(from);
         for (var folder = from; folder != null; folder = folder.getParent()) {
-            var isMarked = isMarked(folder) || Files.exists(folder.resolve(".git"))
+            var isMarked = isMarked(folder) || hasSources(folder)
                 || Files.isRegularFile(folder.resolve("manage.py"));
             if (!isMarked && !folder.equals(from)) continue;
             var found = managePys(folder);
@@ -60,23 +64,54 @@ public record Project(Path root, Path backend) {
     }
 
     /**
-     * The outermost folder, at most two levels above the backend, with {@code .env} or a compose file and no other
-     * manage.py; else the backend. It does not depend on where the search began: undo has to find the same
+     * The outermost folder, at most two levels above the backend, with {@code .env}, a compose file, runs or backups,
+     * and no other manage.py; without any, the outermost one of the repository with {@code .git}, pyproject.toml or
+     * requirements.txt; else the backend. It does not depend on where the search began: undo has to find the same
      * {@code .reset/} from anywhere.
      */
     private static Path rootOf(Path backend) {
-        var root = backend;
-        var above = backend;
-        for (int level = 0; level < 2; level++) {
-            above = above.getParent();
-            if (above == null || above.getParent() == null) break; // "/" is not a project
-            if (isMarked(above) && managePys(above).size() == 1) root = above;
-        }
-        return root;
+        var folders = from(backend).filter(folder -> folder.equals(backend) || managePys(folder).size() == 1).toList();
+        return folders.stream().filter(folder -> isMarked(folder) || hasState(folder)).reduce((inner, outer) -> outer)
+            .orElseGet(() -> inRepository(folders).filter(Project::hasSources).reduce((inner, outer) -> outer)
+                .orElse(backend));
+    }
+
+    /** The backend and the two folders above it. */
+    private static Stream<Path> from(Path backend) {
+        return Stream.iterate(backend, folder -> folder != null && folder.getParent() != null, Path::getParent)
+            .limit(3); // "/" is not a project
+    }
+
+    /** Up to the repository's top; not a home folder, which may be a repository of something else. */
+    private static Stream<Path> inRepository(List<Path> folders) {
+        var home = Host.home(System.getenv()).orElse(null);
+        var top = folders.stream().filter(folder -> Files.exists(folder.resolve(".git"))).findFirst();
+        return folders.stream().limit(top.map(folder -> folders.indexOf(folder) + 1).orElse(folders.size()))
+            .filter(folder -> folder.equals(folders.getFirst()) || !folder.equals(home));
+    }
+
+    /** The folders that may have the project's virtual environment: root and backend first. */
+    List<Path> folders() {
+        return Stream.concat(Stream.of(root, backend), inRepository(from(backend).toList()).filter(Project::hasSources))
+            .distinct().toList();
     }
 
     private static boolean isMarked(Path folder) {
         return Files.isRegularFile(folder.resolve(".env")) || composeFile(folder).isPresent();
+    }
+
+    private static boolean hasSources(Path folder) {
+        return SOURCES.stream().anyMatch(name -> Files.exists(folder.resolve(name)));
+    }
+
+    /** Runs or backups that were made before the folder above it became a repository, or the root for us. */
+    private static boolean hasState(Path folder) {
+        if (Files.isDirectory(folder.resolve(".reset"))) return true;
+        try (Stream<Path> backups = Files.list(folder.resolve("backups"))) {
+            return backups.anyMatch(file -> BACKUP.matcher(file.getFileName().toString()).matches());
+        } catch (IOException ignored) { // there is no such folder
+            return false;
+        }
     }
 
     private static List<Path> managePys(Path folder) {

@@ -936,6 +936,7 @@ class DjangoTest {
             var problem = problem(DjangoProblem.NoDjango.class, () -> django.describe(1, List.of()));
             assertEquals(bare.resolve("v/bin/python").toString(), problem.interpreter());
             assertEquals(folder.resolve("requirements.txt").toString(), problem.requirements());
+            assertEquals(null, problem.venv(), "it is in a virtual environment");
             assertEquals(ExitCode.USAGE, problem.exit());
         }
     }

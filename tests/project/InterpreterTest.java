@@ -144,11 +144,38 @@ class InterpreterTest {
         assertEquals(with(pip, "-r", backends.toString()), install());
     }
 
+    @Test void the_projects_own_tool_installs_and_never_into_the_systems_python() throws IOException {
+        var next = new DjangoProblem.NoDjango("/usr/bin/python3", root + "/requirements.txt", root + "/venv").next();
+        assertEquals("install what the project needs: /usr/bin/python3 -m venv %1$s/venv && "
+            .concat("%1$s/venv/bin/python -m pip install -r %1$s/requirements.txt").formatted(root), next.getFirst());
+        var commands = Map.of("uv.lock", "uv sync --project %s", "pdm.lock", "pdm install --project %s",
+            "poetry.lock", "poetry --directory %s install", "Pipfile", "env PIPENV_PIPFILE=%s/Pipfile pipenv install");
+        Files.writeString(root.resolve("requirements.txt"), "");
+        for (var tool : commands.entrySet()) {
+            var file = Files.writeString(root.resolve(tool.getKey()), "");
+            assertEquals(tool.getValue().formatted(root), String.join(" ", install()));
+            Files.delete(file);
+        }
+        var poetry = new DjangoProblem.NoDjango("/usr/bin/python3", root + "/poetry.lock", root + "/venv").next();
+        assertEquals("or name the interpreter that has it: --python \"$(poetry --directory %s env info --executable)\""
+            .formatted(root) + ", or activate its virtual environment", poetry.getLast());
+    }
+
+    @Test void a_virtual_environment_beside_the_project_in_its_repository_is_found() throws IOException {
+        var inner = Files.createDirectories(root.resolve("backend/site"));
+        project = new Project(inner, inner); // with a .env of its own
+        var beside = venv("venv");
+        assertEquals("python3 on PATH", find(null).why()); // no repository: anybody's
+        Files.createDirectory(root.resolve(".git"));
+        assertEquals(beside, find(null).python());
+    }
+
     private List<String> install() {
         return new DjangoProblem.NoDjango(
                         "/x/python",
-                        Interpreter.requirements(project).map(Path::toString).orElse(null))
-                .install();
+                        Interpreter.requirements(project).map(Path::toString).orElse(null),
+                        null)
+                .install().getFirst();
     }
 
     private static List<String> with(List<String> some, String... more) {

@@ -112,7 +112,44 @@ class ProjectTest {
         folder("code/scripts/x");
         assertNone(folder.resolve("code/scripts/x"));
         folder("code/.git"); // now it belongs to the same repository
-        assertFound("code/site", "code/site", "code/scripts/x");
+        assertFound("code", "code/site", "code/scripts/x");
+    }
+
+    @Test void the_repository_is_the_root_where_nothing_else_marks_one() throws IOException {
+        for (var mark : List.of(".git/HEAD", "pyproject.toml", "requirements.txt")) {
+            var name = mark.replaceFirst("\\W", "");
+            file(name + "/" + mark);
+            file(name + "/site/manage.py");
+            folder(name + "/docs");
+            for (var start : List.of("", "/site", "/docs")) assertFound(name, name + "/site", name + start);
+        }
+        file("outer/requirements.txt"); // above the repository
+        file("outer/repo/.git/HEAD");
+        file("outer/repo/manage.py");
+        assertFound("outer/repo", "outer/repo", "outer/repo");
+        file("two/.git/HEAD"); // of two projects
+        file("two/a/manage.py");
+        file("two/b/manage.py");
+        assertFound("two/a", "two/a", "two/a");
+    }
+
+    /** Undo has to find the run that an earlier version made, and pruning the earlier backups. */
+    @Test void what_an_earlier_version_has_used_as_root_stays_the_root() throws IOException {
+        file("p/.git/HEAD");
+        file("p/site/.env");
+        file("p/site/manage.py");
+        assertFound("p/site", "p/site", "p");
+        for (var state : List.of(".reset/20261128_101500/run.json", "backups/crm_20261128_101500.dump.zst")) {
+            var name = state.replaceFirst("\\W.*|/.*", "x") + state.length();
+            file(name + "/.git/HEAD");
+            file(name + "/site/manage.py");
+            file(name + "/site/backups/__init__.py"); // an app
+            assertFound(name, name + "/site", name);
+            file(name + "/site/" + state);
+            assertFound(name + "/site", name + "/site", name);
+        }
+        file("p/.reset/lock"); // a .env that comes later does not take the root away from its runs
+        assertFound("p", "p/site", "p/site");
     }
 
     @Test void copies_in_environments_and_hidden_folders_do_not_count() throws IOException {
