@@ -161,6 +161,42 @@ class LossesTest {
         assertEquals(List.of(), victim.leftovers());
     }
 
+    @Test void what_a_killed_dry_run_with_losses_leaves_is_named_by_status() throws Exception {
+        var losses = victim.pausing("migrate").start("--dry-run", "--losses");
+        victim.untilPaused(losses);
+        losses.destroyForcibly().waitFor();
+        Files.delete(victim.paused());
+        victim.pythons();
+        var database = databases(victim.db).getFirst();
+        var status = victim.reset().run("status").done();
+        assertTrue(status.out().contains("database " + database + "\n"), status.out());
+        var drop = status.out().lines().filter(line -> line.contains("DROP DATABASE")).findFirst().orElseThrow();
+        victim.sql(drop.replaceFirst(".*(DROP DATABASE)", "$1"));
+        assertFalse(victim.reset().run("status").done().out().contains(database));
+        victim.isAsItWas();
+    }
+
+    @Test void another_owner_and_tablespace_are_listed_and_undo_brings_them_back() throws Exception {
+        var other = Postgres.role("other", "");
+        try (var admin = Database.open(victim.db.as(Postgres.SUPERUSER).credentials())) {
+            admin.run("SET allow_in_place_tablespaces TO on");
+            admin.run("CREATE TABLESPACE of_losses LOCATION ''");
+            admin.run("ALTER TABLE shop_order SET TABLESPACE of_losses");
+            admin.run("CREATE INDEX by_number ON shop_order (number); "
+                    + "ALTER TABLE shop_order OWNER TO %s".formatted(Postgres.quoted(other.name())));
+            admin.run("GRANT ALL ON shop_order TO " + Postgres.quoted(victim.db.role().name()));
+        }
+        var before = catalog();
+        var reset = victim.reset().warmHere().run("--yes").done();
+        var log = log();
+        for (var line : List.of("owner of table shop_order: " + other.name(), "tablespace shop_order: of_losses"))
+            assertTrue(log.contains(line), line + " is not in\n" + log);
+        // the new owner needs none of the grants that it had
+        assertTrue(reset.out().contains("1 index, 1 tablespace; different: 3 columns, 1 owner"), reset.out());
+        victim.reset().warmHere().run("undo", "--yes").done();
+        assertEquals(List.of(), SchemaDifference.between(before, catalog(), (catalog, item) -> item.definition()));
+    }
+
     private static final String SEED = """
         from django.db import migrations
 

@@ -53,6 +53,9 @@ final class SchemaComparison {
         for (var pass : List.<Pass>of(this::sameDefinition, this::sameWording, this::sameName))
             match(liveLeft, freshLeft, pass);
         matchAttached(liveLeft, freshLeft);
+        var owners = freshOwners();
+        liveLeft.removeIf(item -> item.kind() == Kind.GRANT && owners.contains(List.of(
+                String.valueOf(item.relation()), item.definition().replaceFirst("^[A-Z ]+ to ", "").replaceFirst(" WITH GRANT OPTION$", ""))));
         var onlyLive = absent(liveLeft);
         var onlyFresh = absent(freshLeft);
         liveLeft.stream().filter(item -> !onlyLive.covers(item)).forEach(item -> add(onlyLive(item), item, null));
@@ -151,6 +154,13 @@ final class SchemaComparison {
                     other.kind() == item.kind() && Objects.equals(other.relation(), item.relation())
                             && other.name().equals(name) && other.definition().equals(item.definition()));
         });
+    }
+
+    /** The relations of the fresh schema with their owners, who need no grant. */
+    private Set<List<String>> freshOwners() {
+        return fresh.items().stream()
+                .filter(item -> item.kind() == Kind.OWNER && item.name().endsWith(" " + item.relation()))
+                .map(item -> List.of(item.relation(), item.definition())).collect(Collectors.toSet());
     }
 
     /** Objects that one side lacks as a whole; what belongs to them is not listed. */

@@ -2,6 +2,7 @@ package lib.reset;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import lib.cli.Script;
 import lib.error.Failure;
 import lib.files.Text;
@@ -37,6 +38,20 @@ record OrphanedState(String run, String database, String schema, String words) {
         var database = db.name();
         return commented(db, "SELECT nspname, obj_description(oid, 'pg_namespace') AS words FROM pg_namespace").stream()
                 .map(one -> new OrphanedState(one.comment.run(), database, one.name, one.comment.words())).toList();
+    }
+
+    /**
+     * Databases in which other runs have built something of this one, by their names. A run's record names its own, but
+     * {@code --dry-run --losses} has no record when it is killed.
+     */
+    static List<String> scratchDatabases(Database db, Set<String> runs) {
+        var live = db.name();
+        return db.texts("SELECT datname FROM pg_database WHERE datname ~ '_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$' ORDER BY 1")
+                .stream().filter(name -> {
+                    var run = name.substring(name.length() - "20261122_172530_4f2a".length()).replace('_', '-');
+                    return !runs.contains(run) && List.of(RunId.named(live, "new", run), RunId.named(live, "old", run))
+                            .contains(name);
+                }).toList();
     }
 
     private static List<Commented> commented(Database db, String sql) {

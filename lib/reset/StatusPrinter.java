@@ -10,6 +10,7 @@ import lib.environment.Services;
 import lib.error.Failure;
 import lib.files.Text;
 import lib.postgres.Database;
+import lib.postgres.Sql;
 import lib.project.Project;
 
 /** The runs of a project, which state is live, and what is set aside; as text and as JSON. */
@@ -26,6 +27,8 @@ public final class StatusPrinter {
             else printElsewhere(console, run, db);
         }
         for (var orphan : Runs.orphans(runs, db)) print(console, orphan, db);
+        for (var name : OrphanedState.scratchDatabases(db, runs.stream().map(Run::id).collect(Collectors.toSet())))
+            printScratch(console, name);
         if (!unreadable.isEmpty()) throw unreadable.getFirst();
     }
 
@@ -83,5 +86,13 @@ public final class StatusPrinter {
         sql.forEach(line -> console.say("    " + line));
         console.event("set_aside", Map.of("run", orphan.run(), "database", orphan.database(),
                 "schema", orphan.schema() == null ? "" : orphan.schema(), "words", orphan.words(), "back", sql));
+    }
+
+    private static void printScratch(Console console, String database) {
+        var sql = "DROP DATABASE %s;".formatted(Sql.identifier(database));
+        console.heading("database " + Text.line(database));
+        console.say("  built by a reset without a record here, most often a dry run with --losses that was killed");
+        console.say("  to drop it, when no reset of this database is running: " + sql);
+        console.event("scratch", Map.of("database", database, "drop", sql));
     }
 }
