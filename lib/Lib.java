@@ -136,6 +136,7 @@
 //SOURCES reset/Guards.java
 //SOURCES reset/LockedProject.java
 //SOURCES reset/Losses.java
+//SOURCES reset/OneSchema.java
 //SOURCES reset/OrphanedState.java
 //SOURCES reset/ParkTables.java
 //SOURCES reset/Parking.java

@@ -51,10 +51,11 @@ public record Description(Python python, Settings settings, List<DatabaseAlias> 
      * @param references       from migrations that stay to migrations that are replaced
      * @param nonAtomic        "app.migration" of those that stay and cannot run inside a transaction
      * @param imports          lines of the project's code that import migrations of the selected apps
+     * @param schema           that of the table django_migrations; null when Django finds none
      */
     public record History(List<MigrationFile> files, List<CustomOperation> customOperations,
                           List<CarriedOperation> carried, List<Reference> references, List<String> nonAtomic,
-                          List<Import> imports) {}
+                          List<Import> imports, String schema) {}
 
     /**
      * A file that Django loads as a migration.
@@ -85,8 +86,11 @@ public record Description(Python python, Settings settings, List<DatabaseAlias> 
      */
     public record Reference(String app, String migration, String kind, String toApp, String toMigration, boolean own) {}
 
-    /** @param byMigration migrate creates this table in default's database */
-    public record ModelTable(String table, String app, String model, boolean managed, boolean onDefault,
+    /**
+     * @param schema      where Django finds the table, or where its name says that it is; or null
+     * @param byMigration migrate creates this table in default's database
+     */
+    public record ModelTable(String table, String schema, String app, String model, boolean managed, boolean onDefault,
                              boolean byMigration) {}
 
     public record Import(Path path, int line, String module) {}

@@ -222,10 +222,11 @@ class Describer:
         warnings = []
         self._databases.point_to(None)  # without pools: a database with an open session cannot be renamed
         databases = [self._alias(alias, key) for alias in connections]
-        schema = None
+        schema, schemas = None, {}
         try:
             if not next(d for d in databases if d["alias"] == "default")["error"]:
                 schema = self._databases.query("default", "SELECT current_schema()")[0][0]
+                schemas = self._schemas()
         except Exception as e:
             warnings.append(self._secrets.masked(words_of(e)))
         self._databases.close()
@@ -242,8 +243,21 @@ class Describer:
             settings=dict(module=os.environ["DJANGO_SETTINGS_MODULE"], debug=bool(settings.DEBUG)),
             databases=databases, currentSchema=schema, apps=[app.reply() for app in found],
             history=dict(files=[file.reply() for file in files], customOperations=custom, carried=carried,
-                         references=references, nonAtomic=non_atomic, imports=self._imports(replaced)),
-            tables=tables(found), warnings=warnings)
+                         references=references, nonAtomic=non_atomic, imports=self._imports(replaced),
+                         schema=schemas.get("django_migrations")),
+            tables=tables(found, schemas), warnings=warnings)
+
+    def _schemas(self):
+        """The schema of each model's table, and of django_migrations, that exists on Django's search_path."""
+        from django.apps import apps
+        from django.db import connections
+        quote = connections["default"].ops.quote_name
+        names = {quote(model._meta.db_table): model._meta.db_table for model in apps.get_models(True)}
+        names[quote("django_migrations")] = "django_migrations"
+        rows = self._databases.query("default", """
+            SELECT t, n.nspname::text FROM unnest(%s::text[]) t JOIN pg_class c ON c.oid = to_regclass(t)
+            JOIN pg_namespace n ON n.oid = c.relnamespace""", list(names))
+        return {names[quoted]: schema for quoted, schema in rows}
 
     def _alias(self, alias, key):
         from django.db import connections
@@ -471,8 +485,8 @@ def source_of(number, app, operation):
 # ---- tables and files ------------------------------------------------------------------------
 
 
-def tables(found):
-    """The table of each model, and whether migrate creates it in default's database."""
+def tables(found, schemas):
+    """The table of each model, its schema, and whether migrate creates it in default's database."""
     from django.apps import apps
     from django.db import router
     migrated = {app.label for app in found if app.selected or app.migration_names()}
@@ -482,7 +496,8 @@ def tables(found):
         if meta.proxy:
             continue
         routed = router.allow_migrate_model("default", model)
-        result.append(dict(table=meta.db_table, app=meta.app_label, model=meta.object_name, managed=meta.managed,
+        named = meta.db_table.rpartition('"."')[0].strip('"') or None  # sales"."order
+        result.append(dict(table=meta.db_table, schema=schemas.get(meta.db_table, named), app=meta.app_label, model=meta.object_name, managed=meta.managed,
                            onDefault=routed, byMigration=bool(meta.app_label in migrated and meta.managed and routed)))
     return result
 

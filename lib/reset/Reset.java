@@ -100,6 +100,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         Guards.checkSameCode(django, description, buildCommand, options.allowed.contains(Allowed.STALE_IMAGE));
         if (!snapshot.schema().name().equals(description.currentSchema()))
             snapshot = DatabaseSnapshot.of(db, description.currentSchema());
+        OneSchema.check(db, description, snapshot.schema().name());
         var migrations = migrations(description);
         var strategy = runnable(StrategyChoice.choose(db, snapshot, options.strategy, RunId.create(),
                 options.terminate, options.allowed.contains(Allowed.REPLICATION)), description);
