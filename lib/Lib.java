@@ -111,6 +111,7 @@
 //SOURCES postgres/RunningProgram.java
 //SOURCES postgres/Sessions.java
 //SOURCES postgres/Sql.java
+//SOURCES postgres/UnixSocket.java
 //SOURCES process/Interruption.java
 //SOURCES process/Program.java
 //SOURCES process/Shell.java

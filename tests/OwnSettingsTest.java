@@ -170,6 +170,55 @@ class OwnSettingsTest {
         assertEquals(0, undo.code(), undo.all());
     }
 
+    // ---- Unix sockets -------------------------------------------------------------------------
+
+    /** The embedded server's folder. Which of its sockets a role may use is in support.Postgres. */
+    private static final String SOCKETS = "/tmp";
+
+    private Postgres.Db peersDatabase() {
+        Postgres.execute("DROP ROLE IF EXISTS " + Postgres.PEER);
+        Postgres.execute("CREATE ROLE %s LOGIN CREATEDB".formatted(Postgres.PEER));
+        return Postgres.database(new Postgres.Role(Postgres.PEER, null));
+    }
+
+    private void dropPeer() {
+        Postgres.execute("DROP DATABASE " + db.name());
+        Postgres.execute("DROP ROLE " + Postgres.PEER);
+    }
+
+    @Test void a_peer_needs_no_password_at_the_socket() throws Exception {
+        db = peersDatabase();
+        settings(DECOUPLE + """
+            DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": env["DB_NAME"],
+                "USER": env["DB_USER"], "HOST": env.get("DB_HOST", ""), "PORT": env["DB_PORT"]}}
+            """);
+        env("DB_NAME=" + db.name(), "DB_USER=" + Postgres.PEER, "DB_HOST=" + SOCKETS, "DB_PORT=" + db.port());
+        run("reset_migrations", "--yes", "--no-superuser", "--backup").ended(0, Postgres.PEER + " at " + SOCKETS);
+        run("reset_migrations", "undo", "--yes").done();
+        run("reset_migrations", "purge", "--all", "--yes").done();
+        run("backup_database", "verify").ended(0, "verified");
+        env("DB_NAME=" + db.name(), "DB_USER=" + Postgres.PEER, "DB_HOST=", "DB_PORT=" + db.port());
+        run("backup_database").done(); // the default folders
+        env("DB_NAME=" + db.name(), "DB_USER=postgres", "DB_HOST=" + SOCKETS, "DB_PORT=" + db.port()); // the control
+        run("backup_database").ended(2, "requires a password for role postgres");
+        env("DB_NAME=" + db.name(), "DB_USER=" + Postgres.PEER, "DB_HOST=" + SOCKETS, "DB_PORT=1");
+        run("backup_database").ended(1, "no PostgreSQL server answers at the Unix socket " + SOCKETS + "/.s.PGSQL.1: ");
+        dropPeer();
+    }
+
+    @Test void django_at_the_socket_names_it_for_both_scripts() throws Exception {
+        db = peersDatabase();
+        settings("""
+            DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "%s", "USER": "%s",
+                "HOST": "%s", "PORT": "%d"}}
+            """.formatted(db.name(), Postgres.PEER, SOCKETS, db.port()));
+        run("reset_migrations", "--dry-run").ended(0, Postgres.PEER + " at " + SOCKETS);
+        run("backup_database").done();
+        env("DB_NAME=" + db.name(), "DB_USER=" + Postgres.PEER, "DB_PASSWORD=any", "DB_PORT=" + db.port());
+        run("backup_database").ended(0, "DB_HOST is not set, and nothing on localhost lets " + Postgres.PEER + " in");
+        dropPeer();
+    }
+
     // ---- two readers of one file --------------------------------------------------------------
 
     /** As python-decouple reads a line: no comments after a value, no escapes, no variables. */

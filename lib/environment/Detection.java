@@ -90,7 +90,7 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
 
         /** The settings without Compose name the same database, through a port that is published on this machine. */
         boolean isSameDatabase(Credentials other, boolean isPublished) {
-            return isPublished && setup.engineIsLocal() && other.isLocal() && !isSocket(other)
+            return isPublished && setup.engineIsLocal() && other.isLocal() && !other.isSocket()
                 && other.database().equals(inContainers.database());
         }
 
@@ -202,17 +202,13 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
 
     /** A database on another machine counts without a try: naming it is enough. */
     private static boolean replies(Credentials own) {
-        if (!own.isLocal() || isSocket(own)) return true;
+        if (!own.isLocal()) return true;
         try {
             Database.open(own).close();
             return true;
         } catch (Failure failure) {
             return DatabaseService.isBusy(failure);
         }
-    }
-
-    private static boolean isSocket(Credentials credentials) {
-        return credentials.host().startsWith("/");
     }
 
     // ---- settings ----------------------------------------------------------------------------

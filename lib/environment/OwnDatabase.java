@@ -87,10 +87,18 @@ final class OwnDatabase {
             return ours;
         } catch (Failure failure) {
             if (Database.sqlState(failure).equals("3D000")) return ours; // a restore makes it
-            if (!(failure.problem() instanceof CannotConnect why)
-                || why.reason() != CannotConnect.Reason.WRONG_PASSWORD) throw failure;
+            var isHostUnset = "default".equals(ours.sources().get("DB_HOST"));
+            var isWrongPassword = failure.problem() instanceof CannotConnect why
+                && why.reason() == CannotConnect.Reason.WRONG_PASSWORD;
+            if (!isHostUnset && !isWrongPassword) throw failure;
             var django = fromDjangoIfPossible(failure);
-            if (!django.toString().equals(ours.toString()) || ours.password().equals(django.password())) throw failure;
+            if (isHostUnset && django.isSocket() && django.user().equals(ours.user())
+                && django.database().equals(ours.database())) {
+                warn.accept("DB_HOST is not set, and nothing on %s lets %s in; Django uses the Unix socket in %s"
+                    .formatted(ours.host(), ours.user(), django.host()));
+                return django;
+            }
+            if (!isWrongPassword || !django.toString().equals(ours.toString()) || ours.password().equals(django.password())) throw failure;
             warn.accept(("the server rejects %s as python-dotenv reads it in %s; Django's settings have another password,"
                     + " because their reader takes quotes, #, $, \\ or %% differently: Django's is used")
                 .formatted(ours.nameOf("DB_PASSWORD"), ours.sources().get("DB_PASSWORD")));

@@ -41,7 +41,10 @@ public record CannotConnect(Reason reason, ExitCode exit, String what, List<Stri
                     "stop some of the programs that use it, or raise max_connections");
             case "57P03" -> busy("the server is not ready (%s): %s".formatted(at, words),
                     "wait a moment and try again");
-            case "08001" -> e.getCause() instanceof UnknownHostException ? unknownHost(c.host(), c.nameOf("DB_HOST"))
+            case "08001" -> c.isSocket() ? failed("no PostgreSQL server answers at the Unix socket "
+                            + (e.getCause() == null ? said : e.getCause().getMessage()),
+                            "start it, or correct %s and %s".formatted(c.nameOf("DB_HOST"), c.nameOf("DB_PORT")))
+                    : e.getCause() instanceof UnknownHostException ? unknownHost(c.host(), c.nameOf("DB_HOST"))
                     : failed("no PostgreSQL server answers on %s: %s".formatted(at, words),
                             "start it, or correct %s and %s".formatted(c.nameOf("DB_HOST"), c.nameOf("DB_PORT")));
             case "08004" -> said.contains("password")

@@ -95,10 +95,6 @@ public final class Database implements AutoCloseable {
     }
 
     private static Connection connect(Credentials c) throws SQLException {
-        if (c.host().startsWith("/")) {
-            throw Failure.usage("DB_HOST is a Unix socket folder (" + c.host() + "), but the Java driver needs TCP")
-                    .next("set DB_HOST=localhost; the server must listen there (listen_addresses)");
-        }
         var settings = new Properties();
         settings.setProperty("user", c.user());
         if (c.password() != null) settings.setProperty("password", c.password()); // else the driver reads ~/.pgpass
@@ -112,8 +108,13 @@ public final class Database implements AutoCloseable {
             settings.setProperty("socketFactory", route.tunnel().className());
             settings.setProperty("socketFactoryArg", route.tunnel().argument());
         }
+        if (c.isSocket()) {
+            settings.setProperty("socketFactory", UnixSocket.class.getName());
+            settings.setProperty("socketFactoryArg", UnixSocket.in(c.host(), c.port()).toString());
+            settings.setProperty("sslmode", "disable"); // libpq, too, uses no TLS there
+        }
         var direct = route == null || route.host() == null;
-        var host = direct ? c.host() : route.host();
+        var host = c.isSocket() ? "localhost" : direct ? c.host() : route.host();
         if (host.contains(":") && !host.startsWith("[")) host = "[" + host + "]";
         var name = URLEncoder.encode(c.database(), StandardCharsets.UTF_8).replace("+", "%20");
         var url = "jdbc:postgresql://%s:%d/%s".formatted(host, direct ? c.port() : route.port(), name);

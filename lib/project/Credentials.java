@@ -2,6 +2,7 @@ package lib.project;
 
 import java.net.InetAddress;
 import java.net.UnknownHostException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -158,6 +159,11 @@ public record Credentials(String host, int port, String database, String user, S
         return new Credentials(service, servicePort, database, user, password, sslmode, sources, by);
     }
 
+    /** True when the host is the folder of a Unix socket. */
+    public boolean isSocket() {
+        return route == null && host.startsWith("/");
+    }
+
     /** True for a Unix socket, a loopback address and this machine's own name. Asks no name server. */
     public boolean isLocal() {
         if (route != null) return route.engineIsLocal();
@@ -219,6 +225,7 @@ public record Credentials(String host, int port, String database, String user, S
             var sslmode = setting("DB_SSLMODE", url.sslmode(), null);
             if (sslmode != null && !SSLMODES.contains(sslmode))
                 throw invalid("DB_SSLMODE", "one of " + String.join(", ", SSLMODES));
+            if (password == null && isEmptyHost()) host = socketFolder(port, host);
             if (password == null) password = fromPgpass(host, port, database, user);
             var sources = new LinkedHashMap<String, String>();
             found.forEach((setting, from) -> sources.put(setting, source(setting, from)));
@@ -228,9 +235,23 @@ public record Credentials(String host, int port, String database, String user, S
         private String fromPgpass(String host, int port, String database, String user) {
             var passwords = Pgpass.of(file.environment());
             var password = passwords.find(host, port, database, user);
+            if (password == null && host.startsWith("/")) return null; // the server asks the system who we are
             if (password == null) throw noPassword(passwords.refused());
             found.put("DB_PASSWORD", new Setting(password, "", passwords.path().toString()));
             return password;
+        }
+
+        /** Set, but to nothing, as libpq and Django's settings name the default socket. */
+        private boolean isEmptyHost() {
+            return "".equals(file.get("DB_HOST")) && found.get("DB_HOST").where().equals("default");
+        }
+
+        /** The default socket's folder, where a server has its socket. @param otherwise where none has */
+        private String socketFolder(int port, String otherwise) {
+            var folder = Stream.of("/var/run/postgresql", "/tmp")
+                .filter(one -> Files.exists(Path.of(one, ".s.PGSQL." + port))).findFirst();
+            folder.ifPresent(one -> found.put("DB_HOST", new Setting(one, "", "default socket")));
+            return folder.orElse(otherwise);
         }
 
         private static List<String> namesOf(String setting) {
@@ -245,7 +266,8 @@ public record Credentials(String host, int port, String database, String user, S
             lines.addAll(file.warnings()); // a skipped line may have been meant to set it
             if (pgpass != null) lines.add(pgpass + " is ignored: other users can read it");
             var failure = Failure.usage(String.join("\n  ", lines));
-            var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do;"
+            var add = "add it there, or export DB_PASSWORD; where the server asks for no password any value will do,"
+                + " and a Unix socket (DB_HOST=/var/run/postgresql) needs none;"
                 + " POSTGRES_PASSWORD, PGPASSWORD, DATABASE_URL and ~/.pgpass are read too";
             return pgpass == null ? failure.next(add) : failure.next(add,
                 "or make the password file readable for yourself alone: "

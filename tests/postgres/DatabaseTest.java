@@ -51,7 +51,7 @@ class DatabaseTest {
         assertEquals(List.of("correct DB_NAME, or create it: createdb -O postgres 'no such database'"), missing.next());
         says(refused(with(good, "nobody here", "x", null)), "nobody here", ExitCode.USAGE);
         says(refused(with(good, good.user(), "x", "require")), "DB_SSLMODE", ExitCode.USAGE);
-        says(refused(at("/var/run/postgresql", 5432)), "localhost", ExitCode.USAGE);
+        says(refused(at("/no/such/folder", 5432)), "the Unix socket /no/such/folder/.s.PGSQL.5432", ExitCode.FAILED);
         int free;
         try (var socket = new ServerSocket(0)) {
             free = socket.getLocalPort();

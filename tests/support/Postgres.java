@@ -12,6 +12,8 @@ import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import lib.postgres.Sql;
 import lib.project.Credentials;
 import org.postgresql.ds.PGSimpleDataSource;
@@ -21,6 +23,9 @@ public final class Postgres {
     public static final String HOST = "127.0.0.1";
     /** Of every role, with characters that a careless reader of .env misreads. */
     public static final String PASSWORD = "pa#ss w$rd";
+
+    /** A role's name: at the Unix socket it needs no password, because the system says who it is. */
+    public static final String PEER = "peer_of_the_tests";
 
     private static final AtomicInteger COUNT = new AtomicInteger();
 
@@ -96,8 +101,12 @@ public final class Postgres {
             statement.execute("ALTER ROLE postgres PASSWORD '" + PASSWORD + "'");
             var file = statement.executeQuery("SHOW hba_file");
             file.next();
-            Files.writeString(
-                    Path.of(file.getString(1)), "local all all scram-sha-256\nhost all all all scram-sha-256\n");
+            Files.writeString(Path.of(file.getString(1)), "local all " + PEER + " peer map=tests\n"
+                    + "local all all scram-sha-256\nhost all all all scram-sha-256\n");
+            var users = statement.executeQuery("SHOW ident_file");
+            users.next(); // nobody: root as a server in a user namespace sees it
+            Files.writeString(Path.of(users.getString(1)), Stream.of("nobody", System.getProperty("user.name"))
+                    .map(user -> "tests " + user + " " + PEER + "\n").collect(Collectors.joining()));
             statement.execute("SELECT pg_reload_conf()");
         }
         while (letsInWithoutPassword(server)) Thread.onSpinWait(); // the reload is asynchronous
