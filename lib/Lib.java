@@ -169,6 +169,7 @@
 //FILES lib/django/describe.py=django/describe.py
 //FILES lib/django/generate.py=django/generate.py
 //FILES lib/django/migrate.py=django/migrate.py
+//FILES lib/django/otherapps.py=django/otherapps.py
 //FILES lib/django/runsql.py=django/runsql.py
 //FILES lib/docker/exec.sh=docker/exec.sh
 //FILES lib/docker/tunnel.sh=docker/tunnel.sh

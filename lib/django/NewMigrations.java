@@ -12,10 +12,13 @@ import java.util.stream.Collectors;
  * @param required  without these, the new migrations cannot run
  * @param circles   references that make it impossible to create one model before another; then there are no files
  * @param unwritten in other apps
+ * @param lostOrder what run_before of old migrations asked for and would close a circle now, as "shop.0002 before
+ *                  auth.0001_initial"
  * @param carriedSql what old migrations create with SQL and these models need
  */
 public record NewMigrations(List<File> files, List<String> drift, List<RequiredChange> required,
-                            List<Reference> circles, List<UnwrittenChange> unwritten, List<CarriedSql> carriedSql) {
+                            List<Reference> circles, List<UnwrittenChange> unwritten, List<String> lostOrder,
+                            List<CarriedSql> carriedSql) {
     /** @param name "0001_initial.py"; a project's own makemigrations may also write files that are not migrations */
     public record File(String app, String name, String text) {}
 

@@ -30,7 +30,8 @@ import lib.process.Program;
  * token is a reply; any other line is noise. Not for several threads.
  */
 final class PythonProcess {
-    private static final List<String> DRIVER = List.of("conversation", "describe", "generate", "migrate", "runsql");
+    private static final List<String> DRIVER = List.of("conversation", "describe", "generate", "migrate", "otherapps",
+            "runsql");
     private static final int KEPT_LINES = 200;
     private static final int SHOWN_LINES = 12;
     private static final int LONGEST_NOISE = 1 << 20; // characters of a line

@@ -10,6 +10,7 @@ import tempfile
 from reset_migrations_driver import runsql
 from reset_migrations_driver.conversation import inside
 from reset_migrations_driver.describe import key_of, migrations_module
+from reset_migrations_driver.otherapps import ask_for_order, carry_order
 
 # Words in a migration that show that it needs an extension.
 TRACES_OF_EXTENSIONS = {
@@ -142,19 +143,20 @@ class Generator:
             return super(type(self), self).write_migration_files(changes, *rest, **more)
 
         try:
-            with self._without_history(), changes_only_of(labels, unwritten):
+            with self._without_history(), changes_only_of(labels, unwritten, self._describer.replaced):
                 for name, options in self._writers().items():
                     call_writer(name, labels, options, write_migration_files)
         except RequiresOtherApps as e:
-            return dict(files=[], drift=[], required=e.changes, circles=[], unwritten=[], carriedSql=[])
+            return dict(files=[], drift=[], required=e.changes, circles=[], unwritten=[], lostOrder=[], carriedSql=[])
         except Circle as e:
-            return dict(files=[], drift=[], required=[], circles=e.references, unwritten=[], carriedSql=[])
+            return dict(files=[], drift=[], required=[], circles=e.references, unwritten=[], lostOrder=[], carriedSql=[])
+        names = {(label, name[:-len(".py")]) for label in labels for name, _ in staging.files(label)}
+        loadable = names.issuperset(self._describer.referenced)  # else it is refused
+        lost_order = carry_order(staging, self._describer.replaced) if loadable else []
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
-        names = {(file["app"], file["name"][:-len(".py")]) for file in files}
-        loadable = names.issuperset(self._describer.referenced)
         return dict(files=files, drift=self.drift(labels) if loadable else [], required=[], circles=[],
-                    unwritten=unwritten, carriedSql=[one.reply() for one in self._sql])
+                    unwritten=unwritten, lostOrder=lost_order, carriedSql=[one.reply() for one in self._sql])
 
     def explained(self, error):
         """What else is to be said of an error of the new migrations, as (name, text)."""
@@ -241,7 +243,7 @@ class RequiresOtherApps(Exception):
 
 
 @contextlib.contextmanager
-def changes_only_of(labels, unwritten):
+def changes_only_of(labels, unwritten, replaced):
     """
     Django also writes migrations for other apps that these depend on, even for installed packages. This removes their
     changes before Django arranges them into migrations, so that the new ones depend on the last migration that the
@@ -262,7 +264,13 @@ def changes_only_of(labels, unwritten):
             unwritten.extend(m for m in made if m not in unwritten)
             del self.generated_operations[label]
         original(self, *rest, **more)
-        break_circles(self)
+        ask_for_order(self.migrations, replaced)
+        try:
+            break_circles(self)
+        except Circle:
+            for migration in (m for all_new in self.migrations.values() for m in all_new):
+                migration.run_before = []
+            break_circles(self)
 
     MigrationAutodetector._build_migration_list = _build_migration_list
     try:

@@ -123,6 +123,9 @@ public record Findings(Environment environment, Services services, Description d
         for (var change : migrations.generated.unwritten())
             warnings.add("no migration makes this change of the app %s, so the new database will not have it: %s"
                     .formatted(change.app(), change.change()));
+        for (var order : migrations.generated.lostOrder())
+            warnings.add(("run_before is not kept: %s; the new migration depends on the one that it would come before,"
+                    + " or its app has none").formatted(order));
         for (var alias : django.databases())
             if (!alias.isDefault() && !alias.sameDatabase()) warnings.add(("the database of alias \"%s\" (%s) stays as "
                     + "it is; if own apps migrate there, its history keeps the old names")

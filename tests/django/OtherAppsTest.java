@@ -137,6 +137,68 @@ class OtherAppsTest {
         migrated();
     }
 
+    // ---- order -------------------------------------------------------------------------------
+
+    private static final Map<String, String> PLUGIN = Map.of("models.py", """
+            from django.db import models
+
+            class Socket(models.Model):
+                pass
+            """, "migrations/0001_initial.py", migration("""
+            dependencies = []
+            operations = [migrations.CreateModel("Socket", [
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"))])]
+            """));
+
+    private List<String> order() {
+        return List.of(OldState.text(db, "SELECT string_agg(app || '.' || name, ' ' ORDER BY id) "
+                + "FROM django_migrations WHERE app IN ('plugin', 'shop')").split(" "));
+    }
+
+    @Test void run_before_is_kept_by_the_new_migration_that_creates_the_same_model() throws Exception {
+        packaged("plugin", PLUGIN);
+        file("shop/models.py", SALE).file("shop/migrations/0001_initial.py", migration("dependencies = []"));
+        file("shop/migrations/0002_sale.py", migration("""
+                dependencies = [("shop", "0001_initial")]
+                run_before = [("plugin", "0001_initial")]
+                operations = [migrations.CreateModel("Sale", [("id", models.BigAutoField(primary_key=True)),
+                                                              ("number", models.IntegerField())])]
+                """));
+        create();
+        reset("--yes").done();
+        assertEquals(List.of("shop.0001_initial", "plugin.0001_initial"), order());
+        assertTrue(fresh("shop/migrations/0001_initial.py").contains("run_before"));
+        migrated();
+        reset("--yes").done(); // from the new file
+        assertEquals(List.of("shop.0001_initial", "plugin.0001_initial"), order());
+    }
+
+    @Test void run_before_is_kept_by_a_second_migration_where_it_would_close_a_circle() throws Exception {
+        packaged("plugin", PLUGIN);
+        file("shop/models.py", SALE + "    at = models.ForeignKey('plugin.Socket', models.CASCADE, null=True)\n");
+        file("shop/migrations/0001_initial.py", migration("""
+                run_before = [("plugin", "0001_initial")]
+                operations = [migrations.CreateModel("Sale", [("id", models.BigAutoField(primary_key=True)),
+                                                              ("number", models.IntegerField())])]
+                """));
+        create();
+        reset("--yes").done();
+        assertEquals(List.of("shop.0001_initial", "plugin.0001_initial", "shop.0002_initial"), order());
+        migrated();
+    }
+
+    @Test void run_before_that_cannot_be_kept_is_a_warning() throws Exception {
+        packaged("plugin", PLUGIN);
+        file("shop/models.py", SALE.replace("models.Model", "Socket")
+                .replace("import models", "import models\nfrom plugin.models import Socket"));
+        file("shop/migrations/0001_broken.py", migration("run_before = [('plugin', '0001_initial')]").replace("from",
+                "import gone\nfrom"));
+        create();
+        reset("--yes").ended(0, "run_before is not kept: shop.0001_broken before plugin.0001_initial; ");
+        assertEquals(List.of("plugin.0001_initial", "shop.0001_initial"), order());
+        migrated();
+    }
+
     // ---- commands of other apps that write migrations ----------------------------------------
 
     @Test void the_migrations_are_written_by_the_command_that_a_package_has_for_it() throws Exception {
