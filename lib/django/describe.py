@@ -28,6 +28,7 @@ class Databases:
         self.same = {"default"}  # aliases of default's database
         self.other = set()       # aliases known to be of another database
         self._target = None      # while building: the only database that the aliases in same may reach
+        self._unpooled = set()   # aliases whose engine has a pool of its own, which is not used here
         self.settings = {  # NAME and OPTIONS by alias, as the project has them
             alias: (connections.settings[alias].get("NAME"), dict(connections.settings[alias].get("OPTIONS") or {}))
             for alias in connections}
@@ -59,12 +60,16 @@ class Databases:
             if wrapper.vendor != "postgresql":
                 continue
             wrapper.close()
-            if alias in getattr(wrapper, "_connection_pools", {}):
+            if hasattr(wrapper, "close_pool") and alias in getattr(wrapper, "_connection_pools", {}):
                 wrapper.close_pool()
+            if not connects_itself(type(wrapper)) and keeps_connections(wrapper):
+                wrapper.__class__ = next(base for base in type(wrapper).__mro__ if connects_itself(base))
+                self._unpooled.add(alias)
             moved = database and alias in self.same
             name, options = self.settings[alias]
             # A pool hands out older connections, and dbname wins over NAME (a service does not).
-            options = {k: v for k, v in options.items() if k != "pool" and not (k == "dbname" and moved)}
+            options = {k: v for k, v in options.items() if k != "pool" and not (k == "dbname" and moved)
+                       and not (k.isupper() and alias in self._unpooled)}  # MAX_CONNS, for the pool only
             options.setdefault("connect_timeout", 10)
             wrapper.settings_dict["OPTIONS"] = options
             wrapper.settings_dict["NAME"] = database if moved else name
@@ -89,6 +94,48 @@ class Databases:
                 connections[alias].close()
             except Exception:
                 pass
+
+
+def connects_itself(engine):
+    """Whether an engine's connections are opened and closed by Django's own code."""
+    from django.db.backends.postgresql.base import DatabaseWrapper
+    return issubclass(engine, DatabaseWrapper) and all(
+        getattr(engine, name).__module__.startswith("django.")
+        for name in ("get_new_connection", "connect", "close", "_close"))
+
+
+def keeps_connections(wrapper):
+    """
+    Whether an engine keeps a connection that was closed, as a pool does: one to another database would come back then.
+    Ends the connection, which could be in the way of a rename.
+    """
+    def session():
+        with wrapper.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return cursor.fetchone()[0]
+
+    try:
+        first, raw = session(), wrapper.connection
+        wrapper.close()
+        if session() != first and not works(raw):
+            return False
+        works(wrapper, "SELECT pg_terminate_backend(pg_backend_pid())")
+        return True
+    except Exception:
+        return False  # the error comes again, with its reason, where the connection is needed
+    finally:
+        try:
+            wrapper.close()
+        except Exception:
+            wrapper.connection = None
+
+
+def works(connection, sql="SELECT 1"):
+    try:
+        connection.cursor().execute(sql)
+        return True
+    except Exception:
+        return False
 
 
 class App:

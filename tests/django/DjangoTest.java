@@ -30,6 +30,8 @@ import lib.process.Program;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import support.Postgres;
 import support.Python;
 
@@ -543,6 +545,68 @@ class DjangoTest {
             }
             assertTrue(tables(scratch).contains("public.shop_book"));
             assertEquals(Set.of(), tables(db));
+        }
+    }
+
+    /** As django-db-geventpool, django-db-connection-pool (SQLAlchemy) and a pool of psycopg written by hand do it. */
+    private static final Map<String, String> POOLS = Map.of("queue", """
+            from queue import SimpleQueue
+            from django.db.backends.postgresql import base
+            class DatabaseWrapper(base.DatabaseWrapper):
+                _connection_pools = {}
+                def get_new_connection(self, conn_params):
+                    pool = self._connection_pools.setdefault(self.alias, SimpleQueue())
+                    conn_params.pop("MAX_CONNS")
+                    return super().get_new_connection(conn_params) if pool.empty() else pool.get()
+                def _close(self):
+                    self._connection_pools[self.alias].put(self.connection)
+                    self.connection = None
+            """, "fairy", """
+            from django.db.backends.postgresql import base
+            class Fairy:
+                def __init__(self, real):
+                    self.real = real
+                def __getattr__(self, name):
+                    return getattr(self.real, name)
+                def close(self):
+                    POOL.append(self.__dict__.pop("real"))
+            POOL = []
+            class DatabaseWrapper(base.DatabaseWrapper):
+                def get_new_connection(self, conn_params):
+                    conn_params.pop("MAX_CONNS")
+                    return Fairy(POOL.pop() if POOL else super().get_new_connection(conn_params))
+                def _set_autocommit(self, autocommit):
+                    self.connection.real.autocommit = autocommit
+            """, "psycopg", """
+            from django.db.backends.postgresql import base
+            from psycopg_pool import ConnectionPool
+            class DatabaseWrapper(base.DatabaseWrapper):
+                the_pool = None
+                def get_new_connection(self, conn_params):
+                    if not DatabaseWrapper.the_pool:
+                        conn_params = {k: v for k, v in conn_params.items() if k not in ("MAX_CONNS", "context")}
+                        DatabaseWrapper.the_pool = ConnectionPool(kwargs=conn_params, min_size=1, open=True)
+                    return self.the_pool.getconn()
+                def _close(self):
+                    self.the_pool.putconn(self.connection)
+            """);
+
+    @ParameterizedTest
+    @ValueSource(strings = {"queue", "fairy", "psycopg"})
+    void an_engine_with_a_pool_of_its_own_builds_without_it(String pool) {
+        app("shop", BOOK).file("site_/pooled/__init__.py", "").file("site_/pooled/base.py", POOLS.get(pool));
+        aliases.put("default", database(db, db.name(), "{'MAX_CONNS': 4}").replace("django.db.backends.postgresql",
+                "site_.pooled"));
+        var scratch = Postgres.database();
+        try (var django = django()) {
+            generate(django);
+            if (!pool.equals("psycopg")) assertNobodyIn(db); // its threads connect again, until Python ends
+            django.migrateInto(scratch.name());
+            assertNobodyIn(scratch); // it is about to be renamed
+            assertTrue(tables(scratch).contains("public.shop_book"));
+            assertEquals(Set.of(), tables(db));
+            django.migrateLive();
+            assertEquals(tables(scratch), tables(db));
         }
     }
 
