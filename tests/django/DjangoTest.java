@@ -584,7 +584,7 @@ class DjangoTest {
                 the_pool = None
                 def get_new_connection(self, conn_params):
                     if not DatabaseWrapper.the_pool:
-                        conn_params = {k: v for k, v in conn_params.items() if k not in ("MAX_CONNS", "context")}
+                        conn_params.pop("MAX_CONNS")
                         DatabaseWrapper.the_pool = ConnectionPool(kwargs=conn_params, min_size=1, open=True)
                     return self.the_pool.getconn()
                 def _close(self):
@@ -600,7 +600,7 @@ class DjangoTest {
         var scratch = Postgres.database();
         try (var django = django()) {
             generate(django);
-            if (!pool.equals("psycopg")) assertNobodyIn(db); // its threads connect again, until Python ends
+            if (!pool.equals("psycopg")) assertNobodyIn(db); // its threads connect again until Python ends
             django.migrateInto(scratch.name());
             assertNobodyIn(scratch); // it is about to be renamed
             assertTrue(tables(scratch).contains("public.shop_book"));
