@@ -164,6 +164,39 @@ class ResetExitCodesTest {
                 .endsWith("/manage.py createsuperuser"), next.getLast());
     }
 
+    /** Its own words, and that it is the project's: Django's would have known what it was asked. */
+    @Test void a_command_of_the_projects_own_that_refuses() throws Exception {
+        SampleProject.write(shop.root(), "shop/management/commands/makemigrations.py", """
+            from django.conf import settings
+            from django.core.management.base import CommandError
+            from django.core.management.commands.makemigrations import Command as Original
+            class Command(Original):
+                def handle(self, *args, **options):
+                    if not getattr(settings, "DEVELOPER", False):
+                        raise CommandError("for developers only: set DEVELOPER = True")
+                    super().handle(*args, **options)
+            """);
+        var hint = "  → this is the project's own command (shop.management.commands.makemigrations)";
+        run("--dry-run").ended(FAILED, "error: CommandError: for developers only: set DEVELOPER = True", hint);
+        SampleProject.write(shop.root(), "shop/management/commands/createsuperuser.py", """
+            from django.core.management.base import BaseCommand
+            class Command(BaseCommand):
+                def handle(self, **options):
+                    pass
+            """);
+        SampleProject.write(shop.root(), "config/extra.py", """
+            DEVELOPER = True
+            INSTALLED_APPS = ["shop", "django.contrib.contenttypes", "django.contrib.auth"]
+            """);
+        run("--yes", "--superuser").ended(PARTLY, "unrecognized arguments: --noinput",
+            "  → this is the project's own createsuperuser, which does not know --noinput; run it as it wants: ");
+
+        SampleProject.write(shop.root(), "shop/models.py", "from django.db import models\nclass Order(models.Model):\n"
+            + "    number = models.IntegerField(default=lambda: 1)\n"); // the control: Django's own words
+        var other = run("--dry-run").ended(FAILED, "error: ");
+        assertTrue(!other.err().contains("own command"), other.err());
+    }
+
     @Test void undo() throws Exception {
         assertEnds(expect(USAGE, "no reset to go back to: no run is known for this project",
                 "see reset_migrations status"), "undo", "--yes");

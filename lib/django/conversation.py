@@ -282,6 +282,7 @@ def words_of(error):
 
 def failure(error, project, secrets):
     """The exception, PostgreSQL's message, and the last frame in the project's own code."""
+    refused_by = getattr(error, "refused_by", None)
     while isinstance(error, SystemExit) and isinstance(error.__context__, Exception):
         error = error.__context__
     frames = [(f.filename, f.lineno, f.line or "") for f in traceback.extract_tb(error.__traceback__)]
@@ -294,7 +295,7 @@ def failure(error, project, secrets):
     details += getattr(error, "more_details", [])
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return dict(
-        words=secrets.masked(words), state=state,
+        words=secrets.masked(words), state=state, refusedBy=refused_by,
         details=["%s: %s" % (name, secrets.masked(text)) for name, text in details if text not in words],
         file=project.shown(file) if file else None, line=line, source=secrets.masked(source),
         trace=secrets.masked(trace)[-20000:])

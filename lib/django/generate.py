@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
+import traceback
 
 from reset_migrations_driver import runsql
 from reset_migrations_driver.conversation import inside
@@ -454,10 +455,23 @@ def command(name, **overrides):
 
 def call_writer(name, labels, options, write_migration_files):
     """Runs a command that writes migrations, with this method of its own overridden."""
-    from django.core.management import call_command
-    call_command(command(name, write_migration_files=write_migration_files), *labels, verbosity=0,
-                 stdout=sys.stderr, stderr=sys.stderr, **options)
+    run_command(command(name, write_migration_files=write_migration_files), *labels, **options)
     importlib.invalidate_caches()
+
+
+def run_command(chosen, *labels, **options):
+    """Runs what command() returned. When a command that is not Django's own refuses, the exception names it."""
+    from django.core.management import CommandError, base, call_command
+    try:
+        call_command(chosen, *labels, verbosity=0, stdout=sys.stderr, stderr=sys.stderr, **options)
+    except (CommandError, SystemExit, TypeError) as e:
+        own = [kind.__module__ for kind in type(chosen).__mro__[1:] if not kind.__module__.startswith("django.core.")
+               and kind is not object]
+        files = [getattr(sys.modules.get(module), "__file__", None) for module in own] + [base.__file__]
+        raised_in = traceback.extract_tb(e.__traceback__)[-1].filename
+        if own and (raised_in in files or str(e).startswith("Unknown option")):  # base: wrong arguments
+            e.refused_by = own[0]
+        raise
 
 
 # ---- carried operations ----------------------------------------------------------------------

@@ -3,7 +3,7 @@ import os
 import sys
 
 from reset_migrations_driver.describe import migrations_folders
-from reset_migrations_driver.generate import command
+from reset_migrations_driver.generate import command, run_command
 
 
 class Migrator:
@@ -125,7 +125,6 @@ class Migrator:
         self._require_complete()
 
     def _run_migrate(self, before_each=None, after_each=None):
-        from django.core.management import call_command
         from django.db.models.signals import pre_migrate
         say, planned, applied = self._conversation.say, [], []
 
@@ -147,8 +146,8 @@ class Migrator:
 
         pre_migrate.connect(remember, weak=False, dispatch_uid="reset_migrations")
         try:
-            call_command(command("migrate", migration_progress_callback=migration_progress_callback),
-                         database="default", interactive=False, verbosity=0, stdout=sys.stderr, stderr=sys.stderr)
+            run_command(command("migrate", migration_progress_callback=migration_progress_callback),
+                        database="default", interactive=False)
         except Exception as e:
             e.more_details = self._generator.explained(e)
             raise

@@ -36,6 +36,9 @@ public record Superuser(Boolean wanted, boolean mayAsk, boolean interactive) {
         var output = manage.with("--noinput").run();
         var words = output.err().lines().filter(line -> !DockerCompose.isWarning(line))
                 .collect(Collectors.joining("\n")).strip();
+        if (words.contains("unrecognized arguments: --noinput")) throw failed(words, command)
+                .next("this is the project's own createsuperuser, which does not know --noinput; run it as it wants: "
+                        + command);
         if (output.code() != 0) throw failed(words, command)
                 .next("without a terminal, DJANGO_SUPERUSER_USERNAME, _EMAIL and _PASSWORD have to be set",
                         "run it again: " + command);
