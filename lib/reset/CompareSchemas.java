@@ -49,24 +49,24 @@ final class CompareSchemas implements Step {
         return "compare the new schema with the old one";
     }
 
-    /** The same without the refusal. */
+    /** Prints all of it, for there is no run whose log has the rest, and refuses nothing. */
     Step printingOnly() {
-        return Step.of(describe(), this::compare, () -> {});
+        return Step.of(describe(), () -> compare(Losses.ALL), () -> {});
     }
 
     @Override public void run() {
-        compare();
+        compare(Losses.MOST_IMPORTANT);
         if (!allowPolicyLoss) refuse(losses.rowSecurity());
     }
 
-    private void compare() {
+    private void compare(int shown) {
         try (var db = parser.get()) {
             losses = Losses.between(old(), built(), new Rewording(db), notBuiltYet(), lostRows(db),
                     operations);
         }
         if (!old().locked().isEmpty())
             console.warn("locked by another session, and therefore not compared: " + String.join(", ", old().locked()));
-        losses.print(console, findings.models());
+        losses.print(console, findings.models(), shown);
     }
 
     /**
@@ -80,13 +80,13 @@ final class CompareSchemas implements Step {
             printUncounted("the old migrations are not run here");
             return List.of();
         }
+        console.note("running the old migrations in a database of their own, to count the rows that they make");
         try {
             return swap.rowsOfOldMigrations(migrator).stream().filter(made -> made.left() > rows(fresh, made.table()))
                     .toList();
         } catch (Failure e) {
             Interruption.check(); // Ctrl-C ends Python too
-            printUncounted("the old migrations do not run");
-            console.log(Text.line(Failure.firstLine(e)));
+            printUncounted("the old migrations do not run (%s)".formatted(Text.line(Failure.firstLine(e))));
             return List.of();
         }
     }

@@ -30,7 +30,9 @@ import lib.postgres.SchemaDifference.Verdict;
 record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows, CustomOperations operations) {
     static final Losses NONE = new Losses(List.of(), List.of(), null);
 
-    private static final int SHOWN = 10;
+    static final int MOST_IMPORTANT = 10;
+    static final int ALL = Integer.MAX_VALUE;
+
     private static final Set<Kind> ROW_SECURITY = EnumSet.of(Kind.POLICY, Kind.ROW_SECURITY);
     private static final Comparator<SchemaDifference> BY_IMPORTANCE =
             Comparator.comparing((SchemaDifference one) -> importance(one.item().kind()))
@@ -113,19 +115,20 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows, 
     }
 
     /**
-     * The ten most important; the others go to the run's log.
+     * The most important first; those that are not shown go to the run's log.
      *
      * @param models "shop.Order" by the name of its table
+     * @param shown  how many are shown: {@link #MOST_IMPORTANT}, or {@link #ALL}
      */
-    void print(Console console, Map<String, String> models) {
+    void print(Console console, Map<String, String> models, int shown) {
         if (isEmpty()) return;
         console.heading("Not in the new database: " + summary());
         for (var made : rows)
             console.say("  %s in %s, made by %s".formatted(Text.count(made.rows(), "row"), Text.line(made.table()),
                     made.migration()));
-        byRelation(differences.stream().limit(SHOWN), models).forEach(console::say);
-        byRelation(differences.stream().skip(SHOWN), models).forEach(console::log);
-        if (differences.size() > SHOWN) console.say("  … and %,d more".formatted(differences.size() - SHOWN));
+        byRelation(differences.stream().limit(shown), models).forEach(console::say);
+        byRelation(differences.stream().skip(shown), models).forEach(console::log);
+        if (differences.size() > shown) console.say("  … and %,d more".formatted(differences.size() - shown));
         var origins = origins();
         if (!origins.isEmpty()) console.say("  made by these operations of the old files:");
         origins.forEach((origin, items) -> console.say("    %s  %s".formatted(origin, Text.some(items))));
