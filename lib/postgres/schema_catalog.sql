@@ -26,9 +26,10 @@ col AS MATERIALIZED (
     SELECT a.*, tab.relname, tab.relowner FROM pg_attribute a JOIN tab ON tab.oid = a.attrelid
     WHERE a.attnum > 0 AND NOT a.attisdropped
 ),
--- sequences of columns: of an identity, or serial, where the column's default is the sequence's next value
+-- sequences of columns: of an identity, serial, where the column's default is the sequence's next value, or neither
 owned AS MATERIALIZED (
-    SELECT d.objid AS oid, d.refobjid AS attrelid, d.refobjsubid AS attnum, d.deptype = 'a' AND EXISTS (
+    SELECT d.objid AS oid, d.refobjid AS attrelid, d.refobjsubid AS attnum, d.deptype = 'i' AS identity,
+        d.deptype = 'a' AND EXISTS (
         SELECT FROM pg_depend x JOIN pg_attrdef e ON e.oid = x.objid
         WHERE x.classid = 'pg_attrdef'::regclass AND x.refclassid = 'pg_class'::regclass AND x.refobjid = d.objid
           AND (e.adrelid, e.adnum) = (d.refobjid, d.refobjsubid)) AS serial
@@ -121,8 +122,9 @@ rare AS MATERIALIZED (
 object (class, oid, sub, kind, relation, name, owner) AS MATERIALIZED (
     SELECT 'pg_class'::regclass, oid, 0, noun, relname, relname, relowner
         FROM rel WHERE relkind IN ('r', 'p', 'f', 'v', 'm')
-    UNION ALL SELECT 'pg_class', s.oid, 0, 'sequence', c.relname, coalesce('of column ' || c.attname, s.relname),
-            s.relowner
+    -- one that only belongs to a column is used by its name
+    UNION ALL SELECT 'pg_class', s.oid, 0, 'sequence', c.relname,
+            CASE WHEN o.serial OR o.identity THEN 'of column ' || c.attname ELSE s.relname END, s.relowner
         FROM rel s LEFT JOIN owned o USING (oid) LEFT JOIN col c ON (c.attrelid, c.attnum) = (o.attrelid, o.attnum)
         WHERE s.relkind = 'S'
     UNION ALL SELECT 'pg_class', attrelid, attnum, 'column', relname, attname, NULL FROM col
@@ -178,7 +180,7 @@ UNION ALL SELECT 'COLUMN', relname, attname,
     CASE WHEN attidentity = 'd' THEN 'identity' WHEN serial THEN 'serial' END, attnum
     FROM (SELECT col.*, pg_get_expr(d.adbin, d.adrelid) AS expression, o.serial
           FROM col LEFT JOIN pg_attrdef d ON d.adrelid = col.attrelid AND d.adnum = col.attnum
-          LEFT JOIN owned o ON (o.attrelid, o.attnum) = (col.attrelid, col.attnum)) c
+          LEFT JOIN owned o ON (o.attrelid, o.attnum) = (col.attrelid, col.attnum) AND o.serial) c
 UNION ALL SELECT 'COLUMN_STORAGE', relname, attname, concat_ws(' ', 'STORAGE ' || CASE attstorage WHEN 'p' THEN 'PLAIN'
         WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END,
         CASE compression WHEN 'p' THEN 'COMPRESSION pglz' WHEN 'l' THEN 'COMPRESSION lz4' END), NULL, 0

@@ -35,18 +35,19 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows, 
 
     private static final Set<Kind> ROW_SECURITY = EnumSet.of(Kind.POLICY, Kind.ROW_SECURITY);
     private static final Comparator<SchemaDifference> BY_IMPORTANCE =
-            Comparator.comparing((SchemaDifference one) -> importance(one.item().kind()))
+            Comparator.comparing((SchemaDifference one) -> importance(one.item()))
                     .thenComparing(one -> one.verdict() == Verdict.DIFFERENT)
                     .thenComparing(one -> one.item().toString());
 
-    private static int importance(Kind kind) {
-        return switch (kind) {
+    private static int importance(SchemaCatalog.Item item) {
+        return switch (item.kind()) {
             case POLICY, ROW_SECURITY -> 0;
             case TABLE, MATERIALIZED_VIEW -> 1;
             case COLUMN -> 2;
             case TRIGGER, RULE, FUNCTION, VIEW -> 3;
             case PRIMARY_KEY, UNIQUE, FOREIGN_KEY, CHECK, EXCLUSION, UNIQUE_INDEX, INDEX -> 4;
             case GRANT, OWNER -> 5;
+            case SEQUENCE -> item.name().startsWith("of column ") ? 6 : 3; // the others are used by their names
             default -> 6;
         };
     }

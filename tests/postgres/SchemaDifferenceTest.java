@@ -175,6 +175,10 @@ class SchemaDifferenceTest {
                             + " (ARRAY[('a'::varchar)::text, ('b'::varchar)::text]))",
                     "check shop_order_status_check on shop_order: CHECK", 0),
             added(Kind.SEQUENCE, "CREATE SEQUENCE extra", "sequence extra: bigint START 1"),
+            added(
+                    Kind.SEQUENCE,
+                    "CREATE SEQUENCE extra OWNED BY shop_item.id",
+                    "sequence extra on shop_item: bigint START 1"),
             changed(Kind.SEQUENCE, "ALTER SEQUENCE loose INCREMENT 3", "sequence loose: bigint START 5 INCREMENT 3"),
             changed(
                     Kind.SEQUENCE,
