@@ -67,8 +67,10 @@ class Databases:
                 self._unpooled.add(alias)
             moved = database and alias in self.same
             name, options = self.settings[alias]
-            # A pool hands out older connections, and dbname wins over NAME (a service does not).
-            options = {k: v for k, v in options.items() if k != "pool" and not (k == "dbname" and moved)
+            # A pool hands out older connections, dbname wins over NAME (a service does not), and application_name over
+            # PGAPPNAME, by which the tool knows its own sessions.
+            options = {k: v for k, v in options.items()
+                       if k not in ("pool", "application_name") and not (k == "dbname" and moved)
                        and not (k.isupper() and alias in self._unpooled)}  # MAX_CONNS, for the pool only
             options.setdefault("connect_timeout", 10)
             wrapper.settings_dict["OPTIONS"] = options

@@ -695,6 +695,20 @@ class DjangoTest {
         assertEquals(before, catalog(db));
     }
 
+    /** By its name a session of ours is told from those that are in the way. */
+    @Test
+    void sessions_of_django_bear_the_tools_name_whatever_its_options_say() {
+        options = "{'application_name': 'crm'}";
+        bookToPark();
+        try (var django = django()) {
+            generate(django);
+            django.migrateInTransaction(PARK);
+            assertEquals(List.of(Database.APPLICATION), column(db, "SELECT application_name FROM pg_stat_activity "
+                    + "WHERE datname = '%s' AND pid <> pg_backend_pid()".formatted(db.name())));
+            django.rollback();
+        }
+    }
+
     @Test
     void a_transaction_committed_has_both_the_parked_and_the_new_table() {
         bookToPark();
