@@ -12,12 +12,14 @@ import java.util.stream.Collectors;
  * @param required  without these, the new migrations cannot run
  * @param circles   references that make it impossible to create one model before another; then there are no files
  * @param unwritten in other apps
+ * @param elsewhere changes of other apps' models that new migrations make, as old ones did
  * @param lostOrder what run_before of old migrations asked for and would close a circle now, as "shop.0002 before
  *                  auth.0001_initial"
  * @param carriedSql what old migrations create with SQL and these models need
  */
 public record NewMigrations(List<File> files, List<String> drift, List<RequiredChange> required,
-                            List<Reference> circles, List<UnwrittenChange> unwritten, List<String> lostOrder,
+                            List<Reference> circles, List<UnwrittenChange> unwritten, List<ChangeElsewhere> elsewhere,
+                            List<String> lostOrder,
                             List<CarriedSql> carriedSql) {
     /** @param name "0001_initial.py"; a project's own makemigrations may also write files that are not migrations */
     public record File(String app, String name, String text) {}
@@ -30,6 +32,15 @@ public record NewMigrations(List<File> files, List<String> drift, List<RequiredC
 
     /** A table or column that an app's models have and that no migration creates, old or new. */
     public record UnwrittenChange(String app, String change) {}
+
+    /** @param places old operations that changed the same model */
+    public record ChangeElsewhere(String app, String migration, String otherApp, String change, List<Place> places) {}
+
+    public record Place(String app, String migration, int line) {
+        boolean isOf(Description.CustomOperation one) {
+            return app.equals(one.app()) && migration.equals(one.migration()) && line == one.line();
+        }
+    }
 
     /**
      * Statements of an old RunSQL that the new migrations have too.
@@ -47,7 +58,8 @@ public record NewMigrations(List<File> files, List<String> drift, List<RequiredC
 
     /** Whether the new migrations have all of this operation of an old one. */
     public boolean haveAllOf(Description.CustomOperation one) {
-        return one.carried() || havePartOf(one) && carriedSql.stream().filter(sql -> sql.isOf(one))
+        var isElsewhere = elsewhere.stream().flatMap(change -> change.places().stream()).anyMatch(p -> p.isOf(one));
+        return isElsewhere || one.carried() || havePartOf(one) && carriedSql.stream().filter(sql -> sql.isOf(one))
                 .allMatch(CarriedSql::whole);
     }
 

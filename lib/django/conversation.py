@@ -402,7 +402,7 @@ def start(conversation, project, secrets):
     from reset_migrations_driver.migrate import Migrator
     databases = Databases()
     describer = Describer(project, secrets, databases)
-    generator = Generator(conversation, project, describer)
+    generator = Generator(conversation, project, describer, databases)
     migrator = Migrator(conversation, databases, generator)
     return dict(
         describe=describer.describe, codeInImage=describer.code_in_image, mountedFiles=describer.mounted_files,

@@ -11,7 +11,7 @@ import traceback
 from reset_migrations_driver import runsql
 from reset_migrations_driver.conversation import inside
 from reset_migrations_driver.describe import key_of, migrations_module
-from reset_migrations_driver.otherapps import ask_for_order, carry_order
+from reset_migrations_driver.otherapps import ask_for_order, carry_changes, carry_order, label_of
 
 # Words in a migration that show that it needs an extension.
 TRACES_OF_EXTENSIONS = {
@@ -108,8 +108,9 @@ def temporary_folder(project):
 class Generator:
     """The command "generate"."""
 
-    def __init__(self, conversation, project, describer):
+    def __init__(self, conversation, project, describer, databases):
         self._conversation, self._project, self._describer = conversation, project, describer
+        self._databases = databases
         self._staging = None
         self._sql = []  # the old operations with SQL that the new migrations have too
 
@@ -132,7 +133,7 @@ class Generator:
         staging = self.stage(labels)
         sql = self._sql = runsql.choose(runsql.old_sql(self._describer.replaced), labels,
                                         {key_of(operation) for _, operation in self._describer.carried})
-        unwritten, commands = [], []
+        others, commands = [], []
 
         def write_migration_files(self, changes, *rest, **more):
             for label in set(changes) - set(labels):
@@ -144,20 +145,24 @@ class Generator:
             return super(type(self), self).write_migration_files(changes, *rest, **more)
 
         try:
-            with self._without_history(), changes_only_of(labels, unwritten, self._describer.replaced):
+            with self._without_history(), changes_only_of(labels, others, self._describer.replaced):
                 for name, options in self._writers().items():
                     call_writer(name, labels, options, write_migration_files)
         except RequiresOtherApps as e:
-            return dict(files=[], drift=[], required=e.changes, circles=[], unwritten=[], lostOrder=[], carriedSql=[])
+            return dict(files=[], drift=[], required=e.changes, circles=[], unwritten=[], elsewhere=[], lostOrder=[], carriedSql=[])
         except Circle as e:
-            return dict(files=[], drift=[], required=[], circles=e.references, unwritten=[], lostOrder=[], carriedSql=[])
+            return dict(files=[], drift=[], required=[], circles=e.references, unwritten=[], elsewhere=[], lostOrder=[], carriedSql=[])
         names = {(label, name[:-len(".py")]) for label in labels for name, _ in staging.files(label)}
         loadable = names.issuperset(self._describer.referenced)  # else it is refused
         lost_order = carry_order(staging, self._describer.replaced) if loadable else []
+        kept = carry_changes(staging, others, self._describer.replaced, self._databases) if loadable else []
+        changes = {(one["otherApp"], one["change"]) for one in kept}
+        unwritten = [dict(app=label, change=op.describe()) for label, op in others
+                     if makes_table_or_column(op) and (label, op.describe()) not in changes]
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
         return dict(files=files, drift=self.drift(labels) if loadable else [], required=[], circles=[],
-                    unwritten=unwritten, lostOrder=lost_order, carriedSql=[one.reply() for one in self._sql])
+                    unwritten=unwritten, elsewhere=kept, lostOrder=lost_order, carriedSql=[one.reply() for one in self._sql])
 
     def explained(self, error):
         """What else is to be said of an error of the new migrations, as (name, text)."""
@@ -244,11 +249,11 @@ class RequiresOtherApps(Exception):
 
 
 @contextlib.contextmanager
-def changes_only_of(labels, unwritten, replaced):
+def changes_only_of(labels, removed, replaced):
     """
     Django also writes migrations for other apps that these depend on, even for installed packages. This removes their
     changes before Django arranges them into migrations, so that the new ones depend on the last migration that the
-    other app really has. unwritten gets each removed change that would create a table or a column.
+    other app really has. removed gets (label, operation) of each.
     """
     from django.db.migrations.autodetector import MigrationAutodetector
     original = MigrationAutodetector._build_migration_list
@@ -261,8 +266,8 @@ def changes_only_of(labels, unwritten, replaced):
         if required:
             raise RequiresOtherApps(required)
         for label, ops in sorted(others.items()):
-            made = [dict(app=label, change=op.describe()) for op in ops if makes_table_or_column(op)]
-            unwritten.extend(m for m in made if m not in unwritten)
+            known = {(other, op.describe()) for other, op in removed}
+            removed.extend((label, op) for op in ops if (label, op.describe()) not in known)
             del self.generated_operations[label]
         original(self, *rest, **more)
         ask_for_order(self.migrations, replaced)
@@ -329,11 +334,6 @@ def dependencies_of(new, disk):
         for one, after in zip(all_new, all_new[1:]):
             ways[label, after.name].add((label, one.name))
     return ways
-
-
-def label_of(dependency):
-    from django.conf import settings
-    return getattr(settings, dependency[1]).split(".")[0] if dependency[0] == "__setting__" else dependency[0]
 
 
 def circle_in(ways, new):

@@ -117,6 +117,12 @@ public final class PlanPrinter {
         for (var one : found.migrations().generated().carriedSql())
             carried.add(List.of("%s.%s:%d".formatted(one.app(), one.migration(), one.line()),
                     "RunSQL " + shortened(one.source())));
+        var elsewhere = found.migrations().generated().elsewhere();
+        if (!elsewhere.isEmpty()) {
+            title(console, "Kept in the new migrations: changes of other apps' models");
+            columns(console, elsewhere.stream().map(change -> List.of(change.app() + "." + change.migration(),
+                    change.otherApp() + ": " + Text.line(change.change()))).toList());
+        }
         if (carried.isEmpty()) return;
         title(console, "Carried into the new first migrations");
         columns(console, carried);
@@ -174,6 +180,7 @@ public final class PlanPrinter {
         values.put("new_files", found.migrations().fresh().keySet());
         values.put("custom_operations", found.django().history().customOperations());
         values.put("carried", found.django().history().carried());
+        values.put("elsewhere", found.migrations().generated().elsewhere());
         values.put("carried_sql", found.migrations().generated().carriedSql());
         values.put("steps", plan.describe());
         return values;
