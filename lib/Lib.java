@@ -161,6 +161,7 @@
 //SOURCES reset/StrategyChoice.java
 //SOURCES reset/Superuser.java
 //SOURCES reset/SwapDatabase.java
+//SOURCES reset/Trial.java
 //SOURCES reset/UndoPlan.java
 //SOURCES restore/Restore.java
 //SOURCES restore/VerifyServer.java

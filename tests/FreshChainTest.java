@@ -5,12 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.SQLException;
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import support.Postgres;
 import support.Python;
 import support.Sample;
@@ -116,8 +120,8 @@ class FreshChainTest {
                 "migrations.RunSQL(\"ALTER TYPE mood ADD VALUE 'bad'\")")));
     }
 
-    static java.util.List<String> strategies() {
-        return Sample.of("fresh chain", java.util.List.of("swap", "park", "drop"), 1);
+    static List<String> strategies() {
+        return Sample.of("fresh chain", List.of("swap", "park", "drop"), 1);
     }
 
     @ParameterizedTest @MethodSource("strategies")
@@ -156,6 +160,54 @@ class FreshChainTest {
         reset("--yes").ended(1, "type \"mood\" does not exist",
             "CREATED BY: library.0001_functions:4, which the new migrations do not have");
         assertEquals(before, Snapshot.of(project.root()));
+    }
+
+    /** An enum survives a drop, and would hide that the new migrations do not make it. */
+    @ParameterizedTest @ValueSource(strings = {"CREATEDB", "NOCREATEDB"})
+    void before_tables_are_dropped_the_new_migrations_run_into_an_empty_database(String right) throws Exception {
+        project(Map.of("shop/models.py", """
+            from django.db import models
+            class Mood(models.TextField):
+                def db_type(self, connection):
+                    return "mood"
+            class Order(models.Model):
+                mood = Mood()
+            """, "shop/migrations/0001_initial.py", """
+            import shop.models
+            from django.db import migrations, models
+            def make(apps, editor):
+                editor.execute("CREATE TYPE mood AS ENUM ('good')")
+            class Migration(migrations.Migration):
+                operations = [migrations.RunPython(make), migrations.CreateModel("Order", [
+                    ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False)),
+                    ("mood", shop.models.Mood())])]
+            """));
+        try (var connection = Postgres.database().connect(); var statement = connection.createStatement()) {
+            statement.execute("ALTER ROLE %s %s".formatted(db.role().name(), right));
+        }
+        var rows = Snapshot.of(db);
+        var files = Snapshot.of(project.root());
+        var databases = databases();
+        var output = reset("--yes", "--strategy", "drop", "--no-backup");
+        if (right.equals("CREATEDB")) {
+            output.ended(1, "1. run every migration in a new, empty database, and drop it again",
+                "type \"mood\" does not exist", "CREATED BY: shop.0001_initial:4");
+            assertEquals(rows, Snapshot.of(db));
+            assertEquals(files, Snapshot.of(project.root()));
+        } else {
+            output.ended(0, "the new migrations are not tried on an empty database first: role %s may not create "
+                .formatted(db.role().name()) + "databases"); // the control: Django itself says that all is well
+        }
+        assertEquals(databases, databases());
+    }
+
+    private List<String> databases() throws SQLException {
+        try (var connection = db.connect(); var statement = connection.createStatement();
+                var rows = statement.executeQuery("SELECT datname FROM pg_database ORDER BY 1")) {
+            var names = new ArrayList<String>();
+            while (rows.next()) names.add(rows.getString(1));
+            return names;
+        }
     }
 
     // ---- circles through installed packages --------------------------------------------------

@@ -67,6 +67,21 @@ public final class DatabaseCopy {
         return List.copyOf(denied);
     }
 
+    /** Owned by our role, with the live one's locale, settings, schemas and extensions: to try migrations in. */
+    public void createForTrial(Database maintenance) {
+        try {
+            maintenance.run("CREATE DATABASE %s TEMPLATE template0%s".formatted(Sql.identifier(copy), locale(live)));
+        } catch (Failure e) {
+            throw differs(List.of("it cannot be created: " + Failure.firstLine(e)), e);
+        }
+        Checkpoint.reached("created " + copy);
+        tryEach(maintenance, settings());
+        try (var inside = connect()) {
+            tryEach(inside, schemas(Fingerprint.of(live, schema), Fingerprint.of(inside, schema)));
+            tryEach(inside, extensions());
+        }
+    }
+
     private void createDatabase(Database maintenance) {
         try {
             maintenance.run(createStatement());

@@ -145,7 +145,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var run = new Run(origin, Run.Outcome.RUNNING, strategy.previous(),
                 findings.migrations().record(findings.django().labels()), null, findings.services().running());
         var files = new ReplaceFiles(findings.migrations().old(), findings.migrations().fresh(), run);
-        var steps = new ArrayList<Step>();
+        var steps = new ArrayList<>(trial(findings));
         var folders = new ArrayList<>(List.of(new RunStore(run).folder()));
         folders.addAll(run.migrations().folders(run.root()));
         var backup = options.backupFirst(strategy) ? earlier != null ? earlier : backup() : null;
@@ -158,6 +158,17 @@ public record Reset(Options options, Environment environment, Django django, Dat
         steps.addAll(steps(findings, keep, files, comparison));
         steps.add(new FinalCheck(environment, options.settings, run, comparison::built));
         return new ResetPlan(findings, run, new Plan(steps), backup, comparison, folders);
+    }
+
+    /** What is built beside the old tables is proven anyway. */
+    private List<Step> trial(Findings findings) {
+        if (!Trial.isFor(findings.strategy())) return List.of();
+        var trial = Trial.of(db, findings.snapshot(), findings.id());
+        var obstacles = trial.obstacles();
+        if (obstacles.isEmpty()) return List.of(trial.step(django, console));
+        var warning = "the new migrations are not tried on an empty database first: " + String.join("; ", obstacles);
+        if (!findings.strategy().warnings().contains(warning)) findings.strategy().warnings().add(warning);
+        return List.of();
     }
 
     private BackupStep backup() {

@@ -35,14 +35,8 @@ record SwapDatabase(Database db, DatabaseSnapshot snapshot, boolean terminate, S
             found.add("%s does not own the database (its owner is %s)".formatted(role, snapshot.owner()));
         if (!found.isEmpty()) return found;
         found.addAll(Fingerprint.of(db, snapshot.schema().name()).notCopyable());
+        found.addAll(uncreatableExtensions(db));
         found.addAll(db.texts("""
-                SELECT format('extension %s %s cannot be created again by role %s', extname, extversion, current_user)
-                FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS (
-                    SELECT FROM pg_available_extension_versions v
-                    WHERE v.name = extname AND v.version = extversion
-                      AND (NOT v.superuser OR v.trusted
-                           OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)))
-                UNION ALL
                 SELECT format('extension %s belongs to %s', extname, extowner::regrole)
                 FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT pg_has_role(extowner, 'MEMBER')
                 UNION ALL
@@ -55,6 +49,18 @@ record SwapDatabase(Database db, DatabaseSnapshot snapshot, boolean terminate, S
         db.maintenance().ifPresentOrElse(Database::close,
                 () -> found.add(role + " cannot connect to any other database of the server"));
         return found;
+    }
+
+    /** The live database's extensions that our role cannot create in another one, a line each. */
+    static List<String> uncreatableExtensions(Database db) {
+        return db.texts("""
+                SELECT format('extension %s %s cannot be created again by role %s', extname, extversion, current_user)
+                FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS (
+                    SELECT FROM pg_available_extension_versions v
+                    WHERE v.name = extname AND v.version = extversion
+                      AND (NOT v.superuser OR v.trusted
+                           OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)))
+                ORDER BY 1""");
     }
 
     @Override public String name() { return "swap"; }
