@@ -36,7 +36,8 @@ class Staging:
         for label in ["", *labels]:
             os.mkdir(self._path(label))
             open(self._path(label, "__init__.py"), "w").close()
-        for place in (os.getcwd(), project.root):  # makemigrations runs black, which finds its settings above a file
+        os.environ["BLACK_CACHE_DIR"] = self.folder  # makemigrations runs black, which keeps its cache in the home
+        for place in (os.getcwd(), project.root):  # and finds its settings above a file
             if os.path.isfile(os.path.join(place, "pyproject.toml")):
                 shutil.copy(os.path.join(place, "pyproject.toml"), self.folder)
                 break

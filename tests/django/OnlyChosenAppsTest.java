@@ -244,6 +244,52 @@ class OnlyChosenAppsTest {
             "make the migrations of auth the project's own with MIGRATION_MODULES, or do without that change");
     }
 
+    // ---- everything outside the project ------------------------------------------------------
+
+    /** The environment's files, and everything around the project but the tool's own records of its runs. */
+    private List<String> surroundings() throws IOException {
+        var lines = new ArrayList<>(hashes(temp));
+        lines.removeIf(line -> line.startsWith("site/") || line.startsWith("site.state"));
+        hashes(venvFolder()).forEach(line -> lines.add("venv/" + line));
+        return lines;
+    }
+
+    private Map<String, String> homeWithBlack() throws IOException {
+        var home = Files.createDirectory(temp.resolve("home"));
+        var black = Files.writeString(Files.createDirectory(temp.resolve("bin")).resolve("black"), """
+            #!/bin/sh
+            cache=${BLACK_CACHE_DIR:-$HOME/.cache/black}
+            mkdir -p "$cache" && echo "$@" > "$cache/cache.pickle"
+            """);
+        assertTrue(black.toFile().setExecutable(true));
+        return Map.of("HOME", home.toString(), "XDG_CACHE_HOME", "",
+            "PATH", black.getParent() + ":" + System.getenv("PATH"));
+    }
+
+    @Test void no_command_writes_outside_the_project() throws Exception {
+        python = newestDjango();
+        var project = project(Map.of("shop/models.py", "from django.db import models\nclass Sale(models.Model): pass\n"));
+        var environment = homeWithBlack();
+        var surroundings = surroundings();
+        for (var command : List.of("--dry-run", "--dry-run --losses", "--yes", "status", "undo --yes", "--yes",
+                "purge --yes --no-backup", "status")) {
+            var inside = hashes(root);
+            var tool = Tool.in(root, "reset_migrations").env("VIRTUAL_ENV", venvFolder().toString());
+            environment.forEach(tool::env);
+            tool.run(command.split(" ")).done();
+            assertSame(surroundings, surroundings());
+            if (!command.contains("--yes")) assertSame(inside, hashes(root));
+        }
+        // the negative control
+        SampleProject.write(root, "shop/models.py", "from django.db import models\nclass Buy(models.Model): pass\n");
+        var makemigrations = new ProcessBuilder(python.toString(), "manage.py", "makemigrations", "--noinput")
+            .directory(root.toFile()).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD);
+        makemigrations.environment().putAll(environment);
+        assertEquals(0, makemigrations.start().waitFor());
+        var noticed = assertThrows(AssertionFailedError.class, () -> assertSame(surroundings, surroundings()));
+        assertTrue(noticed.getMessage().contains("home/.cache/black/cache.pickle"), noticed.getMessage());
+    }
+
     // ---- own apps that --apps leaves out -----------------------------------------------------
 
     private static final Map<String, String> STOCK =
