@@ -344,13 +344,15 @@ class Describer:
         for file in files:
             if not file.tree or not file.is_migration:
                 continue
-            for node, name in operation_nodes(file):
+            nodes = operation_nodes(file)
+            loaded = file.migration.operations if file.migration else []
+            for number, (node, name) in enumerate(nodes):
                 if name in AUTODETECTED:
                     continue
-                detail, operation, removed = "", None, None
-                if isinstance(node, ast.Call):
-                    detail = detail_of(node, name, file.source)
-                    operation, removed = carriable(file, node, name, detail)
+                is_call = isinstance(node, ast.Call)
+                computed = None if is_call or len(loaded) != len(nodes) else loaded[number]
+                detail = detail_of(node, name, file.source) if is_call else detail_of_loaded(computed)
+                operation, removed = carriable(file, node, name, detail, computed)
                 if removed:
                     wanted.pop(removed, None)
                 elif operation is not None:
@@ -433,9 +435,8 @@ def operation_nodes(file):
         value = getattr(node, "value", None)
         if value is None or not any(isinstance(t, ast.Name) and t.id == "operations" for t in targets):
             continue
-        elements = value.elts if isinstance(value, (ast.List, ast.Tuple)) else [value]
-        if all(isinstance(e, ast.Call) for e in elements):
-            found += [(e, class_name(e, file.tree)) for e in elements]
+        if isinstance(value, (ast.List, ast.Tuple)) and all(isinstance(e, ast.Call) for e in value.elts):
+            found += [(e, class_name(e, file.tree)) for e in value.elts]
         elif file.migration:
             found += [(node, type(o).__name__) for o in file.migration.operations]
         else:
@@ -467,6 +468,13 @@ def detail_of(call, name, source):
     return "" if first is None else text_of(first, source, literal=name == "RunSQL")
 
 
+def detail_of_loaded(operation):
+    """The same of an element of a computed list, which may be unknown (None)."""
+    sql = getattr(operation, "sql", None)
+    code = getattr(getattr(operation, "code", None), "__name__", "")
+    return " ".join(sql.split()) if isinstance(sql, str) else code
+
+
 def text_of(node, source, literal=False):
     """The source text, or with literal the value of a string."""
     value = getattr(node, "value", None)
@@ -488,8 +496,11 @@ def key_of(operation):
     return ("collation" if "Collation" in type(operation).__name__ else "extension", operation.name)
 
 
-def carriable(file, call, name, detail):
-    """(operation, None) if it creates an extension or a collation; (None, key) if it removes one; else (None, None)."""
+def carriable(file, call, name, detail, loaded=None):
+    """
+    (operation, None) if it creates an extension or a collation; (None, key) if it removes one; else (None, None).
+    loaded: the operation, if the list is computed.
+    """
     if name == "RunSQL":
         made = re.fullmatch(r'CREATE EXTENSION (?:IF NOT EXISTS )?(?:"([^"]+)"|(\w+)) ?;?', detail, re.I)
         if made:
@@ -500,7 +511,7 @@ def carriable(file, call, name, detail):
     if not name.endswith(("Extension", "CreateCollation", "RemoveCollation")):
         return None, None
     try:
-        operation = evaluated(file, call)
+        operation = loaded or evaluated(file, call)
         return (None, key_of(operation)) if name == "RemoveCollation" else (operation, None)
     except Exception:
         return None, None  # it is listed as lost

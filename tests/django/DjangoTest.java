@@ -281,7 +281,7 @@ class DjangoTest {
                             .collect(Collectors.toMap(DjangoTest::name, Description.MigrationFile::line)));
             assertEquals(List.of("0002_a:7 RunPython fill", "0002_b:5 RunSQL UPDATE x SET y = 1",
                     "0003_gone_before:7 SeparateDatabaseAndState RunSQL a, RunPython f",
-                    "0004_moved:6 RunPython gone", "0004_moved:6 Special 'z'", "0007_computed:4 RunSQL "),
+                    "0004_moved:6 RunPython gone", "0004_moved:6 Special 'z'", "0007_computed:4 RunSQL SELECT 1"),
                     found.history().customOperations().stream()
                             .map(o -> "%s:%d %s %s".formatted(o.migration(), o.line(), o.operation(), o.detail()))
                             .toList());
@@ -804,6 +804,40 @@ class DjangoTest {
         assertEquals(Set.of("citext", "hstore", "pg_trgm", "plpgsql"),
                 Set.copyOf(column(scratch, "SELECT extname FROM pg_extension")));
         assertTrue(tables(scratch).contains("public.accounts_mail"));
+    }
+
+    @Test
+    void extensions_of_computed_operations_are_carried() {
+        installed.add("django.contrib.postgres");
+        app("shop", BOOK).migration("shop", "0001_initial", FIRST);
+        migration("shop", "0002_search", """
+                from django.contrib.postgres.operations import TrigramExtension, UnaccentExtension
+                from django.db import migrations
+
+                def operations():
+                    return [TrigramExtension(), migrations.RunSQL("CREATE EXTENSION hstore")]
+
+                class Migration(migrations.Migration):
+                    dependencies = [("shop", "0001_initial")]
+                    operations = operations()
+                """);
+        migration("shop", "0003_more", """
+                from django.contrib.postgres.operations import UnaccentExtension
+                from django.db import migrations
+
+                LATER = [UnaccentExtension()]
+
+                class Migration(migrations.Migration):
+                    dependencies = [("shop", "0002_search")]
+                    operations = [*LATER, migrations.RunPython(migrations.RunPython.noop)]
+                """);
+        try (var django = django()) {
+            var history = describe(django).history();
+            assertEquals(List.of("TrigramExtension()", "CreateExtension(name='hstore')", "UnaccentExtension()"),
+                    history.carried().stream().map(one -> one.source().replaceFirst(".*\\.", "")).toList());
+            assertEquals(List.of("RunPython noop"), history.customOperations().stream().filter(one -> !one.carried())
+                    .map(one -> one.operation() + " " + one.detail()).toList());
+        }
     }
 
     @Test
