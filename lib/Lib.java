@@ -172,6 +172,7 @@
 //FILES lib/django/migrate.py=django/migrate.py
 //FILES lib/django/otherapps.py=django/otherapps.py
 //FILES lib/django/runsql.py=django/runsql.py
+//FILES lib/django/unwritable.py=django/unwritable.py
 //FILES lib/docker/exec.sh=docker/exec.sh
 //FILES lib/docker/tunnel.sh=docker/tunnel.sh
 //FILES lib/postgres/dropped_by_cascade.sql=postgres/dropped_by_cascade.sql

@@ -273,4 +273,55 @@ class FreshChainTest {
             """));
         reset("--dry-run").ended(4, "models need each other", "users.User has the base pictures.Picture");
     }
+
+    // ---- what a migration cannot have --------------------------------------------------------
+
+    @Test void what_django_cannot_write_is_named_with_app_model_field_and_line() throws Exception {
+        unmigrated(Map.of("shop/models.py", """
+            from django.db import models
+            class Named(models.Model):
+                name = models.CharField(max_length=9, default=lambda: "x")
+                class Meta:
+                    abstract = True
+            class Order(Named):
+                number = models.IntegerField()
+            """));
+        reset("--dry-run").ended(1, "Cannot serialize function: lambda", "MODEL: shop.Order, field name",
+            "in " + project.root().resolve("shop/models.py") + ":3: name = models.CharField(");
+    }
+
+    @Test void code_of_an_old_migration_that_the_project_needs_is_named_before_anything_starts() throws Exception {
+        unmigrated(Map.of("shop/models.py", """
+            from importlib import import_module
+            from django.db import models
+            paths = import_module("shop.migrations.0001_paths")
+            class Order(models.Model):
+                picture = models.FileField(upload_to=paths.path)
+            """, "shop/migrations/0001_paths.py", migration("", "")
+                + "def path(instance, name):\n    return name\n",
+            "shop/tasks.py", "def task():\n    import_module('shop.migrations.0001_paths')\n"));
+        var needed = "shop/models.py:3 imports shop.migrations.0001_paths";
+        assertFalse(reset("--dry-run").ended(4, "the project needs migrations that a reset replaces", needed).err()
+            .contains("tasks.py"));
+
+        SampleProject.write(project.root(), "shop/models.py", """
+            from importlib import import_module
+            from django.db import models
+            paths = import_module("shop.migrations." + "0001_paths")
+            class Order(models.Model):
+                picture = models.FileField(upload_to=paths.path)
+            """); // no line can be named, but the field
+        reset("--dry-run").ended(1, "a new migration would use code of shop.migrations.0001_paths",
+            "MODEL: shop.Order, field picture", "models.py:5: picture = models.FileField(");
+
+        SampleProject.write(project.root(), "shop/models.py", """
+            from django.db import models
+            from .migrations import _paths as paths
+            class Order(models.Model):
+                picture = models.FileField(upload_to=paths.path)
+            """);
+        SampleProject.write(project.root(), "shop/migrations/_paths.py",
+            "def path(instance, name):\n    return name\n");
+        reset("--dry-run").ended(0, "tasks.py:2 imports the migration shop.migrations.0001_paths"); // the control
+    }
 }

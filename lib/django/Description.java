@@ -93,7 +93,8 @@ public record Description(Python python, Settings settings, List<DatabaseAlias> 
     public record ModelTable(String table, String schema, String app, String model, boolean managed, boolean onDefault,
                              boolean byMigration) {}
 
-    public record Import(Path path, int line, String module) {}
+    /** @param needed the project does not start without that migration, or a migration that stays does not load */
+    public record Import(Path path, int line, String module, boolean needed) {}
 
     public DatabaseAlias defaultDatabase() {
         return databases.stream().filter(DatabaseAlias::isDefault).findFirst().orElseThrow();

@@ -31,7 +31,7 @@ import lib.process.Program;
  */
 final class PythonProcess {
     private static final List<String> DRIVER = List.of("conversation", "describe", "generate", "migrate", "otherapps",
-            "runsql");
+            "runsql", "unwritable");
     private static final int KEPT_LINES = 200;
     private static final int SHOWN_LINES = 12;
     private static final int LONGEST_NOISE = 1 << 20; // characters of a line

@@ -290,6 +290,7 @@ def failure(error, project, secrets):
     file, line, source = own[-1] if own else (None, 0, "")
     if isinstance(error, SyntaxError) and error.filename:
         file, line, source = error.filename, error.lineno or 0, (error.text or "").strip()
+    file, line, source = getattr(error, "place", None) or (file, line, source)
     words = words_of(error)
     state, details = said_by_postgresql(error)
     details += getattr(error, "more_details", [])

@@ -261,6 +261,7 @@ class Describer:
         self.replaced = []        # the files of the selected apps
         self.referenced = set()   # (label, name) of each replaced migration that one that stays names
         self.hidden_apps = set()  # labels of the apps that these stay in, and of those whose migrations need them
+        self._at_start = dict(sys.modules)  # what Django's start has imported
 
     def describe(self, key, only):
         """key: of an advisory lock that the caller holds in its database. only: labels to select; none means all."""
@@ -284,6 +285,7 @@ class Describer:
         files = [MigrationFile(app, name, self._project, self._secrets)
                  for app in found if not app.why_not_own for name in app.migration_names()]
         self.replaced = replaced = [file for file in files if file.app in selected]
+        staying = {file.path for file in files} - {file.path for file in replaced}
         custom, carried = self._operations(replaced)
         references, non_atomic = self._staying_migrations(found, selected)
         return dict(
@@ -292,7 +294,7 @@ class Describer:
             settings=dict(module=os.environ["DJANGO_SETTINGS_MODULE"], debug=bool(settings.DEBUG)),
             databases=databases, currentSchema=schema, apps=[app.reply() for app in found],
             history=dict(files=[file.reply() for file in files], customOperations=custom, carried=carried,
-                         references=references, nonAtomic=non_atomic, imports=self._imports(replaced),
+                         references=references, nonAtomic=non_atomic, imports=self._imports(replaced, staying),
                          schema=schemas.get("django_migrations")),
             tables=tables(found, schemas), warnings=warnings)
 
@@ -387,9 +389,11 @@ class Describer:
         self.referenced = {(reference["toApp"], reference["toMigration"]) for reference in references}
         return references, non_atomic
 
-    def _imports(self, files):
-        """Lines of the project's own code that import one of these migrations."""
+    def _imports(self, files, staying):
+        """Lines of the project's own code that import one of these migrations. staying: paths of other migrations."""
         modules = {file.module for file in files}
+        started = {os.path.realpath(m.__file__) for m in self._at_start.values() if getattr(m, "__file__", None)}
+        all_loaded = modules <= self._at_start.keys()  # an app that looks at the migrations, not at one
         skipped = {os.path.realpath(file.path) for file in files if file.is_migration}
         packages = {module.rsplit(".", 2)[-2] for module in modules}
         result = []
@@ -406,7 +410,12 @@ class Describer:
                 except Exception:
                     continue
                 package = package_of(folder)
-                result += [dict(path=self._project.shown(path), line=node.lineno, module=name)
+                caught, later = parts(tree)
+                runs = path in started or path in map(os.path.realpath, staying)
+                result += [dict(path=self._project.shown(path), line=node.lineno, module=name,
+                                needed=runs and id(node) not in caught
+                                and (name in self._at_start or path not in started)
+                                and (id(node) not in later or not all_loaded and name in self._at_start))
                            for node in ast.walk(tree) for name in imported(node, package) if name in modules]
         return result
 
@@ -557,7 +566,8 @@ def tables(found, schemas):
             continue
         routed = router.allow_migrate_model("default", model)
         named = meta.db_table.rpartition('"."')[0].strip('"') or None  # sales"."order
-        result.append(dict(table=meta.db_table, schema=schemas.get(meta.db_table, named), app=meta.app_label, model=meta.object_name, managed=meta.managed,
+        result.append(dict(table=meta.db_table, schema=schemas.get(meta.db_table, named), app=meta.app_label,
+                           model=meta.object_name, managed=meta.managed,
                            onDefault=routed, byMigration=bool(meta.app_label in migrated and meta.managed and routed)))
     return result
 
@@ -592,6 +602,17 @@ def imported(node, package):
     if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 300:
         return [package + node.value if node.value.startswith(".") else node.value]
     return []
+
+
+def parts(tree):
+    """The ids of the nodes whose errors are caught, and of those in functions."""
+    caught, later = set(), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and node.handlers:
+            caught |= {id(inner) for statement in node.body for inner in ast.walk(statement)}
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            later |= {id(inner) for inner in ast.walk(node)}
+    return caught, later
 
 
 def migrations_folders(labels):

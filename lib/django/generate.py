@@ -8,7 +8,7 @@ import sys
 import tempfile
 import traceback
 
-from reset_migrations_driver import runsql
+from reset_migrations_driver import runsql, unwritable
 from reset_migrations_driver.conversation import inside
 from reset_migrations_driver.describe import key_of, migrations_module
 from reset_migrations_driver.otherapps import ask_for_order, carry_changes, carry_order, label_of
@@ -134,7 +134,7 @@ class Generator:
         staging = self.stage(labels)
         sql = self._sql = runsql.choose(runsql.old_sql(self._describer.replaced), labels,
                                         {key_of(operation) for _, operation in self._describer.carried})
-        others, commands = [], []
+        others, commands, written = [], [], {}
 
         def write_migration_files(self, changes, *rest, **more):
             for label in set(changes) - set(labels):
@@ -143,16 +143,24 @@ class Generator:
                 carry_sql(changes, sql)  # which may need extensions
                 carry(changes, operations)
             commands.append(self)
-            return super(type(self), self).write_migration_files(changes, *rest, **more)
+            for label in changes:
+                written.setdefault(label, []).extend(changes[label])
+            try:
+                return super(type(self), self).write_migration_files(changes, *rest, **more)
+            except Exception as e:
+                unwritable.explain(e, changes)
+                raise
 
         try:
             with self._without_history(), changes_only_of(labels, others, self._describer.replaced):
                 for name, options in self._writers().items():
                     call_writer(name, labels, options, write_migration_files)
         except RequiresOtherApps as e:
-            return dict(files=[], drift=[], required=e.changes, circles=[], unwritten=[], elsewhere=[], lostOrder=[], carriedSql=[])
+            return refused(required=e.changes)
         except Circle as e:
-            return dict(files=[], drift=[], required=[], circles=e.references, unwritten=[], elsewhere=[], lostOrder=[], carriedSql=[])
+            return refused(circles=e.references)
+        unwritable.require_independent([text for label in labels for _, text in staging.files(label)], written,
+                                       self._describer.replaced)
         names = {(label, name[:-len(".py")]) for label in labels for name, _ in staging.files(label)}
         loadable = names.issuperset(self._describer.referenced)  # else it is refused
         lost_order = carry_order(staging, self._describer.replaced) if loadable else []
@@ -163,7 +171,8 @@ class Generator:
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
         return dict(files=files, drift=self.drift(labels) if loadable else [], required=[], circles=[],
-                    unwritten=unwritten, elsewhere=kept, lostOrder=lost_order, carriedSql=[one.reply() for one in self._sql])
+                    unwritten=unwritten, elsewhere=kept, lostOrder=lost_order,
+                    carriedSql=[one.reply() for one in self._sql])
 
     def explained(self, error):
         """What else is to be said of an error of the new migrations, as (name, text)."""
@@ -240,6 +249,12 @@ def any_history():
         yield
     finally:
         MigrationLoader.check_consistent_history = original
+
+
+def refused(required=(), circles=()):
+    """The reply without files."""
+    return dict(files=[], drift=[], required=list(required), circles=list(circles), unwritten=[], elsewhere=[],
+                lostOrder=[], carriedSql=[])
 
 
 class RequiresOtherApps(Exception):

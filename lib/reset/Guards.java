@@ -77,6 +77,15 @@ public final class Guards {
                     .next("move them elsewhere, or give them names that begin with _");
     }
 
+    /** What imports a migration would fail as soon as the new files are in place. @throws Failure refused (4) */
+    static void checkImports(Project project, List<Description.Import> imports) {
+        var lines = imports.stream().filter(Description.Import::needed).map(one -> "%s:%d imports %s"
+                .formatted(project.show(one.path()), one.line(), one.module())).distinct().toList();
+        if (!lines.isEmpty()) throw Failure.refused("the project needs migrations that a reset replaces:"
+                + Text.lines(lines)).next("move what these lines need to a module that is not a migration, and let the "
+                + "migrations import it from there too");
+    }
+
     private static Failure otherDatabase(Description.DatabaseAlias theirs, Credentials ours) {
         var engine = theirs.engine();
         if (!engine.contains("postg") && !engine.contains("psycopg") && !engine.contains("psql"))

@@ -101,6 +101,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         if (!snapshot.schema().name().equals(description.currentSchema()))
             snapshot = DatabaseSnapshot.of(db, description.currentSchema());
         OneSchema.check(db, description, snapshot.schema().name());
+        Guards.checkImports(environment.project(), description.history().imports());
         var migrations = migrations(description);
         var strategy = runnable(StrategyChoice.choose(db, snapshot, options.strategy, RunId.create(),
                 options.terminate, options.allowed.contains(Allowed.REPLICATION)), description);
