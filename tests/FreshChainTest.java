@@ -80,8 +80,17 @@ class FreshChainTest {
             def db_type(self, connection):
                 return "mood"
 
+        class Region(models.Model):
+            class Meta:
+                managed = False
+                db_table = "regions"
+
+        class Shelf(models.Model):
+            region = models.ForeignKey(Region, models.CASCADE, null=True)
+
         class Book(models.Model):
             title = models.CharField(max_length=100)
+            shelf = models.ForeignKey(Shelf, models.CASCADE, null=True)
             mood = Mood(default="good")
             code = models.CharField(max_length=9)
             number = models.IntegerField(db_default=RawSQL("nextval('book_numbers')", []))
@@ -116,8 +125,14 @@ class FreshChainTest {
                 ], {"indexes": [models.Index(library.models.Plain("title"), name="by_plain_title")]}),
                 migrations.RunSQL("CREATE TRIGGER touched BEFORE UPDATE ON library_book FOR EACH ROW "
                                   "EXECUTE FUNCTION touched()")"""),
-            "library/migrations/0003_more.py", migration("('library', '0002_book')",
-                "migrations.RunSQL(\"ALTER TYPE mood ADD VALUE 'bad'\")")));
+            "library/migrations/0003_more.py", migration("('library', '0002_book')", """
+                migrations.RunSQL("ALTER TYPE mood ADD VALUE 'bad'"),
+                migrations.RunSQL("CREATE TABLE regions (id bigint PRIMARY KEY)"),
+                migrations.SeparateDatabaseAndState([migrations.RunSQL(
+                    "CREATE TABLE library_shelf (id bigint PRIMARY KEY, region_id bigint REFERENCES regions)")],
+                    [migrations.CreateModel("Shelf", [("id", models.BigAutoField(primary_key=True))])]),
+                migrations.AddField("Book", "shelf",
+                    models.ForeignKey("library.Shelf", models.CASCADE, null=True))""")));
     }
 
     static List<String> strategies() {
@@ -130,8 +145,8 @@ class FreshChainTest {
         var done = reset("--yes", "--no-backup", "--strategy", strategy).done();
         var text = fresh("library");
         for (var made : new String[] {"FUNCTION lowered", "FUNCTION plain", "TYPE state", "RENAME TO mood",
-            "SEQUENCE book_numbers", "ADD VALUE"}) assertTrue(text.contains(made), made + " is not in\n" + text);
-        assertFalse(text.contains("touched"), text);
+            "SEQUENCE book_numbers", "ADD VALUE", "TABLE regions"}) assertTrue(text.contains(made), made + " is not in\n" + text);
+        for (var left : new String[] {"touched", "TABLE library_shelf"}) assertFalse(text.contains(left), text);
         done.ended(0, "Carried into the new first migrations", "library.0001_functions:5",
             "RunSQL CREATE FUNCTION lowered(t text)");
         var log = log();

@@ -150,6 +150,7 @@ def choose(old, labels, known):
     models = sql_by_model(labels) if old else {}
     every = [statement for one in old for statement in one.statements]
     last = {name: statement for statement in every for name in statement.names}
+    known = known | {("table", model._meta.db_table) for model in managed_models(labels)}
     alive = {name for statement in every for name in statement.creates
              if not last[name].drops and (name[0].lower(), name[1]) not in known}
     needed = {name: {model for model, sql in models.items() if uses(sql, *name)} for name in alive}
@@ -173,21 +174,23 @@ def choose(old, labels, known):
 
 
 def sql_by_model(labels):
-    """What creates the table of each model of these apps, by label and name, without the managed tables' own names."""
-    from django.apps import apps
+    """What creates the table of each model of these apps, by label and name."""
     from django.db import connections
     connection, found = connections["default"], {}
-    for label in labels:
-        for model in apps.get_app_config(label).get_models():
-            if not model._meta.managed or model._meta.proxy or model._meta.swapped:
-                continue
-            try:
-                with connection.schema_editor(collect_sql=True, atomic=False) as editor:
-                    editor.create_model(model)
-                found[label, model._meta.model_name] = "\n".join(map(str, editor.collected_sql))
-            except Exception:
-                pass  # the error comes again, with its reason, when the model's table is created
+    for model in managed_models(labels):
+        try:
+            with connection.schema_editor(collect_sql=True, atomic=False) as editor:
+                editor.create_model(model)
+            found[model._meta.app_label, model._meta.model_name] = "\n".join(map(str, editor.collected_sql))
+        except Exception:
+            pass  # the error comes again, with its reason, when the model's table is created
     return found
+
+
+def managed_models(labels):
+    from django.apps import apps
+    return [model for label in labels for model in apps.get_app_config(label).get_models()
+            if model._meta.managed and not model._meta.proxy and not model._meta.swapped]
 
 
 # ---- failures --------------------------------------------------------------------------------
