@@ -54,8 +54,8 @@ final class SchemaComparison {
             match(liveLeft, freshLeft, pass);
         matchAttached(liveLeft, freshLeft);
         var owners = freshOwners();
-        liveLeft.removeIf(item -> item.kind() == Kind.GRANT && owners.contains(List.of(
-                String.valueOf(item.relation()), item.definition().replaceFirst("^[A-Z ]+ to ", "").replaceFirst(" WITH GRANT OPTION$", ""))));
+        liveLeft.removeIf(item -> item.kind() == Kind.GRANT
+                && owners.contains(List.of(String.valueOf(item.relation()), grantee(item))));
         var onlyLive = absent(liveLeft);
         var onlyFresh = absent(freshLeft);
         liveLeft.stream().filter(item -> !onlyLive.covers(item)).forEach(item -> add(onlyLive(item), item, null));
@@ -154,6 +154,10 @@ final class SchemaComparison {
                     other.kind() == item.kind() && Objects.equals(other.relation(), item.relation())
                             && other.name().equals(name) && other.definition().equals(item.definition()));
         });
+    }
+
+    private static String grantee(Item grant) {
+        return grant.definition().replaceFirst("^[A-Z ]+ to ", "").replaceFirst(" WITH GRANT OPTION$", "");
     }
 
     /** The relations of the fresh schema with their owners, who need no grant. */
