@@ -156,12 +156,12 @@
 //SOURCES reset/RunMigrations.java
 //SOURCES reset/RunStore.java
 //SOURCES reset/Runs.java
+//SOURCES reset/ScratchDatabase.java
 //SOURCES reset/StatusPrinter.java
 //SOURCES reset/Strategy.java
 //SOURCES reset/StrategyChoice.java
 //SOURCES reset/Superuser.java
 //SOURCES reset/SwapDatabase.java
-//SOURCES reset/Trial.java
 //SOURCES reset/UndoPlan.java
 //SOURCES restore/Restore.java
 //SOURCES restore/VerifyServer.java

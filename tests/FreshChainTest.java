@@ -175,6 +175,9 @@ class FreshChainTest {
         reset("--yes").ended(1, "type \"mood\" does not exist",
             "CREATED BY: library.0001_functions:4, which the new migrations do not have");
         assertEquals(before, Snapshot.of(project.root()));
+        // the type would stay in the schema, and the new migrations would run there, but in no other database
+        reset("--yes", "--no-backup", "--strategy", "drop").ended(1, "type \"mood\" does not exist");
+        assertEquals(before, Snapshot.of(project.root()));
     }
 
     /** An enum survives a drop, and would hide that the new migrations do not make it. */

@@ -67,19 +67,23 @@ public final class DatabaseCopy {
         return List.copyOf(denied);
     }
 
-    /** Owned by our role, with the live one's locale, settings, schemas and extensions: to try migrations in. */
-    public void createForTrial(Database maintenance) {
-        try {
-            maintenance.run("CREATE DATABASE %s TEMPLATE template0%s".formatted(Sql.identifier(copy), locale(live)));
-        } catch (Failure e) {
-            throw differs(List.of("it cannot be created: " + Failure.firstLine(e)), e);
-        }
+    /**
+     * Owned by our role, with the extensions, the other schemas and, where they may be set, the settings.
+     *
+     * @throws Failure when an extension or a schema was denied
+     */
+    public void createForMigrations(Database maintenance) {
+        maintenance.run("CREATE DATABASE %s TEMPLATE template0%s".formatted(Sql.identifier(copy), locale(live)));
         Checkpoint.reached("created " + copy);
         tryEach(maintenance, settings());
+        denied.clear();
         try (var inside = connect()) {
-            tryEach(inside, schemas(Fingerprint.of(live, schema), Fingerprint.of(inside, schema)));
+            tryEach(inside, live.texts("SELECT format('CREATE SCHEMA IF NOT EXISTS %I', nspname) FROM pg_namespace n "
+                    + "WHERE " + NOT_OF_AN_EXTENSION));
             tryEach(inside, extensions());
         }
+        if (!denied.isEmpty()) throw Failure.failed("the new migrations cannot be tried in an empty database: "
+                + String.join("\n  ", denied)).next("let the database's administrator grant that to the role");
     }
 
     private void createDatabase(Database maintenance) {

@@ -22,6 +22,7 @@ import lib.process.Interruption;
 final class CompareSchemas implements Step {
     private final Findings findings;
     private final boolean allowPolicyLoss;
+    private final ScratchDatabase scratch;
     private final Supplier<SchemaCatalog> fresh;
     private final Supplier<Database> parser;
     private final Migrator migrator;
@@ -31,13 +32,15 @@ final class CompareSchemas implements Step {
     private Losses losses = Losses.NONE;
 
     /**
-     * @param fresh  reads the new schema
-     * @param parser opens a database in which definitions are parsed again
+     * @param scratch where the new schema was built; null: in place of the old one
+     * @param fresh   reads the new schema
+     * @param parser  opens a database in which definitions are parsed again
      */
-    CompareSchemas(Findings findings, boolean allowPolicyLoss, Supplier<SchemaCatalog> fresh,
+    CompareSchemas(Findings findings, boolean allowPolicyLoss, ScratchDatabase scratch, Supplier<SchemaCatalog> fresh,
             Supplier<Database> parser, Migrator migrator, Console console) {
         this.findings = findings;
         this.allowPolicyLoss = allowPolicyLoss;
+        this.scratch = scratch;
         this.fresh = fresh;
         this.parser = parser;
         this.migrator = migrator;
@@ -76,13 +79,13 @@ final class CompareSchemas implements Step {
      */
     private List<Migrator.MadeRows> lostRows(Database fresh) {
         if (operations.isEmpty()) return List.of();
-        if (!(findings.strategy() instanceof SwapDatabase swap)) {
+        if (scratch == null) {
             printUncounted("the old migrations are not run here");
             return List.of();
         }
         console.note("running the old migrations in a database of their own, to count the rows that they make");
         try {
-            return swap.rowsOfOldMigrations(migrator).stream().filter(made -> made.left() > rows(fresh, made.table()))
+            return scratch.rowsOfOldMigrations(migrator).stream().filter(made -> made.left() > rows(fresh, made.table()))
                     .toList();
         } catch (Failure e) {
             Interruption.check(); // Ctrl-C ends Python too
@@ -104,9 +107,10 @@ final class CompareSchemas implements Step {
                 : fresh.one("SELECT count(*) FROM " + name, r -> r.getLong(1));
     }
 
-    /** What only a later step brings into the new schema: after the commit, the grants. */
+    /** What only a later step brings into the new schema: once it is live, the grants. */
     private Set<Kind> notBuiltYet() {
-        return parksInTransaction() ? Set.of(Kind.GRANT) : Set.of();
+        var isGranted = findings.strategy() instanceof SwapDatabase || scratch == null && !parksInTransaction();
+        return isGranted ? Set.of() : Set.of(Kind.GRANT);
     }
 
     private boolean parksInTransaction() {
@@ -124,7 +128,7 @@ final class CompareSchemas implements Step {
      * @throws Failure refused (4) when the old schema has row security
      */
     void refuseUncheckedPolicyLoss() {
-        if (!(findings.strategy() instanceof SwapDatabase) && !parksInTransaction()) refuse(Losses.rowSecurity(old()));
+        if (scratch == null && !parksInTransaction()) refuse(Losses.rowSecurity(old()));
     }
 
     private static void refuse(List<String> lost) {
@@ -147,6 +151,11 @@ final class CompareSchemas implements Step {
 
     Findings findings() {
         return findings;
+    }
+
+    /** Null where the new schema is built in place of the old one. */
+    ScratchDatabase scratch() {
+        return scratch;
     }
 
     CustomOperations operations() {

@@ -20,7 +20,6 @@ public record LockedProject(Console console, Environment environment, FolderLock
              var db = Database.open(environment.database()); var lock = RunLock.take(db)) {
             Guards.refuseStandby(db);
             Guards.refuseProtected(db);
-            Trial.sweep(db);
             return work.run(new LockedProject(console, environment, folder, db, lock));
         }
     }

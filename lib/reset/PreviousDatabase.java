@@ -87,21 +87,15 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** Its name has this run's id, so no other program has created it. */
     public void dropScratch(Database db) {
-        drop(db, scratch, oldScratch());
-    }
-
-    void dropOldScratch(Database db) { drop(db, oldScratch()); }
-
-    private void drop(Database db, String... names) {
         try (var maintenance = db.requireMaintenance()) {
-            for (var name : names) maintenance.oidOf(name).filter(found -> found != oid)
+            for (var name : scratches()) maintenance.oidOf(name).filter(found -> found != oid)
                     .ifPresent(found -> drop(maintenance, name, found));
         }
     }
 
-    /** The database into which the old migrations run, to count the rows that they make. */
-    String oldScratch() {
-        return RunId.named(live, "old", run);
+    /** The new database while it is built, and the one into which the old migrations run. */
+    private List<String> scratches() {
+        return ScratchDatabase.names(live, run);
     }
 
     /** Not WITH (FORCE), which an owner may not use while autovacuum works there; a plain DROP ends autovacuum. */
@@ -116,7 +110,7 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** Every database of this run that is not in use. */
     private List<String> unused(Database db) {
-        return Stream.of(scratch, oldScratch(), before, undone)
+        return Stream.concat(scratches().stream(), Stream.of(before, undone))
                 .filter(name -> db.oidOf(name).isPresent() && (!name.equals(before) || isOld(db, before))).toList();
     }
 
@@ -127,7 +121,7 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** An unfinished scratch database holds no user's data. */
     @Override public List<String> holders(Database db) {
-        return unused(db).stream().filter(name -> !name.equals(scratch) && !name.equals(oldScratch())).toList();
+        return unused(db).stream().filter(name -> !scratches().contains(name)).toList();
     }
 
     @Override public Step purge(Database db, boolean terminate) {

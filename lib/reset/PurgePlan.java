@@ -89,6 +89,7 @@ public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<Ba
             var store = new RunStore(run);
             var during = run.outcome() == Run.Outcome.DONE ? Run.Outcome.PURGING : run.outcome();
             steps.add(store.marked(during, run.previous().purge(db, terminate)));
+            ScratchDatabase.dropLeft(db, run).ifPresent(steps::add);
             steps.add(store.end(folder != null && run.changesFiles() ? filesFolder(folder, run) : null));
             var location = run.previous().location(db);
             if (!location.startsWith(PreviousState.NOWHERE))

@@ -141,12 +141,32 @@ public record Reset(Options options, Environment environment, Django django, Dat
 
     /** @param earlier the backup step of an earlier plan, or null */
     private ResetPlan plan(Findings findings, BackupStep earlier) {
+        return plan(findings, earlier, scratch(findings));
+    }
+
+    /** Where the new migrations can be tried; null where the role may not create such a database. */
+    private ScratchDatabase scratch(Findings findings) {
+        var strategy = findings.strategy();
+        if (strategy instanceof SwapDatabase swap) return swap.scratch();
+        var obstacles = ScratchDatabase.obstacles(db, findings.snapshot());
+        if (obstacles.isEmpty()) return new ScratchDatabase(db, findings.snapshot(), findings.id());
+        var warning = "the new migrations are not tried in an empty database first: " + String.join("; ", obstacles);
+        if (!isParkInTransaction(strategy) && !strategy.warnings().contains(warning)) strategy.warnings().add(warning);
+        return null;
+    }
+
+    /** There the old tables stay where they are until the new ones are complete. */
+    private static boolean isParkInTransaction(Strategy strategy) {
+        return strategy instanceof ParkTables park && park.inTransaction();
+    }
+
+    private ResetPlan plan(Findings findings, BackupStep earlier, ScratchDatabase scratch) {
         var strategy = findings.strategy();
         var origin = Run.Origin.now(findings.id(), findings.project(), environment.identity(), strategy.name());
         var run = new Run(origin, Run.Outcome.RUNNING, strategy.previous(),
                 findings.migrations().record(findings.django().labels()), null, findings.services().running());
         var files = new ReplaceFiles(findings.migrations().old(), findings.migrations().fresh(), run);
-        var steps = new ArrayList<>(trial(findings));
+        var steps = new ArrayList<Step>();
         var folders = new ArrayList<>(List.of(new RunStore(run).folder()));
         folders.addAll(run.migrations().folders(run.root()));
         var backup = options.backupFirst(strategy) ? earlier != null ? earlier : backup() : null;
@@ -155,21 +175,10 @@ public record Reset(Options options, Environment environment, Django django, Dat
         if (backup != null || options.backupBeforePurge()) folders.add(backups.get().folder().path());
         if (options.backupBeforePurge()) environment.pgPrograms(db.major());
         var keep = new RunStore(run).keep(() -> backup == null ? null : backup.file(), db, console);
-        var comparison = comparison(findings, console);
+        var comparison = comparison(findings, scratch, console);
         steps.addAll(steps(findings, keep, files, comparison));
         steps.add(new FinalCheck(environment, options.settings, run, comparison::built));
         return new ResetPlan(findings, run, new Plan(steps), backup, comparison, folders);
-    }
-
-    /** What is built beside the old tables is proven anyway. */
-    private List<Step> trial(Findings findings) {
-        if (!Trial.isFor(findings.strategy())) return List.of();
-        var trial = Trial.of(db, findings.snapshot(), findings.id());
-        var obstacles = trial.obstacles();
-        if (obstacles.isEmpty()) return List.of(trial.step(django, console));
-        var warning = "the new migrations are not tried on an empty database first: " + String.join("; ", obstacles);
-        if (!findings.strategy().warnings().contains(warning)) findings.strategy().warnings().add(warning);
-        return List.of();
     }
 
     private BackupStep backup() {
@@ -184,10 +193,31 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var services = findings.services();
         var steps = new ArrayList<Step>();
         steps.add(services.isEmpty() ? keep : Step.of(keep.describe(), keep::run, keep::undo));
-        if (findings.strategy() instanceof SwapDatabase swap)
-            steps.addAll(List.of(swap.createScratch(), swap.migrate(django), models(swap, comparison), comparison));
+        steps.addAll(build(findings.strategy(), comparison, comparison));
+        if (comparison.scratch() != null && !(findings.strategy() instanceof SwapDatabase))
+            steps.add(comparison.scratch().dropAgain());
         if (!services.isEmpty()) steps.add(services.stopStep(true, console, keep::finish));
-        steps.addAll(switch (findings.strategy()) {
+        steps.addAll(replace(findings, files, comparison));
+        return steps;
+    }
+
+    /**
+     * The new schema in a database beside the live one, proven before anything is touched.
+     *
+     * @param comparing the comparison, or one that refuses nothing
+     */
+    private List<Step> build(Strategy strategy, CompareSchemas comparison, Step comparing) {
+        var scratch = comparison.scratch();
+        if (scratch == null) return List.of();
+        var models = new CompareModels(comparison.findings(), db, scratch.name(), comparison::built, django, console);
+        return strategy instanceof SwapDatabase swap
+                ? List.of(swap.createScratch(), swap.migrate(django), models, comparing)
+                : List.of(scratch.create(), scratch.migrate(django), models, comparing);
+    }
+
+    /** The new files and the new schema in place of the old ones; compared only now where that was not possible before. */
+    private List<Step> replace(Findings findings, ReplaceFiles files, CompareSchemas comparison) {
+        var steps = new ArrayList<Step>(switch (findings.strategy()) {
             case SwapDatabase swap -> List.of(files, withoutPython(swap.swap()));
             case ParkTables park when park.inTransaction() ->
                     List.of(park.parkAndMigrate(django), comparison, files, park.commit(django));
@@ -195,27 +225,23 @@ public record Reset(Options options, Environment environment, Django django, Dat
             case DropTables drop -> List.of(files, drop.drop(findings.migrations().generated().namesMade()),
                     drop.migrate(django), comparison);
         });
+        if (comparison.scratch() != null) steps.remove(comparison);
         return steps;
     }
 
-    private Step models(SwapDatabase swap, CompareSchemas comparison) {
-        return new CompareModels(comparison.findings(), db, swap.previous().scratch(), comparison::built, django,
-                console);
-    }
-
-    private CompareSchemas comparison(Findings findings, Console console) {
+    private CompareSchemas comparison(Findings findings, ScratchDatabase scratch, Console console) {
         var schema = findings.snapshot().schema().name();
-        Supplier<Database> fresh = findings.strategy() instanceof SwapDatabase swap
-                ? () -> db.sibling(swap.previous().scratch()) : () -> Database.open(db.credentials());
-        Supplier<SchemaCatalog> catalog = findings.strategy() instanceof ParkTables park && park.inTransaction()
+        Supplier<Database> fresh = scratch != null
+                ? () -> db.sibling(scratch.name()) : () -> Database.open(db.credentials());
+        Supplier<SchemaCatalog> catalog = scratch == null && isParkInTransaction(findings.strategy())
                 ? () -> django.catalogInTransaction(schema)
                 : () -> {
                     try (var other = fresh.get()) {
                         return SchemaCatalog.of(other, schema);
                     }
                 };
-        return new CompareSchemas(findings, options.allowed.contains(Allowed.POLICY_LOSS), catalog, fresh, django,
-                console);
+        return new CompareSchemas(findings, options.allowed.contains(Allowed.POLICY_LOSS), scratch, catalog, fresh,
+                django, console);
     }
 
     /** Python is connected to the live database, which would be in the way of its renaming. */
@@ -245,15 +271,17 @@ public record Reset(Options options, Environment environment, Django django, Dat
      * @throws Failure refused (4) where the role may not create a database
      */
     public void printLosses(ResetPlan plan) throws Exception {
-        if (!(plan.findings().strategy() instanceof SwapDatabase swap))
+        var scratch = plan.comparison().scratch();
+        if (scratch == null)
             throw Failure.refused("--losses builds the new database beside the old one, and that is not possible here: "
-                    + plan.findings().strategy().reason())
+                    + String.join("; ", ScratchDatabase.obstacles(db, plan.findings().snapshot())))
                     .next("let the role create databases: ALTER ROLE %s CREATEDB;"
                             .formatted(Sql.identifier(db.credentials().user())));
-        var create = swap.createScratch();
-        var steps = List.of(Step.of(create.describe(), create::run, create::undo, create::undo),
-                swap.migrate(django), models(swap, plan.comparison()), plan.comparison().printingOnly());
-        new Plan(steps).run(console, () -> "DROP DATABASE %s;".formatted(Sql.identifier(swap.previous().scratch())));
+        var steps = new ArrayList<>(build(plan.findings().strategy(), plan.comparison(),
+                plan.comparison().printingOnly()));
+        var create = steps.getFirst();
+        steps.set(0, Step.of(create.describe(), create::run, create::undo, create::undo));
+        new Plan(steps).run(console, () -> "DROP DATABASE %s;".formatted(Sql.identifier(scratch.name())));
         if (plan.comparison().losses().isEmpty()) console.success("everything of the old schema is in the new one");
     }
 
@@ -280,7 +308,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
             var parked = findings.with(runnable(StrategyChoice.instead(swap, why), findings.django()));
             console.heading("Strategy: park, " + parked.strategy().reason());
             parked.strategy().warnings().forEach(console::warn);
-            return run(plan(parked, plan.backup()));
+            return run(plan(parked, plan.backup(), null)); // no other database can be built either
         }
     }
 

@@ -35,32 +35,14 @@ record SwapDatabase(Database db, DatabaseSnapshot snapshot, boolean terminate, S
             found.add("%s does not own the database (its owner is %s)".formatted(role, snapshot.owner()));
         if (!found.isEmpty()) return found;
         found.addAll(Fingerprint.of(db, snapshot.schema().name()).notCopyable());
-        found.addAll(uncreatableExtensions(db));
+        found.addAll(ScratchDatabase.obstacles(db, snapshot));
         found.addAll(db.texts("""
-                SELECT format('extension %s belongs to %s', extname, extowner::regrole)
-                FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT pg_has_role(extowner, 'MEMBER')
-                UNION ALL
                 SELECT format('the database has settings of its own for role %s', setrole::regrole)
                 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = setdatabase
                 WHERE datname = current_database() AND setrole <> 0 AND setrole <> quote_ident(current_user)::regrole
                   AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
                 ORDER BY 1"""));
-        if (!found.isEmpty()) return found;
-        db.maintenance().ifPresentOrElse(Database::close,
-                () -> found.add(role + " cannot connect to any other database of the server"));
         return found;
-    }
-
-    /** The live database's extensions that our role cannot create in another one, a line each. */
-    static List<String> uncreatableExtensions(Database db) {
-        return db.texts("""
-                SELECT format('extension %s %s cannot be created again by role %s', extname, extversion, current_user)
-                FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS (
-                    SELECT FROM pg_available_extension_versions v
-                    WHERE v.name = extname AND v.version = extversion
-                      AND (NOT v.superuser OR v.trusted
-                           OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)))
-                ORDER BY 1""");
     }
 
     @Override public String name() { return "swap"; }
@@ -92,20 +74,8 @@ record SwapDatabase(Database db, DatabaseSnapshot snapshot, boolean terminate, S
         });
     }
 
-    /**
-     * Runs the old migrations into a database of its own, and drops that again.
-     *
-     * @throws lib.error.Failure when the old migrations do not run
-     */
-    List<Migrator.MadeRows> rowsOfOldMigrations(Migrator migrator) {
-        try {
-            try (var maintenance = db.requireMaintenance()) {
-                new DatabaseCopy(db, snapshot.schema().name(), previous.oldScratch()).create(maintenance);
-            }
-            return migrator.migrateOldInto(previous.oldScratch());
-        } finally {
-            previous.dropOldScratch(db);
-        }
+    ScratchDatabase scratch() {
+        return new ScratchDatabase(db, snapshot, previous.run());
     }
 
     Step swap() { return previous.swap(db, terminate); }

@@ -1,0 +1,114 @@
+package lib.reset;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import lib.django.Migrator;
+import lib.plan.Step;
+import lib.postgres.Database;
+import lib.postgres.DatabaseCopy;
+import lib.postgres.DatabaseSnapshot;
+
+/**
+ * An empty database beside the live one, where a run tries the new migrations before it touches anything, and from
+ * where it counts the rows that the old ones make. A swap makes it the live one; park and drop drop it again.
+ */
+record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
+
+    /** Why the new migrations cannot run in such a database, or have their extensions there; a line each. */
+    static List<String> obstacles(Database db, DatabaseSnapshot snapshot) {
+        var role = "role " + snapshot.role().name();
+        if (!snapshot.role().superuser() && !snapshot.role().createdb())
+            return List.of(role + " may not create databases");
+        var found = new ArrayList<>(db.texts("""
+                SELECT format('extension %s %s cannot be created again by role %s', extname, extversion, current_user)
+                FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT EXISTS (
+                    SELECT FROM pg_available_extension_versions v
+                    WHERE v.name = extname AND v.version = extversion
+                      AND (NOT v.superuser OR v.trusted
+                           OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)))
+                UNION ALL
+                SELECT format('extension %s belongs to %s', extname, extowner::regrole)
+                FROM pg_extension e WHERE extname <> 'plpgsql' AND NOT pg_has_role(extowner, 'MEMBER')
+                ORDER BY 1"""));
+        if (found.isEmpty()) db.maintenance().ifPresentOrElse(Database::close,
+                () -> found.add(role + " cannot connect to any other database of the server"));
+        return found;
+    }
+
+    String name() {
+        return name(snapshot.name(), run);
+    }
+
+    private static String name(String live, String run) {
+        return RunId.named(live, "new", run);
+    }
+
+    private static String oldName(String live, String run) {
+        return RunId.named(live, "old", run);
+    }
+
+    /** Every name that a run gives to such a database. */
+    static List<String> names(String live, String run) {
+        return List.of(name(live, run), oldName(live, run));
+    }
+
+    /** For park and drop: not like the live one in everything, but migrations run in it as they would there. */
+    Step create() {
+        return Step.of("create database %s, empty, to try the new migrations in".formatted(name()), () -> {
+            try (var maintenance = db.requireMaintenance()) {
+                copy(name()).createForMigrations(maintenance);
+            }
+        }, this::drop);
+    }
+
+    Step migrate(Migrator migrator) {
+        return Step.of("run every migration in " + name(), () -> migrator.migrateInto(name()));
+    }
+
+    /** Nothing of the user's is in it. */
+    Step dropAgain() {
+        return Step.of("drop database " + name(), this::drop);
+    }
+
+    private void drop() {
+        dropAll(db, names(snapshot.name(), run));
+    }
+
+    private DatabaseCopy copy(String name) {
+        return new DatabaseCopy(db, snapshot.schema().name(), name);
+    }
+
+    /**
+     * Runs the old migrations into a database of its own, and drops that again.
+     *
+     * @throws lib.error.Failure when the old migrations do not run
+     */
+    List<Migrator.MadeRows> rowsOfOldMigrations(Migrator migrator) {
+        var name = oldName(snapshot.name(), run);
+        try {
+            try (var maintenance = db.requireMaintenance()) {
+                copy(name).createForMigrations(maintenance);
+            }
+            return migrator.migrateOldInto(name);
+        } finally {
+            dropAll(db, List.of(name));
+        }
+    }
+
+    /** Drops what a killed run that did not swap has left of them. */
+    static Optional<Step> dropLeft(Database db, Run run) {
+        if (run.previous() instanceof PreviousDatabase) return Optional.empty(); // which names them itself
+        var left = names(db.name(), run.id()).stream().filter(name -> db.oidOf(name).isPresent()).toList();
+        return left.isEmpty() ? Optional.empty()
+                : Optional.of(Step.of("drop database " + String.join(", ", left), () -> dropAll(db, left)));
+    }
+
+    /** Their names have a run's id, so no other program has created them. */
+    private static void dropAll(Database db, List<String> names) {
+        try (var maintenance = db.requireMaintenance()) {
+            for (var name : names)
+                maintenance.oidOf(name).ifPresent(found -> PreviousDatabase.drop(maintenance, name, found));
+        }
+    }
+}
