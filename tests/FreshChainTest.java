@@ -175,9 +175,6 @@ class FreshChainTest {
         reset("--yes").ended(1, "type \"mood\" does not exist",
             "CREATED BY: library.0001_functions:4, which the new migrations do not have");
         assertEquals(before, Snapshot.of(project.root()));
-        // the type would stay in the schema, and the new migrations would run there, but in no other database
-        reset("--yes", "--no-backup", "--strategy", "drop").ended(1, "type \"mood\" does not exist");
-        assertEquals(before, Snapshot.of(project.root()));
     }
 
     /** An enum survives a drop, and would hide that the new migrations do not make it. */
@@ -208,12 +205,12 @@ class FreshChainTest {
         var databases = databases();
         var output = reset("--yes", "--strategy", "drop", "--no-backup");
         if (right.equals("CREATEDB")) {
-            output.ended(1, "1. run every migration in a new, empty database, and drop it again",
+            output.ended(1, "to try the new migrations in",
                 "type \"mood\" does not exist", "CREATED BY: shop.0001_initial:4");
             assertEquals(rows, Snapshot.of(db));
             assertEquals(files, Snapshot.of(project.root()));
         } else {
-            output.ended(0, "the new migrations are not tried on an empty database first: role %s may not create "
+            output.ended(0, "the new migrations are not tried in an empty database first: role %s may not create "
                 .formatted(db.role().name()) + "databases"); // the control: Django itself says that all is well
         }
         assertEquals(databases, databases());

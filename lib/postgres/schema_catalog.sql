@@ -124,7 +124,7 @@ object (class, oid, sub, kind, relation, name, owner) AS MATERIALIZED (
         FROM rel WHERE relkind IN ('r', 'p', 'f', 'v', 'm')
     -- one that only belongs to a column is used by its name
     UNION ALL SELECT 'pg_class', s.oid, 0, 'sequence', c.relname,
-            CASE WHEN o.serial OR o.identity THEN 'of column ' || c.attname ELSE s.relname END, s.relowner
+            coalesce(CASE WHEN o.serial OR o.identity THEN 'of column ' || c.attname END, s.relname), s.relowner
         FROM rel s LEFT JOIN owned o USING (oid) LEFT JOIN col c ON (c.attrelid, c.attnum) = (o.attrelid, o.attnum)
         WHERE s.relkind = 'S'
     UNION ALL SELECT 'pg_class', attrelid, attnum, 'column', relname, attname, NULL FROM col

@@ -49,7 +49,7 @@ record OrphanedState(String run, String database, String schema, String words) {
         return db.texts("SELECT datname FROM pg_database WHERE datname ~ '_[0-9]{8}_[0-9]{6}_[0-9a-f]{4}$' ORDER BY 1")
                 .stream().filter(name -> {
                     var run = name.substring(name.length() - "20261122_172530_4f2a".length()).replace('_', '-');
-                    return !runs.contains(run) && ScratchDatabase.names(live, run).contains(name);
+                    return !runs.contains(run) && RunId.scratchDatabases(live, run).contains(name);
                 }).toList();
     }
 

@@ -95,7 +95,7 @@ public record PreviousDatabase(String run, String live, long oid, String scratch
 
     /** The new database while it is built, and the one into which the old migrations run. */
     private List<String> scratches() {
-        return ScratchDatabase.names(live, run);
+        return RunId.scratchDatabases(live, run);
     }
 
     /** Not WITH (FORCE), which an owner may not use while autovacuum works there; a plain DROP ends autovacuum. */

@@ -3,6 +3,7 @@ package lib.reset;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
+import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import lib.postgres.Sql;
 
@@ -19,6 +20,11 @@ public final class RunId {
 
     /** The id as a part of names in the database: 20261122_172530_4f2a. */
     static String suffix(String id) { return id.replace('-', '_'); }
+
+    /** The databases in which a run builds: the new one, and the one for the old migrations. */
+    static List<String> scratchDatabases(String database, String id) {
+        return List.of(named(database, "new", id), named(database, "old", id));
+    }
 
     /** The name of a database that a run creates or sets aside: crm_before_20261122_172530_4f2a. */
     static String named(String database, String state, String id) {

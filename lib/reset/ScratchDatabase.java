@@ -37,20 +37,11 @@ record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
     }
 
     String name() {
-        return name(snapshot.name(), run);
+        return names().getFirst();
     }
 
-    private static String name(String live, String run) {
-        return RunId.named(live, "new", run);
-    }
-
-    private static String oldName(String live, String run) {
-        return RunId.named(live, "old", run);
-    }
-
-    /** Every name that a run gives to such a database. */
-    static List<String> names(String live, String run) {
-        return List.of(name(live, run), oldName(live, run));
+    private List<String> names() {
+        return RunId.scratchDatabases(snapshot.name(), run);
     }
 
     /** For park and drop: not like the live one in everything, but migrations run in it as they would there. */
@@ -72,7 +63,7 @@ record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
     }
 
     private void drop() {
-        dropAll(db, names(snapshot.name(), run));
+        dropAll(db, names());
     }
 
     private DatabaseCopy copy(String name) {
@@ -85,7 +76,7 @@ record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
      * @throws lib.error.Failure when the old migrations do not run
      */
     List<Migrator.MadeRows> rowsOfOldMigrations(Migrator migrator) {
-        var name = oldName(snapshot.name(), run);
+        var name = names().getLast();
         try {
             try (var maintenance = db.requireMaintenance()) {
                 copy(name).createForMigrations(maintenance);
@@ -96,10 +87,15 @@ record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
         }
     }
 
+    /** What a killed run has left of them, except where its previous state names them itself. */
+    static List<String> left(Database db, Run run) {
+        if (run.previous() instanceof PreviousDatabase) return List.of();
+        return RunId.scratchDatabases(db.name(), run.id()).stream().filter(name -> db.oidOf(name).isPresent()).toList();
+    }
+
     /** Drops what a killed run that did not swap has left of them. */
     static Optional<Step> dropLeft(Database db, Run run) {
-        if (run.previous() instanceof PreviousDatabase) return Optional.empty(); // which names them itself
-        var left = names(db.name(), run.id()).stream().filter(name -> db.oidOf(name).isPresent()).toList();
+        var left = left(db, run);
         return left.isEmpty() ? Optional.empty()
                 : Optional.of(Step.of("drop database " + String.join(", ", left), () -> dropAll(db, left)));
     }

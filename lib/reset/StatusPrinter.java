@@ -44,7 +44,9 @@ public final class StatusPrinter {
     private static void print(Console console, Run run, Project project, Database db) throws IOException {
         var state = run.previous().state(db);
         var bytes = run.previous().bytes(db);
-        var location = run.previous().location(db);
+        var scratch = ScratchDatabase.left(db, run);
+        var location = run.previous().location(db)
+                + (scratch.isEmpty() ? "" : "; left of the build: database " + String.join(", ", scratch));
         var oldInPlace = run.migrations().areOldInPlace(run.root());
         var freshInPlace = run.migrations().areFreshInPlace(run.root());
         console.heading(run.id() + "  " + run.outcome());
