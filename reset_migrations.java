@@ -140,6 +140,7 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
             var plan = reset.plan();
             PlanPrinter.print(console, plan);
             reset.check(plan);
+            PlanPrinter.printConsequence(console, plan, purge);
             if (dryRun) {
                 if (losses) reset.printLosses(plan);
                 console.success("dry run: nothing was changed");

@@ -659,6 +659,26 @@ class ResetTest {
         assertDone(reset("undo", "--yes"));
     }
 
+    @Test void what_people_read_fits_100_columns_and_says_what_will_be_the_case() throws Exception {
+        var sentence = java.util.regex.Pattern.compile(("%1$s will be empty but for what migrations make: what it has now "
+            + "\\(5,691 rows in 44 tables\\) moves to the database %1$s_before_[\\d_a-f]+; `undo` brings it back ")
+            .formatted(db.name()));
+        var said = new StringBuilder();
+        for (var args : new String[][] {{"--dry-run"}, {"--yes", "--no-superuser"}, {"status"}}) {
+            var output = reset(args);
+            assertDone(output);
+            if (args[0].startsWith("--"))
+                assertTrue(sentence.matcher(output.out().replace("\n", " ")).find(), sentence + "\n" + output.out());
+            said.append(output.out());
+        }
+        assertTrue(said.toString().contains("Steps\n") && said.toString().contains("\n[1/"), said.toString());
+        var paths = java.util.regex.Pattern.compile("  (go back|clean up|Python|old files) .*|.*/.{40,}"); // not foldable
+        assertEquals(java.util.List.of(), said.toString().lines()
+            .filter(line -> line.length() > 100 && !paths.matcher(line).matches()).toList());
+        assertDone(reset("--yes", "--no-superuser"));
+        assertTrue(reset("status").out().contains("the old and the new ones are identical, and in place"));
+    }
+
     @Test void a_run_keeps_its_log_and_status_shows_its_database() throws Exception {
         assertDone(reset("--yes"));
         try (var logs = Files.walk(crm.root().resolve(".reset")).filter(f -> f.endsWith("log"))) {

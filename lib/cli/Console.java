@@ -22,6 +22,7 @@ import lib.error.Failure;
 import lib.error.Problem;
 import lib.files.Disk;
 import lib.files.FolderLock;
+import lib.files.Text;
 import lib.process.Interruption;
 import org.fusesource.jansi.Ansi;
 import org.fusesource.jansi.AnsiConsole;
@@ -35,6 +36,7 @@ public final class Console {
 
     public record Options(boolean quiet, boolean verbose, boolean json, Color color) {}
 
+    private static final int WIDTH = 100;
     private static final Gson JSON = new GsonBuilder().disableHtmlEscaping().create();
 
     private final Options options;
@@ -85,6 +87,17 @@ public final class Console {
     public void say(String text) {
         if (!options.quiet()) people.println(text);
         log(text);
+    }
+
+    /** The same in lines that fit a terminal, indented to the text behind its start: {@code item("  Runs  ", "here")}. */
+    public void item(String start, String text) {
+        say(Text.folded(start + text, width(), start.length()));
+    }
+
+    /** How many characters a line may have; a narrower terminal's width. */
+    public int width() {
+        var width = terminal ? AnsiConsole.getTerminalWidth() : 0;
+        return width > 20 ? Math.min(width, WIDTH) : WIDTH;
     }
 
     public void note(String text) { say(Ansi.Color.DEFAULT, false, text); }

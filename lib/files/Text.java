@@ -15,6 +15,29 @@ public final class Text {
                 .replaceAll("[\\p{Cntrl}\\p{Cf}\\x80-\\x9f\\u2028\\u2029]", "?");
     }
 
+    /** In lines of at most this width where its words allow it; those after the first are indented. */
+    public static String folded(String text, int width, int indent) {
+        var lines = new StringBuilder();
+        var length = 0;
+        for (var word : text.split("(?<=\\S) (?=\\S)")) {
+            if (length > 0 && length + 1 + word.length() > width) {
+                lines.append("\n").append(" ".repeat(indent));
+                length = indent;
+            } else if (length > 0) {
+                lines.append(' ');
+                length++;
+            }
+            lines.append(word);
+            length += word.length();
+        }
+        return lines.toString();
+    }
+
+    /** "a long na…" */
+    public static String shortened(String text, int width) {
+        return text.length() <= width ? text : text.substring(0, Math.max(0, width - 1)) + "…";
+    }
+
     /** The end of a message: each on a line below it, indented. */
     public static String lines(Collection<String> all) { return "\n  " + String.join("\n  ", all); }
 

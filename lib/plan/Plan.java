@@ -79,7 +79,7 @@ public record Plan(List<Step> steps) {
         finish();
     }
 
-    /** Runs a step and prints its line with the time it took; a terminal shows meanwhile that it is running. */
+    /** Runs a step and prints its line, shortened, with the time it took; a terminal shows meanwhile that it is running. */
     public static void run(Console console, int number, int of, Step step) throws Exception {
         var what = step.describe();
         var label = "[%d/%d] %s".formatted(number, of, what);
@@ -91,10 +91,13 @@ public record Plan(List<Step> steps) {
                 return null;
             });
         } catch (Exception e) {
-            console.say(Ansi.Color.RED, false, label + "  not done, after " + Console.seconds(began));
+            var after = "  not done, after " + Console.seconds(began);
+            console.say(Ansi.Color.RED, false, Text.shortened(label, console.width() - after.length()) + after);
             throw e;
         }
-        console.say(label + console.paint(Ansi.Color.GREEN, false, "  " + Console.seconds(began)));
+        var time = "  " + Console.seconds(began);
+        console.say(Text.shortened(label, console.width() - time.length())
+                + console.paint(Ansi.Color.GREEN, false, time));
         var seconds = (System.nanoTime() - began) / 1e9;
         console.event("done", Map.of("number", number, "of", of, "what", what, "seconds", seconds));
     }

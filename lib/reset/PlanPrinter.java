@@ -18,6 +18,7 @@ import lib.plan.Plan;
 import lib.postgres.Database;
 import lib.postgres.DatabaseSnapshot;
 import lib.project.Project;
+import org.fusesource.jansi.Ansi;
 
 /** Plans and the summary of a reset, as people read them and as {@code --json} prints them. */
 public final class PlanPrinter {
@@ -37,7 +38,7 @@ public final class PlanPrinter {
         console.say("");
         printUncommitted(console, found);
         console.heading("Strategy: " + found.strategy().name());
-        console.say("  " + found.strategy().reason());
+        console.item("  ", found.strategy().reason());
         found.warnings().forEach(console::warn);
         printInTheWay(console, found.inTheWay(), found.strategy().terminate());
         printSteps(console, plan.plan());
@@ -51,17 +52,18 @@ public final class PlanPrinter {
         var root = project.root();
         var backend = project.backend().equals(root) ? "" : "  (manage.py in " + project.show(project.backend()) + ")";
         console.heading("reset_migrations " + Lib.VERSION);
-        console.say("  Project   " + root + backend);
-        console.say("  Python    %s at %s, Django %s, settings %s".formatted(python.version(),
+        console.item("  Project   ", root + backend);
+        console.item("  Python    ", "%s at %s, Django %s, settings %s".formatted(python.version(),
                 project.show(Path.of(python.executable())), python.djangoVersion(),
                 found.django().settings().module()));
         var where = found.environment().describe();
-        if (!where.isEmpty()) console.say("  Runs      " + where);
+        if (!where.isEmpty()) console.item("  Runs      ", where);
         var database = found.environment().identity();
-        console.say("  Settings  " + database.origin());
+        console.item("  Settings  ", database.origin());
         var version = snapshot.server().versionText().replaceFirst(" .*", "");
-        console.say("  Database  %s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(snapshot.name(),
-                database.user(), database.host(), database.port(), version, Text.size(snapshot.bytes())));
+        console.item("  Database  ", "%s as %s at %s:%d, PostgreSQL %s, %s; Django uses the same".formatted(
+                snapshot.name(), database.user(), database.host(), database.port(), version,
+                Text.size(snapshot.bytes())));
     }
 
     private static void printTables(Console console, Findings found) {
@@ -74,7 +76,7 @@ public final class PlanPrinter {
         var kinds = found.snapshot().schema().otherObjects().entrySet().stream()
                 .map(entry -> entry.getValue() + " " + entry.getKey()).collect(Collectors.joining(", "));
         if (!kinds.isEmpty())
-            console.say("  and by kind: " + kinds + "; the new state has only those that a migration makes");
+            console.item("  ", "and by kind: " + kinds + "; the new state has only those that a migration makes");
         var without = found.tablesWithoutMigration();
         if (without.isEmpty()) return;
         title(console, Text.count(without.size(), "table") + " that no migration makes, so not in the new database");
@@ -108,7 +110,7 @@ public final class PlanPrinter {
             title(console, "%s of the old files %s not in the new ones".formatted(
                     Text.count(operations.count(), "custom operation"), operations.count() == 1 ? "is" : "are"));
             columns(console, operations.byApp());
-            console.say("  what the new database lacks because of that is listed once it is built; to see it now: "
+            console.item("  ", "what the new database lacks because of that is listed once it is built; to see it now: "
                     + "--dry-run --losses");
             operations.byMigration().forEach(row -> console.log("  " + String.join("  ", row)));
         }
@@ -138,7 +140,11 @@ public final class PlanPrinter {
         if (changes.isEmpty()) return;
         console.heading(Text.count(changes.size(), "migration file") + " with changes that git does not have");
         losses(console, changes, change -> List.of(Text.line(change.path()), change.state()));
-        console.say("  the run saves them as they are now, in .reset/" + found.id() + "/old");
+        var deleted = changes.stream().filter(change -> change.state().equals("deleted")).count();
+        if (deleted < changes.size())
+            console.item("  ", "the run saves %s as they are now, in .reset/%s/old".formatted(
+                    deleted == 0 ? "them" : "those that are there", found.id()));
+        if (deleted > 0) console.item("  ", "only git has what was deleted, and undo does not bring it back");
         console.say("");
     }
 
@@ -147,15 +153,36 @@ public final class PlanPrinter {
         if (sessions.isEmpty()) return;
         title(console, Text.count(sessions.size(), "session") + " in the way");
         sessions.forEach(session -> console.say("  " + session));
-        console.say(terminate ? "  they are disconnected before the swap, and kept out until it finishes: --terminate"
-                : "  without --terminate the run waits about five seconds for them to leave, then gives up with "
+        console.item("  ", terminate ? "they are disconnected before the swap, and kept out until it finishes: --terminate"
+                : "without --terminate the run waits about five seconds for them to leave, then gives up with "
                         + "everything as it was");
     }
 
     public static void printSteps(Console console, Plan plan) {
         title(console, "Steps");
         var number = 1;
-        for (var step : plan.describe()) console.say("  %d. %s".formatted(number++, step));
+        for (var step : plan.describe()) console.item("  %d. ".formatted(number++), step);
+        console.say("");
+    }
+
+    /** What will be the case, in a warning's colour. @param purge what is set aside is dropped at the end */
+    public static void printConsequence(Console console, ResetPlan plan, boolean purge) {
+        var found = plan.findings();
+        var tables = found.tables();
+        var rows = tables.stream().mapToLong(DatabaseSnapshot.Table::rows).sum();
+        var what = "%s%s in %s".formatted(tables.stream().allMatch(DatabaseSnapshot.Table::exact) ? "" : "about ",
+                Text.count(rows, "row"), Text.count(tables.size(), "table"));
+        var kept = purge ? "until --purge drops it at the end" : "`undo` brings it back";
+        var then = switch (found.strategy().previous()) {
+            case PreviousDatabase database -> "what it has now (%s) moves to the database %s; %s"
+                    .formatted(what, database.before(), kept);
+            case PreviousSchema schema -> "what it has now (%s) moves to the schema %s; %s"
+                    .formatted(what, schema.parked(), kept);
+            case DroppedTables dropped -> "what it has now (%s) is dropped; %s has it then".formatted(what,
+                    plan.backup() == null ? "nothing" : "only the backup");
+        };
+        console.say(Ansi.Color.YELLOW, true, Text.folded("%s will be empty but for what migrations make: %s"
+                .formatted(found.snapshot().name(), then), console.width(), 0));
         console.say("");
     }
 
@@ -202,16 +229,16 @@ public final class PlanPrinter {
         console.success("done: %s is new, and %s %s it".formatted(findings.snapshot().name(),
                 Text.count(fresh, "fresh migration"), fresh == 1 ? "matches" : "match"));
         var losses = plan.comparison().losses();
-        if (!losses.isEmpty()) console.say("  not in the new database: %s; all of it in .reset/%s/log"
+        if (!losses.isEmpty()) console.item("  ", "not in the new database: %s; all of it in .reset/%s/log"
                 .formatted(losses.summary(), findings.id()));
         if (plan.backupFile() != null) console.say("  backup     " + project.show(plan.backupFile()));
-        console.say("  old tables " + location + (purged ? ", dropped next" : ""));
+        console.item("  old tables ", location + (purged ? ", dropped next" : ""));
         var movedTo = filesGoTo == null ? ", removed next" : ", moved to " + project.show(filesGoTo) + " next";
         console.say("  old files  .reset/" + findings.id() + "/old" + (purged ? movedTo : ""));
         if (!purged) console.say("  go back    " + plan.undoCommand());
         if (!purged && !(previous instanceof DroppedTables))
             console.say("  clean up   " + Runs.purgeCommand(plan.run(), project, db)
-                    + "   (drops the old state; after that there is no way back)");
+                    + "\n             (drops the old state; after that there is no way back)");
         console.event("result", Map.of("run", findings.id(), "aside", location));
     }
 
@@ -255,7 +282,8 @@ public final class PlanPrinter {
                 .orElse(0);
         for (var row : rows) {
             var padding = " ".repeat(Math.max(0, width - row.getFirst().length()));
-            console.say("  %s  %s".formatted(row.getFirst() + padding, row.getLast()).stripTrailing());
+            if (row.getLast().isBlank()) console.say("  " + row.getFirst());
+            else console.item("  %s  ".formatted(row.getFirst() + padding), row.getLast());
         }
     }
 }

@@ -118,13 +118,13 @@ public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<Ba
         console.say("");
         console.success("purged: " + String.join(", ", ids()));
         var nothing = dropped.isEmpty() ? "nothing: nothing was set aside" : "";
-        console.say("  dropped    " + nothing + String.join("; ", dropped));
+        console.item("  dropped    ", nothing + String.join("; ", dropped));
         var files = backups.stream().map(BackupStep::file).map(project::show).collect(Collectors.joining(", "));
-        console.say("  backup     " + (files.isEmpty() ? "none" : files));
+        console.item("  backup     ", (files.isEmpty() ? "none" : files));
         var moved = folder == null ? "" : runs.stream().map(run -> filesFolder(folder, run)).filter(Files::isDirectory)
                 .map(project::show).collect(Collectors.joining(", "));
         if (runs.stream().anyMatch(Run::changesFiles))
-            console.say("  old files  " + (moved.isEmpty() ? "removed" : "kept in " + moved));
+            console.item("  old files  ", (moved.isEmpty() ? "removed" : "kept in " + moved));
         console.event("result", Map.of("purged", ids(), "dropped", dropped, "backups", backups.stream()
                 .map(backup -> backup.file().toString()).toList()));
     }

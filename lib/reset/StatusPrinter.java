@@ -52,13 +52,14 @@ public final class StatusPrinter {
         console.heading(run.id() + "  " + run.outcome());
         console.say("  database   %s  (%s)".formatted(run.origin().database(), run.origin().strategy()));
         console.say("  in use     " + run.previous().describe(state));
-        console.say("  set aside  " + location + ", " + Text.size(bytes));
+        console.item("  set aside  ", location + ", " + Text.size(bytes));
         if (!run.root().equals(project.root())) console.say("  made in    " + run.root());
         if (run.changesFiles()) {
-            var files = oldInPlace ? "the old ones are in place" : freshInPlace ? "the new ones are in place"
+            var files = oldInPlace && freshInPlace ? "the old and the new ones are identical, and in place"
+                    : oldInPlace ? "the old ones are in place" : freshInPlace ? "the new ones are in place"
                     : "neither all old ones nor all new ones of this run are in place";
             var kept = new RunStore(run).oldFolders().stream().findFirst().map(project::show);
-            console.say("  files      %s; the old ones are %s"
+            console.item("  files      ", "%s; the old ones are %s"
                     .formatted(files, kept.map("kept in "::concat).orElse("no longer kept anywhere")));
         }
         remedies(run, db).forEach(line -> console.say("  cut short  " + line));

@@ -28,6 +28,15 @@ class TextTest {
                         .map(noun -> Text.count(2, noun)).toList());
     }
 
+    @Test void folded_lines_keep_their_words_and_columns() {
+        assertEquals("1. rename shop to\n   shop_before", Text.folded("1. rename shop to shop_before", 18, 3));
+        assertEquals("  a  b  2 kB\n  /a/path/that/does/not/fit\n  end",
+            Text.folded("  a  b  2 kB /a/path/that/does/not/fit end", 12, 2));
+        assertEquals("as it is", Text.folded("as it is", 8, 3));
+        assertEquals(List.of("a lon…", "a long", ""), List.of(Text.shortened("a longer", 6),
+            Text.shortened("a long", 6), Text.shortened("", 6)));
+    }
+
     @Test void a_line_has_no_control_characters() {
         assertEquals("a b?[31mc", Text.line(" a \n b\u001b[31mc "));
     }
