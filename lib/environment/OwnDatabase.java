@@ -134,6 +134,8 @@ final class OwnDatabase {
         if (django.error() != null && (django.host().isEmpty() || django.name().isEmpty() || django.user().isEmpty()))
             throw Failure.usage("Django cannot connect to %s: %s".formatted(django, django.error()))
                 .next("correct these settings, or start the server");
+        if (!django.port().matches("\\d{0,5}"))
+            throw Failure.usage("the PORT of %s is not a number".formatted(django)).next("correct it there");
         var port = django.port().isEmpty() ? 5432 : Integer.parseInt(django.port());
         return Credentials.ofDjango(django.module(), django.host(), port, django.name(), django.user(),
             django.password(), django.sslmode());

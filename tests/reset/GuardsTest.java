@@ -184,6 +184,10 @@ class GuardsTest {
                 .getAsJsonArray("uncommitted").toString();
         assertTrue(json.contains("0001_old.py") && json.contains("modified") && json.contains("0003_new.py")
                 && json.contains("untracked"), json);
+        Files.delete(folder.resolve("0001_old.py"));
+        var deleted = tool.run("--dry-run").done().out();
+        assertTrue(deleted.contains("the run saves those that are there as they are now")
+                && deleted.contains("only git has what was deleted"), deleted);
         Files.writeString(temp.resolve(".git/HEAD"), "broken");
         assertEquals(List.of(), Git.uncommitted(shop.root(), List.of(folder), Migrations::isMigrationName));
     }
