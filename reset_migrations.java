@@ -128,9 +128,10 @@ public class reset_migrations implements Callable<Integer>, Cli.HasOutput {
     private int reset(Console console, Environment environment) throws Exception {
         var project = environment.project();
         var settings = where.settingsModule();
+        var database = environment.database(); // first: it decides what Django's process gets
         try (var folder = dryRun ? null : FolderLock.take(project.root(), "reset_migrations", console::warn);
              var django = Django.start(environment.python(), settings, console::progress);
-             var db = Database.open(environment.database());
+             var db = Database.open(database);
              var lock = dryRun && !losses ? null : RunLock.take(db)) {
             var options = new Reset.Options(apps, settings, strategy, terminate, allowed(), backup, purge);
             var reset = new Reset(options, environment, django, db, console, () -> backups(project));

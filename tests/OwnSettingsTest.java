@@ -221,7 +221,7 @@ class OwnSettingsTest {
 
     // ---- two readers of one file --------------------------------------------------------------
 
-    /** As python-decouple reads a line: no comments after a value, no escapes, no variables. */
+    /** As python-decouple: the environment first, then lines without comments after a value, escapes or variables. */
     private static final String DECOUPLE = """
         env = {}
         for line in open(BASE_DIR / ".env", encoding="utf-8"):
@@ -229,7 +229,7 @@ class OwnSettingsTest {
             value = value.strip()
             if len(value) > 1 and value[0] == value[-1] and value[0] in "'\\"":
                 value = value[1:-1]
-            env[name.strip()] = value
+            env[name.strip()] = os.environ.get(name.strip(), value)
         """;
 
     private void passwordIs(String password) {

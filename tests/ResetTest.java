@@ -672,9 +672,9 @@ class ResetTest {
             said.append(output.out());
         }
         assertTrue(said.toString().contains("Steps\n") && said.toString().contains("\n[1/"), said.toString());
-        var paths = java.util.regex.Pattern.compile("  (go back|clean up|Python|old files) .*|.*/.{40,}"); // not foldable
+        var unfolded = "  (go back|clean up|Python|old files) .*|.*/.{40,}|the old migrations do not run \\(NodeNotFound.*";
         assertEquals(java.util.List.of(), said.toString().lines()
-            .filter(line -> line.length() > 100 && !paths.matcher(line).matches()).toList());
+            .filter(line -> line.length() > 100 && !line.matches(unfolded)).toList());
         assertDone(reset("--yes", "--no-superuser"));
         assertTrue(reset("status").out().contains("the old and the new ones are identical, and in place"));
     }

@@ -61,7 +61,7 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
     private Environment local(String reason) {
         if (!withDjango) {
             database.named(); // so that wrong settings are found now
-            return new Environment.Local(project(), database, null, Map.of(), List.of(), reason);
+            return new Environment.Local(project(), database, null, List.of(), reason);
         }
         var interpreter = Interpreter.find(project(), options.python, settings.file().environment());
         return Environment.of(settings, database, interpreter).withReason(reason);

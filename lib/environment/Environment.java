@@ -5,7 +5,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -77,25 +76,22 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
         }
         var project = settings.project();
         database.named(); // so that wrong settings are found now
-        return new Local(project, database, interpreter, settings.file().forDjango(project), List.copyOf(warnings),
-            null);
+        return new Local(project, database, interpreter, List.copyOf(warnings), null);
     }
 
     /** For what needs PostgreSQL alone, as a backup does: {@link #python} must not be called. */
     static Local withoutDjango(Project project, Credentials database) {
-        return new Local(project, OwnDatabase.of(database), null, Map.of(), List.of(), null);
+        return new Local(project, OwnDatabase.of(database), null, List.of(), null);
     }
 
     /**
      * Both on this machine.
      *
-     * @param variables what Django's process gets in addition to this process's environment; may hold secrets
      * @param reason    why it is not a Compose project; null when there was no choice
      */
-    record Local(Project project, OwnDatabase own, Interpreter interpreter, Map<String, String> variables,
-        List<String> warnings, String reason) implements Environment {
+    record Local(Project project, OwnDatabase own, Interpreter interpreter, List<String> warnings, String reason) implements Environment {
         Local withReason(String other) {
-            return new Local(project, own, interpreter, variables, warnings, other);
+            return new Local(project, own, interpreter, warnings, other);
         }
 
         @Override public Credentials identity() {
@@ -121,7 +117,7 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
 
         /** {@code python("manage.py", "migrate")}. */
         public Program python(String... arguments) {
-            return OwnDatabase.python(project, interpreter, variables, arguments);
+            return OwnDatabase.python(project, interpreter, own.variables(), arguments);
         }
 
         @Override public PgPrograms pgPrograms(int serverMajor) {

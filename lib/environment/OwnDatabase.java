@@ -3,6 +3,7 @@ package lib.environment;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import lib.django.DefaultDatabase;
@@ -30,6 +31,7 @@ final class OwnDatabase {
     private final Consumer<String> warn;
     private Credentials named;
     private Credentials accepted;
+    private Map<String, String> variables;
 
     /** @param python {@code --python}, or null @param module {@code --settings}, or null */
     OwnDatabase(Settings settings, Path python, String module, Consumer<String> warn) {
@@ -37,6 +39,7 @@ final class OwnDatabase {
         this.python = python;
         this.module = module;
         this.warn = warn;
+        variables = settings == null ? Map.of() : settings.file().forDjango(settings.project());
     }
 
     static OwnDatabase of(Credentials known) {
@@ -44,6 +47,11 @@ final class OwnDatabase {
         own.named = known;
         own.accepted = known;
         return own;
+    }
+
+    /** What Django's process gets in addition to this process's environment; may hold secrets. */
+    Map<String, String> variables() {
+        return variables;
     }
 
     /** Asks no server. @throws Failure no settings, wrong ones, or those of another kind of database */
@@ -98,7 +106,8 @@ final class OwnDatabase {
                     .formatted(ours.host(), ours.user(), django.host()));
                 return django;
             }
-            if (!isWrongPassword || !django.toString().equals(ours.toString()) || ours.password().equals(django.password())) throw failure;
+            var isSame = django.toString().equals(ours.toString());
+            if (!isWrongPassword || !isSame || Objects.equals(ours.password(), django.password())) throw failure;
             warn.accept(("the server rejects %s as python-dotenv reads it in %s; Django's settings have another password,"
                     + " because their reader takes quotes, #, $, \\ or %% differently: Django's is used")
                 .formatted(ours.nameOf("DB_PASSWORD"), ours.sources().get("DB_PASSWORD")));
@@ -108,20 +117,28 @@ final class OwnDatabase {
 
     // ---- asking Django -----------------------------------------------------------------------
 
-    /** @throws Failure the earlier one, when Django cannot be asked */
+    /**
+     * First without our reading of the file, which would come before Django's own; then Django never gets it.
+     *
+     * @throws Failure the earlier one, when Django cannot be asked
+     */
     private Credentials fromDjangoIfPossible(Failure earlier) {
-        try {
-            return fromDjango();
-        } catch (Failure failure) {
-            if (failure.problem() instanceof Problem.Interrupted) throw failure;
-            throw earlier;
+        var ours = variables;
+        for (var tried : List.of(Map.<String, String>of(), ours)) {
+            try {
+                variables = tried;
+                return fromDjango();
+            } catch (Failure failure) {
+                if (failure.problem() instanceof Problem.Interrupted) throw failure;
+            }
         }
+        throw earlier;
     }
 
     private Credentials fromDjango() {
         var project = settings.project();
         var interpreter = Interpreter.find(project, python, settings.file().environment());
-        var program = python(project, interpreter, settings.file().forDjango(project));
+        var program = python(project, interpreter, variables);
         return credentials(Django.defaultDatabase(PythonCommand.local(program, project.root()), module));
     }
 
