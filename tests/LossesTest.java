@@ -271,6 +271,7 @@ class LossesTest {
         var reset = shop.warmHere().run("--yes").done();
         assertTrue(reset.out().contains("\n  not in the new database: 2 views; 3 rows that old migrations made; "),
                 reset.out());
+        assertTrue(reset.out().contains("log\n    3 rows in shop_status, made by shop.0002_seed\n"), reset.out());
         var again = shop.warmHere().run("--yes").done();
         assertFalse(again.out().contains("ot in the new database"), again.out()); // the control
     }

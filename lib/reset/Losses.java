@@ -124,9 +124,7 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows, 
     void print(Console console, Map<String, String> models, int shown) {
         if (isEmpty()) return;
         console.heading("Not in the new database: " + summary());
-        for (var made : rows)
-            console.say("  %s in %s, made by %s".formatted(Text.count(made.rows(), "row"), Text.line(made.table()),
-                    made.migration()));
+        rowLines().forEach(console::say);
         byRelation(differences.stream().limit(shown), models).forEach(console::say);
         byRelation(differences.stream().skip(shown), models).forEach(console::log);
         if (differences.size() > shown) console.say("  … and %,d more".formatted(differences.size() - shown));
@@ -135,6 +133,12 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows, 
         origins.forEach((origin, items) -> console.say("    %s  %s".formatted(origin, Text.some(items))));
         var all = differences.stream().map(difference -> json(difference, models)).toList();
         console.event("losses", Map.of("losses", all, "rows", rows));
+    }
+
+    /** The rows that old migrations made, a line for each migration and table. */
+    List<String> rowLines() {
+        return rows.stream().map(made -> "  %s in %s, made by %s".formatted(Text.count(made.rows(), "row"),
+                Text.line(made.table()), made.migration())).toList();
     }
 
     /** What each operation of the old files has left, by migration and line. */

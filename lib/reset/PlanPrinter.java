@@ -231,6 +231,7 @@ public final class PlanPrinter {
         var losses = plan.comparison().losses();
         if (!losses.isEmpty()) console.item("  ", "not in the new database: %s; all of it in .reset/%s/log"
                 .formatted(losses.summary(), findings.id()));
+        losses.rowLines().forEach(line -> console.say("  " + line));
         if (plan.backupFile() != null) console.say("  backup     " + project.show(plan.backupFile()));
         console.item("  old tables ", location + (purged ? ", dropped next" : ""));
         var movedTo = filesGoTo == null ? ", removed next" : ", moved to " + project.show(filesGoTo) + " next";
