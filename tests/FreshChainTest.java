@@ -145,7 +145,8 @@ class FreshChainTest {
         var done = reset("--yes", "--no-backup", "--strategy", strategy).done();
         var text = fresh("library");
         for (var made : new String[] {"FUNCTION lowered", "FUNCTION plain", "TYPE state", "RENAME TO mood",
-            "SEQUENCE book_numbers", "ADD VALUE", "TABLE regions"}) assertTrue(text.contains(made), made + " is not in\n" + text);
+            "SEQUENCE book_numbers", "ADD VALUE", "TABLE regions"})
+            assertTrue(text.contains(made), made + " is not in\n" + text);
         for (var left : new String[] {"touched", "TABLE library_shelf"}) assertFalse(text.contains(left), text);
         done.ended(0, "Carried into the new first migrations", "library.0001_functions:5",
             "RunSQL CREATE FUNCTION lowered(t text)");
