@@ -153,7 +153,7 @@ class Generator:
 
         try:
             with self._without_history(), changes_only_of(labels, others, self._describer.replaced):
-                for name, options in self._writers().items():
+                for name, options in self._writers(labels).items():
                     call_writer(name, labels, options, write_migration_files)
         except RequiresOtherApps as e:
             return refused(required=e.changes)
@@ -178,28 +178,31 @@ class Generator:
         """What else is to be said of an error of the new migrations, as (name, text)."""
         return runsql.explained(error, self._sql, self._describer.replaced)
 
-    def _writers(self):
+    def _writers(self, labels):
         """
         The commands that write the project's migrations, in order, with their options: makemigrations or a package's
-        own in its place (django-postgres-extra: pgmakemigrations), then those that write more of them (django-db-views:
-        makeviewmigrations).
+        own in its place (django-postgres-extra: pgmakemigrations), then those of packages whose classes the models are
+        based on, which write more of them (django-db-views: makeviewmigrations).
         """
         from django.apps import apps
         from django.core.management import get_commands, load_command_class
         from django.core.management.commands.makemigrations import Command
         main, more = "makemigrations", {}
+        bases = {base.__module__.split(".")[0] for label in labels for model in apps.get_app_config(label).get_models()
+                 for base in model.__mro__}
         for name, app in sorted(get_commands().items()):
             if not re.fullmatch(r"\w*make\w*migrations", name) or name == main or not isinstance(app, str):
                 continue
             config = next((c for c in apps.get_app_configs() if c.name == app), None)
             if config is None or not self._project.why_not_own(config.path):
                 continue
-            kind = type(load_command_class(app, name))
-            if not issubclass(kind, Command):
-                continue
-            if kind.add_arguments is Command.add_arguments:
+            try:
+                kind = type(load_command_class(app, name))
+            except Exception:
+                continue  # something that it imports is not installed
+            if issubclass(kind, Command) and kind.add_arguments is Command.add_arguments:
                 main = name
-            else:
+            elif issubclass(kind, Command) and app.split(".")[0] in bases:
                 more[name] = {}
         return {main: dict(interactive=False), **more}
 
@@ -215,7 +218,7 @@ class Generator:
         loader = MigrationLoader(None, ignore_no_migrations=True)
         state = loader.project_state()
         with any_history():
-            for name, options in self._writers().items():
+            for name, options in self._writers(labels).items():
                 if name == "makemigrations":  # not the project's own command, which may do more than write migrations
                     write_migration_files(None, detected(labels, loader, state))
                 else:

@@ -215,7 +215,8 @@ def is_live(label, operation, databases):
         table = meta.db_table
     elif type(operation).__name__ == "AddField":
         field = apps.get_model(label, operation.model_name)._meta.get_field(operation.name)
-        table, column = (field.m2m_db_table(), None) if field.many_to_many else (field.model._meta.db_table, field.column)
+        table = field.m2m_db_table() if field.many_to_many else field.model._meta.db_table
+        column = None if field.many_to_many else field.column
     else:
         return False
     quoted = connections["default"].ops.quote_name(table)
@@ -230,7 +231,7 @@ def is_live(label, operation, databases):
 
 
 def home_of_change(label, operation, staging, replaced):
-    """The label of the app with the model's code, or else with an old migration that names its table; else the first."""
+    """The label of the app with the model's code or, failing that, with an old migration that names its table."""
     from django.apps import apps
     labels = [one for one in sorted(staging.modules) if dict(staging.files(one))] + sorted(staging.modules)
     model = apps.all_models[label].get(model_name(operation))
@@ -255,8 +256,9 @@ def write_in_app(staging, graph, home, label, changes):
     text = MigrationWriter(migration).as_string()
     start, end = text.index("class Migration("), text.rindex("    ]")
     head, operations = text[start:end].split("    operations = [\n")
-    staging.write(home, migration.name + ".py", "%s%s%s    operations = [\n        InApp(\"%s\", [\n%s        ]),\n%s" % (
-        text[:start], IN_APP, head, label, re.sub("^(?=.)", "    ", operations, flags=re.M), text[end:]))
+    inner = '        InApp("%s", [\n%s        ]),\n' % (label, re.sub("^(?=.)", "    ", operations, flags=re.M))
+    text = text[:start] + IN_APP + head + "    operations = [\n" + inner + text[end:]
+    staging.write(home, migration.name + ".py", text)
     importlib.invalidate_caches()
     return migration.name
 

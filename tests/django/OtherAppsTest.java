@@ -297,6 +297,18 @@ class OtherAppsTest {
                         finally:
                             MigrationAutodetector.add_operation = original
                 """));
+        var others = Map.of("models.py", "", "management/commands/makeothermigrations.py", """
+                from django.core.management.commands import makemigrations
+
+                class Command(makemigrations.Command):
+                    def add_arguments(self, parser):
+                        parser.add_argument("args", nargs="*")
+
+                    def handle(self, *labels, **options):
+                        raise RuntimeError("no model uses this package")
+                """);
+        packaged("others", others).packaged("not_whole", Map.of("models.py", "",
+                "management/commands/makebrokenmigrations.py", "import not_installed\n"));
         file("shop/models.py", SALE).file("shop/management/commands/ourmakemigrations.py",
                 "raise RuntimeError('the project may have a command with such a name that does something else')\n");
         create();
