@@ -276,6 +276,45 @@ class LossesTest {
         assertFalse(again.out().contains("ot in the new database"), again.out()); // the control
     }
 
+    /** With such an error manage.py runs neither migrate nor check. */
+    @Test void a_system_check_of_the_project_that_fails_with_the_new_history_puts_everything_back() throws Exception {
+        var db = Postgres.database(Postgres.role("seeds", "CREATEDB"));
+        var shop = shop(db, SEED.replace("0001_initial", "0002_seed"));
+        Files.writeString(temp.resolve("shop/shop/checks.py"), """
+            from django.core.checks import Error, register
+            from django.db import connection
+
+            @register()
+            def upgraded(app_configs, **kwargs):
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT count(*) FROM django_migrations WHERE name = '0003_more'")
+                    return [] if cursor.fetchone()[0] else [Error("upgrade to 2.20 first", id="shop.E2")]
+
+            @register()
+            def always(app_configs, **kwargs):
+                return [Error("no search engine here", id="shop.E1")]
+            """);
+        Files.writeString(temp.resolve("shop/shop/apps.py"), """
+            from django.apps import AppConfig
+
+            class Shop(AppConfig):
+                name = "shop"
+
+                def ready(self):
+                    from shop import checks
+            """);
+        try (var live = Database.open(db.credentials())) {
+            live.run("CREATE TABLE django_migrations (id bigserial, app text, name text, applied timestamptz)");
+        }
+        shop.warmHere().run("--yes").done(); // the control: both fail already
+        try (var live = Database.open(db.credentials())) {
+            live.run("INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0003_more', now())");
+        }
+        shop.warmHere().run("--yes").ended(1, "the final check failed", "manage.py check fails: ",
+                "(shop.E2) upgrade to 2.20 first", "change that check");
+        assertEquals(List.of(), databases(db).stream().filter(name -> name.contains("_new_")).toList());
+    }
+
     @Test void old_migrations_that_do_not_run_are_no_obstacle() throws Exception {
         var db = Postgres.database(Postgres.role("seeds", "CREATEDB"));
         var losses = shop(db, SEED.replace("\"shop\", \"0001_initial\"", "\"shop\", \"0001_gone\"")).warmHere()

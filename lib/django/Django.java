@@ -37,8 +37,9 @@ public final class Django implements Migrator, AutoCloseable {
      * @param oid       of the database that Django is connected to
      * @param unapplied migrations
      * @param drift     what makemigrations would write, beyond the baseline
+     * @param failing   the project's own system checks that fail, beyond the baseline
      */
-    public record CheckResult(long oid, List<String> unapplied, List<String> drift) {}
+    public record CheckResult(long oid, List<String> unapplied, List<String> drift, List<String> failing) {}
 
     /**
      * Starts Python and, inside it, Django; returns at once.
@@ -164,7 +165,7 @@ public final class Django implements Migrator, AutoCloseable {
     /**
      * Looks at the live project, in a process that has not generated anything.
      *
-     * @param baseline drift that does not count
+     * @param baseline drift and failing system checks that do not count
      * @param written  the new migration files, which an image with its own code does not have
      */
     public CheckResult check(List<String> labels, Set<String> baseline, Collection<Path> written) throws IOException {

@@ -170,9 +170,31 @@ class Generator:
                      if makes_table_or_column(op) and (label, op.describe()) not in changes]
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
-        return dict(files=files, drift=self.drift(labels) if loadable else [], required=[], circles=[],
+        drift = self.drift(labels) + sorted(self.failing_checks()) if loadable else []
+        return dict(files=files, drift=drift, required=[], circles=[],
                     unwritten=unwritten, elsewhere=kept, lostOrder=lost_order,
                     carriedSql=[one.reply() for one in self._sql])
+
+    def failing_checks(self):
+        """
+        The system checks of the project and its packages that fail: their errors by the check's name. With such an
+        error, manage.py runs neither migrate nor check.
+        """
+        from django.core.checks import registry
+        found = {}
+        for check in registry.registry.get_checks():
+            name = "%s.%s" % (getattr(check, "__module__", ""), getattr(check, "__qualname__", check))
+            if name.startswith("django."):
+                continue
+            try:
+                errors = [str(e) for e in check(app_configs=None, databases=["default"]) or ()
+                          if e.is_serious() and not e.is_silenced()]
+            except Exception as e:  # another service does not run here, a table does not exist yet
+                errors = [str(e)]
+            if errors:
+                found["system check " + name] = "; ".join(errors)
+        self._databases.close()
+        return found
 
     def explained(self, error):
         """What else is to be said of an error of the new migrations, as (name, text)."""

@@ -207,7 +207,8 @@ class Migrator:
         oid = self._databases.query(
             "default", "SELECT oid::bigint FROM pg_database WHERE datname = current_database()")[0][0]
         drift = [d for d in self._generator.drift(labels) if d not in baseline]
-        result = dict(oid=oid, unapplied=unapplied(), drift=drift)
+        failing = [text for key, text in self._generator.failing_checks().items() if key not in baseline]
+        result = dict(oid=oid, unapplied=unapplied(), drift=drift, failing=failing)
         self._databases.close()
         return result
 

@@ -228,7 +228,7 @@ class DjangoTest {
             building.migrateLive();
             var check = checking.check(List.of("shop"), Set.of());
             var oid = column(db, "SELECT oid FROM pg_database WHERE datname = current_database()").getFirst();
-            assertEquals(new Django.CheckResult(Long.parseLong(oid), List.of(), List.of()), check);
+            assertEquals(new Django.CheckResult(Long.parseLong(oid), List.of(), List.of(), List.of()), check);
         }
     }
 
