@@ -322,7 +322,8 @@ class LossesTest {
         assertTrue(losses.out().contains("""
             running the old migrations in a database of their own, to count the rows that they make
             the old migrations do not run (NodeNotFoundError: Migration shop.0003_more dependencies reference \
-            nonexistent parent node ('shop', '0001_gone')), so the rows that they made cannot be counted; these operations may have inserted some:
+            nonexistent parent node ('shop', '0001_gone')), so the rows that they made cannot be counted
+            these operations may have inserted some:
               shop.0002_seed:10  RunPython seed
             """), losses.out());
         assertEquals(List.of(), databases(db));

@@ -97,7 +97,8 @@ final class CompareSchemas implements Step {
     private void printUncounted(String why) {
         var inserting = operations.mayHaveInserted();
         if (inserting.isEmpty()) return;
-        console.note(why + ", so the rows that they made cannot be counted; these operations may have inserted some:");
+        console.note(why + ", so the rows that they made cannot be counted");
+        console.say("these operations may have inserted some:");
         PlanPrinter.columns(console, inserting);
     }
 

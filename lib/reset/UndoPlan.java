@@ -37,7 +37,6 @@ public record UndoPlan(Run run, Plan plan, PutBackFiles files) {
     private static List<Step> steps(LockedProject locked, Run run, PutBackFiles files, boolean terminate) {
         var steps = new ArrayList<>(run.previous().undo(locked.db(), terminate));
         if (run.changesFiles() || steps.isEmpty()) steps.add(files);
-        ScratchDatabase.dropLeft(locked.db(), run).ifPresent(steps::add);
         var stopped = run.isUnfinished() ? run.services() : List.<Services.Container>of();
         var services = locked.environment().services().including(stopped).withPreviousHealth(run.services())
                 .staleIfBuiltAfter(run.started());
