@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
+import lib.files.Disk;
 import lib.postgres.Database;
 import lib.postgres.SchemaCatalog;
 import lib.postgres.SchemaDifference;
@@ -246,7 +247,10 @@ class LossesTest {
             from django.db import migrations
 
             def nothing(apps, editor):
-                pass
+                from celery.app.base import Celery
+                from django.core.mail import send_mail
+                Celery().send_task("told")
+                send_mail("told", "you", "a@shop.example", ["b@shop.example"])
 
             class Migration(migrations.Migration):
                 dependencies = [("shop", "0002_seed")]
@@ -255,6 +259,22 @@ class LossesTest {
                     migrations.RunSQL("CREATE VIEW shop_names AS SELECT 'a' AS name"),
                     migrations.RunSQL("CREATE VIEW shop_others AS SELECT 'a' AS name")]
             """);
+        // only by this project, and not while its old migrations run to be counted
+        SampleProject.write(temp.resolve("shop"), "celery/app/base.py", """
+            class Celery:
+                def send_task(self, *args):
+                    open("sent", "a").close()
+            """);
+        SampleProject.write(temp.resolve("shop"), "config/extra.py", """
+            import celery.app.base
+            EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+            EMAIL_FILE_PATH = "mails"
+            """);
+        var project = new SampleProject(temp.resolve("shop"), temp.resolve("shop"));
+        assertEquals(0, project.env(Postgres.database(db.role())).manage(Python.venv(), "migrate").code());
+        assertTrue(Files.deleteIfExists(temp.resolve("shop/sent")) && sent(), "the control: they do send");
+        Disk.removeTree(temp.resolve("shop/mails"));
+        project.env(db);
         try (var live = Database.open(db.credentials())) {
             live.run("CREATE VIEW shop_names AS SELECT 'a' AS name; CREATE VIEW by_hand AS SELECT 'a' AS name");
         }
@@ -264,11 +284,13 @@ class LossesTest {
               3 rows in shop_status, made by shop.0002_seed
               view by_hand: SELECT 'a'::text AS name;
               view shop_names: SELECT 'a'::text AS name;
-              made by these operations of the old files:
-                shop.0003_more:10  view shop_names
+              the old migrations that name them last:
+                shop.0003_more:13  view shop_names
             """), losses.out());
         assertEquals(List.of(), databases(db));
+        assertFalse(sent(), "a mail or a task was sent");
         var reset = shop.warmHere().run("--yes").done();
+        assertFalse(sent(), "a mail or a task was sent");
         assertTrue(reset.out().contains("\n  not in the new database: 2 views; 3 rows that old migrations made; "),
                 reset.out());
         assertTrue(reset.out().contains("log\n    3 rows in shop_status, made by shop.0002_seed\n"), reset.out());
@@ -313,6 +335,10 @@ class LossesTest {
         shop.warmHere().run("--yes").ended(1, "the final check failed", "manage.py check fails: ",
                 "(shop.E2) upgrade to 2.20 first", "change that check");
         assertEquals(List.of(), databases(db).stream().filter(name -> name.contains("_new_")).toList());
+    }
+
+    private boolean sent() {
+        return Files.exists(temp.resolve("shop/sent")) || Files.exists(temp.resolve("shop/mails"));
     }
 
     @Test void old_migrations_that_do_not_run_are_no_obstacle() throws Exception {

@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
@@ -105,17 +106,22 @@ public final class Django implements Migrator, AutoCloseable {
                 "carried", carried.stream().map(Description.CarriedOperation::number).toList()), NewMigrations.class);
     }
 
+    private record ExtensionsReply(List<String> extensions) {}
+
     @Override
-    public void migrateInto(String database) {
-        conversation.ask("migrating the new database", "migrate", Map.of("database", database));
+    public List<String> migrateInto(String database) {
+        return conversation.ask("migrating the new database", "migrate", Map.of("database", database),
+                ExtensionsReply.class).extensions;
     }
 
     private record MadeRowsReply(List<MadeRows> rows) {}
 
     @Override
-    public List<MadeRows> migrateOldInto(String database) {
-        return conversation.ask("running the old migrations", "migrateOld", Map.of("database", database),
-                MadeRowsReply.class).rows;
+    public Optional<List<MadeRows>> migrateOldInto(String database, Duration limit) {
+        var arguments = new HashMap<String, Object>(Map.of("database", database));
+        if (limit != null) arguments.put("seconds", limit.toSeconds());
+        return Optional.ofNullable(conversation.ask("running the old migrations", "migrateOld", arguments,
+                MadeRowsReply.class).rows);
     }
 
     @Override

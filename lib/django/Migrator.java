@@ -1,12 +1,18 @@
 package lib.django;
 
+import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import lib.postgres.SchemaCatalog;
 
 /** Runs Django's migrations: the new ones of the selected apps, those of all other apps as installed. */
 public interface Migrator {
-    /** Into another database of the same server, committing as Django does. */
-    void migrateInto(String database);
+    /**
+     * Into another database of the same server, committing as Django does.
+     *
+     * @return extensions that the new tables need and that no migration creates
+     */
+    List<String> migrateInto(String database);
 
     /** Rows that one of the old migrations made in a table. @param left rows that the table has after the last one */
     record MadeRows(String migration, String table, long rows, long left) {}
@@ -14,10 +20,11 @@ public interface Migrator {
     /**
      * The old migrations into another, empty database of the same server.
      *
-     * @return the rows that custom operations of the selected apps made
+     * @param limit after which they are stopped; null without one
+     * @return the rows that custom operations of the selected apps made; empty when they were stopped
      * @throws lib.error.Failure when the old migrations do not run
      */
-    List<MadeRows> migrateOldInto(String database);
+    Optional<List<MadeRows>> migrateOldInto(String database, Duration limit);
 
     /**
      * Creates the tables of the selected apps' models in a new schema of another database, without migrations. That

@@ -1,6 +1,10 @@
 """Migrates another database or the live one, and checks the result."""
+import contextlib
+import inspect
 import os
+import re
 import sys
+import time
 
 from reset_migrations_driver.describe import migrations_folders
 from reset_migrations_driver.generate import command, run_command
@@ -14,21 +18,28 @@ class Migrator:
         self._open = None  # the transaction left open
 
     def migrate(self, database=None):
-        """Into another database of the same server, or the live one (None), committing as Django does."""
+        """
+        Into another database of the same server, or the live one (None), committing as Django does. Returns the
+        extensions that its tables need and no migration creates.
+        """
         try:
             self._databases.point_to(database)
             self._migrate()
+            return dict(extensions=extensions_that_no_migration_creates(self._databases))
         finally:
             self._databases.close()
 
-    def migrate_old(self, database):
+    def migrate_old(self, database, seconds=None):
         """
         The old migrations into another, empty database. Returns the rows that custom operations of the selected apps
-        made: by migration and table, with the number of rows that the table has in the end.
+        made: by migration and table, with the number of rows that the table has in the end. No rows (None) when they
+        were stopped, because they took longer than so many seconds.
         """
-        made, before = [], {}
+        made, before, begun = [], {}, time.monotonic()
 
         def started(migration):
+            if seconds is not None and time.monotonic() - begun > seconds:
+                raise TookTooLong
             if self._may_make_rows(migration):
                 before.update(self._row_counts())
 
@@ -41,9 +52,11 @@ class Migrator:
 
         try:
             self._databases.point_to(database)
-            with self._generator.old_migrations():
+            with self._generator.old_migrations(), sending_nothing():
                 self._run_migrate(before_each=started, after_each=applied)
             left = self._row_counts()
+        except TookTooLong:
+            return dict(rows=None)
         finally:
             self._databases.close()
         return dict(rows=[dict(one, left=left[one["table"]]) for one in made if one["table"] in left])
@@ -219,6 +232,67 @@ class Migrator:
                 if os.path.abspath(os.path.dirname(path)) == os.path.abspath(folder):
                     staging.write(label, os.path.basename(path), text)
         staging.use()
+
+
+class TookTooLong(Exception):
+    """The old migrations are stopped."""
+
+
+@contextlib.contextmanager
+def sending_nothing():
+    """No e-mails, as in Django's tests, and no tasks: Celery's workers would run them on the live database."""
+    from django.conf import settings
+    mail, settings.EMAIL_BACKEND = settings.EMAIL_BACKEND, "django.core.mail.backends.dummy.EmailBackend"
+    celery = getattr(sys.modules.get("celery.app.base"), "Celery", None)
+    send = celery and celery.send_task
+    if celery:
+        celery.send_task = lambda *args, **kwargs: None
+    try:
+        yield
+    finally:
+        settings.EMAIL_BACKEND = mail
+        if celery:
+            celery.send_task = send
+
+
+def extensions_that_no_migration_creates(databases):
+    """
+    The extensions that tables, indexes and defaults of default's database depend on, without those that a migration
+    creates. A new database without them fails, which cannot be seen in a copy that has the extensions of the old one.
+    """
+    from django.db import connections
+    from django.db.migrations.loader import MigrationLoader
+    needed = [row[0] for row in databases.query("default", """
+        SELECT DISTINCT extname::text FROM pg_depend d
+        JOIN pg_depend m ON (m.classid, m.objid) = (d.refclassid, d.refobjid) AND m.deptype = 'e'
+            AND m.refclassid = 'pg_extension'::regclass
+        JOIN pg_extension e ON e.oid = m.refobjid
+        WHERE d.classid IN ('pg_class'::regclass, 'pg_attrdef'::regclass) AND d.deptype IN ('n', 'a')
+            AND NOT EXISTS (SELECT FROM pg_depend x WHERE (x.classid, x.objid, x.deptype) = (d.classid, d.objid, 'e'))
+        ORDER BY 1""")]
+    if not needed:
+        return []
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    made = {name for migration in loader.graph.nodes.values() for name in extensions_made(migration.operations)}
+    if hasattr(connections["default"].ops, "postgis"):
+        made.add("postgis")  # by the engine
+    return [name for name in needed if name not in made]
+
+
+def extensions_made(operations):
+    """The names of the extensions that operations create, as far as their SQL and their code say it."""
+    names = set()
+    for one in operations:
+        if any(base.__name__ == "CreateExtension" for base in type(one).__mro__):
+            names.add(one.name)
+        text = str(getattr(one, "sql", ""))
+        try:
+            text += inspect.getsource(one.code)
+        except Exception:
+            pass  # another operation, or code without a file
+        names |= set(re.findall(r'CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?"?([\w-]+)', text, re.I))
+        names |= extensions_made(getattr(one, "database_operations", ()))
+    return names
 
 
 def fire_deferred_triggers():

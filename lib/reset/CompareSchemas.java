@@ -1,5 +1,6 @@
 package lib.reset;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Supplier;
@@ -20,6 +21,9 @@ import lib.process.Interruption;
  * that would be lost refuses the run, because people would see rows that are hidden from them now.
  */
 final class CompareSchemas implements Step {
+    /** Old migrations may take many minutes; a reset only says then that their rows are not counted. */
+    private static final Duration LIMIT = Duration.ofSeconds(30);
+
     private final Findings findings;
     private final boolean allowPolicyLoss;
     private final ScratchDatabase scratch;
@@ -54,18 +58,17 @@ final class CompareSchemas implements Step {
 
     /** Prints all of it, for there is no run whose log has the rest, and refuses nothing. */
     Step printingOnly() {
-        return Step.of(describe(), () -> compare(Losses.ALL), () -> {});
+        return Step.of(describe(), () -> compare(Losses.ALL, null), () -> {});
     }
 
     @Override public void run() {
-        compare(Losses.MOST_IMPORTANT);
+        compare(Losses.MOST_IMPORTANT, LIMIT);
         if (!allowPolicyLoss) refuse(losses.rowSecurity());
     }
 
-    private void compare(int shown) {
+    private void compare(int shown, Duration limit) {
         try (var db = parser.get()) {
-            losses = Losses.between(old(), built(), new Rewording(db), notBuiltYet(), lostRows(db),
-                    operations);
+            losses = Losses.between(old(), built(), new Rewording(db), notBuiltYet(), lostRows(db, limit), operations);
         }
         if (!old().locked().isEmpty())
             console.warn("locked by another session, and therefore not compared: " + String.join(", ", old().locked()));
@@ -76,8 +79,9 @@ final class CompareSchemas implements Step {
      * Old migrations often do not run any more; then only their operations can be named.
      *
      * @param fresh the new database
+     * @param limit for the old migrations, or null
      */
-    private List<Migrator.MadeRows> lostRows(Database fresh) {
+    private List<Migrator.MadeRows> lostRows(Database fresh, Duration limit) {
         if (operations.isEmpty()) return List.of();
         if (scratch == null) {
             printUncounted("the old migrations are not run here");
@@ -85,8 +89,10 @@ final class CompareSchemas implements Step {
         }
         console.note("running the old migrations in a database of their own, to count the rows that they make");
         try {
-            return scratch.rowsOfOldMigrations(migrator).stream().filter(made -> made.left() > rows(fresh, made.table()))
-                    .toList();
+            var made = scratch.rowsOfOldMigrations(migrator, limit);
+            if (made.isEmpty()) printUncounted("the old migrations were stopped after %d seconds (--dry-run --losses "
+                    .formatted(limit.toSeconds()) + "lets them run to their end)");
+            return made.orElse(List.of()).stream().filter(one -> one.left() > rows(fresh, one.table())).toList();
         } catch (Failure e) {
             Interruption.check(); // Ctrl-C ends Python too
             printUncounted("the old migrations do not run (%s)".formatted(Text.line(Failure.firstLine(e))));

@@ -62,17 +62,20 @@ final class CustomOperations {
     }
 
     /**
-     * Where an object that only the old database has comes from: "shop.0002_audit:14", the last migration with a custom
-     * operation that names it and its table; or null.
+     * Where an object that only the old database has may come from: "shop.0002_audit:14", the last migration with a
+     * custom operation that names it and its table, and creates or alters something; or null.
      */
     String origin(Item item) {
         if (WITHOUT_A_NAME.contains(item.kind())) return null;
         var name = item.name().toLowerCase().replaceFirst("\\(.*", "");
         var relation = item.relation() == null ? name : item.relation().toLowerCase();
         String origin = null;
-        for (var file : words.entrySet())
-            if (file.getValue().containsKey(name) && file.getValue().containsKey(relation))
-                origin = file.getKey() + ":" + file.getValue().get(name);
+        for (var file : words.entrySet()) {
+            var lines = file.getValue();
+            var changesSchema = !Collections.disjoint(lines.keySet(), List.of("create", "alter", "comment"));
+            if (changesSchema && lines.containsKey(name) && lines.containsKey(relation))
+                origin = file.getKey() + ":" + lines.get(name);
+        }
         return origin;
     }
 

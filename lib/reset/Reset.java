@@ -212,7 +212,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var models = new CompareModels(comparison.findings(), db, scratch.name(), comparison::built, django, console);
         return strategy instanceof SwapDatabase swap
                 ? List.of(swap.createScratch(), swap.migrate(django), models, comparing)
-                : List.of(scratch.create(), scratch.migrate(django), models, comparing);
+                : List.of(scratch.create(), scratch.migrate(django, strategy.warnings()), models, comparing);
     }
 
     /** The new files and the new schema in place of the old ones; compared only now where that was not possible before. */
@@ -281,7 +281,10 @@ public record Reset(Options options, Environment environment, Django django, Dat
                 plan.comparison().printingOnly()));
         var create = steps.getFirst();
         steps.set(0, Step.of(create.describe(), create::run, create::undo, create::undo));
+        var warnings = plan.findings().strategy().warnings();
+        var known = List.copyOf(warnings);
         new Plan(steps).run(console, () -> "DROP DATABASE %s;".formatted(Sql.identifier(scratch.name())));
+        warnings.stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
         if (plan.comparison().losses().isEmpty()) console.success("everything of the old schema is in the new one");
     }
 

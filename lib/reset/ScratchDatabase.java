@@ -1,5 +1,6 @@
 package lib.reset;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -53,8 +54,16 @@ record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
         }, this::drop);
     }
 
-    Step migrate(Migrator migrator) {
-        return Step.of("run every migration in " + name(), () -> migrator.migrateInto(name()));
+    /** @param warnings the step adds to them */
+    Step migrate(Migrator migrator, List<String> warnings) {
+        return Step.of("run every migration in " + name(), () -> warnings.addAll(migrated(migrator, name())));
+    }
+
+    /** @return warnings about what the new migrations lack */
+    static List<String> migrated(Migrator migrator, String database) {
+        return migrator.migrateInto(database).stream().map(extension -> ("the new tables need the extension %s, and no "
+                + "migration creates it: add CreateExtension(\"%1$s\") to a migration, or every other new database, "
+                + "also that of the tests, needs it before migrate").formatted(extension)).toList();
     }
 
     /** Nothing of the user's is in it. */
@@ -73,15 +82,17 @@ record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
     /**
      * Runs the old migrations into a database of its own, and drops that again.
      *
+     * @param limit after which they are stopped; null without one
+     * @return empty when they were stopped
      * @throws lib.error.Failure when the old migrations do not run
      */
-    List<Migrator.MadeRows> rowsOfOldMigrations(Migrator migrator) {
+    Optional<List<Migrator.MadeRows>> rowsOfOldMigrations(Migrator migrator, Duration limit) {
         var name = names().getLast();
         try {
             try (var maintenance = db.requireMaintenance()) {
                 copy(name).createForMigrations(maintenance);
             }
-            return migrator.migrateOldInto(name);
+            return migrator.migrateOldInto(name, limit);
         } finally {
             dropAll(db, List.of(name));
         }

@@ -65,7 +65,7 @@ record SwapDatabase(Database db, DatabaseSnapshot snapshot, boolean terminate, S
     /** Migrates the new database and grants again, by name, what was granted on the old tables. */
     Step migrate(Migrator migrator) {
         return Step.of("run every migration in " + previous.scratch(), () -> {
-            migrator.migrateInto(previous.scratch());
+            warnings.addAll(ScratchDatabase.migrated(migrator, previous.scratch()));
             Checkpoint.reached("migrated, and nothing granted yet");
             var schema = snapshot.schema().name();
             try (var scratch = db.sibling(previous.scratch())) {

@@ -13,10 +13,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ThreadLocalRandom;
@@ -837,6 +839,39 @@ class DjangoTest {
                     history.carried().stream().map(one -> one.source().replaceFirst(".*\\.", "")).toList());
             assertEquals(List.of("RunPython noop"), history.customOperations().stream().filter(one -> !one.carried())
                     .map(one -> one.operation() + " " + one.detail()).toList());
+        }
+    }
+
+    @Test
+    void an_extension_that_the_tables_need_and_no_migration_creates_is_named() {
+        installed.add("django.contrib.postgres");
+        app("shop", """
+                from django.contrib.postgres.indexes import GinIndex
+                from django.db import models
+
+                class Ci(models.TextField):
+                    def db_type(self, connection): return "citext"
+
+                class Book(models.Model):
+                    title = models.TextField()
+                    key = models.UUIDField(db_default=models.Func(function="uuid_generate_v4"))
+                    code = Ci()
+                    class Meta:
+                        indexes = [GinIndex(fields=["title"], name="by_title", opclasses=["gin_trgm_ops"])]
+                """).migration("shop", "0001_initial", """
+                from django.contrib.postgres.operations import TrigramExtension
+                from django.db import migrations
+
+                class Migration(migrations.Migration):
+                    operations = [TrigramExtension(), migrations.RunPython(migrations.RunPython.noop)]
+                """);
+        var scratch = Postgres.database();
+        execute(scratch, "CREATE EXTENSION citext", "CREATE EXTENSION \"uuid-ossp\"", "CREATE EXTENSION hstore");
+        try (var django = django()) {
+            generate(django);
+            assertEquals(List.of("citext", "uuid-ossp"), django.migrateInto(scratch.name()));
+            assertEquals(Optional.empty(), django.migrateOldInto(Postgres.database().name(), Duration.ZERO));
+            assertEquals(Optional.of(List.of()), django.migrateOldInto(Postgres.database().name(), null));
         }
     }
 

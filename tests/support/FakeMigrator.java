@@ -2,8 +2,10 @@ package support;
 
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import lib.django.Migrator;
 import lib.error.Failure;
 import lib.postgres.SchemaCatalog;
@@ -21,13 +23,14 @@ public final class FakeMigrator implements Migrator {
     }
 
     @Override
-    public void migrateInto(String database) {
+    public List<String> migrateInto(String database) {
         each(new Postgres.Db(live.host(), live.port(), database, live.role()), migrations);
+        return List.of();
     }
 
     @Override
-    public List<MadeRows> migrateOldInto(String database) {
-        return List.of();
+    public Optional<List<MadeRows>> migrateOldInto(String database, Duration limit) {
+        return Optional.of(List.of());
     }
 
     @Override
