@@ -30,8 +30,9 @@ public record Project(Path root, Path backend) {
 
     /**
      * The project of the first folder, from {@code start} upwards, that has manage.py, or that has {@code .env}, a
-     * compose file, {@code .git}, pyproject.toml or requirements.txt, and a manage.py at most two levels below. {@code start} itself needs none of these
-     * files. Other folders are skipped: they may only contain another project beside this one.
+     * compose file, {@code .git}, pyproject.toml or requirements.txt, and a manage.py at most two levels below.
+     * {@code start} itself needs none of these files. Other folders are skipped: they may only contain another project
+     * beside this one.
      *
      * @throws Failure no project, or several manage.py
      */
@@ -64,16 +65,21 @@ public record Project(Path root, Path backend) {
     }
 
     /**
-     * The outermost folder, at most two levels above the backend, with {@code .env}, a compose file, runs or backups,
-     * and no other manage.py; without any, the outermost one of the repository with {@code .git}, pyproject.toml or
-     * requirements.txt; else the backend. It does not depend on where the search began: undo has to find the same
-     * {@code .reset/} from anywhere.
+     * The outermost folder, at most two levels above the backend, with {@code .env}, a compose file or runs, and no
+     * other manage.py. Without any, the backend if it has backups; else the outermost folder of the repository with
+     * {@code .git}, pyproject.toml or requirements.txt; else the backend. It does not depend on where the search began:
+     * undo has to find the same {@code .reset/} from anywhere.
      */
     private static Path rootOf(Path backend) {
         var folders = from(backend).filter(folder -> folder.equals(backend) || managePys(folder).size() == 1).toList();
-        return folders.stream().filter(folder -> isMarked(folder) || hasState(folder)).reduce((inner, outer) -> outer)
-            .orElseGet(() -> inRepository(folders).filter(Project::hasSources).reduce((inner, outer) -> outer)
-                .orElse(backend));
+        var used = outermost(folders.stream().filter(folder -> isMarked(folder) || hasRuns(folder)));
+        if (used.isPresent()) return used.get();
+        if (hasBackups(backend)) return backend;
+        return outermost(inRepository(folders).filter(Project::hasSources)).orElse(backend);
+    }
+
+    private static Optional<Path> outermost(Stream<Path> folders) {
+        return folders.reduce((inner, outer) -> outer);
     }
 
     /** The backend and the two folders above it. */
@@ -104,10 +110,13 @@ public record Project(Path root, Path backend) {
         return SOURCES.stream().anyMatch(name -> Files.exists(folder.resolve(name)));
     }
 
-    /** Runs or backups that were made before the folder above it became a repository, or the root for us. */
-    private static boolean hasState(Path folder) {
-        if (Files.isDirectory(folder.resolve(".reset"))) return true;
-        try (Stream<Path> backups = Files.list(folder.resolve("backups"))) {
+    private static boolean hasRuns(Path folder) {
+        return Files.isDirectory(folder.resolve(".reset"));
+    }
+
+    /** Only the backend's count: any folder above it may have those of other programs. */
+    private static boolean hasBackups(Path backend) {
+        try (Stream<Path> backups = Files.list(backend.resolve("backups"))) {
             return backups.anyMatch(file -> BACKUP.matcher(file.getFileName().toString()).matches());
         } catch (IOException ignored) { // there is no such folder
             return false;

@@ -152,6 +152,21 @@ class ProjectTest {
         assertFound("p", "p/site", "p/site");
     }
 
+    @Test void backups_above_a_marked_folder_or_outside_the_repository_do_not_move_the_root() throws IOException {
+        file("home/backups/crm_20261128_101500.dump.zst"); // BACKUP_DIR of this project, or of another program
+        file("home/crm/.env");
+        file("home/crm/manage.py");
+        assertFound("home/crm", "home/crm", "home/crm");
+        file("repo/.git/HEAD");
+        file("repo/backups/crm_20261128_101500.dump.zst"); // BACKUP_DIR=../backups
+        file("repo/site/.env");
+        file("repo/site/manage.py");
+        assertFound("repo/site", "repo/site", "repo");
+        file("srv/backups/crm_20261128_101500.dump.zst");
+        file("srv/crm/manage.py");
+        assertFound("srv/crm", "srv/crm", "srv/crm");
+    }
+
     @Test void copies_in_environments_and_hidden_folders_do_not_count() throws IOException {
         file("p/.env");
         file("p/backend/manage.py");
