@@ -52,7 +52,7 @@ class DemoTest {
                 "44 tables, 5,691 rows: definitions, counts and hashes as before.",
                 "Every claim was checked and is true; "))
             assertTrue(out.contains(said), said + "\n-- is missing from --\n" + out);
-        assertEquals(2, out.split(Pattern.quote("NodeNotFoundError: "), -1).length - 1, out);
+        assertEquals(2, out.split(Pattern.quote("exceptions.NodeNotFoundError: "), -1).length - 1, out);
         assertFalse(output.all().contains(Postgres.PASSWORD), "the password was shown");
         assertFalse(out.contains("\033["), "colours without a terminal");
 

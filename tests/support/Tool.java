@@ -31,6 +31,15 @@ public final class Tool {
             return out + err;
         }
 
+        /** Whether it printed this, where a terminal's width may have broken the line. */
+        public boolean says(String words) {
+            return all().contains(words) || flat(all()).contains(flat(words));
+        }
+
+        private static String flat(String text) {
+            return text.replaceAll("\\s+", " ");
+        }
+
         /** It ended with exit code 0. */
         public Output done() {
             return ended(0);
@@ -39,7 +48,7 @@ public final class Tool {
         /** It ended with this exit code, and printed all of these texts. */
         public Output ended(int expected, String... words) {
             assertEquals(expected, code, all());
-            for (var word : words) assertTrue(all().contains(word), () -> "not said: " + word + "\n" + all());
+            for (var word : words) assertTrue(says(word), () -> "not said: " + word + "\n" + all());
             return this;
         }
     }
