@@ -53,7 +53,7 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
             docker = DockerCompose.find(project().root(), settings.file().environment());
             config = ComposeReader.read(docker);
         } catch (Failure failure) {
-            return localUnlessService(failure);
+            return localUnlessService(failure, ownSettings());
         }
         return decide(docker, config, nameOnly);
     }
@@ -67,9 +67,9 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
         return Environment.of(settings, database, interpreter).withReason(reason);
     }
 
-    /** Only when {@code .env} names a database of this machine: another one cannot be the service's. */
-    private Environment localUnlessService(Failure failure) {
-        if (options.place() == Place.COMPOSE || ownSettings().filter(Credentials::isLocal).isEmpty()) throw failure;
+    /** Only when the own settings name a database of this machine: another one cannot be the service's. */
+    private Environment localUnlessService(Failure failure, Optional<Credentials> own) {
+        if (options.place() == Place.COMPOSE || own.filter(Credentials::isLocal).isEmpty()) throw failure;
         return local("Compose does not work: " + failure.problem().what().lines().findFirst().orElse(""));
     }
 
@@ -79,7 +79,7 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
      * What the decision is made from.
      *
      * @param inContainers the database's settings as the containers get them
-     * @param own          those that {@code .env} and the shell have without Compose, when they are complete
+     * @param own          those without Compose, when they are complete
      * @param byHost       the service that DB_HOST names: the database, or a pooler
      */
     private record Evidence(ComposeSetup setup, Credentials inContainers, Optional<Credentials> own,
@@ -119,7 +119,8 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
         }
         var setup = new ComposeSetup(settings, docker, config, service.get(), app.orElse(null),
             docker.engineIsLocal());
-        var own = ownSettings();
+        // Django's settings would show their defaults here: a service gives them other variables
+        var own = app.isEmpty() || settings.nameDatabase() ? ownSettings() : Optional.<Credentials>empty();
         var host = isHostUnset(own) ? inContainers.host() : own.get().host();
         var byHost = config.named(host, setup.name())
             .filter(one -> one.name().equals(setup.database().name()) || !one.isPostgres());
@@ -138,7 +139,7 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
         var engineFailure = setup.docker().engineFailure();
         if (engineFailure.isPresent() && !isCertain) {
             if (evidence.namesService()) throw engineFailure.get();
-            return localUnlessService(engineFailure.get());
+            return localUnlessService(engineFailure.get(), evidence.own());
         }
         var running = engineFailure.isPresent() ? Optional.<Container>empty()
             : setup.databaseContainer().filter(Container::isRunning);
@@ -160,7 +161,8 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
                 .next("build the image first: " + setup.docker().commandLine("build"),
                     "or name the service with --app-service");
         }
-        var django = hasApp ? new DjangoService(usable, options.python) : withDjango ? local("no service has the code") : null;
+        Environment here = hasApp || !withDjango ? null : local("no service has the code");
+        var django = hasApp ? new DjangoService(usable, options.python) : here;
         var service = new DatabaseService(usable, evidence.inContainers(), warn);
         var engine = new ServiceEngine(usable, evidence.inContainers().host(), options.keepServices);
         return new Compose(usable, service, django, engine, reason, warnings(setup, hasApp));
@@ -174,7 +176,8 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
             var isSame = own.isPresent() && running.isPresent()
                 && evidence.isSameDatabase(own.get(), running.get().publishesAs(own.get().port()));
             if (own.isPresent() && !isSame && replies(own.get()))
-                throw twoDatabases(".env names %s, and %s has one too".formatted(own.get(), evidence.service()));
+                throw twoDatabases("%s names %s, and %s has one too"
+                    .formatted(origin(own.get()), own.get(), evidence.service()), origin(own.get()));
         }
         var inContainers = evidence.inContainers();
         var app = Optional.ofNullable(evidence.setup().app());
@@ -183,7 +186,7 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
         if (inShell.isPresent()) {
             var service = app.orElse(evidence.setup().database()).name();
             throw twoDatabases("DB_NAME is %s in this shell, but %s in the containers of service %s"
-                    .formatted(inShell.get(), inContainers.database(), service))
+                    .formatted(inShell.get(), inContainers.database(), service), ".env")
                 .next("give --docker for %s, or unset DB_NAME in this shell".formatted(inContainers.database()),
                     "for %s, give a file that names it: --env-file".formatted(inShell.get()));
         }
@@ -191,13 +194,18 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
             && evidence.setup().config().named(inContainers.host(), evidence.setup().name()).isEmpty();
         if (app.isPresent() && isElsewhere) {
             throw twoDatabases("the service %s gets DB_HOST=%s, and %s has one too"
-                .formatted(app.get().name(), inContainers.host(), evidence.service()));
+                .formatted(app.get().name(), inContainers.host(), evidence.service()), ".env");
         }
     }
 
-    private static Failure twoDatabases(String which) {
+    private static String origin(Credentials own) {
+        return own.isFromDjango() ? own.origin() : ".env";
+    }
+
+    /** @param origin what names the one without Compose */
+    private static Failure twoDatabases(String which, String origin) {
         return Failure.refused("there are two possible databases: " + which)
-            .next("give --docker for the service's database, or --local for the one that .env names");
+            .next("give --docker for the service's database, or --local for the one that %s names".formatted(origin));
     }
 
     /** A database on another machine counts without a try: naming it is enough. */

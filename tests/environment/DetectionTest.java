@@ -11,6 +11,7 @@ import org.junit.jupiter.api.io.TempDir;
 import support.ComposeProject;
 import support.Docker;
 import support.Postgres;
+import support.Python;
 import support.Tool;
 
 /** Which database is used when there are two. */
@@ -102,6 +103,39 @@ class DetectionTest {
             ended(0, project.tool("backup_database")
                     .run("--env-file", "two.env"), "crm_two in Compose project " + project.name());
         }
+    }
+
+    /** The compose file alone names the database; Django on this machine would have the settings' defaults. */
+    @Test void the_defaults_of_djangos_settings_do_not_count_where_a_service_has_the_code() throws Exception {
+        try (var project = ComposeProject.in(temp, Docker.Compose.V2).startDatabase()) {
+            project.edit(yaml -> yaml.replaceAll("\\$\\{DB_NAME\\S+", "crm_dev")
+                    .replaceAll("\\$\\{DB_USER:-crm}\n", "crm_user\n")
+                    .replaceAll("\\$\\{DB_PASSWORD.*", "'pa55 word#1'")
+                    .replace("- DB_HOST=db\n", "- DB_HOST=db\n      - DB_NAME=crm_dev\n      - DB_USER=crm_user\n"
+                            + "      - DB_PASSWORD=pa55 word#1\n"));
+            project.editEnv(text -> text.replaceAll("(?m)^DB_.*\n?", ""));
+            var local = Postgres.database();
+            var file = project.backend().resolve("crm_backend/settings.py");
+            Files.writeString(file, Files.readString(file) + """
+                    DATABASES["default"] = {"ENGINE": "django.db.backends.postgresql",
+                        "NAME": os.getenv("DB_NAME", "%s"), "USER": os.getenv("DB_USER", "%s"),
+                        "PASSWORD": os.getenv("DB_PASSWORD", "%s"), "HOST": os.getenv("DB_HOST", "%s"),
+                        "PORT": os.getenv("DB_PORT", "%d" if "DB_HOST" not in os.environ else "5432")}
+                    """.formatted(local.name(), local.role().name(), local.role().password(), local.host(),
+                            local.port()));
+            ended(0, backup(project), "crm_dev in Compose project " + project.name());
+            project.compose("stop", "db");
+            var stopped = backup(project);
+            assertTrue(!stopped.all().contains("DB_HOST is not its name") && !stopped.all().contains(local.name()),
+                    stopped.all());
+            Files.delete(project.composeFile()); // the control: nothing but Django's settings is left
+            ended(0, backup(project), local.name());
+        }
+    }
+
+    private static Tool.Output backup(ComposeProject project) throws Exception {
+        return project.tool("backup_database").env("VIRTUAL_ENV",
+                Python.venv().getParent().getParent().toString()).run();
     }
 
     /** Without its container, data outside a named volume would be lost. */
