@@ -259,6 +259,10 @@ def write_in_app(staging, graph, home, label, changes):
     inner = '        InApp("%s", [\n%s        ]),\n' % (label, re.sub("^(?=.)", "    ", operations, flags=re.M))
     text = text[:start] + IN_APP + head + "    operations = [\n" + inner + text[end:]
     staging.write(home, migration.name + ".py", text)
+    key = home, migration.name
+    graph.add_node(key, migration)  # the next one of this app comes after it
+    for dependency in migration.dependencies:
+        graph.add_dependency(migration, key, dependency)
     importlib.invalidate_caches()
     return migration.name
 

@@ -248,6 +248,19 @@ class OtherAppsTest {
         migrated();
     }
 
+    @Test void columns_in_the_tables_of_two_other_apps_stay() throws Exception {
+        file("shop/models.py", SALE).file("shop/migrations/0001_code.py", ADDS_CODE);
+        file("shop/migrations/0002_code.py", ADDS_CODE.replace("\"group\"", "\"contenttype\"")
+                .replace("\"auth\"", "\"contenttypes\"")
+                .replace("0012_alter_user_first_name_max_length", "0002_remove_content_type_name")
+                .replace("dependencies = [", "dependencies = [('shop', '0001_code'), "));
+        migrate();
+        var types = columns("django_content_type");
+        keeps("auth_group", "shop.0002_in_auth          auth: Add field code to group\n"
+                + "  shop.0003_in_contenttypes  contenttypes: Add field code to contenttype\n");
+        assertEquals(types, columns("django_content_type"));
+    }
+
     @Test void such_a_column_stays_though_no_model_has_it() throws Exception {
         file("shop/models.py", SALE).file("shop/migrations/0001_code.py", ADDS_CODE);
         migrate();
