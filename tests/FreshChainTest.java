@@ -156,6 +156,32 @@ class FreshChainTest {
         assertMakesAnotherDatabase();
     }
 
+    @Test void sql_in_a_list_and_the_owner_of_a_sequence_are_carried() throws Exception {
+        project(Map.of("shop/models.py", """
+            from django.db import models
+            from django.db.models.expressions import RawSQL
+            class Order(models.Model):
+                number = models.IntegerField(db_default=RawSQL("nextval('numbers')", []))
+                mood = models.TextField()
+                class Meta:
+                    indexes = [models.Index(models.Func("mood", function="plain"), name="plain_mood")]
+            """, "shop/migrations/0001_initial.py", "from django.db.models.expressions import RawSQL\n"
+            + migration("", """
+                migrations.RunSQL([
+                    "CREATE FUNCTION low(t text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT lower(t)' -- first",
+                    "CREATE FUNCTION plain(t text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT low(t)'; SELECT 1",
+                    ("CREATE SEQUENCE numbers", None)]),
+                migrations.CreateModel("Order", [
+                    ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False)),
+                    ("number", models.IntegerField(db_default=RawSQL("nextval('numbers')", []))),
+                    ("mood", models.TextField())],
+                    {"indexes": [models.Index(models.Func("mood", function="plain"), name="plain_mood")]}),
+                migrations.RunSQL("ALTER SEQUENCE numbers OWNED BY shop_order.number")""")));
+        reset("--yes").done();
+        assertTrue(fresh("shop").contains("ALTER SEQUENCE numbers OWNED BY"), fresh("shop"));
+        assertMakesAnotherDatabase();
+    }
+
     private String log() throws Exception {
         try (var runs = Files.list(project.root().resolve(".reset"))) {
             return Files.readString(runs.filter(Files::isDirectory).findFirst().orElseThrow().resolve("log"));

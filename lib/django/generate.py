@@ -556,7 +556,10 @@ def depend_on(migration, users):
 
 
 def carry_sql(changes, old):
-    """Puts each operation before the first one that needs it in its app's first migration, or first in it."""
+    """
+    Puts each operation before the first one that needs it in its app's first migration, or before all models; what
+    needs a table goes last.
+    """
     for one in old:
         first = first_migrations(changes)
         users = {label for label, _ in one.models}
@@ -564,11 +567,11 @@ def carry_sql(changes, old):
         migration = first_or_new(home, first, changes)
         depend_on(migration, [first[user] for user in users - {home}])
         names = {name for label, name in one.models if label == home}
-        place = next((i for i, op in enumerate(migration.operations) if model_of(op) in names), 0)
-        # behind those that were put here before
-        while not place and place < len(migration.operations) and not model_of(migration.operations[place]):
-            place += 1
-        migration.operations.insert(place, one.new_operation())
+        for operation, is_last in one.new_operations():
+            operations = changes[home][-1].operations if is_last else migration.operations
+            of_models = [(model_of(op) not in names, i) for i, op in enumerate(operations) if model_of(op)]
+            place = len(operations) if is_last or not of_models else min(of_models)[1]
+            operations.insert(place, operation)
 
 
 def model_of(operation):

@@ -11,6 +11,7 @@ DEFINITION = re.compile(
     r"\b(CREATE(?:\s+OR\s+REPLACE)?|ALTER|DROP)\s+(%s)\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?(%s(?:\s*\.\s*%s)*)"
     % (KINDS, NAME, NAME), re.I)
 RENAMING = re.compile(r"\bRENAME\s+TO\s+(%s)\s*;?\s*$" % NAME, re.I)
+OWNED_SEQUENCE = re.compile(r"\s*ALTER\s+SEQUENCE\b.*\bOWNED\s+BY\s+(?!NONE\b)", re.I | re.S)
 WITHOUT_IF = re.compile(r"\bCREATE\s+(EXTENSION|SCHEMA)\s+(?!IF\b)", re.I)  # the new database may have it already
 # What a semicolon may be inside of; and a semicolon.
 TOKEN = re.compile(
@@ -41,6 +42,7 @@ class Statement:
         self.sql = WITHOUT_IF.sub(r"CREATE \1 IF NOT EXISTS ", sql)
         self.params = params
         text = without_comments(sql)
+        self.needs_table = OWNED_SEQUENCE.match(text) is not None
         inside = re.match(r"\s*DO\b", text, re.I)  # most often CREATE TYPE, unless it exists
         found = list(DEFINITION.finditer(text)) if inside else [DEFINITION.match(text.lstrip())]
         self.names = [(kind_of(made), last_name(made.group(3))) for made in found if made]
@@ -87,13 +89,17 @@ class OldSql:
     def __str__(self):
         return "%s.%s:%d" % (self.app, self.migration, self.line)
 
-    def new_operation(self):
+    def new_operations(self):
+        """(operation, whether it needs a table and goes last) each."""
         from django.db.migrations import RunSQL
-        names = {name for statement in self.carried for name in statement.names}
         back = getattr(self.operation, "reverse_sql", None)
-        undoing = [s for s in parsed(back) if names & set(s.names)] if back else []
-        return RunSQL(written(self.carried), written(undoing) or (None if back is None else RunSQL.noop),
-                      hints=self.operation.hints or None)
+        for is_last in (False, True):
+            chosen = [statement for statement in self.carried if statement.needs_table == is_last]
+            names = {name for statement in chosen for name in statement.names}
+            undoing = [s for s in parsed(back) if names & set(s.names)] if back and not is_last else []
+            if chosen:
+                yield RunSQL(written(chosen), written(undoing) or (None if back is None else RunSQL.noop),
+                             hints=self.operation.hints or None), is_last
 
     def reply(self):
         source = " ".join(without_comments(" ".join(statement.sql for statement in self.carried)).split())
@@ -107,13 +113,15 @@ def parsed(sql):
     if isinstance(sql, str):
         return [Statement(one) for one in statements(sql)]
     pairs = [(one, None) if isinstance(one, str) else tuple(one) for one in sql]
-    return [Statement(*pair) for pair in pairs]
+    return [one for text, params in pairs
+            for one in (parsed(text) if params is None else [Statement(text, params)])]
 
 
 def written(chosen):
-    if any(one.params is not None for one in chosen):
-        return [one.sql if one.params is None else (one.sql, one.params) for one in chosen]
-    return "\n".join(one.sql for one in chosen)
+    is_script = all(without_comments(one.sql).rstrip().endswith(";") for one in chosen[:-1])
+    if is_script and all(one.params is None for one in chosen):
+        return "\n".join(one.sql for one in chosen)
+    return [one.sql if one.params is None else (one.sql, one.params) for one in chosen]
 
 
 def old_sql(files):
@@ -206,8 +214,9 @@ def explained(error, carried, files):
     while frame is not None:
         running = frame.tb_frame.f_locals.get("self")
         for one in carried if isinstance(running, RunSQL) else ():
-            if running.sql == one.new_operation().sql:
-                places.append(("CARRIED FROM", str(one)))
+            place = "CARRIED FROM", str(one)
+            if place not in places and any(running.sql == new.sql for new, _ in one.new_operations()):
+                places.append(place)
         frame = frame.tb_next
     state, _ = said_by_postgresql(error)
     if state not in MISSING:
