@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
@@ -332,8 +333,17 @@ class LossesTest {
         try (var live = Database.open(db.credentials())) {
             live.run("INSERT INTO django_migrations (app, name, applied) VALUES ('shop', '0003_more', now())");
         }
+        Files.writeString(temp.resolve("shop/shop/migrations/0002_seed.py"), SEED);
+        Files.writeString(temp.resolve("shop/shop/checks.py"), """
+
+            @register()
+            def seeded(app_configs, **kwargs):
+                from django.db.migrations.loader import MigrationLoader
+                is_there = ("shop", "0002_seed") in MigrationLoader(None).disk_migrations
+                return [] if is_there else [Error("no seed", id="shop.E3")]
+            """, StandardOpenOption.APPEND);
         shop.warmHere().run("--yes").ended(1, "the final check failed", "manage.py check fails: ",
-                "(shop.E2) upgrade to 2.20 first", "change that check");
+                "(shop.E2) upgrade to 2.20 first", "(shop.E3) no seed", "change that check");
         assertEquals(List.of(), databases(db).stream().filter(name -> name.contains("_new_")).toList());
     }
 
