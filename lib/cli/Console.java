@@ -89,7 +89,7 @@ public final class Console {
         log(text);
     }
 
-    /** The same in lines that fit a terminal, indented to the text behind its start: {@code item("  Runs  ", "here")}. */
+    /** The same in lines that fit a terminal, all indented as the text is: {@code item("  Runs  ", "here")}. */
     public void item(String start, String text) {
         say(Text.folded(start + text, width(), start.length()));
     }

@@ -153,8 +153,8 @@ final class Conversation {
         var failure = Failure.failed(what.toString())
                 .causedBy(new PythonTraceback(text(value, "trace"), text(value, "state")));
         if (text(value, "refusedBy") != null)
-            return failure.next("this is the project's own command (%s), which runs in place of Django's: do what it asks"
-                    .formatted(text(value, "refusedBy")) + " for, or take it away for the reset");
+            return failure.next("this is the project's own command (%s), which runs in place of Django's: "
+                    .formatted(text(value, "refusedBy")) + "do what it asks for, or take it away for the reset");
         if (words.contains("Error loading psycopg"))
             return failure.next("install PostgreSQL's driver into the project's interpreter: "
                     + Shell.line("python", "-m", "pip", "install", "psycopg[binary]"));

@@ -27,12 +27,14 @@ public interface DjangoProblem extends Problem {
         /** Poetry and Pipenv keep virtual environments in folders of their own. */
         private String elsewhere() {
             return switch (tool()) {
-                case "poetry.lock" -> "--python \"$(" + Shell.line("poetry", "--directory", folder(), "env", "info",
-                        "--executable") + ")\"";
-                case "Pipfile" -> "--python \"$(" + Shell.line("env", "PIPENV_PIPFILE=" + requirements, "pipenv", "--py")
-                        + ")\"";
+                case "poetry.lock" -> pythonOf("poetry", "--directory", folder(), "env", "info", "--executable");
+                case "Pipfile" -> pythonOf("env", "PIPENV_PIPFILE=" + requirements, "pipenv", "--py");
                 default -> "--python PATH";
             };
+        }
+
+        private static String pythonOf(String... command) {
+            return "--python \"$(" + Shell.line(command) + ")\"";
         }
 
         private String tool() {

@@ -8,8 +8,8 @@ import java.util.stream.Collectors;
  * What makemigrations wrote for some apps whose history is empty.
  *
  * @param files     of these apps only; none when {@code required} has any
- * @param drift     what makemigrations would write again at once, as "app: change", and the system checks that fail already;
- *                  for {@link Django#check}
+ * @param drift     what makemigrations would write again at once, as "app: change", and the system checks that fail
+ *                  already; for {@link Django#check}
  * @param required  without these, the new migrations cannot run
  * @param circles   references that make it impossible to create one model before another; then there are no files
  * @param unwritten in other apps

@@ -87,9 +87,10 @@ public sealed interface Environment extends DjangoHost, AutoCloseable permits En
     /**
      * Both on this machine.
      *
-     * @param reason    why it is not a Compose project; null when there was no choice
+     * @param reason why it is not a Compose project; null when there was no choice
      */
-    record Local(Project project, OwnDatabase own, Interpreter interpreter, List<String> warnings, String reason) implements Environment {
+    record Local(Project project, OwnDatabase own, Interpreter interpreter, List<String> warnings, String reason)
+        implements Environment {
         Local withReason(String other) {
             return new Local(project, own, interpreter, warnings, other);
         }

@@ -108,8 +108,8 @@ final class OwnDatabase {
             }
             var isSame = django.toString().equals(ours.toString());
             if (!isWrongPassword || !isSame || Objects.equals(ours.password(), django.password())) throw failure;
-            warn.accept(("the server rejects %s as python-dotenv reads it in %s; Django's settings have another password,"
-                    + " because their reader takes quotes, #, $, \\ or %% differently: Django's is used")
+            warn.accept(("the server rejects %s as python-dotenv reads it in %s; Django's settings have another"
+                    + " password, because their reader takes quotes, #, $, \\ or %% differently: Django's is used")
                 .formatted(ours.nameOf("DB_PASSWORD"), ours.sources().get("DB_PASSWORD")));
             return ours.withPasswordOf(django);
         }

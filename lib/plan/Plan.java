@@ -79,7 +79,7 @@ public record Plan(List<Step> steps) {
         finish();
     }
 
-    /** Runs a step and prints its line, shortened, with the time it took; a terminal shows meanwhile that it is running. */
+    /** Runs a step and prints its line, shortened, with the time it took; meanwhile a terminal shows that it runs. */
     public static void run(Console console, int number, int of, Step step) throws Exception {
         var what = step.describe();
         var label = "[%d/%d] %s".formatted(number, of, what);

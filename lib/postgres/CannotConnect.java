@@ -22,19 +22,21 @@ public record CannotConnect(Reason reason, ExitCode exit, String what, List<Stri
         var said = e.getMessage() == null ? e.toString() : e.getMessage().strip();
         var words = said + defaults(c);
         var at = "%s port %d".formatted(c.host(), c.port());
+        var address = "%s and %s".formatted(c.nameOf("DB_HOST"), c.nameOf("DB_PORT"));
         return switch (e.getSQLState() == null ? "" : e.getSQLState()) {
             case "28P01" -> new CannotConnect(Reason.WRONG_PASSWORD, ExitCode.USAGE,
                     "the password of role %s is wrong (%s): %s".formatted(c.user(), at, words),
                     List.of("correct " + c.nameOf("DB_PASSWORD") + (c.hasPasswordOfDjango() ? ""
                             : ", or give the role this password: ALTER ROLE … PASSWORD …")));
             case "3D000" -> usage("database %s does not exist on %s: %s".formatted(c.database(), at, words),
-                    "correct %s, or create it: ".formatted(c.nameOf("DB_NAME")) + Shell.line("createdb", "-O", c.user(), c.database()));
+                    "correct %s, or create it: %s".formatted(c.nameOf("DB_NAME"),
+                            Shell.line("createdb", "-O", c.user(), c.database())));
             case "28000" -> said.contains("pg_hba.conf") || said.contains("no encryption") || said.contains("SSL")
                     ? usage("the server does not let %s in: %s".formatted(c, words),
                             "if it requires TLS, set DB_SSLMODE=require",
                             "else its pg_hba.conf needs a line for this role, database and address")
                     : usage("role %s may not log in on %s: %s".formatted(c.user(), at, words),
-                            "correct %s, or create the role: CREATE ROLE … LOGIN PASSWORD …".formatted(c.nameOf("DB_USER")));
+                            "correct " + c.nameOf("DB_USER") + ", or create the role: CREATE ROLE … LOGIN PASSWORD …");
             case "42501" -> usage("role %s may not connect to database %s: %s".formatted(c.user(), c.database(), words),
                     "have its owner run: GRANT CONNECT ON DATABASE … TO …");
             case "53300" -> busy("the server has no connection left (%s): %s".formatted(at, words),
@@ -43,10 +45,10 @@ public record CannotConnect(Reason reason, ExitCode exit, String what, List<Stri
                     "wait a moment and try again");
             case "08001" -> c.isSocket() ? failed("no PostgreSQL server answers at the Unix socket "
                             + (e.getCause() == null ? said : e.getCause().getMessage()),
-                            "start it, or correct %s and %s".formatted(c.nameOf("DB_HOST"), c.nameOf("DB_PORT")))
+                            "start it, or correct " + address)
                     : e.getCause() instanceof UnknownHostException ? unknownHost(c.host(), c.nameOf("DB_HOST"))
                     : failed("no PostgreSQL server answers on %s: %s".formatted(at, words),
-                            "start it, or correct %s and %s".formatted(c.nameOf("DB_HOST"), c.nameOf("DB_PORT")));
+                            "start it, or correct " + address);
             case "08004" -> said.contains("password")
                     ? usage("the server requires a password for role %s (%s): %s".formatted(c.user(), at, words),
                             "set DB_PASSWORD, or add a line to ~/.pgpass")

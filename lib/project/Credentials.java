@@ -192,8 +192,8 @@ public record Credentials(String host, int port, String database, String user, S
     static Failure noSettings(Project project) {
         var files = Stream.of(project.root(), project.backend()).distinct()
             .map(folder -> folder.resolve(".env").toString()).collect(Collectors.joining(", "));
-        return Failure.usage(("no database settings: none of DB_NAME, DB_USER, DB_PASSWORD, DB_HOST, DB_PORT and "
-                + "DATABASE_URL is set in %s or the environment, nor POSTGRES_… or PG… in their place").formatted(files))
+        return Failure.usage("no database settings: none of DB_NAME, DB_USER, DB_PASSWORD, DB_HOST, DB_PORT and "
+                + "DATABASE_URL is set in " + files + " or the environment, nor POSTGRES_… or PG… in their place")
             .next("name the file: --env-file FILE, or export DB_NAME, DB_USER and DB_PASSWORD");
     }
 
@@ -257,7 +257,6 @@ public record Credentials(String host, int port, String database, String user, S
         private static List<String> namesOf(String setting) {
             return NAMES.stream().filter(names -> names.getFirst().equals(setting)).findFirst().orElseThrow();
         }
-
 
         /** @param pgpass ignored because other users can read it, or null */
         private Failure noPassword(Path pgpass) {

@@ -31,7 +31,8 @@ public record Interpreter(Path python, String why, boolean virtualEnv) {
         "requirements/dev.txt", "requirements/development.txt", "requirements/base.txt");
 
     /**
-     * {@code --python}, {@code $VIRTUAL_ENV}, venv, .venv or env in root, backend or the repository, then python3 and python on PATH.
+     * {@code --python}, {@code $VIRTUAL_ENV}, venv, .venv or env in root, backend or the repository, then python3 and
+     * python on PATH.
      *
      * @param pythonOption null, an interpreter, the folder of a virtual environment, or a name on PATH
      * @throws Failure the named one cannot be used, or none was found

@@ -43,7 +43,7 @@ public record Settings(Project project, EnvFile file, boolean named) {
         return Credentials.noSettings(project);
     }
 
-    /** True when {@link #credentials} takes the database from DATABASE_URL, which Python's readers parse differently. */
+    /** True when {@link #credentials} uses DATABASE_URL, which Python's readers parse differently. */
     public boolean haveUrl() {
         var name = file.get("DB_NAME");
         return file.get("DATABASE_URL") != null && (name == null || name.isEmpty());

@@ -153,7 +153,8 @@ public final class PlanPrinter {
         if (sessions.isEmpty()) return;
         title(console, Text.count(sessions.size(), "session") + " in the way");
         sessions.forEach(session -> console.say("  " + session));
-        console.item("  ", terminate ? "they are disconnected before the swap, and kept out until it finishes: --terminate"
+        console.item("  ", terminate
+                ? "they are disconnected before the swap, and kept out until it finishes: --terminate"
                 : "without --terminate the run waits about five seconds for them to leave, then gives up with "
                         + "everything as it was");
     }

@@ -215,7 +215,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
                 : List.of(scratch.create(), scratch.migrate(django, strategy.warnings()), models, comparing);
     }
 
-    /** The new files and the new schema in place of the old ones; compared only now where that was not possible before. */
+    /** The new files and the new schema in place of the old ones; compared only now if that was not possible before. */
     private List<Step> replace(Findings findings, ReplaceFiles files, CompareSchemas comparison) {
         var steps = new ArrayList<Step>(switch (findings.strategy()) {
             case SwapDatabase swap -> List.of(files, withoutPython(swap.swap()));
