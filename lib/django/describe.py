@@ -355,9 +355,9 @@ class Describer:
                 if name in AUTODETECTED:
                     continue
                 is_call = isinstance(node, ast.Call)
-                computed = None if is_call or len(loaded) != len(nodes) else loaded[number]
-                detail = detail_of(node, name, file.source) if is_call else detail_of_loaded(computed)
-                operation, removed = carriable(file, node, name, detail, computed)
+                value = loaded[number] if len(loaded) == len(nodes) else None
+                detail = detail_of(node, name, file.source) if is_call else detail_of_loaded(value)
+                operation, removed = carriable(file, node, name, detail, value)
                 if removed:
                     wanted.pop(removed, None)
                 elif operation is not None:
@@ -511,19 +511,21 @@ def key_of(operation):
 def carriable(file, call, name, detail, loaded=None):
     """
     (operation, None) if it creates an extension or a collation; (None, key) if it removes one; else (None, None).
-    loaded: the operation, if the list is computed.
+    loaded: the operation, if its file can be imported.
     """
+    from django.contrib.postgres.operations import CreateExtension
     if name == "RunSQL":
         made = re.fullmatch(r'CREATE EXTENSION (?:IF NOT EXISTS )?(?:"([^"]+)"|(\w+)) ?;?', detail, re.I)
         if made:
-            from django.contrib.postgres.operations import CreateExtension
             return CreateExtension(made.group(1) or made.group(2).lower()), None
         dropped = re.fullmatch(r'DROP EXTENSION (?:IF EXISTS )?(?:"([^"]+)"|(\w+))(?: CASCADE)? ?;?', detail, re.I)
         return None, ("extension", dropped.group(1) or dropped.group(2).lower()) if dropped else None
-    if not name.endswith(("Extension", "CreateCollation", "RemoveCollation")):
+    if not (name.endswith(("Extension", "CreateCollation", "RemoveCollation")) or isinstance(loaded, CreateExtension)):
         return None, None
     try:
         operation = loaded or evaluated(file, call)
+        if isinstance(operation, CreateExtension) and type(operation).__module__ == file.module:
+            operation = CreateExtension(operation.name)  # its class goes with the file
         return (None, key_of(operation)) if name == "RemoveCollation" else (operation, None)
     except Exception:
         return None, None  # it is listed as lost
@@ -537,6 +539,8 @@ def evaluated(file, call):
         made = set()
         if isinstance(statement, (ast.Import, ast.ImportFrom)):
             made = {(a.asname or a.name).split(".")[0] for a in statement.names}
+            if "*" in made and (statement.module or "").startswith("django."):
+                made = used
         elif isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant):
             made = {target.id for target in statement.targets if isinstance(target, ast.Name)}
         if used & made:

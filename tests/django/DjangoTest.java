@@ -843,6 +843,38 @@ class DjangoTest {
     }
 
     @Test
+    void extensions_are_carried_however_their_class_is_imported_or_derived() {
+        installed.add("django.contrib.postgres");
+        app("shop", BOOK).migration("shop", "0001_initial", FIRST);
+        migration("shop", "0002_star", """
+                from django.contrib.postgres.operations import *
+                from django.db import migrations
+
+                class Fuzzy(CreateExtension):
+                    def __init__(self):
+                        self.name = "fuzzystrmatch"
+
+                class Migration(migrations.Migration):
+                    dependencies = [("shop", "0001_initial")]
+                    operations = [HStoreExtension(), Fuzzy()]
+                """);
+        migration("shop", "0003_broken", """
+                from django.contrib.postgres.operations import *
+                from django.db import migrations
+                import gone
+
+                class Migration(migrations.Migration):
+                    dependencies = [("shop", "0002_star")]
+                    operations = [UnaccentExtension()]
+                """);
+        try (var django = django()) {
+            assertEquals(List.of("HStoreExtension()", "CreateExtension(name='fuzzystrmatch')", "UnaccentExtension()"),
+                    describe(django).history().carried().stream()
+                            .map(one -> one.source().replaceFirst(".*\\.", "")).toList());
+        }
+    }
+
+    @Test
     void an_extension_that_the_tables_need_and_no_migration_creates_is_named() {
         installed.add("django.contrib.postgres");
         app("shop", """
