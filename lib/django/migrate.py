@@ -104,13 +104,13 @@ class Migrator:
         from django.db import connections
         with connections["default"].cursor() as cursor:
             cursor.execute("SELECT current_setting('search_path'), current_setting('enable_nestloop'), "
-                           "set_config('search_path', quote_ident(%s), true), "
-                           "set_config('enable_nestloop', 'off', true)", [search_path])
-            before = cursor.fetchone()[:2]
+                           "current_setting('jit'), set_config('search_path', quote_ident(%s), true), "
+                           "set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)", [search_path])
+            before = cursor.fetchone()[:3]
             cursor.execute(sql)
             rows = [[None if value is None else str(value) for value in row] for row in cursor.fetchall()]
-            cursor.execute("SELECT set_config('search_path', %s, true), set_config('enable_nestloop', %s, true)",
-                           before)
+            cursor.execute("SELECT set_config('search_path', %s, true), set_config('enable_nestloop', %s, true), "
+                           "set_config('jit', %s, true)", before)
         return dict(rows=rows)
 
     def commit(self):
