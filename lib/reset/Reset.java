@@ -298,20 +298,29 @@ public record Reset(Options options, Environment environment, Django django, Dat
         whatFollows(runOrPark(plan), superuser);
     }
 
-    /** Only the new database itself shows whether everything could be copied; if not, the tables are parked instead. */
+    /** Only the new database itself shows whether everything can be copied; if not, the tables are parked without it. */
     private Done runOrPark(ResetPlan plan) {
         var findings = plan.findings();
         try {
             return run(plan);
         } catch (Failure failure) {
-            if (!(failure.problem() instanceof DatabaseCopy.Differs why)
-                    || options.strategy != StrategyChoice.Wanted.auto
-                    || !(findings.strategy() instanceof SwapDatabase swap)) throw failure;
-            console.warn(why.what());
-            var parked = findings.with(runnable(StrategyChoice.instead(swap, why), findings.django()));
-            console.heading("Strategy: park, " + parked.strategy().reason());
-            parked.strategy().warnings().forEach(console::warn);
-            return run(plan(parked, plan.backup(), null)); // no other database can be built either
+            var isAuto = options.strategy == StrategyChoice.Wanted.auto;
+            if (!(failure.problem() instanceof DatabaseCopy.Differs why)) throw failure;
+            return switch (findings.strategy()) {
+                case SwapDatabase swap when isAuto -> {
+                    console.warn(why.what());
+                    var parked = findings.with(runnable(StrategyChoice.instead(swap, why), findings.django()));
+                    console.heading("Strategy: park, " + parked.strategy().reason());
+                    parked.strategy().warnings().forEach(console::warn);
+                    yield run(plan(parked, plan.backup(), null)); // no other database can be built either
+                }
+                case ParkTables park -> {
+                    console.warn("the new migrations are not tried in an empty database first: "
+                            + String.join("; ", why.differences()));
+                    yield run(plan(findings, plan.backup(), null));
+                }
+                default -> throw failure;
+            };
         }
     }
 

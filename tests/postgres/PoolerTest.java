@@ -14,6 +14,8 @@ import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -37,8 +39,8 @@ class PoolerTest {
     private Process pooler;
     private Path folder; // in the system's temporary folder, which pgbouncer's user can enter too
 
-    /** @param all the pooler knows every database of the server, not only the live one */
-    private void project(boolean all) throws Exception {
+    /** @param others databases that the pooler knows beside the live one: "*" for all */
+    private void project(String... others) throws Exception {
         Assumptions.assumeTrue(Files.isExecutable(PGBOUNCER), "pgbouncer is not installed");
         shop = SampleProject.tiny(Files.createDirectory(temp.resolve("shop")).toRealPath(), Map.of("shop/models.py", """
             from django.db import models
@@ -51,11 +53,11 @@ class PoolerTest {
             """));
         db = Postgres.database(Postgres.role("shop", "CREATEDB"));
         OldState.run(db, "CREATE TABLE old_order (id int PRIMARY KEY)", "INSERT INTO old_order VALUES (7)");
-        var port = pooler(all);
+        var port = pooler(others);
         shop.env(new Postgres.Db(db.host(), port, db.name(), db.role()));
     }
 
-    private int pooler(boolean all) throws Exception {
+    private int pooler(String... others) throws Exception {
         int port;
         try (var socket = new ServerSocket(0)) {
             port = socket.getLocalPort();
@@ -63,9 +65,11 @@ class PoolerTest {
         folder = Files.createTempDirectory("pooler", mode("rwx------"));
         var user = "\"%s\" \"%s\"\n".formatted(db.role().name(), db.role().password());
         var users = secret(folder.resolve("users"), user);
+        var databases = Stream.concat(Stream.of(db.name()), Stream.of(others))
+                .map(name -> "%s = host=127.0.0.1 port=%d".formatted(name, db.port())).collect(Collectors.joining("\n"));
         var ini = secret(folder.resolve("pgbouncer.ini"), """
             [databases]
-            %s = host=127.0.0.1 port=%d
+            %s
             [pgbouncer]
             listen_addr = 127.0.0.1
             listen_port = %d
@@ -73,7 +77,7 @@ class PoolerTest {
             auth_type = scram-sha-256
             auth_file = %s
             pool_mode = transaction
-            """.formatted(all ? "*" : db.name(), db.port(), port, users));
+            """.formatted(databases, port, users));
         var command = new ArrayList<>(List.of(PGBOUNCER.toString(), ini.toString()));
         if (Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0)) { // it refuses to run as root
             var nobody = folder.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("nobody");
@@ -134,7 +138,7 @@ class PoolerTest {
     }
 
     @Test void with_a_pooler_that_knows_every_database_swap_and_park_work() throws Exception {
-        project(true);
+        project("*");
         var rows = Snapshot.of(db);
         for (var strategy : List.of("swap", "park")) {
             assertTrue(works("--yes", "--terminate", "--strategy", strategy), strategy);
@@ -146,7 +150,7 @@ class PoolerTest {
     }
 
     @Test void with_a_pooler_that_knows_only_the_live_database_park_works() throws Exception {
-        project(false);
+        project();
         var rows = Snapshot.of(db);
         assertFalse(works("--yes", "--strategy", "swap"));
         assertTrue(works("--yes"));
@@ -154,5 +158,18 @@ class PoolerTest {
         assertTrue(works("undo", "--yes"));
         assertEquals(rows, Snapshot.of(db));
         assertTrue(works("purge", "--yes", "--no-backup"));
+    }
+
+    /** A new database can be created, but not reached. */
+    @Test void with_a_pooler_that_also_knows_the_maintenance_database_park_works() throws Exception {
+        project("postgres");
+        var rows = Snapshot.of(db);
+        assertFalse(works("--yes", "--strategy", "swap"));
+        assertFalse(works("--yes", "--strategy", "drop", "--no-backup"));
+        for (var strategy : List.of("auto", "park")) {
+            assertTrue(works("--yes", "--strategy", strategy), strategy);
+            assertTrue(works("undo", "--yes"), strategy);
+            assertEquals(rows, Snapshot.of(db));
+        }
     }
 }
