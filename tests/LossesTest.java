@@ -411,6 +411,22 @@ class LossesTest {
         assertEquals(List.of(), databases(db));
     }
 
+    @Test void an_index_that_code_adds_to_a_finished_model_is_a_warning() throws Exception {
+        var db = Postgres.database(Postgres.role("models", "CREATEDB"));
+        var project = SampleProject.tiny(Files.createDirectory(temp.resolve("late")), Map.of("shop/models.py", """
+            from django.db import models
+
+            class Book(models.Model):
+                code = models.IntegerField()
+
+            Book._meta.indexes.append(models.Index(fields=["code"], name="late"))
+            """)).env(db);
+        Tool.in(project.root(), "reset_migrations").warmHere().env("HOME", temp.resolve("home").toString())
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString()).run("--yes", "--no-superuser")
+                .ended(0, "warning: a model has an index that makemigrations does not see, so the new database lacks "
+                        + "it: index late on shop_book: USING btree (code)");
+    }
+
     @Test void what_the_old_database_already_had_otherwise_than_the_models_is_no_obstacle() throws Exception {
         var db = Postgres.database(Postgres.role("models", "CREATEDB"));
         var reset = books(db, 5).warmHere().run("--yes").done();
