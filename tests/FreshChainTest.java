@@ -179,7 +179,32 @@ class FreshChainTest {
                 migrations.RunSQL("ALTER SEQUENCE numbers OWNED BY shop_order.number")""")));
         reset("--yes").done();
         assertTrue(fresh("shop").contains("ALTER SEQUENCE numbers OWNED BY"), fresh("shop"));
+        var first = fresh("shop");
+        reset("--yes").done(); // from the new file
+        assertEquals(first.replaceFirst("# Gen.*", ""), fresh("shop").replaceFirst("# Gen.*", ""));
         assertMakesAnotherDatabase();
+    }
+
+    @Test void sql_with_a_secret_of_the_settings_is_not_written_into_a_file() throws Exception {
+        var sql = "\"CREATE FUNCTION plain(t text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT t /* %s */'\" % ";
+        project(Map.of("shop/models.py", """
+            from django.db import models
+            class Order(models.Model):
+                mood = models.TextField()
+                class Meta:
+                    indexes = [models.Index(models.Func("mood", function="plain"), name="plain_mood")]
+            """, "shop/migrations/0001_initial.py", "import os\n" + migration("", "migrations.RunSQL("
+                + sql + "os.environ['DB_PASSWORD']), migrations.RunPython(migrations.RunPython.noop)")));
+        var password = db.role().password();
+        var before = Snapshot.of(project.root());
+        var output = reset("--yes").ended(1, "function plain(text) does not exist",
+            "CREATED BY: shop.0001_initial:5, which the new migrations do not have");
+        assertFalse(output.all().contains(password));
+        assertEquals(before, Snapshot.of(project.root()));
+        var first = project.root().resolve("shop/migrations/0001_initial.py");
+        Files.writeString(first, Files.readString(first).replace("os.environ['DB_PASSWORD']", "'x'"));
+        reset("--yes").done(); // the control
+        assertTrue(fresh("shop").contains("FUNCTION plain"));
     }
 
     private String log() throws Exception {

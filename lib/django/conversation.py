@@ -403,14 +403,13 @@ def start(conversation, project, secrets):
     from reset_migrations_driver.migrate import Migrator
     databases = Databases()
     describer = Describer(project, secrets, databases)
-    generator = Generator(conversation, project, describer, databases)
+    generator = Generator(conversation, project, describer, databases, secrets.masked)
     migrator = Migrator(conversation, databases, generator)
     return dict(
         describe=describer.describe, codeInImage=describer.code_in_image, mountedFiles=describer.mounted_files,
         generate=generator.generate, migrate=migrator.migrate, migrateInTransaction=migrator.migrate_in_transaction,
         query=migrator.query, migrateOld=migrator.migrate_old, buildModels=migrator.build_models,
-        commit=migrator.commit,
-        rollback=migrator.rollback, check=migrator.check)
+        commit=migrator.commit, rollback=migrator.rollback, check=migrator.check)
 
 
 def default_database(secrets):

@@ -109,9 +109,10 @@ def temporary_folder(project):
 class Generator:
     """The command "generate"."""
 
-    def __init__(self, conversation, project, describer, databases):
+    def __init__(self, conversation, project, describer, databases, masked):
+        """masked: hides secrets in a text."""
         self._conversation, self._project, self._describer = conversation, project, describer
-        self._databases = databases
+        self._databases, self._masked = databases, masked
         self._staging = None
         self._sql = []  # the old operations with SQL that the new migrations have too
 
@@ -132,17 +133,16 @@ class Generator:
         operations = [self._describer.carried[number] for number in carried]
         modules = {label: migrations_module(label)[0] for label in labels}
         staging = self.stage(labels)
-        sql = self._sql = runsql.choose(runsql.old_sql(self._describer.replaced), labels,
+        sql = self._sql = runsql.choose(runsql.old_sql(self._describer.replaced, self._masked), labels,
                                         {key_of(operation) for _, operation in self._describer.carried})
-        others, commands, written = [], [], {}
+        others, written = [], {}
 
         def write_migration_files(self, changes, *rest, **more):
             for label in set(changes) - set(labels):
                 del changes[label]  # added by the project's own autodetector or makemigrations
-            if not commands:  # the first that writes
+            if not written:  # the first command that writes
                 carry_sql(changes, sql)  # which may need extensions
                 carry(changes, operations)
-            commands.append(self)
             for label in changes:
                 written.setdefault(label, []).extend(changes[label])
             try:
@@ -175,7 +175,7 @@ class Generator:
         drift = self.drift(labels) + failing if loadable else []
         return dict(files=files, drift=drift, required=[], circles=[],
                     unwritten=unwritten, elsewhere=kept, lostOrder=lost_order,
-                    carriedSql=[one.reply() for one in self._sql])
+                    carriedSql=[one.reply(self._masked) for one in self._sql])
 
     def failing_checks(self):
         """

@@ -101,10 +101,10 @@ class OldSql:
                 yield RunSQL(written(chosen), written(undoing) or (None if back is None else RunSQL.noop),
                              hints=self.operation.hints or None), is_last
 
-    def reply(self):
+    def reply(self, masked):
         source = " ".join(without_comments(" ".join(statement.sql for statement in self.carried)).split())
         whole = len(self.carried) == len(self.statements)
-        return dict(app=self.app, migration=self.migration, line=self.line, source=source, whole=whole,
+        return dict(app=self.app, migration=self.migration, line=self.line, source=masked(source), whole=whole,
                     names=sorted({name for statement in self.carried for _, name in statement.names}))
 
 
@@ -124,8 +124,11 @@ def written(chosen):
     return [one.sql if one.params is None else (one.sql, one.params) for one in chosen]
 
 
-def old_sql(files):
-    """Each RunSQL of these files that can be read, in their order."""
+def old_sql(files, masked):
+    """
+    Each RunSQL of these files that can be read, in their order, but none that takes a secret from the settings, which
+    the new file would spell out. masked: hides secrets in a text.
+    """
     found = []
     for file in files:
         if not file.tree or not file.is_migration:
@@ -137,7 +140,8 @@ def old_sql(files):
             try:
                 if operation is None and name in ("RunSQL", "SeparateDatabaseAndState"):
                     operation = evaluated(file, node)
-                found += [OldSql(file, node.lineno, one) for one in sql_operations(operation)]
+                found += [OldSql(file, node.lineno, one) for one in sql_operations(operation)
+                          if masked(str(one.sql)) == str(one.sql) or masked(file.source) != file.source]
             except Exception:
                 pass  # the operation is listed as lost
     return found
