@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import lib.postgres.Database;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -330,6 +331,33 @@ class FreshChainTest {
             assertTrue(second.contains(moved), second);
         assertFalse(fresh("users").matches("(?s).*(picture|album|Portrait).*"), fresh("users"));
         assertTrue(fresh("users").contains("Note"), fresh("users"));
+        assertMakesAnotherDatabase();
+    }
+
+    @Test void choices_that_models_read_from_rows_at_import_are_no_difference() throws Exception {
+        unmigrated(Map.of("kinds/models.py", """
+            from django.db import models
+            class Kind(models.Model):
+                name = models.CharField(max_length=9)
+            """, "shop/models.py", """
+            from django.db import models
+            from kinds.models import Kind
+            def kinds():
+                try:
+                    return [(kind.pk, kind.name) for kind in Kind.objects.all()]
+                except Exception:
+                    return []
+            class Order(models.Model):
+                kind = models.IntegerField(choices=kinds())
+            """, "kinds/migrations/0001_initial.py", migration("", """
+                migrations.CreateModel("Kind", [("id", models.BigAutoField(primary_key=True)),
+                    ("name", models.CharField(max_length=9))])"""),
+            "shop/migrations/0001_helper.py", "class Migration:\n    pass\n"));
+        try (var live = Database.open(db.credentials())) {
+            live.run("CREATE TABLE kinds_kind (id bigint PRIMARY KEY, name varchar(9) NOT NULL); "
+                + "INSERT INTO kinds_kind VALUES (1, 'new')");
+        }
+        reset("--yes", "--no-backup").ended(0, "its Migration is not a class of django.db.migrations");
         assertMakesAnotherDatabase();
     }
 

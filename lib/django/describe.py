@@ -237,7 +237,11 @@ class MigrationFile:
 
     def _load(self, project, secrets):
         try:
-            self.migration = importlib.import_module(self.module).Migration
+            loaded = importlib.import_module(self.module).Migration
+            if hasattr(loaded, "operations"):
+                self.migration = loaded
+            else:
+                self.broken = "its Migration is not a class of django.db.migrations"
         except BaseException as e:
             why = failure(e, project, secrets)
             self.broken, self.line = why["words"], why["line"] if why["file"] == project.shown(self.path) else 0

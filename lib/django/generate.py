@@ -648,7 +648,7 @@ def detected(labels, loader, state):
 
 
 def only_computed(state, label, operation):
-    """Whether a field differs only in a default or an order of choices that each process computes again."""
+    """Whether a field differs only in a default or in choices that each process computes again, maybe from rows."""
     if type(operation).__name__ != "AlterField":
         return False
     old = state.models[label, operation.model_name_lower].fields.get(operation.name)
@@ -659,5 +659,5 @@ def stable_parts(field):
     _, path, args, kwargs = field.deconstruct()
     if not callable(kwargs.get("default")):
         kwargs.pop("default", None)
-    kwargs["choices"] = sorted(map(repr, kwargs.get("choices") or []))
+    kwargs.pop("choices", None)
     return repr((path, args, sorted(kwargs.items(), key=lambda item: item[0])))

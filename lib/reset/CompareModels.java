@@ -54,7 +54,8 @@ record CompareModels(Findings findings, Database db, String scratch, Supplier<Sc
                     + "database lacks it: " + index + "; name it in the model's Meta.indexes to have it");
             var old = lines.size() - late.size();
             var different = "%s different from what the models describe, as in the old database; see the run's log";
-            if (old > 0) console.note(different.formatted(old == 1 ? "1 definition is" : "%,d definitions are".formatted(old)));
+            if (old > 0)
+                console.note(different.formatted(old == 1 ? "1 definition is" : "%,d definitions are".formatted(old)));
             lines.forEach(console::log);
         }
     }
