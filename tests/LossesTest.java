@@ -236,9 +236,30 @@ class LossesTest {
                 .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString());
     }
 
+    /** The record of a killed run with park or drop names no database, so its scratch databases are found by name. */
+    @Test void what_a_killed_park_has_left_of_its_build_is_named_and_purged() throws Exception {
+        var db = Postgres.database(Postgres.role("killed", "CREATEDB"));
+        var shop = shop(db, SEED.replace("0001_initial", "0002_seed"));
+        var root = temp.resolve("shop");
+        var killed = Tool.in(root, "support.SignalAt").env("HOME", temp.resolve("home").toString())
+                .env("VIRTUAL_ENV", Python.venv().getParent().getParent().toString())
+                .run("KILL", "self", "created .*_old_.*", "reset_migrations", "--yes", "--strategy", "park");
+        killed.ended(137, "SignalAt: created");
+        var left = databases(db);
+        assertEquals(List.of("new", "old"), left.stream().map(name -> name.split("_")[2]).toList());
+        shop.warmHere().run("status").ended(0, "left of the build: database", left.getFirst(), left.getLast());
+        shop.warmHere().run("undo", "--yes").done();
+        assertEquals(left, databases(db)); // undo drops nothing
+        shop.warmHere().run("status").ended(0, left.getFirst(), left.getLast());
+        shop.warmHere().run("purge", "--yes", "--no-backup").ended(0, "  dropped    database "
+                + String.join(", ", left) + "\n");
+        assertEquals(List.of(), databases(db));
+    }
+
     private static List<String> databases(Postgres.Db db) throws Exception {
         try (var live = Database.open(db.credentials())) {
-            return live.texts("SELECT datname FROM pg_database WHERE starts_with(datname, current_database() || '_')");
+            return live.texts("SELECT datname FROM pg_database WHERE starts_with(datname, current_database() || '_')"
+                    + " ORDER BY 1");
         }
     }
 

@@ -269,7 +269,7 @@ class OwnSettingsTest {
             """);
         passwordIs("100%zz");
         env("DATABASE_URL=postgres://%s:100%%zz@%s:%d/%s".formatted(db.role().name(), db.host(), db.port(), db.name()));
-        run("backup_database").ended(0, "DATABASE_URL in .env is invalid", "so Django's settings are used");
+        run("backup_database").ended(0, "DATABASE_URL in .env is invalid", "; Django's settings are used");
         settings("raise RuntimeError('no settings for you')\n"); // the control
         run("backup_database").ended(2, "DATABASE_URL in .env is invalid");
     }

@@ -66,7 +66,7 @@ final class OwnDatabase {
         } catch (Failure failure) {
             if (failure.problem().exit() != ExitCode.USAGE || !settings.haveUrl()) throw failure;
             var django = fromDjangoIfPossible(failure);
-            warn.accept("%s; Django reads it, so Django's settings are used".formatted(failure.problem().what()));
+            warn.accept("%s; Django's settings are used".formatted(failure.problem().what()));
             return django;
         }
     }

@@ -22,17 +22,17 @@ import lib.postgres.SchemaDifference;
  */
 record FinalCheck(Environment environment, String settings, Run reset, Supplier<SchemaCatalog> built)
         implements Step {
+    private static final String SYSTEM_CHECK = "manage.py check fails: ";
+
     @Override public String describe() {
         return "check: Django finds nothing left to migrate and nothing to make";
     }
-
-    private static final String SYSTEM_CHECK = "manage.py check fails: ";
 
     @Override public void run() throws IOException {
         var findings = findings();
         if (findings.isEmpty()) return;
         var isSystemCheck = findings.stream().allMatch(one -> one.startsWith(SYSTEM_CHECK));
-        throw Failure.failed(FinalCheck.failed(findings)).next(isSystemCheck
+        throw Failure.failed(failed(findings)).next(isSystemCheck
                 ? "change that check of the project: it does not pass with the new migrations"
                 : "please report it: the new state had passed the same checks before the swap");
     }

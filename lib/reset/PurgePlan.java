@@ -89,11 +89,15 @@ public record PurgePlan(List<Run> runs, Plan plan, List<String> dropped, List<Ba
             var store = new RunStore(run);
             var during = run.outcome() == Run.Outcome.DONE ? Run.Outcome.PURGING : run.outcome();
             steps.add(store.marked(during, run.previous().purge(db, terminate)));
-            ScratchDatabase.dropLeft(db, run).ifPresent(steps::add);
-            steps.add(store.end(folder != null && run.changesFiles() ? filesFolder(folder, run) : null));
             var location = run.previous().location(db);
             if (!location.startsWith(PreviousState.NOWHERE))
                 dropped.add("%s, %s".formatted(location, Text.size(run.previous().bytes(db))));
+            var scratch = ScratchDatabase.left(db, run);
+            if (!scratch.isEmpty()) {
+                steps.add(ScratchDatabase.drop(db, scratch));
+                dropped.add("database " + String.join(", ", scratch));
+            }
+            steps.add(store.end(folder != null && run.changesFiles() ? filesFolder(folder, run) : null));
         }
         return new PurgePlan(runs, new Plan(steps), dropped, taken, folder);
     }

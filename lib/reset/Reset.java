@@ -298,7 +298,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         whatFollows(runOrPark(plan), superuser);
     }
 
-    /** Only the new database itself shows whether everything can be copied; if not, the tables are parked without it. */
+    /** Only the new database shows if it can be reached and everything copied; if not, tables are parked without it. */
     private Done runOrPark(ResetPlan plan) {
         var findings = plan.findings();
         try {

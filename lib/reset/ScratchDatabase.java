@@ -104,11 +104,9 @@ record ScratchDatabase(Database db, DatabaseSnapshot snapshot, String run) {
         return RunId.scratchDatabases(db.name(), run.id()).stream().filter(name -> db.oidOf(name).isPresent()).toList();
     }
 
-    /** Drops what a killed run that did not swap has left of them. */
-    static Optional<Step> dropLeft(Database db, Run run) {
-        var left = left(db, run);
-        return left.isEmpty() ? Optional.empty()
-                : Optional.of(Step.of("drop database " + String.join(", ", left), () -> dropAll(db, left)));
+    /** @param left what {@link #left} has found */
+    static Step drop(Database db, List<String> left) {
+        return Step.of("drop database " + String.join(", ", left), () -> dropAll(db, left));
     }
 
     /** Their names have a run's id, so no other program has created them. */

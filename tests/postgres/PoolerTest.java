@@ -65,8 +65,9 @@ class PoolerTest {
         folder = Files.createTempDirectory("pooler", mode("rwx------"));
         var user = "\"%s\" \"%s\"\n".formatted(db.role().name(), db.role().password());
         var users = secret(folder.resolve("users"), user);
-        var databases = Stream.concat(Stream.of(db.name()), Stream.of(others))
-                .map(name -> "%s = host=127.0.0.1 port=%d".formatted(name, db.port())).collect(Collectors.joining("\n"));
+        var server = " = host=127.0.0.1 port=%d\n".formatted(db.port());
+        var databases = Stream.concat(Stream.of(db.name()), Stream.of(others)).map(name -> name + server)
+                .collect(Collectors.joining());
         var ini = secret(folder.resolve("pgbouncer.ini"), """
             [databases]
             %s
