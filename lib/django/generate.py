@@ -643,6 +643,7 @@ def detected(labels, loader, state):
     from django.db.migrations.state import ProjectState
     autodetector = getattr(command("makemigrations"), "autodetector", makemigrations.MigrationAutodetector)
     questioner = NonInteractiveMigrationQuestioner(specified_apps=set(labels), dry_run=True)
+    questioner.log = lambda *_: None  # called since Django 4.1, for a column that becomes NOT NULL
     return autodetector(state, ProjectState.from_apps(apps), questioner).changes(
         graph=loader.graph, trim_to_apps=set(labels) or None, convert_apps=set(labels) or None)
 

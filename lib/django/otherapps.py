@@ -120,8 +120,12 @@ def carry_changes(staging, others, replaced, databases):
         if changed_before or is_live(label, operation, databases):
             keep(label, operation, {label_of(dependency) for dependency in operation._auto_deps})
             unbound(operation).state_forwards(label, state)
+    by_models = {(label, model_name(operation), field_name(operation)) for label, operation in others}
     for label, migration in only_in(state, old, loader.graph) if old else ():
         for operation in migration.operations if label in known else ():
+            if type(operation).__name__ == "AlterField" and (
+                    label, model_name(operation), field_name(operation)) in by_models:
+                continue  # the models have changed it since
             keep(label, operation, {label_of(dependency) for dependency in migration.dependencies})
     result = []
     for (home, label), changes in sorted(kept.items()):
@@ -159,7 +163,7 @@ def changes_elsewhere(file, known):
 
 
 def only_in(state, old, graph):
-    """(label, migration) of what the old changes add to the state: often, no model has the column."""
+    """(label, migration) of what the old changes add to the state or alter: often, no model has the column."""
     from django.db.migrations.autodetector import MigrationAutodetector
     after = state.clone()
     for _, _, _, operation, label in old:
@@ -171,7 +175,8 @@ def only_in(state, old, graph):
     for label, migrations in changes.items():
         for migration in migrations:
             migration.operations = [op for op in migration.operations
-                                    if type(op).__name__ in ("CreateModel", "AddField", "AddIndex", "AddConstraint")]
+                                    if type(op).__name__ in ("CreateModel", "AddField", "AlterField", "AddIndex",
+                                                             "AddConstraint")]
             yield label, migration
 
 
@@ -196,6 +201,10 @@ def model_in(args):
 
 def model_name(operation):
     return getattr(operation, "model_name", getattr(operation, "name", "")).lower()
+
+
+def field_name(operation):
+    return operation.name.lower() if hasattr(operation, "field") else None
 
 
 def changes_more_than_key(operation):

@@ -261,6 +261,14 @@ class OtherAppsTest {
         assertEquals(types, columns("django_content_type"));
     }
 
+    @Test void a_column_of_another_app_that_an_old_migration_altered_stays_altered() throws Exception {
+        file("shop/models.py", SALE).file("shop/migrations/0001_name.py", ADDS_CODE.replace("AddField", "AlterField")
+                .replace("code", "name").replace("max_length=9", "max_length=300"));
+        migrate();
+        assertTrue(columns("auth_group").contains("name character varying(300)"), "the control");
+        keeps("auth_group", "shop.0002_in_auth  auth: Alter field name on group\n");
+    }
+
     @Test void such_a_column_stays_though_no_model_has_it() throws Exception {
         file("shop/models.py", SALE).file("shop/migrations/0001_code.py", ADDS_CODE);
         migrate();
