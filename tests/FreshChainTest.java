@@ -334,6 +334,20 @@ class FreshChainTest {
         assertMakesAnotherDatabase();
     }
 
+    @Test void a_table_that_is_missing_because_its_app_has_no_migrations_is_explained() throws Exception {
+        unmigrated(Map.of("kinds/models.py", """
+            from django.db import models
+            class Kind(models.Model):
+                name = models.CharField(max_length=9)
+            """, "kinds/migrations.py", "", "shop/models.py", """
+            from django.db import models
+            class Order(models.Model):
+                kind = models.ForeignKey("kinds.Kind", models.CASCADE)
+            """));
+        reset("--yes").ended(1, "relation \"kinds_kind\" does not exist",
+            "NO MIGRATIONS: of the app kinds make the table of kinds.Kind");
+    }
+
     @Test void choices_that_models_read_from_rows_at_import_are_no_difference() throws Exception {
         unmigrated(Map.of("kinds/models.py", """
             from django.db import models

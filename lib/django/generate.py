@@ -200,7 +200,7 @@ class Generator:
 
     def explained(self, error):
         """What else is to be said of an error of the new migrations, as (name, text)."""
-        return runsql.explained(error, self._sql, self._describer.replaced)
+        return runsql.explained(error, self._sql, self._describer.replaced) + without_migrations(error)
 
     def _writers(self, labels):
         """
@@ -646,6 +646,19 @@ def detected(labels, loader, state):
     questioner.log = lambda *_: None  # called since Django 4.1, for a column that becomes NOT NULL
     return autodetector(state, ProjectState.from_apps(apps), questioner).changes(
         graph=loader.graph, trim_to_apps=set(labels) or None, convert_apps=set(labels) or None)
+
+
+def without_migrations(error):
+    """The models whose tables are missing because their apps have no migrations, as details of the error."""
+    from django.apps import apps
+    from django.db.migrations.loader import MigrationLoader
+    first = str(error).split("\n")[0]
+    unmigrated = MigrationLoader(None, ignore_no_migrations=True).unmigrated_apps
+    return [("NO MIGRATIONS", "of the app %s make the table of %s (Django makes it with migrate --run-syncdb): let the "
+             "app have a package %s.migrations, and nothing in MIGRATION_MODULES"
+             % (model._meta.app_label, model._meta.label, model._meta.app_config.name))
+            for model in apps.get_models(include_auto_created=True)
+            if model._meta.app_label in unmigrated and '"%s" does not exist' % model._meta.db_table in first]
 
 
 def only_computed(state, label, operation):
