@@ -18,6 +18,7 @@ import java.util.function.Consumer;
 import lib.error.Failure;
 import lib.files.Disk;
 import lib.postgres.SchemaCatalog;
+import lib.postgres.Sql;
 import lib.process.Interruption;
 
 /**
@@ -145,7 +146,14 @@ public final class Django implements Migrator, AutoCloseable {
     @Override
     public SchemaCatalog catalogInTransaction(String schema) {
         return SchemaCatalog.of(schema, conversation.ask("reading the new schema", "query",
-                Map.of("search_path", schema, "sql", SchemaCatalog.query(schema)), Rows.class).rows);
+                Map.of("search_path", Sql.identifier(schema), "sql", SchemaCatalog.query(schema)), Rows.class).rows);
+    }
+
+    @Override
+    public SchemaCatalog modelsInTransaction(String second, String schema) {
+        return SchemaCatalog.ofSecond(second, schema, conversation.ask("building the models", "modelsInTransaction",
+                Map.of("schema", second, "search_path", SchemaCatalog.searchPath(second, schema), "sql",
+                        SchemaCatalog.query(second)), Rows.class).rows);
     }
 
     /** Not stopped by a signal: it would be unknown whether the transaction was committed. */

@@ -42,6 +42,12 @@ public interface Migrator {
     /** The catalog of a schema as the transaction sees it that {@link #migrateInTransaction} left open. */
     SchemaCatalog catalogInTransaction(String schema);
 
+    /**
+     * The catalog of the selected apps' models in that transaction: built in a second schema, as by {@link #buildModels},
+     * and taken back.
+     */
+    SchemaCatalog modelsInTransaction(String second, String schema);
+
     /** Commits what {@link #migrateInTransaction} left open. */
     void commit();
 

@@ -409,7 +409,8 @@ def start(conversation, project, secrets):
         describe=describer.describe, codeInImage=describer.code_in_image, mountedFiles=describer.mounted_files,
         generate=generator.generate, migrate=migrator.migrate, migrateInTransaction=migrator.migrate_in_transaction,
         query=migrator.query, migrateOld=migrator.migrate_old, buildModels=migrator.build_models,
-        commit=migrator.commit, rollback=migrator.rollback, check=migrator.check)
+        modelsInTransaction=migrator.models_in_transaction, commit=migrator.commit, rollback=migrator.rollback,
+        check=migrator.check)
 
 
 def default_database(secrets):

@@ -104,7 +104,7 @@ class Migrator:
         from django.db import connections
         with connections["default"].cursor() as cursor:
             cursor.execute("SELECT current_setting('search_path'), current_setting('enable_nestloop'), "
-                           "current_setting('jit'), set_config('search_path', quote_ident(%s), true), "
+                           "current_setting('jit'), set_config('search_path', %s, true), "
                            "set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)", [search_path])
             before = cursor.fetchone()[:3]
             cursor.execute(sql)
@@ -192,22 +192,36 @@ class Migrator:
         Creates the tables of the selected apps in a new schema, from their models and without migrations. Where they
         refer to other apps, they use the tables that are migrated already.
         """
-        from django.db import connections
         try:
             self._databases.point_to(database)
-            connection = connections["default"]
-            with connection.cursor() as cursor:
-                cursor.execute("CREATE SCHEMA " + connection.ops.quote_name(schema))
-                cursor.execute("SELECT set_config('search_path', quote_ident(%s) || ', ' || "
-                               "current_setting('search_path'), false), "
-                               "set_config('synchronous_commit', 'off', false)", [schema])
-            # one transaction would take more locks than the server has room for
-            with connection.schema_editor(atomic=False) as editor:
-                for model in self._migrated_models(False):
-                    if '"' not in model._meta.db_table:  # else its name leads to another schema
-                        editor.create_model(model)
+            self._databases.query("default", "SELECT set_config('synchronous_commit', 'off', false)")
+            self._create_models(schema, False)  # one transaction would take more locks than the server has room for
         finally:
             self._databases.close()
+
+    def models_in_transaction(self, schema, search_path, sql):
+        """Does the same in the transaction that is open, runs a query as query() does, and takes all of it back."""
+        from django.db import transaction
+        found = {}
+        try:
+            with transaction.atomic(using="default"):
+                self._create_models(schema, True)
+                found.update(self.query(search_path, sql))
+                raise TakeBack
+        except TakeBack:
+            return found
+
+    def _create_models(self, schema, in_transaction):
+        from django.db import connections
+        connection = connections["default"]
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE SCHEMA " + connection.ops.quote_name(schema))
+            cursor.execute("SELECT set_config('search_path', quote_ident(%s) || ', ' || "
+                           "current_setting('search_path'), %s)", [schema, in_transaction])
+        with connection.schema_editor(atomic=False) as editor:
+            for model in self._migrated_models(False):
+                if '"' not in model._meta.db_table:  # else its name leads to another schema
+                    editor.create_model(model)
 
     def check(self, labels, baseline, files=None):
         """
@@ -232,6 +246,10 @@ class Migrator:
                 if os.path.abspath(os.path.dirname(path)) == os.path.abspath(folder):
                     staging.write(label, os.path.basename(path), text)
         staging.use()
+
+
+class TakeBack(Exception):
+    """Ends a savepoint without an error."""
 
 
 class TookTooLong(Exception):

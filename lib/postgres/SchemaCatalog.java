@@ -131,10 +131,23 @@ public record SchemaCatalog(String schema, List<Item> items, Set<String> locked)
      * use from the first.
      */
     public static SchemaCatalog ofSecond(Database db, String second, String schema) {
-        var catalog = read(db, second, Sql.identifier(second) + ", " + Sql.identifier(schema)).catalog(schema);
+        return inPlace(read(db, second, searchPath(second, schema)).catalog(schema), second);
+    }
+
+    /** @param rows what {@link #query} returned for the second schema, with {@link #searchPath} */
+    public static SchemaCatalog ofSecond(String second, String schema, List<List<String>> rows) {
+        return inPlace(of(schema, rows), second);
+    }
+
+    public static String searchPath(String second, String schema) {
+        return Sql.identifier(second) + ", " + Sql.identifier(schema);
+    }
+
+    private static SchemaCatalog inPlace(SchemaCatalog catalog, String second) {
         // the definitions of triggers name the schema although it is on the search_path
-        return new SchemaCatalog(schema, catalog.items.stream().map(one -> new Item(one.kind, one.relation, one.name,
-                one.definition.replace(second + ".", schema + "."), one.detail, one.ordinal)).toList(), catalog.locked);
+        return new SchemaCatalog(catalog.schema, catalog.items.stream().map(one -> new Item(one.kind, one.relation,
+                one.name, one.definition.replace(second + ".", catalog.schema + "."), one.detail, one.ordinal))
+                .toList(), catalog.locked);
     }
 
     private static Rows read(Database db, String schema, String searchPath) {

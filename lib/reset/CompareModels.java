@@ -21,12 +21,11 @@ import lib.process.Interruption;
  * Compares what the new migrations have made with tables that Django creates from the models directly. The two differ
  * when a field's {@code deconstruct()} leaves something out; {@code makemigrations --check} cannot see that.
  *
- * @param db      the live database
- * @param scratch the name of the new one, where the models are built in a schema beside the migrated one
+ * @param scratch where the new schema is; null: in the transaction that parks the old tables
  * @param built   reads the new schema
  */
-record CompareModels(Findings findings, Database db, String scratch, Supplier<SchemaCatalog> built, Migrator migrator,
-        Console console) implements Step {
+record CompareModels(Findings findings, Database db, ScratchDatabase scratch, Supplier<SchemaCatalog> built,
+        Migrator migrator, Console console) implements Step {
 
     @Override public String describe() {
         return "compare the new schema with the models";
@@ -34,7 +33,7 @@ record CompareModels(Findings findings, Database db, String scratch, Supplier<Sc
 
     @Override public void run() {
         var migrated = built.get();
-        try (var database = db.sibling(scratch)) {
+        try (var database = db.sibling(scratch == null ? db.name() : scratch.name())) {
             var models = models(database);
             if (models == null) return;
             var rewording = new Rewording(database);
@@ -75,20 +74,24 @@ record CompareModels(Findings findings, Database db, String scratch, Supplier<Sc
                 .filter(one -> one.verdict() == Verdict.MISSING || one.verdict() == Verdict.DIFFERENT).toList();
     }
 
-    /** Null when they cannot be built without migrations. */
+    /** Built in a schema beside the migrated one, which is dropped again; null when that fails. */
     private SchemaCatalog models(Database database) {
-        var schema = "models_" + RunId.suffix(findings.id());
+        var second = "models_" + RunId.suffix(findings.id());
+        var schema = findings.snapshot().schema().name();
         try {
-            migrator.buildModels(scratch, schema);
-            return SchemaCatalog.ofSecond(database, schema, findings.snapshot().schema().name());
+            if (scratch == null) return migrator.modelsInTransaction(second, schema);
+            migrator.buildModels(scratch.name(), second);
+            return SchemaCatalog.ofSecond(database, second, schema);
         } catch (Failure e) {
             Interruption.check(); // Ctrl-C ends Python too
             console.note("the models cannot be built without migrations, so the new schema is not compared with them");
             console.log(Text.line(Failure.firstLine(e)));
             return null;
         } finally {
-            Parking.drop(database, schema, object -> true, false);
-            database.run("DROP SCHEMA IF EXISTS " + Sql.identifier(schema));
+            if (scratch != null) {
+                Parking.drop(database, second, object -> true, false);
+                database.run("DROP SCHEMA IF EXISTS " + Sql.identifier(second));
+            }
         }
     }
 }

@@ -47,9 +47,19 @@ record ParkTables(Database db, DatabaseSnapshot snapshot, boolean terminate, Str
         var previous = new PreviousSchema(runId, snapshot.name(), schema, schemas.parked, schemas.undone, schemas.fixed,
                 SchemaObjects.oids(moved));
         var tables = moved.stream().filter(SchemaObject::isTable).count();
-        // measured: 2 locks for each object that moves, about 20 for each table that is created; others need a fifth
-        var inTransaction = 2 * moved.size() + 20 * tables < Parking.lockTable(db) * 4 / 5;
+        var inTransaction = hasRoom(db, moved.size(), tables);
         return new ParkTables(db, snapshot, terminate, reason, inTransaction, previous, warnings(db, snapshot, all));
+    }
+
+    /** Measured: 2 locks for each object that moves, about 20 for each table that is created; others need a fifth. */
+    private static boolean hasRoom(Database db, long moved, long created) {
+        return 2 * moved + 20 * created < Parking.lockTable(db) * 4 / 5;
+    }
+
+    /** Whether one transaction can also create each table a second time. */
+    boolean hasRoomForModels() {
+        var moved = previous.objects().values().stream().mapToLong(List::size).sum();
+        return inTransaction && hasRoom(db, moved, 2L * snapshot.schema().tables().size());
     }
 
     private static List<String> warnings(Database db, DatabaseSnapshot snapshot, List<SchemaObject> all) {

@@ -209,7 +209,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
     private List<Step> build(Strategy strategy, CompareSchemas comparison, Step comparing) {
         var scratch = comparison.scratch();
         if (scratch == null) return List.of();
-        var models = new CompareModels(comparison.findings(), db, scratch.name(), comparison::built, django, console);
+        var models = models(comparison);
         return strategy instanceof SwapDatabase swap
                 ? List.of(swap.createScratch(), swap.migrate(django), models, comparing)
                 : List.of(scratch.create(), scratch.migrate(django, strategy.warnings()), models, comparing);
@@ -220,13 +220,20 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var steps = new ArrayList<Step>(switch (findings.strategy()) {
             case SwapDatabase swap -> List.of(files, withoutPython(swap.swap()));
             case ParkTables park when park.inTransaction() ->
-                    List.of(park.parkAndMigrate(django), comparison, files, park.commit(django));
+                    List.of(park.parkAndMigrate(django), models(comparison), comparison, files, park.commit(django));
             case ParkTables park -> List.of(files, park.park(), park.migrate(django), comparison);
             case DropTables drop -> List.of(files, drop.drop(findings.migrations().generated().namesMade()),
                     drop.migrate(django), comparison);
         });
-        if (comparison.scratch() != null) steps.remove(comparison);
+        if (comparison.scratch() != null)
+            steps.removeIf(step -> step instanceof CompareSchemas || step instanceof CompareModels);
+        else if (findings.strategy() instanceof ParkTables park && !park.hasRoomForModels())
+            steps.removeIf(CompareModels.class::isInstance);
         return steps;
+    }
+
+    private CompareModels models(CompareSchemas comparison) {
+        return new CompareModels(comparison.findings(), db, comparison.scratch(), comparison::built, django, console);
     }
 
     private CompareSchemas comparison(Findings findings, ScratchDatabase scratch, Console console) {

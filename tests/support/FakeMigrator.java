@@ -77,6 +77,11 @@ public final class FakeMigrator implements Migrator {
     }
 
     @Override
+    public SchemaCatalog modelsInTransaction(String second, String schema) {
+        return SchemaCatalog.of(schema, List.of());
+    }
+
+    @Override
     public void commit() {
         end(true);
     }
