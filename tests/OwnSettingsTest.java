@@ -101,8 +101,8 @@ class OwnSettingsTest {
 
     @Test void a_wrong_password_is_called_by_its_own_name() throws Exception {
         secrets("w%rong-secret");
-        for (var script : new String[] {"reset_migrations", "backup_database"}) {
-            var output = run(script, "status".equals(script) ? "" : script.startsWith("r") ? "--dry-run" : "create")
+        for (var command : List.of(List.of("reset_migrations", "--dry-run"), List.of("backup_database", "create"))) {
+            var output = run(command.getFirst(), command.getLast())
                 .ended(2, "the password of role " + db.role().name() + " is wrong",
                     "correct DATABASES['default']['PASSWORD'] in config.settings");
             assertFalse(output.all().contains("w%rong-secret"), output.all());
@@ -237,7 +237,8 @@ class OwnSettingsTest {
     }
 
     private void withPassword(String line) throws IOException {
-        env("DB_NAME=" + db.name(), "DB_USER=" + db.role().name(), line, "DB_HOST=" + db.host(), "DB_PORT=" + db.port());
+        env("DB_NAME=" + db.name(), "DB_USER=" + db.role().name(), line, "DB_HOST=" + db.host(),
+            "DB_PORT=" + db.port());
     }
 
     @Test void djangos_reading_of_the_password_is_used_where_the_readers_differ() throws Exception {

@@ -179,8 +179,8 @@ public final class PlanPrinter {
                     .formatted(what, database.before(), kept);
             case PreviousSchema schema -> "what it has now (%s) moves to the schema %s; %s"
                     .formatted(what, schema.parked(), kept);
-            case DroppedTables dropped -> "what it has now (%s) is dropped; %s has it then".formatted(what,
-                    plan.backup() == null ? "nothing" : "only the backup");
+            case DroppedTables dropped -> "what it has now (%s) is dropped; %s".formatted(what,
+                    plan.backup() == null ? "there is no backup of it" : "only the backup has it then");
         };
         console.say(Ansi.Color.YELLOW, true, Text.folded("%s will be empty but for what migrations make: %s"
                 .formatted(found.snapshot().name(), then), console.width(), 0));
