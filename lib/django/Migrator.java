@@ -43,8 +43,8 @@ public interface Migrator {
     SchemaCatalog catalogInTransaction(String schema);
 
     /**
-     * The catalog of the selected apps' models in that transaction: built in a second schema, as by {@link #buildModels},
-     * and taken back.
+     * The catalog of the selected apps' models in that transaction: built in a second schema, as by
+     * {@link #buildModels}, and taken back.
      */
     SchemaCatalog modelsInTransaction(String second, String schema);
 

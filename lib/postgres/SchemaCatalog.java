@@ -153,8 +153,8 @@ public record SchemaCatalog(String schema, List<Item> items, Set<String> locked)
     private static Rows read(Database db, String schema, String searchPath) {
         var rows = new Rows();
         db.transaction(() -> {
-            // the planner has no statistics of common table expressions, and takes thousands of rows for a few: it would
-            // also compile the whole query first, which takes many times as long as running it
+            // the planner has no statistics of common table expressions, and takes thousands of rows for a few: it
+            // would also compile the whole query first, which takes many times as long as running it
             db.run("SET LOCAL enable_nestloop TO off; SET LOCAL jit TO off; SET LOCAL search_path TO " + searchPath);
             return db.list(query(schema), r -> rows.add(r.getString(1), r.getString(2), r.getString(3),
                     r.getString(4), r.getString(5), r.getInt(6)));
