@@ -675,8 +675,12 @@ class ResetTest {
         var unfolded = "  (go back|clean up|Python|old files) .*|.*/.{40,}|the old migrations do not run \\(NodeNotFound.*";
         assertEquals(java.util.List.of(), said.toString().lines()
             .filter(line -> line.length() > 100 && !line.matches(unfolded)).toList());
-        assertDone(reset("--yes", "--no-superuser"));
-        assertTrue(reset("status").out().contains("the old and the new ones are identical, and in place"));
+        var identical = false;
+        for (int i = 0; i < 3 && !identical; i++) { // the files begin with the minute in which they were written
+            assertDone(reset("--yes", "--no-superuser"));
+            identical = reset("status").out().contains("the old and the new ones are identical, and in place");
+        }
+        assertTrue(identical);
     }
 
     @Test void a_run_keeps_its_log_and_status_shows_its_database() throws Exception {
