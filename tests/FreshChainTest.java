@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import lib.postgres.Database;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -157,7 +158,7 @@ class FreshChainTest {
         assertMakesAnotherDatabase();
     }
 
-    @Test void sql_in_a_list_and_the_owner_of_a_sequence_are_carried() throws Exception {
+    @Tag("exhaustive") @Test void sql_in_a_list_and_the_owner_of_a_sequence_are_carried() throws Exception {
         project(Map.of("shop/models.py", """
             from django.db import models
             from django.db.models.expressions import RawSQL
@@ -334,7 +335,7 @@ class FreshChainTest {
         assertMakesAnotherDatabase();
     }
 
-    @Test void a_table_that_is_missing_because_its_app_has_no_migrations_is_explained() throws Exception {
+    @Tag("exhaustive") @Test void a_table_that_is_missing_because_its_app_has_no_migrations_is_explained() throws Exception {
         unmigrated(Map.of("kinds/models.py", """
             from django.db import models
             class Kind(models.Model):
@@ -348,7 +349,7 @@ class FreshChainTest {
             "NO MIGRATIONS: of the app kinds make the table of kinds.Kind");
     }
 
-    @Test void choices_that_models_read_from_rows_at_import_are_no_difference() throws Exception {
+    @Tag("exhaustive") @Test void choices_that_models_read_from_rows_at_import_are_no_difference() throws Exception {
         unmigrated(Map.of("kinds/models.py", """
             from django.db import models
             class Kind(models.Model):

@@ -14,11 +14,11 @@ import lib.postgres.Database;
 import lib.postgres.SchemaCatalog;
 import lib.postgres.SchemaDifference;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.junit.jupiter.params.provider.ValueSource;
 import support.Postgres;
 import support.Python;
 import support.Sample;
@@ -81,6 +81,10 @@ class LossesTest {
 
     static List<String> two() {
         return Sample.of("losses", List.of("swap", "park"), 1);
+    }
+
+    static List<String> rights() {
+        return Sample.of("rights", List.of("CREATEDB", "NOCREATEDB"), 1);
     }
 
     static List<String> three() {
@@ -152,7 +156,7 @@ class LossesTest {
         poor.isAsItWas();
     }
 
-    @Test void a_locked_table_is_not_waited_for_and_its_row_security_counts() throws Exception {
+    @Tag("exhaustive") @Test void a_locked_table_is_not_waited_for_and_its_row_security_counts() throws Exception {
         plant();
         plantPolicy();
         try (var other = victim.db.connect(); var statement = other.createStatement()) {
@@ -167,7 +171,7 @@ class LossesTest {
         assertEquals(List.of(), victim.leftovers());
     }
 
-    @Test void what_a_killed_dry_run_with_losses_leaves_is_named_by_status() throws Exception {
+    @Tag("exhaustive") @Test void what_a_killed_dry_run_with_losses_leaves_is_named_by_status() throws Exception {
         var losses = victim.pausing("migrate").start("--dry-run", "--losses");
         victim.untilPaused(losses);
         losses.destroyForcibly().waitFor();
@@ -238,7 +242,7 @@ class LossesTest {
     }
 
     /** The record of a killed run with park or drop names no database, so its scratch databases are found by name. */
-    @Test void what_a_killed_park_has_left_of_its_build_is_named_and_purged() throws Exception {
+    @Tag("exhaustive") @Test void what_a_killed_park_has_left_of_its_build_is_named_and_purged() throws Exception {
         var db = Postgres.database(Postgres.role("killed", "CREATEDB"));
         var shop = shop(db, SEED.replace("0001_initial", "0002_seed"));
         var root = temp.resolve("shop");
@@ -426,7 +430,7 @@ class LossesTest {
     }
 
     /** Without the right to create a database, the models are built in the transaction that parks the tables. */
-    @ParameterizedTest @ValueSource(strings = {"CREATEDB", "NOCREATEDB"})
+    @ParameterizedTest @MethodSource("rights")
     void migrations_that_make_another_schema_than_the_models_describe_are_refused(String right) throws Exception {
         var db = Postgres.database(Postgres.role("models", right));
         books(db, 50).warmHere().run("--yes").ended(1, "the new migrations make another schema than the models describe",
@@ -435,7 +439,7 @@ class LossesTest {
         assertEquals(List.of(), databases(db));
     }
 
-    @Test void an_index_that_code_adds_to_a_finished_model_is_a_warning() throws Exception {
+    @Tag("exhaustive") @Test void an_index_that_code_adds_to_a_finished_model_is_a_warning() throws Exception {
         var db = Postgres.database(Postgres.role("models", "CREATEDB"));
         var project = SampleProject.tiny(Files.createDirectory(temp.resolve("late")), Map.of("shop/models.py", """
             from django.db import models
@@ -451,7 +455,7 @@ class LossesTest {
                         + "it: index late on shop_book: USING btree (code)");
     }
 
-    @ParameterizedTest @ValueSource(strings = {"CREATEDB", "NOCREATEDB"})
+    @ParameterizedTest @MethodSource("rights")
     void what_the_old_database_already_had_otherwise_than_the_models_is_no_obstacle(String right) throws Exception {
         var db = Postgres.database(Postgres.role("models", right));
         var reset = books(db, 5).warmHere().run("--yes").done();

@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.Postgres;
@@ -109,7 +110,7 @@ class OwnSettingsTest {
         }
     }
 
-    @Test void settings_may_come_from_a_module_that_is_named() throws Exception {
+    @Tag("exhaustive") @Test void settings_may_come_from_a_module_that_is_named() throws Exception {
         SampleProject.write(project.root(), "config/local.py", "from config.settings import *\n");
         Files.writeString(project.root().resolve("config/settings.py"), "\nDATABASES = {}\n",
             java.nio.file.StandardOpenOption.APPEND);
@@ -127,7 +128,7 @@ class OwnSettingsTest {
     }
 
     /** An installed environment variable of libpq completes what the settings leave out, as it does for Django. */
-    @Test void a_service_file_and_libpqs_variables_complete_the_settings() throws Exception {
+    @Tag("exhaustive") @Test void a_service_file_and_libpqs_variables_complete_the_settings() throws Exception {
         settings("""
             DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", "OPTIONS": {"service": "shop"}}}
             """);
@@ -261,7 +262,7 @@ class OwnSettingsTest {
         assertFalse(run("backup_database").ended(2, "is wrong").all().contains("ALTER ROLE"));
     }
 
-    @Test void djangos_reading_of_a_url_is_used_where_it_is_none() throws Exception {
+    @Tag("exhaustive") @Test void djangos_reading_of_a_url_is_used_where_it_is_none() throws Exception {
         settings(DECOUPLE + """
             from urllib.parse import unquote, urlsplit
             url = urlsplit(env["DATABASE_URL"])

@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import support.OldState;
@@ -113,7 +114,7 @@ class OtherAppsTest {
                 "a package cannot depend on a project's migration by name");
     }
 
-    @Test void a_package_that_depends_on_a_migration_whose_name_is_made_again_is_reset() throws Exception {
+    @Tag("exhaustive") @Test void a_package_that_depends_on_a_migration_whose_name_is_made_again_is_reset() throws Exception {
         packaged("plugin", Map.of("models.py", "", "migrations/0001_initial.py",
                 migration("dependencies = [('shop', '0001_initial')]")));
         packaged("plugin_extra", Map.of("models.py", "", "migrations/0001_initial.py",
@@ -124,7 +125,7 @@ class OtherAppsTest {
         migrated();
     }
 
-    @Test void an_own_app_that_is_left_out_and_depends_on_a_migration_by_name_is_refused_by_name() throws Exception {
+    @Tag("exhaustive") @Test void an_own_app_that_is_left_out_and_depends_on_a_migration_by_name_is_refused_by_name() throws Exception {
         file("shop/models.py", SALE).file("shop/migrations/0002_more.py", migration("dependencies = []"));
         file("till/models.py", "").file("till/migrations/0001_initial.py",
                 migration("dependencies = [('shop', '0002_more')]"));
@@ -173,7 +174,7 @@ class OtherAppsTest {
         assertEquals(List.of("shop.0001_initial", "plugin.0001_initial"), order());
     }
 
-    @Test void run_before_is_kept_by_a_second_migration_where_it_would_close_a_circle() throws Exception {
+    @Tag("exhaustive") @Test void run_before_is_kept_by_a_second_migration_where_it_would_close_a_circle() throws Exception {
         packaged("plugin", PLUGIN);
         file("shop/models.py", SALE + "    at = models.ForeignKey('plugin.Socket', models.CASCADE, null=True)\n");
         file("shop/migrations/0001_initial.py", migration("""
@@ -188,7 +189,7 @@ class OtherAppsTest {
         migrated();
     }
 
-    @Test void run_before_that_cannot_be_kept_is_a_warning() throws Exception {
+    @Tag("exhaustive") @Test void run_before_that_cannot_be_kept_is_a_warning() throws Exception {
         packaged("plugin", PLUGIN);
         file("shop/models.py", SALE.replace("models.Model", "Socket")
                 .replace("import models", "import models\nfrom plugin.models import Socket"));
@@ -248,7 +249,7 @@ class OtherAppsTest {
         migrated();
     }
 
-    @Test void columns_in_the_tables_of_two_other_apps_stay() throws Exception {
+    @Tag("exhaustive") @Test void columns_in_the_tables_of_two_other_apps_stay() throws Exception {
         file("shop/models.py", SALE).file("shop/migrations/0001_code.py", ADDS_CODE);
         file("shop/migrations/0002_code.py", ADDS_CODE.replace("\"group\"", "\"contenttype\"")
                 .replace("\"auth\"", "\"contenttypes\"")
@@ -269,7 +270,7 @@ class OtherAppsTest {
         keeps("auth_group", "shop.0002_in_auth  auth: Alter field name on group\n");
     }
 
-    @Test void such_a_column_stays_though_no_model_has_it() throws Exception {
+    @Tag("exhaustive") @Test void such_a_column_stays_though_no_model_has_it() throws Exception {
         file("shop/models.py", SALE).file("shop/migrations/0001_code.py", ADDS_CODE);
         migrate();
         keeps("auth_group", "shop.0002_in_auth  auth: Add field code to group\n");
