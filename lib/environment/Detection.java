@@ -13,6 +13,7 @@ import lib.docker.Containers.Container;
 import lib.docker.DockerCompose;
 import lib.environment.ProjectOptions.Place;
 import lib.error.Failure;
+import lib.files.Text;
 import lib.postgres.Database;
 import lib.project.Credentials;
 import lib.project.Interpreter;
@@ -70,7 +71,7 @@ record Detection(Settings settings, ProjectOptions options, OwnDatabase database
     /** Only when the own settings name a database of this machine: another one cannot be the service's. */
     private Environment localUnlessService(Failure failure, Optional<Credentials> own) {
         if (options.place() == Place.COMPOSE || own.filter(Credentials::isLocal).isEmpty()) throw failure;
-        return local("Compose does not work: " + failure.problem().what().lines().findFirst().orElse(""));
+        return local("Compose does not work: " + Text.line(failure.problem().what()));
     }
 
     // ---- deciding ----------------------------------------------------------------------------
