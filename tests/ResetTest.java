@@ -171,26 +171,31 @@ class ResetTest {
 
     @ParameterizedTest @MethodSource("oneStrategy")
     void a_migration_that_fails_puts_files_and_database_back(String strategy) throws Exception {
-        // a post_migrate handler fails after the tables exist
+        // a post_migrate handler fails after the tables exist; with park not yet where the new migrations are tried
         SampleProject.write(crm.backend(), "stats/apps.py", """
             from django.apps import AppConfig
+            from django.db import connection
             from django.db.models.signals import post_migrate
 
             def explode(**kwargs):
-                raise RuntimeError("the handler in stats/apps.py does not like this")
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT current_database()")
+                    if "%s" not in cursor.fetchone()[0]:
+                        raise RuntimeError("the handler in stats/apps.py does not like this")
 
             class StatsConfig(AppConfig):
                 name = "stats"
 
                 def ready(self):
                     post_migrate.connect(explode)
-            """);
+            """.formatted(strategy.equals("swap") ? "nowhere" : "_new_"));
         var databases = databases();
         var rows = Snapshot.of(db);
         var files = Snapshot.of(crm.root());
         var output = reset("--yes", "--strategy", strategy);
         assertEquals(1, output.code(), output.all());
         assertTrue(output.err().contains("the handler in stats/apps.py does not like this"), output.all());
+        assertEquals(strategy.equals("park"), output.out().contains("] move "), output.all());
         assertEquals(files, Snapshot.of(crm.root()));
         assertEquals(rows, Snapshot.of(db));
         assertEquals(databases, databases());
