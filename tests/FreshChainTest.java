@@ -335,7 +335,8 @@ class FreshChainTest {
         assertMakesAnotherDatabase();
     }
 
-    @Tag("exhaustive") @Test void a_table_that_is_missing_because_its_app_has_no_migrations_is_explained() throws Exception {
+    @Tag("exhaustive") @Test
+    void a_table_that_is_missing_because_its_app_has_no_migrations_is_explained() throws Exception {
         unmigrated(Map.of("kinds/models.py", """
             from django.db import models
             class Kind(models.Model):

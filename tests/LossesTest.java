@@ -126,7 +126,8 @@ class LossesTest {
         assertTrue(losses.out().contains("\n  shop.Order (shop_order)\n    policy own: PERMISSIVE FOR ALL TO PUBLIC"), losses.out());
         assertTrue(losses.out().contains("\n  table shop_note\n"), losses.out());
         for (var line : PLANTED)
-            if (!line.startsWith("grant")) assertTrue(losses.out().contains(" " + line), line + " is not in\n" + losses.out());
+            if (!line.startsWith("grant"))
+                assertTrue(losses.out().contains(" " + line), line + " is not in\n" + losses.out());
         assertFalse(losses.out().contains("… and "), losses.out());
         var events = victim.reset().warmHere().run("--dry-run", "--losses", "--json").done().out();
         assertTrue(events.contains("""
@@ -433,7 +434,8 @@ class LossesTest {
     @ParameterizedTest @MethodSource("rights")
     void migrations_that_make_another_schema_than_the_models_describe_are_refused(String right) throws Exception {
         var db = Postgres.database(Postgres.role("models", right));
-        books(db, 50).warmHere().run("--yes").ended(1, "the new migrations make another schema than the models describe",
+        books(db, 50).warmHere().run("--yes").ended(1,
+                "the new migrations make another schema than the models describe",
                 "\n  column code on shop_book: character varying(5) NOT NULL; as the models describe it: "
                 + "character varying(50) NOT NULL\n", "deconstruct()");
         assertEquals(List.of(), databases(db));
@@ -462,7 +464,8 @@ class LossesTest {
         assertTrue(reset.out().contains("1 definition is different from what the models describe, as in the old "
                 + "database; see the run's log"), reset.all());
         try (var live = Database.open(db.credentials())) {
-            assertEquals(List.of(), live.texts("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'models')"));
+            assertEquals(List.of(),
+                    live.texts("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, 'models')"));
         }
     }
 }

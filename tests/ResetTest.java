@@ -665,8 +665,9 @@ class ResetTest {
     }
 
     @Test void what_people_read_fits_100_columns_and_says_what_will_be_the_case() throws Exception {
-        var sentence = java.util.regex.Pattern.compile(("%1$s will be empty but for what migrations make: what it has now "
-            + "\\(5,691 rows in 44 tables\\) moves to the database %1$s_before_[\\d_a-f]+; `undo` brings it back ")
+        var sentence = java.util.regex.Pattern.compile(("%1$s will be empty but for what migrations make: "
+            + "what it has now \\(5,691 rows in 44 tables\\) moves to the database %1$s_before_[\\d_a-f]+; "
+            + "`undo` brings it back ")
             .formatted(db.name()));
         var said = new StringBuilder();
         for (var args : new String[][] {{"--dry-run"}, {"--yes", "--no-superuser"}, {"status"}}) {
@@ -677,7 +678,8 @@ class ResetTest {
             said.append(output.out());
         }
         assertTrue(said.toString().contains("Steps\n") && said.toString().contains("\n[1/"), said.toString());
-        var unfolded = "  (go back|clean up|Python|old files) .*|.*/.{40,}|the old migrations do not run \\(NodeNotFound.*";
+        var unfolded = "  (go back|clean up|Python|old files) .*|.*/.{40,}"
+            + "|the old migrations do not run \\(NodeNotFound.*";
         assertEquals(java.util.List.of(), said.toString().lines()
             .filter(line -> line.length() > 100 && !line.matches(unfolded)).toList());
         var identical = false;

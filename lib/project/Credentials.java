@@ -137,7 +137,7 @@ public record Credentials(String host, int port, String database, String user, S
         return String.join(", ", new TreeSet<>(sources.values()));
     }
 
-    /** True after {@link #withPasswordOf}: Django reads another one, so nobody knows which the role should have. */
+    /** True after {@link #withPasswordOf}: two passwords are known, and either may be the role's. */
     public boolean hasPasswordOfDjango() {
         return !isFromDjango() && nameOf("DB_PASSWORD").startsWith(DJANGO);
     }

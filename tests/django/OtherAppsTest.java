@@ -114,7 +114,8 @@ class OtherAppsTest {
                 "a package cannot depend on a project's migration by name");
     }
 
-    @Tag("exhaustive") @Test void a_package_that_depends_on_a_migration_whose_name_is_made_again_is_reset() throws Exception {
+    @Tag("exhaustive") @Test
+    void a_package_that_depends_on_a_migration_whose_name_is_made_again_is_reset() throws Exception {
         packaged("plugin", Map.of("models.py", "", "migrations/0001_initial.py",
                 migration("dependencies = [('shop', '0001_initial')]")));
         packaged("plugin_extra", Map.of("models.py", "", "migrations/0001_initial.py",
@@ -125,7 +126,8 @@ class OtherAppsTest {
         migrated();
     }
 
-    @Tag("exhaustive") @Test void an_own_app_that_is_left_out_and_depends_on_a_migration_by_name_is_refused_by_name() throws Exception {
+    @Tag("exhaustive") @Test
+    void an_own_app_that_is_left_out_and_depends_on_a_migration_by_name_is_refused_by_name() throws Exception {
         file("shop/models.py", SALE).file("shop/migrations/0002_more.py", migration("dependencies = []"));
         file("till/models.py", "").file("till/migrations/0001_initial.py",
                 migration("dependencies = [('shop', '0002_more')]"));
@@ -174,7 +176,8 @@ class OtherAppsTest {
         assertEquals(List.of("shop.0001_initial", "plugin.0001_initial"), order());
     }
 
-    @Tag("exhaustive") @Test void run_before_is_kept_by_a_second_migration_where_it_would_close_a_circle() throws Exception {
+    @Tag("exhaustive") @Test
+    void run_before_is_kept_by_a_second_migration_where_it_would_close_a_circle() throws Exception {
         packaged("plugin", PLUGIN);
         file("shop/models.py", SALE + "    at = models.ForeignKey('plugin.Socket', models.CASCADE, null=True)\n");
         file("shop/migrations/0001_initial.py", migration("""

@@ -13,7 +13,7 @@ import lib.project.Credentials;
 import org.junit.jupiter.api.Test;
 import support.Postgres;
 
-/** What the JDBC driver asks of a socket, at a Unix socket. With a password: support.Postgres lets one role in without. */
+/** What the JDBC driver asks of a socket, at a Unix socket. Roles need a password; support.Postgres.PEER does not. */
 class UnixSocketTest {
     private final Credentials tcp = Postgres.database().credentials();
     private final Credentials socket = new Credentials("/tmp", tcp.port(), tcp.database(), tcp.user(), tcp.password(),

@@ -104,7 +104,8 @@ public final class Postgres {
             Files.writeString(Path.of(file.getString(1)), "local all " + PEER + " peer map=tests\n"
                     + "local all all scram-sha-256\nhost all all all scram-sha-256\n");
             var users = statement.executeQuery("SHOW ident_file");
-            users.next(); // nobody: root as a server in a user namespace sees it
+            users.next();
+            // a server in a user namespace sees the system user root as "nobody"
             Files.writeString(Path.of(users.getString(1)), Stream.of("nobody", System.getProperty("user.name"))
                     .map(user -> "tests " + user + " " + PEER + "\n").collect(Collectors.joining()));
             statement.execute("SELECT pg_reload_conf()");
