@@ -53,7 +53,7 @@ public record NewMigrations(List<File> files, List<String> drift, List<RequiredC
     public record CarriedSql(String app, String migration, int line, String source, boolean whole,
                              List<String> names) {
         boolean isOf(Description.CustomOperation one) {
-            return app.equals(one.app()) && migration.equals(one.migration()) && line == one.line();
+            return new Place(app, migration, line).isOf(one);
         }
     }
 

@@ -11,7 +11,7 @@ import traceback
 from reset_migrations_driver import runsql, unwritable
 from reset_migrations_driver.conversation import inside
 from reset_migrations_driver.describe import key_of, migrations_module
-from reset_migrations_driver.otherapps import ask_for_order, carry_changes, carry_order, label_of
+from reset_migrations_driver.otherapps import ask_for_order, carry_changes, carry_order, label_of, model_of
 
 # Words in a migration that show that it needs an extension.
 TRACES_OF_EXTENSIONS = {
@@ -170,9 +170,11 @@ class Generator:
                      if makes_table_or_column(op) and (label, op.describe()) not in changes]
         files = [dict(app=label, name=name, text=text.replace(staging.modules[label], modules[label]))
                  for label in labels for name, text in staging.files(label)]
-        with self.old_migrations():
-            failing = sorted(self.failing_checks())
-        drift = self.drift(labels) + failing if loadable else []
+        drift = []
+        if loadable:
+            with self.old_migrations():
+                failing = sorted(self.failing_checks())
+            drift = self.drift(labels) + failing
         return dict(files=files, drift=drift, required=[], circles=[],
                     unwritten=unwritten, elsewhere=kept, lostOrder=lost_order,
                     carriedSql=[one.reply(self._masked) for one in self._sql])
@@ -574,10 +576,6 @@ def carry_sql(changes, old):
             of_models = [(model_of(op) not in names, i) for i, op in enumerate(operations) if model_of(op)]
             place = len(operations) if is_last or not of_models else min(of_models)[1]
             operations.insert(place, operation)
-
-
-def model_of(operation):
-    return getattr(operation, "model_name_lower", None) or getattr(operation, "name_lower", None)
 
 
 def home_of(app, users, first, changes):

@@ -20,12 +20,12 @@ class Migrator:
     def migrate(self, database=None):
         """
         Into another database of the same server, or the live one (None), committing as Django does. Returns the
-        extensions that its tables need and no migration creates.
+        extensions that the tables of another database need and no migration creates.
         """
         try:
             self._databases.point_to(database)
             self._migrate()
-            return dict(extensions=extensions_that_no_migration_creates(self._databases))
+            return dict(extensions=extensions_that_no_migration_creates(self._databases)) if database else None
         finally:
             self._databases.close()
 
@@ -202,14 +202,11 @@ class Migrator:
     def models_in_transaction(self, schema, search_path, sql):
         """Does the same in the transaction that is open, runs a query as query() does, and takes all of it back."""
         from django.db import transaction
-        found = {}
-        try:
-            with transaction.atomic(using="default"):
-                self._create_models(schema, True)
-                found.update(self.query(search_path, sql))
-                raise TakeBack
-        except TakeBack:
-            return found
+        with transaction.atomic(using="default"):
+            self._create_models(schema, True)
+            found = self.query(search_path, sql)
+            transaction.set_rollback(True, using="default")
+        return found
 
     def _create_models(self, schema, in_transaction):
         from django.db import connections
@@ -246,10 +243,6 @@ class Migrator:
                 if os.path.abspath(os.path.dirname(path)) == os.path.abspath(folder):
                     staging.write(label, os.path.basename(path), text)
         staging.use()
-
-
-class TakeBack(Exception):
-    """Ends a savepoint without an error."""
 
 
 class TookTooLong(Exception):

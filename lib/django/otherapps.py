@@ -55,9 +55,12 @@ def carry_order(staging, replaced):
     kept, as "shop.0002_more before auth.0001_initial".
     """
     from django.db.migrations.loader import MigrationLoader
+    asking = [file for file in replaced if run_before_of(file)]
+    if not asking:
+        return []
     loader = MigrationLoader(None, ignore_no_migrations=True)
     kept, lost = {}, []
-    for file in replaced:
+    for file in asking:
         new = [m for (label, _), m in sorted(loader.disk_migrations.items()) if label == file.app]
         home = new_home(file, new)
         home = home and (file.app, home.name)
@@ -103,6 +106,8 @@ def carry_changes(staging, others, replaced, databases):
     from django.db.migrations.loader import MigrationLoader
     known = {config.label for config in apps.get_app_configs()} - set(staging.modules)
     old = [change for file in replaced for change in changes_elsewhere(file, known)]
+    if not others and not old:
+        return []
     places = {}  # by model
     for file, models, line, _, _ in old:
         for model in models:
@@ -111,20 +116,20 @@ def carry_changes(staging, others, replaced, databases):
     state, kept = loader.project_state(), {}
 
     def keep(label, operation, needed):
-        made_by = places.get((label, model_name(operation)), [])
+        made_by = places.get((label, model_of(operation)), [])
         home = made_by[0][0] if made_by else home_of_change(label, operation, staging, replaced)
         kept.setdefault((home, label), []).append((operation, made_by, needed))
 
     for label, operation in others:
-        changed_before = (label, model_name(operation)) in places and changes_more_than_key(operation)
+        changed_before = (label, model_of(operation)) in places and changes_more_than_key(operation)
         if changed_before or is_live(label, operation, databases):
             keep(label, operation, {label_of(dependency) for dependency in operation._auto_deps})
             unbound(operation).state_forwards(label, state)
-    by_models = {(label, model_name(operation), field_name(operation)) for label, operation in others}
+    by_models = {(label, model_of(operation), field_name(operation)) for label, operation in others}
     for label, migration in only_in(state, old, loader.graph) if old else ():
         for operation in migration.operations if label in known else ():
             if type(operation).__name__ == "AlterField" and (
-                    label, model_name(operation), field_name(operation)) in by_models:
+                    label, model_of(operation), field_name(operation)) in by_models:
                 continue  # the models have changed it since
             keep(label, operation, {label_of(dependency) for dependency in migration.dependencies})
     result = []
@@ -199,8 +204,9 @@ def model_in(args):
     return (pair[0], pair[1].lower()) if len(pair) == 2 and all(isinstance(one, str) for one in pair) else None
 
 
-def model_name(operation):
-    return getattr(operation, "model_name", getattr(operation, "name", "")).lower()
+def model_of(operation):
+    """The name of the model that an operation creates or changes, in lower case; None when it is on no model."""
+    return getattr(operation, "model_name_lower", None) or getattr(operation, "name_lower", None)
 
 
 def field_name(operation):
@@ -243,7 +249,7 @@ def home_of_change(label, operation, staging, replaced):
     """The label of the app with the model's code or, failing that, with an old migration that names its table."""
     from django.apps import apps
     labels = [one for one in sorted(staging.modules) if dict(staging.files(one))] + sorted(staging.modules)
-    model = apps.all_models[label].get(model_name(operation))
+    model = apps.all_models[label].get(model_of(operation))
     if model:
         config = apps.get_containing_app_config(model.__module__)
         table = re.compile(r"\b%s\b" % re.escape(model._meta.db_table))

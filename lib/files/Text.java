@@ -41,10 +41,10 @@ public final class Text {
     /** The end of a message: each on a line below it, indented. */
     public static String lines(Collection<String> all) { return "\n  " + String.join("\n  ", all); }
 
-    /** The first five, and the number of the others. */
-    public static String some(List<String> all) {
-        var first = String.join(", ", all.subList(0, Math.min(5, all.size())));
-        return all.size() <= 5 ? first : "%s and %,d more".formatted(first, all.size() - 5);
+    /** The first ones, and the number of the others: "a, b and 3 more". */
+    public static String some(List<String> all, int shown) {
+        var first = String.join(", ", all.subList(0, Math.min(shown, all.size())));
+        return all.size() <= shown ? first : "%s and %,d more".formatted(first, all.size() - shown);
     }
 
     /** "1 table", "1,200 tables", "2 indexes", "2 policies". */

@@ -2,6 +2,7 @@ package lib.postgres;
 
 import java.util.List;
 import java.util.function.BiFunction;
+import lib.files.Text;
 import lib.postgres.SchemaCatalog.Item;
 import lib.postgres.SchemaCatalog.Kind;
 
@@ -75,7 +76,7 @@ public record SchemaDifference(Verdict verdict, Item live, Item fresh) {
     private static String full(Item item) {
         var text = item.definition().strip().replaceAll("\\s+", " ");
         var detail = item.detail() == null ? "" : " (" + item.detail() + ")";
-        return (text.length() <= 200 ? text : text.substring(0, 199) + "…") + detail;
+        return Text.shortened(text, 200) + detail;
     }
 
     /**

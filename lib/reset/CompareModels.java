@@ -41,21 +41,21 @@ record CompareModels(Findings findings, Database db, ScratchDatabase scratch, Su
             if (wrong.isEmpty()) return;
             var asBefore = lacking(findings.catalog(), models, rewording).stream().map(CompareModels::text)
                     .collect(Collectors.toSet());
-            var lines = wrong.stream().map(CompareModels::text).toList();
-            var late = wrong.stream().filter(CompareModels::isMissingIndex).map(CompareModels::text)
-                    .filter(line -> !asBefore.contains(line)).toList();
-            var fresh = lines.stream().filter(line -> !asBefore.contains(line) && !late.contains(line)).toList();
+            var added = wrong.stream().filter(one -> !asBefore.contains(text(one))).collect(Collectors.partitioningBy(
+                    CompareModels::isMissingIndex, Collectors.mapping(CompareModels::text, Collectors.toList())));
+            var late = added.get(true);
+            var fresh = added.get(false);
             if (!fresh.isEmpty()) throw Failure.failed(
                     "the new migrations make another schema than the models describe:" + Text.lines(fresh))
                     .next("correct the class of that field, index or constraint: most often its deconstruct() leaves "
                             + "an argument out, so that migrations do not have it");
             for (var index : late) console.warn("a model has an index that makemigrations does not see, so the new "
                     + "database lacks it: " + index + "; name it in the model's Meta.indexes to have it");
-            var old = lines.size() - late.size();
+            var old = wrong.size() - late.size();
             var different = "%s different from what the models describe, as in the old database; see the run's log";
             if (old > 0)
                 console.note(different.formatted(old == 1 ? "1 definition is" : "%,d definitions are".formatted(old)));
-            lines.forEach(console::log);
+            wrong.stream().map(CompareModels::text).forEach(console::log);
         }
     }
 

@@ -116,12 +116,9 @@ final class CompareSchemas implements Step {
 
     /** What only a later step brings into the new schema: once it is live, the grants. */
     private Set<Kind> notBuiltYet() {
-        var isGranted = findings.strategy() instanceof SwapDatabase || scratch == null && !parksInTransaction();
+        var strategy = findings.strategy();
+        var isGranted = strategy instanceof SwapDatabase || scratch == null && !strategy.inTransaction();
         return isGranted ? Set.of() : Set.of(Kind.GRANT);
-    }
-
-    private boolean parksInTransaction() {
-        return findings.strategy() instanceof ParkTables park && park.inTransaction();
     }
 
     private SchemaCatalog old() {
@@ -135,7 +132,7 @@ final class CompareSchemas implements Step {
      * @throws Failure refused (4) when the old schema has row security
      */
     void refuseUncheckedPolicyLoss() {
-        if (scratch == null && !parksInTransaction()) refuse(Losses.rowSecurity(old()));
+        if (scratch == null && !findings.strategy().inTransaction()) refuse(Losses.rowSecurity(old()));
     }
 
     private static void refuse(List<String> lost) {

@@ -130,7 +130,7 @@ record Losses(List<SchemaDifference> differences, List<Migrator.MadeRows> rows, 
         if (differences.size() > shown) console.say("  … and %,d more".formatted(differences.size() - shown));
         var origins = origins();
         if (!origins.isEmpty()) console.say("  the old migrations that name them last:");
-        origins.forEach((origin, items) -> console.say("    %s  %s".formatted(origin, Text.some(items))));
+        origins.forEach((origin, items) -> console.say("    %s  %s".formatted(origin, Text.some(items, 5))));
         var all = differences.stream().map(difference -> json(difference, models)).toList();
         console.event("losses", Map.of("losses", all, "rows", rows));
     }

@@ -28,14 +28,13 @@ final class OneSchema {
         if (engine.find()) throw tenants(schema, engine.group() + " keeps a schema for each tenant");
         if (app.isPresent()) throw tenants(schema, app.get() + " keeps a schema for each tenant");
         var others = schemasWithMigrationsOf(db, django.labels(), schema);
-        if (!others.isEmpty()) throw tenants(schema, "other schemas have applied migrations of the same apps: "
-                + String.join(", ", others.stream().limit(10).toList())
-                + (others.size() > 10 ? " and %d more".formatted(others.size() - 10) : ""));
+        if (!others.isEmpty()) throw tenants(schema,
+                "other schemas have applied migrations of the same apps: " + Text.some(others, 10));
     }
 
     private static Failure tenants(String schema, String why) {
-        return Failure.refused("%s; a reset would build only the schema %s anew, and the new migrations would not fit "
-                .formatted(why, schema) + "the others")
+        return Failure.refused("%s; a reset would rebuild only the schema %s, and the other schemas would not match "
+                .formatted(why, schema) + "the new migrations")
                 .next("to shorten a history that several schemas have applied: manage.py squashmigrations");
     }
 

@@ -59,7 +59,7 @@ record ParkTables(Database db, DatabaseSnapshot snapshot, boolean terminate, Str
     /** Whether one transaction can also create each table a second time. */
     boolean hasRoomForModels() {
         var moved = previous.objects().values().stream().mapToLong(List::size).sum();
-        return inTransaction && hasRoom(db, moved, 2L * snapshot.schema().tables().size());
+        return hasRoom(db, moved, 2L * snapshot.schema().tables().size());
     }
 
     private static List<String> warnings(Database db, DatabaseSnapshot snapshot, List<SchemaObject> all) {

@@ -118,7 +118,7 @@ public final class PlanPrinter {
         for (var one : found.django().history().carried()) carried.add(List.of(one.app(), Text.line(one.source())));
         for (var one : found.migrations().generated().carriedSql())
             carried.add(List.of("%s.%s:%d".formatted(one.app(), one.migration(), one.line()),
-                    "RunSQL " + shortened(one.source())));
+                    "RunSQL " + Text.shortened(Text.line(one.source()), WIDEST)));
         var elsewhere = found.migrations().generated().elsewhere();
         if (!elsewhere.isEmpty()) {
             title(console, "Kept in the new migrations: changes of other apps' models");
@@ -128,11 +128,6 @@ public final class PlanPrinter {
         if (carried.isEmpty()) return;
         title(console, "Carried into the new first migrations");
         columns(console, carried);
-    }
-
-    private static String shortened(String sql) {
-        var line = Text.line(sql);
-        return line.length() <= WIDEST ? line : line.substring(0, WIDEST - 2) + " …";
     }
 
     private static void printUncommitted(Console console, Findings found) {

@@ -151,13 +151,8 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var obstacles = ScratchDatabase.obstacles(db, findings.snapshot());
         if (obstacles.isEmpty()) return new ScratchDatabase(db, findings.snapshot(), findings.id());
         var warning = "the new migrations are not tried in an empty database first: " + String.join("; ", obstacles);
-        if (!isParkInTransaction(strategy) && !strategy.warnings().contains(warning)) strategy.warnings().add(warning);
+        if (!strategy.inTransaction() && !strategy.warnings().contains(warning)) strategy.warnings().add(warning);
         return null;
-    }
-
-    /** There the old tables stay where they are until the new ones are complete. */
-    private static boolean isParkInTransaction(Strategy strategy) {
-        return strategy instanceof ParkTables park && park.inTransaction();
     }
 
     private ResetPlan plan(Findings findings, BackupStep earlier, ScratchDatabase scratch) {
@@ -217,18 +212,22 @@ public record Reset(Options options, Environment environment, Django django, Dat
 
     /** The new files and the new schema in place of the old ones; compared only now if that was not possible before. */
     private List<Step> replace(Findings findings, ReplaceFiles files, CompareSchemas comparison) {
-        var steps = new ArrayList<Step>(switch (findings.strategy()) {
-            case SwapDatabase swap -> List.of(files, withoutPython(swap.swap()));
-            case ParkTables park when park.inTransaction() ->
-                    List.of(park.parkAndMigrate(django), models(comparison), comparison, files, park.commit(django));
-            case ParkTables park -> List.of(files, park.park(), park.migrate(django), comparison);
-            case DropTables drop -> List.of(files, drop.drop(findings.migrations().generated().namesMade()),
-                    drop.migrate(django), comparison);
-        });
-        if (comparison.scratch() != null)
-            steps.removeIf(step -> step instanceof CompareSchemas || step instanceof CompareModels);
-        else if (findings.strategy() instanceof ParkTables park && !park.hasRoomForModels())
-            steps.removeIf(CompareModels.class::isInstance);
+        var isCompared = comparison.scratch() != null;
+        var steps = new ArrayList<Step>();
+        switch (findings.strategy()) {
+            case SwapDatabase swap -> steps.addAll(List.of(files, withoutPython(swap.swap())));
+            case ParkTables park when park.inTransaction() -> {
+                steps.add(park.parkAndMigrate(django));
+                if (!isCompared && park.hasRoomForModels()) steps.add(models(comparison));
+                if (!isCompared) steps.add(comparison);
+                steps.addAll(List.of(files, park.commit(django)));
+                return steps;
+            }
+            case ParkTables park -> steps.addAll(List.of(files, park.park(), park.migrate(django)));
+            case DropTables drop -> steps.addAll(List.of(files,
+                    drop.drop(findings.migrations().generated().namesMade()), drop.migrate(django)));
+        }
+        if (!isCompared) steps.add(comparison);
         return steps;
     }
 
@@ -240,7 +239,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var schema = findings.snapshot().schema().name();
         Supplier<Database> fresh = scratch != null
                 ? () -> db.sibling(scratch.name()) : () -> Database.open(db.credentials());
-        Supplier<SchemaCatalog> catalog = scratch == null && isParkInTransaction(findings.strategy())
+        Supplier<SchemaCatalog> catalog = scratch == null && findings.strategy().inTransaction()
                 ? () -> django.catalogInTransaction(schema)
                 : () -> {
                     try (var other = fresh.get()) {
@@ -288,10 +287,10 @@ public record Reset(Options options, Environment environment, Django django, Dat
                 plan.comparison().printingOnly()));
         var create = steps.getFirst();
         steps.set(0, Step.of(create.describe(), create::run, create::undo, create::undo));
-        var warnings = plan.findings().strategy().warnings();
-        var known = List.copyOf(warnings);
+        var strategy = plan.findings().strategy();
+        var known = List.copyOf(strategy.warnings());
         new Plan(steps).run(console, () -> "DROP DATABASE %s;".formatted(Sql.identifier(scratch.name())));
-        warnings.stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
+        warnOfMore(strategy, known);
         if (plan.comparison().losses().isEmpty()) console.success("everything of the old schema is in the new one");
     }
 
@@ -337,7 +336,7 @@ public record Reset(Options options, Environment environment, Django django, Dat
         var known = List.copyOf(findings.strategy().warnings());
         var unfinished = plan.plan().runReturningUnfinished(console, plan::undoCommand);
         var left = unfinished != null ? unfinished : changedByServices(run, findings.services());
-        findings.strategy().warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
+        warnOfMore(findings.strategy(), known);
         var purged = options.purge && left == null;
         try {
             var files = options.backupBeforePurge() ? PurgePlan.filesFolder(backups.get().folder().path(), run) : null;
@@ -347,6 +346,11 @@ public record Reset(Options options, Environment environment, Django django, Dat
             throw doneBut(failure);
         }
         return new Done(run.with(Run.Outcome.DONE).withBackup(plan.backupFile()), findings, left);
+    }
+
+    /** What the steps have added. @param known the warnings that were printed before */
+    private void warnOfMore(Strategy strategy, List<String> known) {
+        strategy.warnings().stream().filter(warning -> !known.contains(warning)).forEach(console::warn);
     }
 
     /** We do not control what services do when they start, but we report it. */

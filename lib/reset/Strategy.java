@@ -24,6 +24,9 @@ sealed interface Strategy permits SwapDatabase, ParkTables, DropTables {
     /** The same strategy, which ends the sessions that are in its way. */
     Strategy terminating();
 
+    /** Whether the old tables stay where they are until the new ones are complete, and can be compared with them. */
+    default boolean inTransaction() { return false; }
+
     /** What it will set aside, for run.json. */
     PreviousState previous();
 }
